@@ -1,0 +1,215 @@
+"""Everything that defines a network and how it sees and learns data: one flat dataclass a stage.
+
+A config is what `--preset` chooses, `--set=KEY=VALUE` changes and `config.json` keeps; every field is an option of the
+method (defaults are the `paper` preset).
+"""
+
+import dataclasses
+import json
+import typing
+
+from kits_tf import files
+from kits_tf.errors import InputError, UsageError
+
+PLANES = ("axial", "coronal", "sagittal")
+PRESETS = ("paper", "best", "small")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """What both stages share: the body box, the optimiser, the schedule and the augmentation."""
+
+    base_filters: int = 64
+    normalization: typing.Literal["batch", "group"] = "batch"
+    body_box: bool = False  # cut slices to the patient's body before anything else
+    dice_weight: float = 0.0  # weight of the soft Dice term beside the cross-entropy
+    num_steps: int = 100_000
+    batch_size: int = 8
+    learning_rate: float = 1e-4
+    schedule: typing.Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = 0
+    foreground_fraction: float = 0.0  # share of samples centred on foreground; the others are drawn evenly
+    augment: bool = True
+    max_rotation_degrees: float = 10.0
+    max_scaling: float = 0.1  # scale factor in [1 - s, 1 + s]
+    max_intensity_shift: float = 0.02  # of the scaled [0, 1] range
+    max_intensity_scaling: float = 0.05
+    max_noise: float = 0.01  # standard deviation, of the scaled [0, 1] range
+    batch_norm_momentum: float = 0.99
+
+    def __post_init__(self):
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            check_value(field.name, getattr(self, field.name), hints[field.name])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KidneyConfig(Config):
+    """Stage 1: a 2.5D network in one plane. Sizes are in pixels of the working grid."""
+
+    stage: typing.Literal["kidney"] = "kidney"
+    plane: typing.Literal["axial", "coronal", "sagittal"] = "axial"
+    depth: int = 4
+    pooling: typing.Literal["polyphase", "haar", "max"] = "polyphase"
+    attention: bool = True  # attention gates on every skip but the finest
+    reconstruction: typing.Literal["centre", "slab", "none"] = "centre"
+    reconstruction_weight: float = 0.1  # lambda
+    inplane_mm: float = 0.0  # working pixel size in both in-plane axes; 0 keeps the native grid
+    mirror: bool = False  # flip the left half so that one network sees both kidneys alike
+    overlap: int = 0  # columns (slices in the sagittal plane) that a half sees beyond the middle
+    patch_rows: int = 512  # training patch, cut or air-padded to: axial rows x columns,
+    patch_columns: int = 256  # coronal slices x columns, sagittal slices x rows
+    patch_slices: int = 128
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TumorConfig(Config):
+    """Stage 2: the 3D network on kidney cubes."""
+
+    stage: typing.Literal["tumor"] = "tumor"
+    base_filters: int = 32
+    batch_size: int = 2
+    depth: int = 3
+    attention: typing.Literal["cbam", "gate", "both", "none"] = "cbam"
+    regression: typing.Literal["intensity", "tumor_intensity", "signed_distance"] = "intensity"
+    regression_weight: float = 0.1  # mu
+    max_distance_mm: float = 20.0  # clip of the signed distance target
+    tumor_weight: float = 2.0  # weight of tumor voxels in the cross-entropy
+    small_tumor_ml: float = 10.0  # tumors below this volume weigh more, by its bounded inverse
+    max_small_tumor_weight: float = 4.0  # the bound
+    margin_mm: float = 10.0  # cube side = longest side of the kidney's box + this
+    grid: int = 160  # the cube is resized to grid^3; 0 keeps native voxels
+    blocks: typing.Literal["split", "overlap", "polyphase"] = "split"
+
+
+PRESET_OPTIONS = {
+    "kidney": {
+        "paper": {},
+        "best": {"body_box": True},
+        "small": {
+            "body_box": True,
+            "base_filters": 8,
+            "inplane_mm": 2.0,
+            "patch_rows": 144,
+            "patch_columns": 96,
+            "patch_slices": 96,
+            "num_steps": 1000,
+            "learning_rate": 3e-3,
+            "schedule": "cosine",
+            "warmup_steps": 50,
+            "dice_weight": 1.0,
+            "foreground_fraction": 0.7,
+            "batch_norm_momentum": 0.9,
+        },
+    },
+    "tumor": {
+        "paper": {},
+        "best": {"body_box": True},
+        "small": {
+            "body_box": True,
+            "base_filters": 8,
+            "grid": 96,
+            "num_steps": 1000,
+            "learning_rate": 3e-3,
+            "schedule": "cosine",
+            "warmup_steps": 50,
+            "dice_weight": 1.0,
+            "batch_norm_momentum": 0.9,
+        },
+    },
+}
+
+
+def preset(name, stage, plane=None):
+    """The config of a preset.
+
+    Args:
+        name: "paper", "best" or "small".
+        stage: "kidney" or "tumor".
+        plane: one of PLANES for the kidney, None for the tumor. The coronal and sagittal networks pool by maximum.
+    """
+    options = PRESET_OPTIONS[stage][name]
+    if stage == "tumor":
+        return TumorConfig(**options)
+    pooling = "polyphase" if plane == "axial" else "max"
+    return KidneyConfig(**{"plane": plane, "pooling": pooling, **options})
+
+
+def override(config, assignments):
+    """The config with `KEY=VALUE` strings applied, each parsed as its field's type.
+
+    Raises:
+        UsageError: an assignment that names no option or whose value is not of its kind.
+    """
+    hints = typing.get_type_hints(type(config))
+    fixed = ("stage", "plane")
+    names = [f.name for f in dataclasses.fields(config) if f.name not in fixed]
+    changes = {}
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator or key not in names:
+            raise UsageError("set", f"{assignment!r} is not KEY=VALUE with KEY one of {', '.join(sorted(names))}")
+        try:
+            changes[key] = parse_value(text, hints[key])
+            check_value(key, changes[key], hints[key])
+        except ValueError as error:
+            raise UsageError("set", f"{assignment!r}: {error}") from None
+    return dataclasses.replace(config, **changes)
+
+
+def parse_value(text, hint):
+    """`text` read as a value of a field's type; raises ValueError."""
+    if hint is bool:
+        words = {"true": True, "1": True, "false": False, "0": False}
+        if text.lower() not in words:
+            raise ValueError("takes true or false")
+        return words[text.lower()]
+    if hint in (int, float):
+        try:
+            return hint(text)
+        except ValueError:
+            raise ValueError("takes an integer" if hint is int else "takes a number") from None
+    return text
+
+
+POSITIVE = {"base_filters", "num_steps", "batch_size", "learning_rate", "depth", "patch_rows", "patch_columns",
+            "patch_slices", "max_distance_mm", "small_tumor_ml"}  # fmt: skip
+
+
+def check_value(name, value, hint):
+    """Raises ValueError unless `value` is of the field's type and in its range."""
+    if typing.get_origin(hint) is typing.Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise ValueError(f"{name}={value!r}: takes {' or '.join(map(repr, choices))}")
+    elif hint is bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"{name}={value!r}: takes true or false")
+    else:
+        numeric = isinstance(value, int) or (hint is float and isinstance(value, float))
+        if isinstance(value, bool) or not numeric or not value >= 0 or value == float("inf"):
+            raise ValueError(f"{name}={value!r}: takes a non-negative {'integer' if hint is int else 'number'}")
+        if name in POSITIVE and value == 0:
+            raise ValueError(f"{name}={value!r}: takes a positive number")
+
+
+def save(config, path):
+    """Writes the config as JSON, whole or not at all."""
+    files.write_text(path, json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+
+
+def load(path):
+    """Reads a `config.json`.
+
+    Raises:
+        InputError: the file is missing, is not JSON, or holds options this version does not know.
+    """
+    try:
+        with open(path) as file:
+            options = json.load(file)
+        kind = {"kidney": KidneyConfig, "tumor": TumorConfig}[options["stage"]]
+        return kind(**options)
+    except FileNotFoundError:
+        raise InputError(path, "no such file; a checkpoint folder holds config.json") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(path, f"is not a config of this program ({error})") from None
