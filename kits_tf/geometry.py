@@ -1,0 +1,181 @@
+"""Where everything is: scaling, body box, planes, halves, slabs, and the resampling between grids.
+
+Arrays have axes (I, P, L): slices from superior to inferior, rows from anterior to posterior, columns from the
+patient's right to the left. A function with the argument `xp` runs on NumPy arrays and on TensorFlow tensors alike
+(see `arrays`) and uses no Python branch on a size. Positions along an axis are in voxels, 0 at the centre of the first.
+"""
+
+import typing
+
+import numpy as np
+
+HU_MIN = -1024.0
+HU_MAX = 2125.0
+BODY_HU = -300.0  # fat and everything denser
+BODY_SHARE = 0.05  # of the largest projection; thinner rows and columns are table, tubes and noise
+
+AXIS = {"axial": 0, "coronal": 1, "sagittal": 2}
+SLAB_AXES = {"axial": (0, 2, 3, 1), "coronal": (1, 0, 3, 2), "sagittal": (2, 0, 1, 3)}
+
+
+def scale(xp, hu):
+    """HU clipped to [-1024, 2125] and scaled linearly to [0, 1] float32; air is 0."""
+    hu = xp.cast(hu, xp.float32)
+    return (xp.clip(hu, HU_MIN, HU_MAX) - HU_MIN) / (HU_MAX - HU_MIN)
+
+
+class BodyBox(typing.NamedTuple):
+    """Bounds of the body in a slice, as (start, stop) of rows and of columns."""
+
+    rows: tuple
+    columns: tuple
+
+
+def body_box(hu):
+    """The rows and columns that hold the patient, by the projections of voxels above -300 HU.
+
+    Args:
+        hu: [slices, rows, columns].
+
+    Returns:
+        A BodyBox: the first to the last row (column) with at least 5 % of the largest row's (column's) count; the
+        whole image if nothing is above the threshold.
+    """
+    rows = np.zeros(hu.shape[1], np.int64)
+    columns = np.zeros(hu.shape[2], np.int64)
+    for image in hu:
+        body = image > BODY_HU
+        rows += np.count_nonzero(body, axis=1)
+        columns += np.count_nonzero(body, axis=0)
+    return BodyBox(extent(rows >= max(1, BODY_SHARE * rows.max())), extent(columns >= max(1, BODY_SHARE * columns.max())))
+
+
+def whole_box(shape):
+    """The BodyBox of a whole image of shape [slices, rows, columns]."""
+    return BodyBox((0, shape[1]), (0, shape[2]))
+
+
+def extent(flags):
+    """(start, stop) around the true elements of a vector; the whole vector if there are none."""
+    indices = np.flatnonzero(flags)
+    return (int(indices[0]), int(indices[-1]) + 1) if len(indices) else (0, len(flags))
+
+
+def middle_column(columns):
+    """The first column of the left half of the columns (start, stop)."""
+    return (columns[0] + columns[1]) // 2
+
+
+class Half(typing.NamedTuple):
+    """One side of the body in a plane; each field is (start, stop).
+
+    Attributes:
+        indices: the slices along the plane's own axis whose labels this half gives.
+        columns: the columns of those slices that the network sees.
+        kept: the columns, among all, whose labels this half gives.
+    """
+
+    indices: tuple
+    columns: tuple
+    kept: tuple
+
+
+def halves(xp, plane, shape, overlap=0):
+    """The right and the left Half of a volume cut to its body.
+
+    Args:
+        plane: "axial", "coronal" (split by column) or "sagittal" (split by index).
+        shape: [slices, rows, columns].
+        overlap: columns that an axial or coronal half sees beyond the middle.
+    """
+    size, middle = shape[2], shape[2] // 2
+    if plane == "sagittal":
+        across = (0, shape[1])
+        return Half((0, middle), across, across), Half((middle, size), across, across)
+    indices = (0, shape[AXIS[plane]])
+    right = Half(indices, (0, xp.minimum(size, middle + overlap)), (0, middle))
+    left = Half(indices, (xp.maximum(0, middle - overlap), size), (middle, size))
+    return right, left
+
+
+def slabs(xp, volume, plane, indices):
+    """Three adjacent slices around each index, the end slice repeated at the ends.
+
+    Args:
+        volume: [slices, rows, columns].
+        indices: [batch] int32, along the plane's own axis.
+
+    Returns:
+        [batch, height, width, 3]: axial (rows, columns), coronal (slices, columns), sagittal (slices, rows).
+    """
+    axis = AXIS[plane]
+    steps = xp.asarray([-1, 0, 1], dtype=xp.int32)
+    neighbours = xp.clip(xp.reshape(indices, (-1, 1)) + steps, 0, xp.shape(volume)[axis] - 1)
+    return xp.transpose(xp.take(volume, neighbours, axis=axis), SLAB_AXES[plane])
+
+
+def plane_view(volume, plane):
+    """A NumPy view of [slices, rows, columns] as [index, height, width] of a plane, for writing slices back."""
+    return np.moveaxis(volume, AXIS[plane], 0)
+
+
+def pad_to_multiple(xp, batch, multiple, axes):
+    """Pads the ends of the given axes with zeros (air) to a multiple; crop the same axes to undo."""
+    shape = xp.shape(batch)
+    widths = [(0, -shape[axis] % multiple if axis in axes else 0) for axis in range(len(batch.shape))]
+    return xp.pad(batch, widths)
+
+
+def hat_integral(xp, t):
+    """The integral from -infinity to t of the hat function max(0, 1 - |t|)."""
+    t = xp.clip(t, -1.0, 1.0)
+    rising, falling = xp.minimum(t, 0.0) + 1, xp.maximum(t, 0.0)
+    return rising**2 / 2 + falling - falling**2 / 2
+
+
+def resampling(xp, positions, step, size):
+    """The matrix that reads an axis of `size` voxels at positions `step` voxels apart.
+
+    It averages the linear interpolation over max(0, step - 1) voxels: plain linear interpolation when magnifying,
+    free of aliasing when shrinking, and exact on linear functions for every step. Beyond the axis it reads zeros (air).
+
+    Args:
+        positions: [n] float64, in voxels.
+        step: distance between neighbouring positions, in voxels.
+        size: voxels along the axis.
+
+    Returns:
+        [n, size] float64 weights.
+    """
+    width = xp.maximum(xp.cast(step, xp.float64) - 1, 1e-6)
+    offsets = xp.reshape(positions, (-1, 1)) - xp.cast(xp.arange(size), xp.float64)
+    return (hat_integral(xp, offsets + width / 2) - hat_integral(xp, offsets - width / 2)) / width
+
+
+def resizing(xp, source, target):
+    """The matrix [target, source] float32 that resizes an axis between grids covering the same length.
+
+    Positions beyond the outer voxel centres take the outer voxel's value.
+    """
+    step = xp.cast(source, xp.float64) / xp.cast(target, xp.float64)
+    positions = (xp.cast(xp.arange(target), xp.float64) + 0.5) * step - 0.5
+    weights = resampling(xp, positions, step, source)
+    return xp.cast(weights / xp.sum(weights, axis=1, keepdims=True), xp.float32)
+
+
+def working_size(xp, size, spacing_mm, working_mm):
+    """How many working pixels of about `working_mm` cover `size` pixels of `spacing_mm`; at least one."""
+    pixels = xp.cast(size, xp.float64) * spacing_mm / working_mm
+    return xp.cast(xp.maximum(xp.round(pixels), 1.0), xp.int32)
+
+
+def resize_inplane(xp, volume, rows, columns):
+    """Resizes [slices, height, width] float32 by the matrices rows [h, height] and columns [w, width]."""
+    return xp.matmul(xp.matmul(rows, volume), xp.transpose(columns))
+
+
+def along(xp, matrix, x, axis):
+    """Applies a matrix [n, size] to one axis of x."""
+    order = list(range(1, len(x.shape)))
+    order.insert(axis, 0)
+    return xp.transpose(xp.tensordot(matrix, x, axes=[[1], [axis]]), order)

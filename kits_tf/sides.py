@@ -1,0 +1,83 @@
+"""Which foreground is which kidney: component filtering, and left and right by component."""
+
+import typing
+
+import numpy as np
+from scipy import ndimage
+
+MIN_COMPONENT_ML = 2.0
+HORSESHOE_SHARE = 0.2  # a component with more than this on both sides of the middle is cut there
+RIGHT, LEFT = 1, 2
+SIDE_NAMES = {RIGHT: "right", LEFT: "left"}
+
+
+def kidney_sides(mask, spacing_mm, middle):
+    """Assigns the foreground to the patient's right and left kidney.
+
+    Components (6-neighbour) under 2 ml are dropped. Each other one goes whole to the side that holds its centroid; one
+    with over 20 % of its volume on both sides (a horseshoe kidney) is cut at the middle. A centroid on the middle
+    counts as right.
+
+    Args:
+        mask: [slices, rows, columns] bool, kidney and tumor as one class.
+        spacing_mm: (slice, row, column).
+        middle: first column of the left half.
+
+    Returns:
+        uint8 array of the mask's shape: 0 nothing, 1 right (columns below the middle), 2 left.
+    """
+    sides = np.zeros(mask.shape, np.uint8)
+    box = bounding_box(mask)
+    if box is None:
+        return sides
+    components, count = ndimage.label(mask[box])
+    columns = np.arange(box[2].start, box[2].stop)
+    histograms = column_histograms(components, count)
+    voxel_ml = np.prod(spacing_mm) / 1000
+    assigned = np.zeros((count + 1, 2), np.uint8)  # side of a component's voxels right and left of the middle
+    for component, histogram in enumerate(histograms[1:], start=1):
+        if histogram.sum() * voxel_ml < MIN_COMPONENT_ML:
+            continue
+        right_share = histogram[columns < middle].sum() / histogram.sum()
+        centroid = (histogram * columns).sum() / histogram.sum()
+        if HORSESHOE_SHARE < right_share < 1 - HORSESHOE_SHARE:
+            assigned[component] = RIGHT, LEFT
+        else:
+            assigned[component] = RIGHT if centroid + 0.5 <= middle else LEFT
+    cut = int(np.clip(middle - box[2].start, 0, len(columns)))
+    sides[box][:, :, :cut] = assigned[components[:, :, :cut], 0]
+    sides[box][:, :, cut:] = assigned[components[:, :, cut:], 1]
+    return sides
+
+
+def column_histograms(components, count):
+    """How many voxels of each component lie in each column: [count + 1, columns]."""
+    return np.stack(
+        [np.bincount(components[:, :, column].ravel(), minlength=count + 1) for column in range(components.shape[2])],
+        axis=1,
+    )
+
+
+class Kidney(typing.NamedTuple):
+    """One kidney of a side map: its side (1 right, 2 left) and its bounding box as a tuple of slices."""
+
+    side: int
+    box: tuple
+
+
+def kidneys(sides):
+    """The kidneys of a side map, right before left; a side without voxels has none."""
+    found = ndimage.find_objects(sides, max_label=2)
+    return [Kidney(side, box) for side, box in zip((RIGHT, LEFT), found, strict=True) if box is not None]
+
+
+def bounding_box(mask):
+    """The bounding box of a mask as a tuple of slices, or None for an empty mask."""
+    bounds = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        indices = np.flatnonzero(mask.any(axis=others))
+        if not len(indices):
+            return None
+        bounds.append(slice(int(indices[0]), int(indices[-1]) + 1))
+    return tuple(bounds)
