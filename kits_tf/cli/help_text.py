@@ -1,6 +1,7 @@
 """What `--help` prints: the command's description and its own flags, in the order of their definition."""
 
 import inspect
+import re
 import shutil
 import textwrap
 
@@ -63,7 +64,8 @@ def placeholder(flag):
 
 def explanation(flag):
     """The flag's help, with its default where it has one."""
-    text = flag.help if flag.help.endswith(".") else f"{flag.help}."
+    text = re.sub(r"^<.*?>: ", "", flag.help)  # absl puts an enum's choices in front; the spelling has them already
+    text = text if text.endswith(".") else f"{text}."
     if flag_errors.is_required(flag):
         return f"{text} Required."
     if flag.default in (None, "", [], False):

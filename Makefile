@@ -1,0 +1,55 @@
+# The two commands a newcomer needs are `make demo` and `make test`; both set up .venv first.
+# Another Python, 3.10 to 3.13:  make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := demo
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test lint format clean distclean
+.DELETE_ON_ERROR:
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	    { echo "$(PYTHON) is not Python 3.10 to 3.13; name one that is: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/pip setup.py pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[report]'
+	@touch $@
+
+$(VENV)/.installed-test: $(BIN)/pip setup.py pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	rm -rf $(DEMO)
+	$(BIN)/kits-phantom --output_dir=$(DEMO)/ct --num_cases=1 --seed=4001 --size=256
+	$(BIN)/kits-predict --input=$(DEMO)/ct --output_dir=$(DEMO)/prediction --checkpoint_dir=phantom
+	$(BIN)/kits-evaluate --predictions=$(DEMO)/prediction --references=$(DEMO)/ct --output=$(DEMO)/scores.json
+	$(BIN)/kits-report --predictions=$(DEMO)/prediction --images=$(DEMO)/ct --references=$(DEMO)/ct \
+	    --output_dir=$(DEMO)/report
+	@echo
+	@echo "The simulated CT and its labels:  $(DEMO)/ct"
+	@echo "What the networks found:          $(DEMO)/prediction"
+	@echo "Scores:                           $(DEMO)/scores.json"
+	@echo "Pictures, to open in a browser:   $(DEMO)/report/index.html"
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "not shared" --durations=10
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find kits_tf tests experiments -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

@@ -1,0 +1,47 @@
+"""The package kits-tf: its requirements, its commands, and the released weights that travel with it."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).resolve().parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "kits_tf" / "__init__.py").read_text(encoding="utf-8"))[1]
+COMMANDS = ("phantom", "prepare", "train", "predict", "evaluate", "report")
+
+# Weights lie at the top of the repository; in an installed package they are kits_tf/checkpoints.
+WEIGHTS = "kits_tf.checkpoints"
+
+REPORT = ["matplotlib>=3.7"]
+
+setup(
+    name="kits-tf",
+    version=VERSION,
+    description="Kidney and kidney-tumor segmentation in CT with two-stage convolutional networks",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=[*find_packages(include=["kits_tf", "kits_tf.*"]), WEIGHTS],
+    package_dir={WEIGHTS: "checkpoints"},
+    package_data={WEIGHTS: ["*/MODEL_CARD.md", "*/*/config.json", "*/*/model.weights.h5"]},
+    entry_points={"console_scripts": [f"kits-{name}=kits_tf.cli.{name}:run" for name in COMMANDS]},
+    install_requires=[
+        "absl-py>=2.1",
+        "keras>=3.8",
+        "nibabel>=5.2",
+        "numpy>=1.26",
+        "scikit-image>=0.22",
+        "scipy>=1.11",
+        "tensorflow>=2.18",
+        "tqdm>=4.65",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.18"],
+        "openvino": ["openvino>=2025.0"],
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "tf2onnx>=1.16"],
+        "report": REPORT,
+        "tensorboard": ["tensorboard>=2.18"],
+        "test": [*REPORT, "hypothesis>=6.100", "jax>=0.4.30", "pytest>=8", "ruff>=0.17,<0.18"],
+    },
+)

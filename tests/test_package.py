@@ -1,0 +1,51 @@
+"""Proves that the package imports nothing heavy, that its public names resolve, and that no part of it is left out."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import kits_tf
+
+ROOT = pathlib.Path(kits_tf.__file__).parent
+HEAVY = ("tensorflow", "keras", "matplotlib", "skimage", "scipy")
+
+
+def loaded_after(statement):
+    """Which heavy modules a fresh interpreter holds after a statement."""
+    code = f"import sys; {statement}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert loaded_after("import kits_tf") == []
+
+
+def test_reading_a_volume_needs_no_networks():
+    assert not {"tensorflow", "keras"} & set(loaded_after("import kits_tf; kits_tf.read_volume"))
+
+
+def test_loading_the_loader_needs_no_tensorflow():
+    assert "tensorflow" not in loaded_after("import kits_tf; kits_tf.load_segmenter")
+
+
+def test_models_and_losses_need_no_tensorflow_of_their_own():
+    for path in [*ROOT.glob("models/*.py"), ROOT / "losses.py"]:
+        assert "import tensorflow" not in path.read_text(encoding="utf-8"), path
+
+
+@pytest.mark.parametrize("name", kits_tf.__all__)
+def test_public_names_resolve(name):
+    assert getattr(kits_tf, name)
+    assert name in dir(kits_tf)
+
+
+def test_unknown_names_are_refused_as_usual():
+    with pytest.raises(AttributeError, match="kits_tf.*nothing_here"):
+        _ = kits_tf.nothing_here
+
+
+def test_every_folder_of_code_is_a_package():
+    for path in ROOT.rglob("*.py"):
+        assert (path.parent / "__init__.py").is_file(), path.parent
