@@ -35,7 +35,7 @@ def dice(prediction, reference):
         0 to 1; 1 where both are empty (KiTS19's own definition is 0 / 0 there).
     """
     total = np.count_nonzero(prediction) + np.count_nonzero(reference)
-    return 2 * np.count_nonzero(prediction & reference) / total if total else 1.0
+    return float(2 * np.count_nonzero(prediction & reference) / total) if total else 1.0
 
 
 def score(prediction, reference, spacing_mm):
@@ -73,7 +73,7 @@ def score_masks(prediction, reference, spacing_mm, tolerance_mm):
         ("dice", dice(prediction, reference)),
         ("surface_dice", surface_dice),
         ("hd95_mm", hd95_mm),
-        ("volume_error_ml", (sizes[0] - sizes[1]) * float(np.prod(spacing_mm)) / 1000),
+        ("volume_error_ml", float(sizes[0] - sizes[1]) * float(np.prod(spacing_mm)) / 1000),
     )
 
 

@@ -60,12 +60,12 @@ def surface_distances(first, second, spacing_mm, workers=-1):
     Returns:
         `SurfaceDistances`.
     """
-    first_mm, first_mm2 = surface(first, spacing_mm)
-    second_mm, second_mm2 = surface(second, spacing_mm)
+    first_corners, first_mm2 = surface(first, spacing_mm)
+    second_corners, second_mm2 = surface(second, spacing_mm)
     return SurfaceDistances(
-        there_mm=spatial.cKDTree(second_mm).query(first_mm, workers=workers)[0],
+        there_mm=_nearest_mm(first_corners, second_corners, spacing_mm, workers),
         there_mm2=first_mm2,
-        back_mm=spatial.cKDTree(first_mm).query(second_mm, workers=workers)[0],
+        back_mm=_nearest_mm(second_corners, first_corners, spacing_mm, workers),
         back_mm2=second_mm2,
     )
 
@@ -78,20 +78,20 @@ def surface(mask, spacing_mm):
         spacing_mm: (slice, row, column).
 
     Returns:
-        (positions, areas): positions float64 [pieces, 3] in mm along (slice, row, column); areas float64 [pieces] in
-        mm^2.
+        (corners, areas): corners int64 [pieces, 3], the (slice, row, column) of the last of the eight voxels that meet
+        there; areas float64 [pieces] in mm^2.
     """
     box = bounding_box(mask)
     padded = np.pad(mask[box], 1)
     areas = pattern_areas(tuple(float(side) for side in spacing_mm))
-    positions, patterns = [], []
+    corners, patterns = [], []
     for start in range(0, padded.shape[0] - 1, _SLICES_AT_ONCE):
         pattern = _patterns(padded[start : start + _SLICES_AT_ONCE + 1])
         crossed = np.argwhere((pattern != 0) & (pattern != PATTERNS - 1))
         patterns.append(pattern[tuple(crossed.T)])
-        positions.append(crossed + [start, 0, 0])
+        corners.append(crossed + [start, 0, 0])
     origin = [side.start for side in box]
-    return (np.concatenate(positions) + origin) * np.asarray(spacing_mm, np.float64), areas[np.concatenate(patterns)]
+    return np.concatenate(corners) + origin, areas[np.concatenate(patterns)]
 
 
 @functools.lru_cache(maxsize=8)
@@ -116,6 +116,17 @@ def pattern_areas(spacing_mm):
         vertices, faces, _, _ = measure.marching_cubes(fewer, 0.5, spacing=spacing_mm, method="lorensen")
         areas[pattern] = measure.mesh_surface_area(vertices.astype(np.float64), faces)
     return areas
+
+
+def _nearest_mm(corners, others, spacing_mm, workers):
+    """Each corner's distance to the nearest of the others.
+
+    It is taken from the difference of the indices, so that one voxel apart is exactly the spacing, at any position: a
+    tolerance may equal it.
+    """
+    spacing_mm = np.asarray(spacing_mm, np.float64)
+    nearest = spatial.cKDTree(others * spacing_mm).query(corners * spacing_mm, workers=workers)[1]
+    return np.sqrt((((corners - others[nearest]) * spacing_mm) ** 2).sum(axis=1))
 
 
 def _patterns(mask):

@@ -1,0 +1,132 @@
+"""Which prediction belongs to which reference: by name in folders, file against file otherwise."""
+
+import dataclasses
+import pathlib
+import re
+
+import numpy as np
+
+from kits_tf.dataset import kits19
+from kits_tf.errors import InputError, UsageError
+
+_CASE = re.compile(r"(?:case|prediction)_(\d{5})")
+_NIFTI = (".nii.gz", ".nii")
+_RESULT = "_segmentation"  # what kits-predict adds to the name of a CT that is no KiTS19 case
+_TOLERANCE = 0.1  # of a voxel's shortest side: what rounding in headers may displace a corner of the grid
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """Files by case id.
+
+    Attributes:
+        pairs: {id: (prediction, reference)}.
+        missing: ids of references without a prediction.
+        extra: prediction files without a reference.
+    """
+
+    pairs: dict
+    missing: list
+    extra: list
+
+
+def match(predictions, references, cases=""):
+    """Pairs predictions with references.
+
+    In a folder, `prediction_00210.nii.gz`, `case_00210.nii.gz` and the folder `case_00210` with its
+    `segmentation.nii.gz` all stand for case_00210 (the first of these that is there); any other NIfTI file goes by its
+    name, `scan_segmentation.nii.gz` as `scan`. Two files belong together whatever their names.
+
+    Args:
+        predictions: a folder or a file.
+        references: a folder or a file; a KiTS19-layout folder as a rule.
+        cases: case numbers and ranges that alone are looked at; "" for all.
+
+    Returns:
+        A `Match`, ids sorted.
+
+    Raises:
+        UsageError: one of the two is not there or empty, or nothing belongs together.
+    """
+    predictions, references = pathlib.Path(predictions), pathlib.Path(references)
+    wanted = set(map(kits19.case_name, kits19.parse_cases(cases))) if cases else None
+    found = find_labels(predictions, "predictions", wanted)
+    known = find_labels(references, "references", wanted)
+    if predictions.is_file() and references.is_file():
+        name = next(iter(known))
+        return Match({name: (predictions, references)}, [], [])
+    common = [name for name in sorted(known) if name in found]
+    if not common:
+        raise UsageError("predictions", f"{predictions} holds nothing for the cases of {references}")
+    one_asked_for = predictions.is_file()
+    return Match(
+        pairs={name: (found[name], known[name]) for name in common},
+        missing=[] if one_asked_for else sorted(set(known) - set(found)),
+        extra=[] if references.is_file() else [found[name] for name in sorted(set(found) - set(known))],
+    )
+
+
+def find_labels(path, flag, wanted=None):
+    """The label files of a folder, or the one file, by case id.
+
+    Args:
+        path: pathlib.Path of a folder or a file.
+        flag: the flag that named it, for the error.
+        wanted: set of ids that alone are taken; None for all.
+
+    Raises:
+        UsageError: there is no such file or folder, or none of the files wanted is in it.
+    """
+    if not path.exists():
+        raise UsageError(flag, f"{path}: no such file or folder")
+    found = {}
+    for candidate in [path] if path.is_file() else _candidates(path):
+        found.setdefault(case_id(candidate), candidate)
+    if wanted is not None:
+        found = {name: candidate for name, candidate in found.items() if name in wanted}
+    if not found:
+        takes = "label files (.nii.gz, .nii) or case_NNNNN folders"
+        raise UsageError(flag, f"{path} holds none of the {takes}{' of --cases' if wanted else ''}")
+    return found
+
+
+def case_id(path):
+    """What a label file is about: its KiTS19 case, or its own name without `_segmentation`."""
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    if path.name == kits19.LABEL_NAME and _CASE.fullmatch(path.resolve().parent.name):
+        stem = path.resolve().parent.name
+    number = _CASE.fullmatch(stem)
+    return kits19.case_name(int(number.group(1))) if number else stem.removesuffix(_RESULT)
+
+
+def check_same_grid(path, grid, other):
+    """Refuses two grids that differ in shape, or place a corner of the volume elsewhere.
+
+    Args:
+        path: the file that the error names.
+        grid: its `Grid`.
+        other: the `Grid` it should have.
+
+    Raises:
+        InputError: they differ by more than a tenth of a voxel's shortest side.
+    """
+    if tuple(grid.shape) != tuple(other.shape):
+        raise InputError(path, f"has {_times(grid.shape)} voxels, its counterpart {_times(other.shape)}")
+    corners = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)]) * [*grid.shape, 1]
+    distance_mm = np.linalg.norm((corners @ (grid.affine - other.affine).T)[:, :3], axis=1).max()
+    if distance_mm > _TOLERANCE * min(other.spacing_mm):
+        raise InputError(path, f"lies up to {distance_mm:.2f} mm away from its counterpart (another affine)")
+
+
+def _times(shape):
+    return "x".join(map(str, shape))
+
+
+def _candidates(folder):
+    """The label files of a folder in the order in which they are preferred."""
+    if (folder / kits19.LABEL_NAME).is_file():
+        return [folder / kits19.LABEL_NAME]
+    files = sorted(path for path in folder.iterdir() if path.name.endswith(_NIFTI) and not path.name.startswith("."))
+    files = [path for path in files if path.is_file()]
+    files.sort(key=lambda path: not path.name.startswith("prediction_"))
+    return files + [case.label for case in kits19.find_cases(folder) if case.label]
