@@ -2,7 +2,8 @@
 
 Arrays have axes (I, P, L): slices from superior to inferior, rows from anterior to posterior, columns from the
 patient's right to the left. A function with the argument `xp` runs on NumPy arrays and on TensorFlow tensors alike
-(see `arrays`) and uses no Python branch on a size. Positions along an axis are in voxels, 0 at the centre of the first.
+(see `arrays`) and uses no Python branch on a size. Positions along an axis are in voxels from the first one's
+centre.
 """
 
 import typing
@@ -47,7 +48,9 @@ def body_box(hu):
         body = image > BODY_HU
         rows += np.count_nonzero(body, axis=1)
         columns += np.count_nonzero(body, axis=0)
-    return BodyBox(extent(rows >= max(1, BODY_SHARE * rows.max())), extent(columns >= max(1, BODY_SHARE * columns.max())))
+    return BodyBox(
+        extent(rows >= max(1, BODY_SHARE * rows.max())), extent(columns >= max(1, BODY_SHARE * columns.max()))
+    )
 
 
 def whole_box(shape):
@@ -137,7 +140,7 @@ def resampling(xp, positions, step, size):
     """The matrix that reads an axis of `size` voxels at positions `step` voxels apart.
 
     It averages the linear interpolation over max(0, step - 1) voxels: plain linear interpolation when magnifying,
-    free of aliasing when shrinking, and exact on linear functions for every step. Beyond the axis it reads zeros (air).
+    free of aliasing when shrinking, and exact on linear functions for every step. Beyond the axis it reads zeros.
 
     Args:
         positions: [n] float64, in voxels.

@@ -31,31 +31,26 @@ def kidney_sides(mask, spacing_mm, middle):
     if box is None:
         return sides
     components, count = ndimage.label(mask[box])
-    columns = np.arange(box[2].start, box[2].stop)
-    histograms = column_histograms(components, count)
-    voxel_ml = np.prod(spacing_mm) / 1000
-    assigned = np.zeros((count + 1, 2), np.uint8)  # side of a component's voxels right and left of the middle
-    for component, histogram in enumerate(histograms[1:], start=1):
-        if histogram.sum() * voxel_ml < MIN_COMPONENT_ML:
-            continue
-        right_share = histogram[columns < middle].sum() / histogram.sum()
-        centroid = (histogram * columns).sum() / histogram.sum()
-        if HORSESHOE_SHARE < right_share < 1 - HORSESHOE_SHARE:
-            assigned[component] = RIGHT, LEFT
-        else:
-            assigned[component] = RIGHT if centroid + 0.5 <= middle else LEFT
-    cut = int(np.clip(middle - box[2].start, 0, len(columns)))
-    sides[box][:, :, :cut] = assigned[components[:, :, :cut], 0]
-    sides[box][:, :, cut:] = assigned[components[:, :, cut:], 1]
+    voxels = np.flatnonzero(components)
+    component = components.ravel()[voxels]
+    column = voxels % components.shape[2] + box[2].start
+    is_left = column >= middle
+
+    def per_component(weights=None):
+        return np.bincount(component, weights, minlength=count + 1)
+
+    size = np.maximum(per_component(), 1)
+    left_share = per_component(is_left) / size
+    centroid = per_component(column) / size
+    whole = np.where(centroid + 0.5 <= middle, RIGHT, LEFT)
+    is_horseshoe = (left_share > HORSESHOE_SHARE) & (left_share < 1 - HORSESHOE_SHARE)
+    is_speck = size * np.prod(spacing_mm) / 1000 < MIN_COMPONENT_ML
+    sides_right_and_left = np.where(is_horseshoe, [[RIGHT], [LEFT]], whole)
+    sides_right_and_left[:, is_speck] = 0
+    in_box = np.zeros(components.shape, np.uint8)
+    in_box.ravel()[voxels] = sides_right_and_left[is_left.astype(np.uint8), component]
+    sides[box] = in_box
     return sides
-
-
-def column_histograms(components, count):
-    """How many voxels of each component lie in each column: [count + 1, columns]."""
-    return np.stack(
-        [np.bincount(components[:, :, column].ravel(), minlength=count + 1) for column in range(components.shape[2])],
-        axis=1,
-    )
 
 
 class Kidney(typing.NamedTuple):

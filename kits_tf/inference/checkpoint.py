@@ -1,0 +1,44 @@
+"""A checkpoint folder: one sub-folder a network, each with `config.json` and `model.weights.h5`."""
+
+import pathlib
+
+from kits_tf import config, released
+from kits_tf.errors import InputError
+
+WEIGHTS = "model.weights.h5"
+
+
+def network_name(network_config):
+    """The folder of a network: "kidney_axial", "kidney_coronal", "kidney_sagittal" or "tumor"."""
+    return "tumor" if network_config.stage == "tumor" else f"kidney_{network_config.plane}"
+
+
+def find(name_or_folder):
+    """The checkpoint folder of a path, or of released weights by their name.
+
+    Raises:
+        InputError: it is neither.
+    """
+    folder = pathlib.Path(name_or_folder)
+    if folder.is_dir():
+        return folder
+    if folder.name == str(name_or_folder) and name_or_folder in released.names():
+        return released.released_folder(name_or_folder)
+    known = ", ".join(released.names())
+    raise InputError(name_or_folder, f"no such checkpoint folder, nor released weights of that name ({known})")
+
+
+def load_configs(folder, names):
+    """The configs of the named networks, as {name: config}.
+
+    Raises:
+        InputError: a network's config or weights are missing or unreadable.
+    """
+    configs = {}
+    for name in names:
+        configs[name] = config.load(folder / name / "config.json")
+        if network_name(configs[name]) != name:
+            raise InputError(folder / name / "config.json", f"is the config of {network_name(configs[name])}")
+        if not (folder / name / WEIGHTS).is_file():
+            raise InputError(folder / name / WEIGHTS, "no such file; has the network been trained?")
+    return configs

@@ -1,0 +1,83 @@
+"""What `--input` names: CT files one by one, and the names of what is written for each."""
+
+import dataclasses
+import pathlib
+
+from kits_tf.dataset import kits19, prepared
+from kits_tf.errors import UsageError
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """One CT to segment.
+
+    Attributes:
+        path: the file to read.
+        output_name: the file to write, without a folder.
+        case: the KiTS19 case id, or None.
+    """
+
+    path: pathlib.Path
+    output_name: str
+    case: str | None = None
+
+
+def find_inputs(path):
+    """The CTs of a NIfTI file, a folder of them, a case folder, a KiTS19-layout folder or a prepared folder.
+
+    Raises:
+        UsageError: there is no such file or folder, or nothing in it to segment.
+    """
+    path = pathlib.Path(path)
+    if path.is_file():
+        if not is_nifti(path):
+            raise UsageError("input", f"{path} is not a NIfTI file (.nii or .nii.gz)")
+        return [from_file(path)]
+    if not path.is_dir():
+        raise UsageError("input", f"{path}: no such file or folder")
+    inputs = from_folder(path)
+    if not inputs:
+        raise UsageError("input", f"{path} holds no NIfTI file and no case_NNNNN folder with {kits19.IMAGE_NAME}")
+    return inputs
+
+
+def from_folder(folder):
+    """The CTs of a folder, whichever kind it is; an empty list if it is none."""
+    if (folder / kits19.IMAGE_NAME).is_file():
+        return [from_file(folder / kits19.IMAGE_NAME)]
+    if prepared.is_prepared(folder):
+        return [from_case(record, record.name.split(".")[0]) for record in prepared.find_records(folder)]
+    cases = kits19.find_cases(folder)
+    if cases:
+        return [from_case(case.folder / kits19.IMAGE_NAME, case.id) for case in cases]
+    return [from_file(path) for path in sorted(folder.iterdir()) if is_nifti(path) and path.is_file()]
+
+
+def is_nifti(path):
+    """Whether a file's name is a NIfTI file's; hidden files are not."""
+    return path.name.endswith(NIFTI_SUFFIXES) and not path.name.startswith(".")
+
+
+def from_file(path):
+    """The Input of a NIfTI file; `case_00210/imaging.nii.gz` and `case_00210.nii.gz` are KiTS19 cases."""
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    case = path.resolve().parent.name if path.name == kits19.IMAGE_NAME else stem
+    if kits19.case_number(case) is not None:
+        return from_case(path, case)
+    return Input(path, f"{stem}_segmentation.nii.gz")
+
+
+def from_case(path, case):
+    """The Input of a KiTS19 case, written under the challenge's own name: `prediction_00210.nii.gz`."""
+    return Input(path, f"prediction_{kits19.case_number(case):05d}.nii.gz", case)
+
+
+def kidney_mask_path(folder, source):
+    """Where a folder of kidney masks keeps the one of an Input: under its output name, or in a KiTS19 layout."""
+    path = pathlib.Path(folder) / source.output_name
+    if not path.is_file() and source.case:
+        in_layout = pathlib.Path(folder) / source.case / kits19.LABEL_NAME
+        return in_layout if in_layout.is_file() else path
+    return path

@@ -1,0 +1,123 @@
+"""Proves the plans of stage 1: slabs, halves, body box and resampling, on NumPy and TensorFlow alike."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kits_tf import geometry
+from kits_tf.arrays import NumPy, tensorflow
+from kits_tf.config import PLANES
+
+
+@pytest.fixture(params=["numpy", "tensorflow"])
+def xp(request):
+    return NumPy if request.param == "numpy" else tensorflow()
+
+
+def coordinates(shape):
+    """A volume whose voxel (s, r, c) holds 10000 s + 100 r + c."""
+    s, r, c = np.indices(shape)
+    return (10000 * s + 100 * r + c).astype(np.int32)
+
+
+def test_scale_maps_the_window_to_zero_and_one(xp):
+    hu = np.array([-3000, -1024, 0, 2125, 30000], np.int16)
+    expected = [0, 0, 1024 / 3149, 1, 1]
+    np.testing.assert_allclose(geometry.scale(xp, hu), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "plane, index, expected",
+    [
+        ("axial", 1, lambda v: np.stack([v[0], v[1], v[2]], axis=-1)),
+        ("coronal", 2, lambda v: np.stack([v[:, 1], v[:, 2], v[:, 3]], axis=-1)),
+        ("sagittal", 3, lambda v: np.stack([v[:, :, 2], v[:, :, 3], v[:, :, 4]], axis=-1)),
+        ("axial", 0, lambda v: np.stack([v[0], v[0], v[1]], axis=-1)),
+        ("coronal", 3, lambda v: np.stack([v[:, 2], v[:, 3], v[:, 3]], axis=-1)),
+    ],
+)
+def test_slabs_hold_the_neighbours_and_repeat_the_ends(xp, plane, index, expected):
+    volume = coordinates((3, 4, 5))
+    slab = np.asarray(geometry.slabs(xp, volume, plane, np.array([index], np.int32)))
+    np.testing.assert_array_equal(slab[0], expected(volume))
+
+
+def test_one_slice_is_its_own_neighbour(xp):
+    slab = geometry.slabs(xp, coordinates((1, 2, 2)), "axial", np.array([0], np.int32))
+    np.testing.assert_array_equal(np.asarray(slab)[0, 1, 1], [101, 101, 101])
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(0, 4))
+def test_halves_give_every_voxel_once(slices, rows, columns, overlap):
+    shape = (slices, rows, columns)
+    for plane in PLANES:
+        count = np.zeros(shape, int)
+        for half in geometry.halves(NumPy, plane, shape, overlap):
+            view = geometry.plane_view(count, plane)
+            view[slice(*half.indices), :, slice(*half.kept)] += 1
+            assert half.columns[0] <= half.kept[0] and half.kept[1] <= half.columns[1]
+        assert (count == 1).all()
+
+
+def test_halves_split_at_the_middle_and_overlap_reaches_beyond():
+    right, left = geometry.halves(NumPy, "coronal", (4, 5, 11), overlap=2)
+    assert right == ((0, 5), (0, 7), (0, 5))
+    assert left == ((0, 5), (3, 11), (5, 11))
+    right, left = geometry.halves(NumPy, "sagittal", (4, 5, 11))
+    assert (right.indices, left.indices) == ((0, 5), (5, 11))
+
+
+def test_body_box_holds_the_body_and_not_the_table():
+    hu = np.full((4, 60, 80), -1000, np.int16)
+    hu[:, 10:40, 20:70] = 30
+    hu[:, 50, 44:46] = 100  # a table seen edge on: 2 voxels wide against the body's 50
+    assert geometry.body_box(hu) == ((10, 40), (20, 70))
+
+
+def test_body_box_of_air_is_the_whole_image():
+    assert geometry.body_box(np.full((2, 5, 6), -1000, np.int16)) == ((0, 5), (0, 6))
+
+
+def test_padding_goes_to_the_next_multiple_and_is_air(xp):
+    padded = np.asarray(geometry.pad_to_multiple(xp, np.ones((1, 17, 32, 3), np.float32), 16, (1, 2)))
+    assert padded.shape == (1, 32, 32, 3)
+    assert padded[:, :17].all() and not padded[:, 17:].any()
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+@settings(deadline=None)
+def test_resizing_keeps_constants_and_inner_lines(source, target):
+    matrix = geometry.resizing(NumPy, source, target)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-6)
+    positions = (np.arange(target) + 0.5) * source / target - 0.5
+    reach = max(source / target - 1, 0) / 2 + 1
+    inner = (positions >= reach) & (positions <= source - 1 - reach)
+    np.testing.assert_allclose((matrix @ np.arange(source))[inner], positions[inner], atol=1e-4)
+
+
+def test_resizing_to_the_same_size_changes_nothing(xp):
+    np.testing.assert_allclose(np.asarray(geometry.resizing(xp, 7, 7)), np.eye(7), atol=1e-6)
+
+
+def test_resizing_by_two_and_three_averages_as_by_hand():
+    """By two: position 2.5, the mean of the linear interpolant from 2 to 3. By three: position 4, from 3 to 5."""
+    np.testing.assert_allclose(geometry.resizing(NumPy, 8, 4)[1], [0, 0, 1 / 2, 1 / 2, 0, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(geometry.resizing(NumPy, 9, 3)[1], [0, 0, 0, 1 / 4, 1 / 2, 1 / 4, 0, 0, 0], atol=1e-6)
+
+
+def test_tensorflow_builds_the_same_matrices():
+    for source, target in ((5, 9), (9, 5), (330, 129), (1, 3)):
+        ours = geometry.resizing(NumPy, source, target)
+        np.testing.assert_allclose(np.asarray(geometry.resizing(tensorflow(), source, target)), ours, atol=1e-6)
+
+
+def test_working_size_covers_the_length(xp):
+    assert int(geometry.working_size(xp, 330, 0.78, 2.0)) == 129  # 257.4 mm
+    assert int(geometry.working_size(xp, 1, 0.5, 2.0)) == 1
+
+
+def test_along_is_a_matrix_product_on_one_axis(xp):
+    x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    matrix = np.array([[1, 0, 2], [0, 3, 0]], np.float32)
+    np.testing.assert_allclose(np.asarray(geometry.along(xp, matrix, x, 1)), np.einsum("ij,ajb->aib", matrix, x))

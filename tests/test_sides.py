@@ -1,0 +1,61 @@
+"""Proves left and right by component on planted boxes: specks, pelvic and horseshoe kidneys, ties, empty masks."""
+
+import numpy as np
+
+from kits_tf.sides import bounding_box, kidney_sides, kidneys
+
+SPACING_MM = (10.0, 5.0, 5.0)  # 0.25 ml a voxel: 8 voxels are 2 ml
+
+
+def planted(*boxes, shape=(6, 12, 21)):
+    mask = np.zeros(shape, bool)
+    for box in boxes:
+        mask[tuple(slice(*bounds) for bounds in box)] = True
+    return mask
+
+
+def test_components_go_whole_to_the_side_of_their_centroid():
+    mask = planted(((0, 2), (2, 6), (2, 6)), ((3, 5), (2, 6), (9, 20)))  # the second reaches 1 of 11 columns across
+    sides = kidney_sides(mask, SPACING_MM, middle=10)
+    assert set(np.unique(sides[:2][mask[:2]])) == {1}
+    assert set(np.unique(sides[3:][mask[3:]])) == {2}
+    assert ((sides > 0) == mask).all()
+
+
+def test_two_components_on_one_side_are_one_kidney():
+    mask = planted(((0, 2), (2, 6), (1, 4)), ((3, 5), (2, 6), (5, 8)))
+    found = kidneys(kidney_sides(mask, SPACING_MM, middle=10))
+    assert [kidney.side for kidney in found] == [1]
+    assert found[0].box == (slice(0, 5), slice(2, 6), slice(1, 8))
+
+
+def test_a_speck_under_two_ml_is_dropped_and_two_ml_stay():
+    assert not kidney_sides(planted(((0, 1), (0, 1), (0, 7))), SPACING_MM, 10).any()
+    assert kidney_sides(planted(((0, 1), (0, 1), (0, 8))), SPACING_MM, 10).sum() == 8
+
+
+def test_a_horseshoe_kidney_is_cut_at_the_middle():
+    mask = planted(((1, 3), (4, 8), (4, 18)))  # 6 of 14 columns on the right
+    sides = kidney_sides(mask, SPACING_MM, middle=10)
+    assert (sides[1:3, 4:8, 4:10] == 1).all() and (sides[1:3, 4:8, 10:18] == 2).all()
+
+
+def test_a_fifth_on_the_other_side_is_no_horseshoe():
+    mask = planted(((1, 3), (4, 8), (8, 18)))  # exactly 20 % on the right
+    assert set(np.unique(kidney_sides(mask, SPACING_MM, middle=10))) == {0, 2}
+
+
+def test_a_tie_goes_to_the_first_voxel():
+    mask = planted(((0, 4), (0, 4), (10, 11)))  # centroid at column 10, its centre at 10.5
+    assert kidney_sides(mask, SPACING_MM, middle=10).max() == 2
+    assert kidney_sides(mask, SPACING_MM, middle=10.5).max() == 1
+
+
+def test_diagonal_neighbours_are_apart():
+    mask = planted(((0, 1), (0, 1), (0, 5)), ((1, 2), (1, 2), (0, 5)))
+    assert not kidney_sides(mask, SPACING_MM, 10).any()  # two components of 1.25 ml
+
+
+def test_an_empty_mask_has_no_kidney():
+    sides = kidney_sides(planted(), SPACING_MM, 10)
+    assert not sides.any() and kidneys(sides) == [] and bounding_box(planted()) is None
