@@ -141,7 +141,6 @@ def _patterns(mask):
 
 def _weighted_quantile(distances, areas, share):
     """The smallest distance that at least this share of the area does not exceed."""
-    order = np.argsort(distances, kind="stable")
-    cumulated = np.cumsum(areas[order])
-    index = np.searchsorted(cumulated, share * cumulated[-1])
-    return float(distances[order[min(index, len(order) - 1)]])
+    order = np.lexsort((areas, distances))
+    reached = np.cumsum(areas[order]) / areas.sum()
+    return float(distances[order[min(np.searchsorted(reached, share), len(order) - 1)]])

@@ -1,0 +1,122 @@
+"""kits-evaluate: the promised JSON and exit codes; bad cases are named and stop no other."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kits_tf.cli import app, evaluate
+from kits_tf.evaluation.metrics import METRICS
+from kits_tf.volume import Volume, working_affine, write_labels
+
+SPACING_MM = (3.0, 1.0, 1.0)
+
+
+def labels(shift=0, shape=(6, 12, 14)):
+    values = np.zeros(shape, np.uint8)
+    values[1:5, 3:9, 3:9] = 1
+    values[2:4, 4:7, 4:7] = 2
+    return np.roll(values, shift, axis=2)
+
+
+def write(path, values, affine=None):
+    write_labels(values, Volume(values, SPACING_MM, affine), path)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for number in range(4):
+        write(tmp_path / f"references/case_{number:05d}/segmentation.nii.gz", labels())
+        write(tmp_path / f"predictions/prediction_{number:05d}.nii.gz", labels(shift=number))
+    return tmp_path
+
+
+def run(folders, *arguments, predictions="predictions", references="references"):
+    flags = [f"--predictions={folders / predictions}", f"--references={folders / references}"]
+    flags.append(f"--output={folders / 'scores.json'}")
+    return app.execute(evaluate.main, evaluate.FLAGS, ["kits-evaluate", *flags, *arguments])
+
+
+def scores(folders):
+    return json.loads((folders / "scores.json").read_text())
+
+
+def test_json_and_table(folders, capsys):
+    assert run(folders) == 0
+    result = scores(folders)
+    assert list(result["cases"]) == [f"case_{number:05d}" for number in range(4)]
+    assert all(set(case) == set(METRICS) for case in result["cases"].values())
+    assert result["paper"] == {"kidney_dice": 0.9610, "tumor_dice": 0.7080}
+    # boxes six and three columns wide, shifted by 0 to 3 columns
+    assert [case["kidney_dice"] for case in result["cases"].values()] == pytest.approx([1, 5 / 6, 4 / 6, 3 / 6])
+    assert [case["tumor_dice"] for case in result["cases"].values()] == pytest.approx([1, 2 / 3, 1 / 3, 0])
+    assert result["mean"]["kidney_dice"] == pytest.approx(0.75)
+    table = capsys.readouterr().out
+    assert "case_00003" in table
+    assert "mean of 4" in table and "0.7500" in table
+    assert "paper" in table and "0.9610" in table and "0.7080" in table
+
+
+def test_missing_extra_and_bad_predictions_are_named_and_the_others_scored(folders, capsys):
+    predictions = folders / "predictions"
+    (predictions / "prediction_00000.nii.gz").rename(predictions / "prediction_00050.nii.gz")
+    (predictions / "prediction_00001.nii.gz").write_text("no volume")
+    write(predictions / "prediction_00002.nii.gz", labels(shape=(7, 12, 14)))
+    assert run(folders) == 1
+    result = scores(folders)
+    assert result["missing"] == ["case_00000"]
+    assert result["extra"] == ["prediction_00050.nii.gz"]
+    assert set(result["failed"]) == {"case_00001", "case_00002"}
+    assert [case["kidney_dice"] for case in result["cases"].values()] == pytest.approx([0, 0, 0, 0.5])
+    assert result["mean"]["kidney_dice"] == pytest.approx(0.125)
+    assert result["cases"]["case_00001"]["kidney_hd95_mm"] is None
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Scoring")]
+    assert len(lines) == 4
+    for name in (
+        "prediction_00001.nii.gz: not a NIfTI",
+        "prediction_00002.nii.gz: has 7x12x14",
+        "case_00000",
+        "00050",
+    ):
+        assert sum(name in line for line in lines) == 1, name
+
+
+def test_an_unreadable_reference_is_not_counted_against_the_prediction(folders, capsys):
+    (folders / "references/case_00003/segmentation.nii.gz").write_bytes(b"")
+    assert run(folders) == 1
+    assert list(scores(folders)["cases"]) == ["case_00000", "case_00001", "case_00002"]
+    assert "not scored" in capsys.readouterr().err
+
+
+def test_a_prediction_lying_elsewhere_fails_and_another_orientation_does_not(folders):
+    turned = labels()[:, :, ::-1]
+    affine = working_affine(SPACING_MM)
+    affine[:, 2] *= -1
+    affine[0, 3] = -13.0  # column 0 is now the patient's left end
+    write(folders / "predictions/prediction_00000.nii.gz", turned, affine)
+    moved = working_affine(SPACING_MM, (0, 0, 3.0))
+    write(folders / "predictions/prediction_00001.nii.gz", labels(), moved)
+    assert run(folders, "--cases=0-1") == 1
+    assert scores(folders)["cases"]["case_00000"]["kidney_dice"] == 1.0
+    assert list(scores(folders)["failed"]) == ["case_00001"]
+
+
+def test_file_against_file(folders):
+    assert (
+        run(
+            folders,
+            predictions="predictions/prediction_00003.nii.gz",
+            references="references/case_00001/segmentation.nii.gz",
+        )
+        == 0
+    )
+    assert list(scores(folders)["cases"]) == ["case_00001"]
+
+
+@pytest.mark.parametrize("arguments", [{"predictions": "nowhere"}, {"references": "nowhere"}])
+def test_nothing_to_do_is_one_line(folders, arguments, capsys):
+    assert run(folders, **arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"--{next(iter(arguments))}" in error
+    assert not (folders / "scores.json").exists()

@@ -1,0 +1,98 @@
+"""Files find their counterparts by every name that stands for a case, and grids that differ are refused."""
+
+import numpy as np
+import pytest
+
+from kits_tf.errors import InputError, UsageError
+from kits_tf.evaluation.matching import case_id, check_same_grid, match
+from kits_tf.volume import Grid, working_affine
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def references(tmp_path):
+    for number in (1, 2, 3):
+        touch(tmp_path / f"references/case_{number:05d}/segmentation.nii.gz")
+    touch(tmp_path / "references/case_00004/imaging.nii.gz")
+    return tmp_path / "references"
+
+
+def test_every_name_of_a_case_is_understood(tmp_path, references):
+    folder = tmp_path / "predictions"
+    touch(folder / "prediction_00001.nii.gz")
+    touch(folder / "case_00001.nii.gz")
+    touch(folder / "case_00002.nii")
+    touch(folder / "case_00003/segmentation.nii.gz")
+    touch(folder / "prediction_00009.nii.gz")
+    touch(folder / "prediction_00001.json")
+    touch(folder / ".writing-1-prediction_00002.nii.gz")
+    found = match(folder, references)
+    assert {name: pair[0].relative_to(folder).as_posix() for name, pair in found.pairs.items()} == {
+        "case_00001": "prediction_00001.nii.gz",
+        "case_00002": "case_00002.nii",
+        "case_00003": "case_00003/segmentation.nii.gz",
+    }
+    assert found.missing == []
+    assert [path.name for path in found.extra] == ["prediction_00009.nii.gz"]
+
+
+def test_missing_predictions_are_named_and_cases_narrow_both_sides(tmp_path, references):
+    touch(tmp_path / "predictions/prediction_00002.nii.gz")
+    touch(tmp_path / "predictions/prediction_00007.nii.gz")
+    found = match(tmp_path / "predictions", references)
+    assert (list(found.pairs), found.missing) == (["case_00002"], ["case_00001", "case_00003"])
+    found = match(tmp_path / "predictions", references, "2-3")
+    assert (list(found.pairs), found.missing, found.extra) == (["case_00002"], ["case_00003"], [])
+
+
+def test_files_and_single_case_folders(tmp_path, references):
+    one = touch(tmp_path / "anything.nii.gz")
+    label = references / "case_00002" / "segmentation.nii.gz"
+    assert match(one, label).pairs == {"case_00002": (one, label)}
+    named = touch(tmp_path / "out" / "prediction_00002.nii.gz")
+    found = match(named, references)
+    assert (found.pairs, found.missing, found.extra) == ({"case_00002": (named, label)}, [], [])
+    found = match(tmp_path / "out", label)
+    assert (found.pairs, found.extra) == ({"case_00002": (named, label)}, [])
+    found = match(tmp_path / "out", references / "case_00002")
+    assert found.pairs == {"case_00002": (named, label)}
+
+
+def test_other_names_go_by_themselves(tmp_path):
+    assert case_id(tmp_path / "scan_segmentation.nii.gz") == case_id(tmp_path / "scan.nii") == "scan"
+    assert case_id(tmp_path / "prediction_00210.nii.gz") == "case_00210"
+    assert case_id(tmp_path / "case_00210" / "segmentation.nii.gz") == "case_00210"
+
+
+@pytest.mark.parametrize(
+    ("predictions", "flag"),
+    [("nowhere", "predictions"), ("empty", "predictions"), ("strangers", "predictions")],
+)
+def test_nothing_to_score(tmp_path, references, predictions, flag):
+    (tmp_path / "empty").mkdir()
+    touch(tmp_path / "strangers/case_00077.nii.gz")
+    with pytest.raises(UsageError) as caught:
+        match(tmp_path / predictions, references)
+    assert caught.value.flag == flag
+    with pytest.raises(UsageError) as caught:
+        match(tmp_path / "strangers", tmp_path / "empty")
+    assert caught.value.flag == "references"
+
+
+def test_grids_differ_by_shape_or_place_but_not_by_rounding():
+    affine = working_affine((3, 0.8, 0.8), (5, 6, 7))
+    grid = Grid((100, 512, 512), (3, 0.8, 0.8), affine)
+    check_same_grid("a.nii", Grid(grid.shape, grid.spacing_mm, affine * (1 + 1e-6)), grid)
+    with pytest.raises(InputError, match="a.nii: has 99x512x512 voxels, its counterpart 100x512x512"):
+        check_same_grid("a.nii", Grid((99, 512, 512), grid.spacing_mm, affine), grid)
+    moved = affine.copy()
+    moved[0, 3] += 0.4
+    with pytest.raises(InputError, match="lies up to 0.40 mm away"):
+        check_same_grid("a.nii", Grid(grid.shape, grid.spacing_mm, moved), grid)
+    with pytest.raises(InputError, match="another affine"):
+        check_same_grid("a.nii", Grid(grid.shape, (3, 0.8, 0.8), affine @ np.diag([1, 1, 1.01, 1])), grid)

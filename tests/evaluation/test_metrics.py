@@ -1,0 +1,92 @@
+"""Dice is KiTS19's; the other scores follow from it or from the surfaces; empty masks give what is promised."""
+
+import numpy as np
+import pytest
+
+from kits_tf.evaluation.metrics import METRICS, crop, dice, mean_scores, missing_scores, score
+
+
+def challenge_dice(prediction, reference, threshold):
+    """KiTS19's definition on sets of voxel indices."""
+    ours = {tuple(index) for index in np.argwhere(prediction > threshold)}
+    theirs = {tuple(index) for index in np.argwhere(reference > threshold)}
+    return 2 * len(ours & theirs) / (len(ours) + len(theirs))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_dice_is_the_challenges_on_random_labels(seed):
+    generator = np.random.default_rng(seed)
+    shape = generator.integers(3, 12, 3)
+    prediction, reference = (generator.choice(np.uint8(3), shape, p=generator.dirichlet([3, 1, 1])) for _ in range(2))
+    prediction[0, 0, 0] = reference[0, 0, -1] = 2
+    scores = score(prediction, reference, (3.0, 0.8, 0.8))
+    assert scores["kidney_dice"] == pytest.approx(challenge_dice(prediction, reference, 0), abs=1e-9)
+    assert scores["tumor_dice"] == pytest.approx(challenge_dice(prediction, reference, 1), abs=1e-9)
+    only = challenge_dice(prediction == 1, reference == 1, 0)
+    assert scores["kidney_only_dice"] == pytest.approx(only, abs=1e-9)
+
+
+def test_two_boxes_shifted_by_one_voxel():
+    """A tumor of 2 x 4 x 4 voxels within a box of 4 x 10 x 10, both one column further in the prediction.
+
+    Of the box, 9 of 10 columns overlap; of the tumor, 3 of 4. Kidney alone: 400 - 32 voxels each; the boxes overlap in
+    360, of which 2 x 4 x 5 belong to a tumor in one or the other (five columns, both tumors together).
+    """
+    reference = np.zeros((8, 14, 16), np.uint8)
+    reference[2:6, 2:12, 2:12] = 1
+    reference[3:5, 5:9, 5:9] = 2
+    scores = score(np.roll(reference, 1, axis=2), reference, (3.0, 0.8, 0.8))
+    assert set(scores) == set(METRICS)
+    assert scores["kidney_dice"] == pytest.approx(0.9)
+    assert scores["tumor_dice"] == pytest.approx(0.75)
+    assert scores["kidney_only_dice"] == pytest.approx((360 - 40) / (400 - 32))
+    assert scores["kidney_surface_dice"] == scores["tumor_surface_dice"] == 1.0
+    assert scores["kidney_hd95_mm"] == scores["tumor_hd95_mm"] == pytest.approx(0.8)
+    assert scores["kidney_volume_error_ml"] == scores["tumor_volume_error_ml"] == 0.0
+
+
+def test_volume_errors_are_prediction_minus_reference():
+    reference = np.zeros((2, 10, 10), np.uint8)
+    reference[0, :5] = 1
+    prediction = reference.copy()
+    prediction[1, 0] = 2
+    scores = score(prediction, reference, (5.0, 2.0, 2.0))
+    assert scores["kidney_volume_error_ml"] == pytest.approx(10 * 20 / 1000)
+    assert scores["tumor_volume_error_ml"] == pytest.approx(0.2)
+    assert score(reference, prediction, (5.0, 2.0, 2.0))["tumor_volume_error_ml"] == pytest.approx(-0.2)
+
+
+def test_empty_masks():
+    nothing = np.zeros((3, 4, 5), np.uint8)
+    kidney = nothing.copy()
+    kidney[1, 1:3, 1:3] = 1
+    both = score(nothing, nothing, (1, 1, 1))
+    assert all(both[metric] == 1.0 for metric in METRICS if metric.endswith("dice"))
+    assert both["kidney_hd95_mm"] is None
+    assert both["kidney_volume_error_ml"] == 0.0
+    for one in (score(nothing, kidney, (1, 1, 1)), score(kidney, nothing, (1, 1, 1))):
+        assert one["kidney_dice"] == one["kidney_surface_dice"] == one["kidney_only_dice"] == 0.0
+        assert one["tumor_dice"] == one["tumor_surface_dice"] == 1.0
+        assert one["kidney_hd95_mm"] is None and one["tumor_hd95_mm"] is None
+    assert dice(nothing > 0, nothing > 0) == 1.0
+
+
+def test_cropping_changes_no_score_and_keeps_everything():
+    generator = np.random.default_rng(5)
+    prediction, reference = np.zeros((2, 20, 21, 22), np.uint8)
+    prediction[4:9, 5:9, 6:12] = generator.integers(0, 3, (5, 4, 6))
+    reference[6:11, 3:8, 10:15] = generator.integers(0, 3, (5, 5, 5))
+    cut = crop(prediction, reference)
+    assert cut[0].shape == cut[1].shape
+    assert [np.count_nonzero(labels) for labels in cut] == [np.count_nonzero(prediction), np.count_nonzero(reference)]
+    assert score(*cut, (2, 1, 1)) == score(prediction, reference, (2, 1, 1))
+
+
+def test_means_leave_out_what_is_undefined():
+    cases = [missing_scores(), missing_scores()]
+    cases[0] |= {"kidney_dice": 0.5, "kidney_hd95_mm": 3.0}
+    mean = mean_scores(cases)
+    assert mean["kidney_dice"] == 0.25
+    assert mean["kidney_hd95_mm"] == 3.0
+    assert mean["tumor_hd95_mm"] is None
+    assert mean["tumor_dice"] == 0.0

@@ -1,0 +1,125 @@
+"""Surface distances equal brute force over all corners, DeepMind's own program, and a box worked by hand."""
+
+import itertools
+import math
+import warnings
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from scipy.spatial import distance
+
+from kits_tf.evaluation.surface import pattern_areas, surface, surface_distances
+
+SPACINGS_MM = ((1.0, 1.0, 1.0), (3.0, 0.781, 0.781), (0.5, 0.9, 0.7), (5.0, 0.44, 2.1))
+
+
+def random_mask(generator, shape):
+    """Blobs or noise, often touching the border; never empty."""
+    noise = ndimage.gaussian_filter(generator.normal(size=shape), generator.uniform(0, 1.5))
+    mask = noise > np.quantile(noise, generator.uniform(0.3, 0.95))
+    mask.flat[generator.integers(mask.size)] = True
+    return mask
+
+
+def random_pairs(count, seed):
+    generator = np.random.default_rng(seed)
+    for number in range(count):
+        shape = generator.integers(1, 10, 3)
+        yield random_mask(generator, shape), random_mask(generator, shape), SPACINGS_MM[number % len(SPACINGS_MM)]
+
+
+def corners_by_hand(mask):
+    """Every corner with some but not all of its eight voxels inside, by looking at each."""
+    padded = np.pad(mask, 1)
+    found = []
+    for corner in itertools.product(*(range(side + 1) for side in mask.shape)):
+        eight = padded[tuple(slice(start, start + 2) for start in corner)]
+        if eight.any() and not eight.all():
+            found.append(corner)
+    return np.array(found)
+
+
+def test_distances_are_those_of_brute_force():
+    for first, second, spacing_mm in random_pairs(40, seed=0):
+        corners, others = corners_by_hand(first), corners_by_hand(second)
+        all_pairs = distance.cdist(corners * spacing_mm, others * spacing_mm)
+        measured = surface_distances(first, second, spacing_mm)
+        np.testing.assert_allclose(np.sort(measured.there_mm), np.sort(all_pairs.min(axis=1)), atol=1e-9)
+        np.testing.assert_allclose(np.sort(measured.back_mm), np.sort(all_pairs.min(axis=0)), atol=1e-9)
+        np.testing.assert_allclose(measured.hausdorff_mm(), distance_both_ways(all_pairs), atol=1e-9)
+
+
+def distance_both_ways(all_pairs):
+    return max(all_pairs.min(axis=1).max(), all_pairs.min(axis=0).max())
+
+
+def test_scores_are_those_of_the_program_that_scores_kits21():
+    library = pytest.importorskip("surface_distance")
+    for first, second, spacing_mm in random_pairs(200, seed=1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            expected = library.compute_surface_distances(first, second, spacing_mm)
+        measured = surface_distances(first, second, spacing_mm)
+        for tolerance_mm in (0.5, 1.033, 1.15, 4.0):
+            assert measured.dice(tolerance_mm) == pytest.approx(
+                library.compute_surface_dice_at_tolerance(expected, tolerance_mm), abs=1e-9
+            )
+        for percent in (50, 95, 100):
+            hausdorff = measured.hausdorff_mm(percent / 100)
+            assert hausdorff == pytest.approx(library.compute_robust_hausdorff(expected, percent), abs=1e-9)
+
+
+def test_pattern_areas_treat_inside_and_outside_alike():
+    areas = pattern_areas((3.0, 0.8, 0.7))
+    np.testing.assert_array_equal(areas, areas[::-1])
+    assert areas[0] == areas[255] == 0
+    # one voxel cuts a corner with legs of half a voxel: half the root of the sum of the squared projections
+    assert areas[1] == pytest.approx(0.5 * math.hypot(1.5 * 0.4, 0.4 * 0.35, 0.35 * 1.5))
+    # a full plane of four voxels: rows 0 inside (bits 0, 1 and 4, 5), so the face spans slice and column
+    assert areas[0b00110011] == pytest.approx(3.0 * 0.7)
+
+
+def test_a_box_shifted_by_one_column():
+    """A box of 4 x 10 x 10 voxels at (3, 0.8, 0.8) mm, and the same box one column further.
+
+    Its corners form a lattice of 5 x 11 x 11. Within a face, each stands for one voxel's face; along an edge for a
+    bevel of half a voxel's sides; at a vertex for a triangle. One column further, all corners of the face left behind
+    are 0.8 mm away from the other box, as are the inner ones of the face ahead; all others meet a corner of it.
+    """
+    inner_slices, inner = 3, 9
+    column_face = inner_slices * inner * 3 * 0.8
+    slice_face = inner * inner * 0.8 * 0.8
+    edge_along_slice = inner_slices * 3 * math.hypot(0.4, 0.4)
+    edge_in_plane = inner * 0.8 * math.hypot(1.5, 0.4)
+    vertex = 0.5 * math.hypot(1.5 * 0.4, 0.4 * 0.4, 0.4 * 1.5)
+    whole = 4 * column_face + 2 * slice_face + 4 * edge_along_slice + 8 * edge_in_plane + 8 * vertex
+    away = 2 * column_face + 2 * edge_along_slice + 2 * edge_in_plane + 4 * vertex
+
+    first = np.zeros((8, 14, 15), bool)
+    first[2:6, 2:12, 2:12] = True
+    measured = surface_distances(first, np.roll(first, 1, axis=2), (3.0, 0.8, 0.8))
+
+    assert surface(first, (3.0, 0.8, 0.8))[1].sum() == pytest.approx(whole)
+    assert measured.there_mm2.sum() == pytest.approx(whole)
+    assert measured.dice(0.79) == pytest.approx(1 - away / whole)
+    assert measured.dice(0.8) == 1.0
+    assert measured.hausdorff_mm(0.95) == pytest.approx(0.8, abs=1e-12)
+    assert measured.hausdorff_mm(1 - away / whole - 1e-6) == 0.0
+
+
+@pytest.mark.parametrize("position", [0, 3, 1000])
+def test_a_distance_equal_to_the_tolerance_counts_wherever_it_is(position):
+    first = np.zeros((1, 1, 1005), bool)
+    first[0, 0, position : position + 3] = True
+    assert surface_distances(first, np.roll(first, 1, axis=2), (5.0, 5.0, 1.15)).dice(1.15) == 1.0
+
+
+def test_one_voxel_at_the_volumes_border_has_a_closed_surface():
+    mask = np.ones((1, 1, 1), bool)
+    corners, areas = surface(mask, (2.0, 2.0, 2.0))
+    assert len(corners) == 8
+    assert areas.sum() == pytest.approx(8 * math.sqrt(3) / 2)
+    distances = surface_distances(mask, mask, (2.0, 2.0, 2.0))
+    assert distances.dice(0) == 1.0
+    assert distances.hausdorff_mm() == 0.0
