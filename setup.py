@@ -42,6 +42,13 @@ setup(
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "tf2onnx>=1.16"],
         "report": REPORT,
         "tensorboard": ["tensorboard>=2.18"],
-        "test": [*REPORT, "hypothesis>=6.100", "jax>=0.4.30", "pytest>=8", "ruff>=0.17,<0.18"],
+        "test": [
+            *REPORT,
+            "hypothesis>=6.100",
+            "jax>=0.4.30",
+            "pytest>=8",
+            "ruff>=0.17,<0.18",
+            "surface-distance>=0.1",
+        ],
     },
 )
