@@ -20,7 +20,7 @@ $(VENV)/.installed: $(BIN)/pip setup.py pyproject.toml
 	@touch $@
 
 $(VENV)/.installed-test: $(BIN)/pip setup.py pyproject.toml
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(BIN)/pip install --quiet --editable '.[test,openvino]'
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed

@@ -28,7 +28,7 @@ def translate(error, flag_values):
     if text is None:
         return f"--{name}: takes {what_it_takes(flag)}"
     if IS_REQUIRED in reason:
-        return f"--{name}: is required: {flag.help}"
+        return f"--{name}: is required; takes {what_it_takes(flag)}"
     if is_readable(flag, text):
         return f"--{name}: {reason}"
     return f"--{name}: takes {what_it_takes(flag)}, not {text!r}"
@@ -41,13 +41,15 @@ def unknown_flag(name, flag_values):
 
 
 def what_it_takes(flag):
-    """A phrase for the values that a flag accepts, such as "an integer" or "kidney or tumor"."""
+    """A phrase for the values that a flag accepts, such as "an integer" or "kidney or tumor", else its help."""
     choices = getattr(flag.parser, "enum_values", None)
     if choices:
         return " or ".join(choices)
     if flag.boolean:
         return "true or false"
-    return flag.parser.syntactic_help or "a value"
+    if flag.parser.syntactic_help:
+        return flag.parser.syntactic_help
+    return f"a value ({flag.help.rstrip('.')})"
 
 
 def is_readable(flag, text):

@@ -57,7 +57,7 @@ def test_no_code_counts_as_success(toy):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ([], ["--input", "required", "A file to read."]),
+        ([], ["--input", "required", "A file to read"]),
         (["--input"], ["--input", "takes"]),
         (["--input=a", "--num_cases=x"], ["--num_cases", "a positive integer", "'x'"]),
         (["--input=a", "--num_cases=0"], ["--num_cases", "a positive integer", "'0'"]),
