@@ -14,6 +14,7 @@ from kits_tf.inference.tumor import stage_two
 from kits_tf.sides import kidney_sides, kidneys
 
 KIDNEY, TUMOR = 1, 2
+ENGINES = ("auto", "tensorflow", "openvino")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +55,12 @@ def load_segmenter(name_or_folder, engine="auto", planes=PLANES, fusion="union",
 
 def load_engine(name, folder, configs):
     """The engine of that name, holding the networks of `configs`; "auto" is TensorFlow."""
-    if name not in ("auto", "tensorflow"):
-        raise UsageError("engine", f"{name!r} is not one of auto, tensorflow")
+    if name not in ENGINES:
+        raise UsageError("engine", f"{name!r} is not one of {', '.join(ENGINES)}")
+    if name == "openvino":
+        from kits_tf.inference.openvino_engine import OpenVINOEngine
+
+        return OpenVINOEngine(folder, configs)
     from kits_tf.inference.tensorflow_engine import TensorFlowEngine
 
     return TensorFlowEngine(folder, configs)

@@ -18,20 +18,7 @@ class TensorFlowEngine:
     name = "tensorflow"
 
     def __init__(self, folder, configs):
-        self._functions = {name: self._load(folder / name, config) for name, config in configs.items()}
-
-    def _load(self, folder, config):
-        model = models.build(config)
-        path = folder / checkpoint.WEIGHTS
-        try:
-            model.load_weights(path)
-        except (OSError, ValueError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(path, f"holds no weights of the network in config.json ({reason})") from None
-        signature = tf.TensorSpec([None, *model.input.shape[1:]], tf.float32)
-        return tf.function(
-            lambda batch: tf.sigmoid(model(batch, training=False)["logits"][..., 0]), input_signature=[signature]
-        )
+        self._networks = {name: load_network(folder / name, config) for name, config in configs.items()}
 
     def probability(self, network, batch):
         """Foreground probability.
@@ -44,4 +31,31 @@ class TensorFlowEngine:
         Returns:
             float32, the batch's shape without its last axis.
         """
-        return self._functions[network](batch).numpy()
+        return self._networks[network].probability(batch).numpy()
+
+
+def load_network(folder, config):
+    """A trained network as a tf.Module whose function `probability` does what `TensorFlowEngine.probability` says.
+
+    Args:
+        folder: the network's own folder.
+        config: its config.
+
+    Raises:
+        InputError: the weights are not this network's.
+    """
+    module = tf.Module()
+    module.model = models.build(config)
+    path = folder / checkpoint.WEIGHTS
+    try:
+        module.model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(path, f"holds no weights of the network in config.json ({reason})") from None
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *module.model.input.shape[1:]], tf.float32, name="batch")])
+    def probability(batch):
+        return tf.sigmoid(module.model(batch, training=False)["logits"][..., 0])
+
+    module.probability = probability
+    return module

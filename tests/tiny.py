@@ -1,0 +1,44 @@
+"""A checkpoint of tiny networks with random weights, and a CT to run it on: for tests of everything but accuracy."""
+
+import dataclasses
+
+import numpy as np
+
+from kits_tf import config as configs
+from kits_tf.config import PLANES, preset
+
+
+def tiny_configs():
+    """The four configs, {network name: config}: base width 2, two poolings, cubes of 16 voxels."""
+    small = {
+        f"kidney_{plane}": dataclasses.replace(preset("small", "kidney", plane), base_filters=2, depth=2)
+        for plane in PLANES
+    }
+    return small | {"tumor": dataclasses.replace(preset("small", "tumor"), base_filters=2, depth=1, grid=16)}
+
+
+def write_checkpoint(folder, network_configs=None):
+    """Writes a checkpoint folder with random weights; returns it. Heads lean towards foreground, so that some is found."""
+    import keras
+
+    from kits_tf import models
+    from kits_tf.inference.checkpoint import WEIGHTS
+
+    keras.utils.set_random_seed(0)
+    for name, config in (network_configs or tiny_configs()).items():
+        model = models.build(config)
+        (folder / name).mkdir(parents=True)
+        configs.save(config, folder / name / "config.json")
+        model.save_weights(folder / name / WEIGHTS)
+    return folder
+
+
+def small_ct(shape=(12, 60, 80), seed=0):
+    """A body with two bright blobs in it: HU int16 [slices, rows, columns], and noise so that no two voxels agree."""
+    rng = np.random.default_rng(seed)
+    hu = np.full(shape, -1000, np.int16)
+    s, r, c = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    hu[r**2 + c**2 < 0.8] = 40
+    for side in (-0.4, 0.4):
+        hu[(s / 0.8) ** 2 + ((r - 0.2) / 0.3) ** 2 + ((c - side) / 0.2) ** 2 < 1] = 200
+    return (hu + rng.normal(0, 20, shape)).astype(np.int16)
