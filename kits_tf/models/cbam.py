@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from kits_tf.models.blocks import convolution, normalization_layer
+from kits_tf.models.slicewise import SlicewiseConvolution3D
 
 
 @keras.saving.register_keras_serializable(package="kits_tf")
@@ -68,7 +69,10 @@ class SpatialAttention(keras.layers.Layer):
     def build(self, input_shape):
         rank = len(input_shape) - 2
         policy = {"dtype": self.dtype_policy}
-        self.scores = convolution(rank, 1, 7, use_bias=False, name="scores", **policy)
+        if rank == 3:
+            self.scores = SlicewiseConvolution3D(7, name="scores", **policy)
+        else:
+            self.scores = convolution(rank, 1, 7, use_bias=False, name="scores", **policy)
         self.norm = normalization_layer(self.normalization, 1, self.momentum, name="norm", **policy)
         self.scores.build((*input_shape[:-1], 2))
         self.norm.build((*input_shape[:-1], 1))
