@@ -1,0 +1,204 @@
+"""The tumor network's samples: the cube around each kidney, cut and resized once and kept as TFRecord files.
+
+Each file is one `tf.train.Example`: image (int16 HU, air outside the kidney), label (uint8, tumor inside the kidney)
+and, for the config's "signed_distance", distance (int16, hundredths of a mm, negative inside the tumor), all
+little-endian in C order with `shape`; tumor_ml, the volume of the whole case's tumor; pixel_mm of rows and columns.
+"""
+
+import hashlib
+import json
+import pathlib
+
+import numpy as np
+from scipy import ndimage
+
+from kits_tf import cubes, files, geometry, sides
+from kits_tf.arrays import NumPy as xp
+from kits_tf.dataset import kits19, prepared
+from kits_tf.errors import InputError, UsageError
+from kits_tf.volume import read_labels
+
+FORMAT = 1
+SETTINGS = ("body_box", "depth", "grid", "margin_mm", "regression", "max_distance_mm")
+INDEX_NAME = "samples.json"
+HUNDREDTHS = 100  # of a mm
+
+
+def kidney_samples(records, config, kidney_masks, folder, report=print):
+    """The samples of the kidneys of prepared cases; made anew if the settings or the data have changed.
+
+    Args:
+        records: paths of prepared cases.
+        config: a TumorConfig.
+        kidney_masks: "labels", or a folder of predicted labels (`prediction_NNNNN.nii.gz`).
+        folder: where the samples are kept.
+        report: called with a line when there is something to do.
+
+    Returns:
+        list of dicts {"path", "tumor"}: the file, and whether the kidney holds tumor voxels; sorted by path.
+
+    Raises:
+        UsageError: `kidney_masks` is no such folder, or there is no kidney in any case.
+        InputError: a predicted mask is missing or of another shape.
+    """
+    folder = pathlib.Path(folder)
+    key = settings_key(records, config, kidney_masks)
+    samples = read_index(folder, key)
+    if samples is None:
+        report(f"cutting the kidneys of {len(records)} cases, once")
+        samples = [s for path in records for s in cut_case(path, config, kidney_masks, folder)]
+        if not samples:
+            raise UsageError("kidney_masks", "there is no kidney in any training case")
+        content = {"key": key, "samples": samples}
+        files.write_text(folder / INDEX_NAME, json.dumps(content, indent=2) + "\n")
+    return [{**sample, "path": folder / sample["path"]} for sample in samples]
+
+
+def settings_key(records, config, kidney_masks):
+    """A digest of everything that samples depend on."""
+    stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in records]
+    masks = []
+    if kidney_masks != "labels":
+        masks = [str(mask_path(kidney_masks, case_of(path))) for path in records]
+        masks = [(path, pathlib.Path(path).stat().st_mtime_ns) for path in masks if pathlib.Path(path).is_file()]
+    settings = {name: getattr(config, name) for name in SETTINGS}
+    content = json.dumps([FORMAT, settings, stamps, kidney_masks, masks])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def read_index(folder, key):
+    """The samples of an earlier run with the same key, or None."""
+    try:
+        content = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
+        complete = content["key"] == key and all((folder / s["path"]).is_file() for s in content["samples"])
+        return content["samples"] if complete else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def case_of(path):
+    """The case id of a record's path."""
+    return pathlib.Path(path).name.split(".")[0]
+
+
+def mask_path(kidney_masks, case):
+    """Where kits-predict wrote a case's labels."""
+    return pathlib.Path(kidney_masks) / f"prediction_{kits19.case_number(case):05d}.nii.gz"
+
+
+def cut_case(path, config, kidney_masks, folder):
+    """Writes the samples of one case; returns what the index says of them."""
+    record, case = prepared.read_record(path), case_of(path)
+    mask = kidney_mask(record, case, kidney_masks)
+    columns = record.box.columns if config.body_box else (0, record.full_shape[2])
+    middle = geometry.middle_column(columns) - record.box.columns[0]
+    side_map = sides.kidney_sides(mask, record.spacing_mm, middle)
+    tumor_ml = float(np.count_nonzero(record.label == 2) * np.prod(record.spacing_mm) / 1000)
+    samples = []
+    for kidney in sides.kidneys(side_map):
+        name = f"{case}_{sides.SIDE_NAMES[kidney.side]}{prepared.RECORD_SUFFIX}"
+        arrays = kidney_cube(record, kidney, side_map[kidney.box] == kidney.side, config)
+        write_sample(arrays, tumor_ml, in_plane_mm(record, kidney, config), folder / name)
+        samples.append({"path": name, "tumor": bool(arrays["label"].any())})
+    return samples
+
+
+def kidney_mask(record, case, kidney_masks):
+    """The kidney with its tumor, bool on the record's grid: from its label or from a folder of predictions."""
+    if kidney_masks == "labels":
+        return record.label > 0
+    path = mask_path(kidney_masks, case)
+    if not path.is_file():
+        raise InputError(path, f"no such file; --kidney_masks should hold the prediction of {case}")
+    labels, _ = read_labels(path)
+    if labels.shape != tuple(record.full_shape):
+        raise InputError(path, f"shape {labels.shape} differs from that of {case}, {tuple(record.full_shape)}")
+    return labels[:, slice(*record.box.rows), slice(*record.box.columns)] > 0
+
+
+def kidney_cube(record, kidney, mask, config):
+    """The cube of one kidney as prediction sees it.
+
+    Args:
+        record: a Record.
+        kidney: a `sides.Kidney` of it.
+        mask: bool, the kidney inside its box.
+        config: a TumorConfig.
+
+    Returns:
+        dict of arrays [slices, rows, columns]: image int16, label uint8 and, if asked for, distance int16.
+    """
+    image = geometry.scale(xp, record.image[kidney.box]) * mask
+    label = (record.label[kidney.box] == 2) & mask
+    arrays = {"image": image, "label": label.astype(np.float32)}
+    arrays = {name: to_cube(array, record.spacing_mm, config) for name, array in arrays.items()}
+    hu = arrays["image"] * (geometry.HU_MAX - geometry.HU_MIN) + geometry.HU_MIN
+    cube = {"image": np.rint(hu).astype(np.int16), "label": (arrays["label"] >= 0.5).astype(np.uint8)}
+    if config.regression == "signed_distance":
+        spacing_mm = cube_spacing_mm(record, kidney, config)
+        cube["distance"] = signed_distance(cube["label"], spacing_mm, config.max_distance_mm)
+    return cube
+
+
+def to_cube(crop, spacing_mm, config):
+    """A kidney's crop as its cube: resized to the config's grid, or padded where that is native."""
+    if config.grid:
+        return cubes.to_cube(xp, crop, spacing_mm, config.margin_mm, config.grid)
+    return np.pad(crop, cubes.native_padding(crop.shape, spacing_mm, config.margin_mm, 2**config.depth))
+
+
+def cube_spacing_mm(record, kidney, config):
+    """Spacing of a kidney's cube: (slice, row, column)."""
+    if not config.grid:
+        return record.spacing_mm
+    shape = [part.stop - part.start for part in kidney.box]
+    return (float(cubes.cube_side_mm(xp, shape, record.spacing_mm, config.margin_mm)) / config.grid,) * 3
+
+
+def in_plane_mm(record, kidney, config):
+    """Pixel size of a cube's rows and columns."""
+    return cube_spacing_mm(record, kidney, config)[1:]
+
+
+def signed_distance(label, spacing_mm, limit_mm):
+    """Distance to the tumor in hundredths of a mm, negative inside, clipped; the limit where there is no tumor."""
+    if not label.any():
+        return np.full(label.shape, round(limit_mm * HUNDREDTHS), np.int16)
+    outside = ndimage.distance_transform_edt(label == 0, sampling=spacing_mm)
+    inside = ndimage.distance_transform_edt(label, sampling=spacing_mm)
+    return np.rint(np.clip(outside - inside, -limit_mm, limit_mm) * HUNDREDTHS).astype(np.int16)
+
+
+def write_sample(arrays, tumor_ml, pixel_mm, path):
+    """Writes one kidney's Example."""
+    import tensorflow as tf
+
+    features = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[np.ascontiguousarray(array).tobytes()]))
+        for name, array in arrays.items()
+    }
+    features["shape"] = tf.train.Feature(int64_list=tf.train.Int64List(value=arrays["image"].shape))
+    features["tumor_ml"] = tf.train.Feature(float_list=tf.train.FloatList(value=[tumor_ml]))
+    features["pixel_mm"] = tf.train.Feature(float_list=tf.train.FloatList(value=pixel_mm))
+    prepared.write_example(tf.train.Example(features=tf.train.Features(feature=features)), path)
+
+
+def read_tensors(path, with_distance):
+    """Reads a sample in TensorFlow ops; may be traced.
+
+    Returns:
+        dict: image int16, label uint8 and, if asked for, distance int16, [slices, rows, columns]; tumor_ml float32
+        scalar; pixel_mm float32 [2].
+    """
+    import tensorflow as tf
+
+    types = {"image": tf.int16, "label": tf.uint8} | ({"distance": tf.int16} if with_distance else {})
+    features = {name: tf.io.FixedLenFeature([], tf.string) for name in types}
+    features["shape"] = tf.io.FixedLenFeature([3], tf.int64)
+    features["tumor_ml"] = tf.io.FixedLenFeature([], tf.float32)
+    features["pixel_mm"] = tf.io.FixedLenFeature([2], tf.float32)
+    example = tf.io.parse_single_example(tf.data.TFRecordDataset(path).get_single_element(), features)
+    sample = {
+        name: tf.reshape(tf.io.decode_raw(example[name], kind), example["shape"]) for name, kind in types.items()
+    }
+    return sample | {"tumor_ml": example["tumor_ml"], "pixel_mm": example["pixel_mm"]}

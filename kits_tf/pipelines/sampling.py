@@ -1,0 +1,108 @@
+"""The order of samples, as arithmetic on their position, so that a pipeline can start at any step.
+
+A *visit* opens one case and draws a fixed number of samples from it, then lets the case go: memory is bounded by the
+samples of the open visits, whatever the size of the cases. Visit v opens case v mod n of the permutation of epoch
+v div n. Visits are taken in pools; the samples of a pool's visits take turns. With P visits in a pool and K samples a
+visit, sample number i is the k-th of visit v, where
+
+    pool = i div (P K),  k = (i mod P K) div P,  v = pool P + i mod P.
+
+Worker w of W takes the samples with i mod W = w, which are those of the visits with v mod W = w since P is a multiple
+of W; so the workers' batches together hold the very samples of one worker's batch.
+"""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+POOL = 8
+FOREVER = 2**62
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """What the order of samples depends on.
+
+    Attributes:
+        num_cases: cases (or kidneys) to visit.
+        per_visit: samples drawn at each visit.
+        seed: of the permutations and of every draw.
+        batch_size: samples of a step, over all workers.
+        workers: how many workers share a step.
+        worker: which of them this is.
+    """
+
+    num_cases: int
+    per_visit: int
+    seed: int
+    batch_size: int
+    workers: int = 1
+    worker: int = 0
+
+    @property
+    def pool(self):
+        """Visits of this worker in a pool."""
+        return math.lcm(POOL, self.workers) // self.workers
+
+    @property
+    def worker_batch(self):
+        """Samples of a step for this worker."""
+        if self.batch_size % self.workers:
+            raise ValueError(f"a batch of {self.batch_size} cannot be shared by {self.workers} workers")
+        return self.batch_size // self.workers
+
+
+def samples_from(order, step, visit, parallel_calls=2):
+    """The endless data set of one worker's samples, from a step on.
+
+    Args:
+        order: an Order.
+        step: the step whose samples come first.
+        visit: visit(case, seed) -> dict of tensors with a leading axis of `order.per_visit`; `case` is an int32
+            scalar, `seed` an int32 [2] of this visit alone.
+        parallel_calls: visits opened at the same time.
+
+    Returns:
+        tf.data.Dataset of dicts, one a sample.
+    """
+    samples_a_pool = order.pool * order.per_visit
+    pools, skipped = divmod(step * order.worker_batch, samples_a_pool)
+    numbers = tf.data.Dataset.range(pools * order.pool, FOREVER)
+    visits = numbers.map(lambda number: open_visit(order, number, visit), parallel_calls, deterministic=True)
+    samples = visits.interleave(tf.data.Dataset.from_tensor_slices, cycle_length=order.pool, block_length=1)
+    return samples.skip(skipped)
+
+
+def open_visit(order, number, visit):
+    """Opens the visit of that number among this worker's visits."""
+    index = number * order.workers + order.worker
+    epoch, position = index // order.num_cases, index % order.num_cases
+    seed = tf.stack([tf.constant(order.seed, tf.int64), index])
+    return visit(permutation(order, epoch)[tf.cast(position, tf.int32)], fold(seed, 1))
+
+
+def permutation(order, epoch):
+    """The order of the cases in an epoch: int32 [num_cases]."""
+    seed = tf.stack([tf.constant(order.seed, tf.int64), epoch])
+    return tf.argsort(uniform([order.num_cases], fold(seed, 0)), stable=True)
+
+
+def fold(seed, number):
+    """A seed, int32 [2], that depends on a seed [2] and a number."""
+    return tf.cast(tf.random.fold_in(seed, number), tf.int32)
+
+
+def uniform(shape, seed):
+    """Uniform numbers in [0, 1), the same on every device."""
+    return tf.random.stateless_uniform(shape, seed, alg="philox")
+
+
+def normal(shape, seed):
+    """Standard normal numbers, the same on every device."""
+    return tf.random.stateless_normal(shape, seed, alg="philox")
+
+
+def below(number, size):
+    """A uniform number in [0, 1) as an int32 in [0, size)."""
+    return tf.minimum(tf.cast(number * tf.cast(size, tf.float32), tf.int32), size - 1)
