@@ -66,6 +66,19 @@ def match(predictions, references, cases=""):
     )
 
 
+def find_images(path, flag="images"):
+    """The CTs of a folder, or the one file, by the id under which `find_labels` finds their labels.
+
+    Args:
+        path: pathlib.Path of a KiTS19-layout folder, a case folder, a folder of NIfTI files or a file.
+        flag: the flag that named it, for the error.
+
+    Raises:
+        UsageError: there is no such file or folder, or no CT in it.
+    """
+    return _by_id(path, flag, _images, "CTs (.nii.gz, .nii) or case_NNNNN folders")
+
+
 def find_labels(path, flag, wanted=None):
     """The label files of a folder, or the one file, by case id.
 
@@ -77,23 +90,19 @@ def find_labels(path, flag, wanted=None):
     Raises:
         UsageError: there is no such file or folder, or none of the files wanted is in it.
     """
-    if not path.exists():
-        raise UsageError(flag, f"{path}: no such file or folder")
-    found = {}
-    for candidate in [path] if path.is_file() else _candidates(path):
-        found.setdefault(case_id(candidate), candidate)
-    if wanted is not None:
-        found = {name: candidate for name, candidate in found.items() if name in wanted}
+    found = _by_id(path, flag, _labels, "label files (.nii.gz, .nii) or case_NNNNN folders")
+    if wanted is None:
+        return found
+    found = {name: candidate for name, candidate in found.items() if name in wanted}
     if not found:
-        takes = "label files (.nii.gz, .nii) or case_NNNNN folders"
-        raise UsageError(flag, f"{path} holds none of the {takes}{' of --cases' if wanted else ''}")
+        raise UsageError(flag, f"{path} holds none of the cases of --cases")
     return found
 
 
 def case_id(path):
-    """What a label file is about: its KiTS19 case, or its own name without `_segmentation`."""
+    """What a label file or a CT is about: its KiTS19 case, or its own name without `_segmentation`."""
     stem = path.name.removesuffix(".gz").removesuffix(".nii")
-    if path.name == kits19.LABEL_NAME and _CASE.fullmatch(path.resolve().parent.name):
+    if path.name in (kits19.LABEL_NAME, kits19.IMAGE_NAME) and _CASE.fullmatch(path.resolve().parent.name):
         stem = path.resolve().parent.name
     number = _CASE.fullmatch(stem)
     return kits19.case_name(int(number.group(1))) if number else stem.removesuffix(_RESULT)
@@ -122,11 +131,39 @@ def _times(shape):
     return "x".join(map(str, shape))
 
 
-def _candidates(folder):
+def _by_id(path, flag, candidates, takes):
+    """{id: file} of a folder's candidates, the first of each id, or of the one file."""
+    if not path.exists():
+        raise UsageError(flag, f"{path}: no such file or folder")
+    found = {}
+    for candidate in [path] if path.is_file() else candidates(path):
+        found.setdefault(case_id(candidate), candidate)
+    if not found:
+        raise UsageError(flag, f"{path} holds no {takes}")
+    return found
+
+
+def _labels(folder):
     """The label files of a folder in the order in which they are preferred."""
     if (folder / kits19.LABEL_NAME).is_file():
         return [folder / kits19.LABEL_NAME]
-    files = sorted(path for path in folder.iterdir() if path.name.endswith(_NIFTI) and not path.name.startswith("."))
-    files = [path for path in files if path.is_file()]
-    files.sort(key=lambda path: not path.name.startswith("prediction_"))
+    files = sorted(_nifti_files(folder), key=lambda path: not _is_result(path))
     return files + [case.label for case in kits19.find_cases(folder) if case.label]
+
+
+def _images(folder):
+    """The CTs of a folder in the order in which they are preferred."""
+    if (folder / kits19.IMAGE_NAME).is_file():
+        return [folder / kits19.IMAGE_NAME]
+    files = [path for path in _nifti_files(folder) if not _is_result(path)]
+    return files + [case.image for case in kits19.find_cases(folder) if case.image]
+
+
+def _nifti_files(folder):
+    files = (path for path in folder.iterdir() if path.name.endswith(_NIFTI) and not path.name.startswith("."))
+    return sorted(path for path in files if path.is_file())
+
+
+def _is_result(path):
+    """Whether a file is named as kits-predict names what it writes."""
+    return path.name.startswith("prediction_") or path.name.split(".nii")[0].endswith(_RESULT)

@@ -1,0 +1,108 @@
+"""Writes HTML pages about predictions: pictures, volumes, tumor sizes, and scores where references are given."""
+
+import json
+import pathlib
+import sys
+
+from absl import flags
+
+from kits_tf.cli import app
+from kits_tf.errors import InputError, UsageError
+
+FLAGS = flags.FlagValues()
+
+flags.DEFINE_string("predictions", None, "Folder of predictions, or one label file.", required=True, flag_values=FLAGS)
+flags.DEFINE_string(
+    "images", None, "KiTS19-layout folder, folder of CTs, or one CT.", required=True, flag_values=FLAGS
+)
+flags.DEFINE_string("references", None, "KiTS19-layout folder, folder of label files, or one.", flag_values=FLAGS)
+flags.DEFINE_string("output_dir", None, "Folder to write the pages to.", required=True, flag_values=FLAGS)
+
+
+def main():
+    """Writes a page for every prediction, and an index; returns the exit code."""
+    from kits_tf import files
+    from kits_tf.progress import progress
+    from kits_tf.report import figures
+    from kits_tf.report.index_page import index_page
+
+    cases = find_cases()
+    figures.require_matplotlib()
+    output_dir = pathlib.Path(FLAGS.output_dir)
+    pages, failed = {}, {}
+    for name, paths in progress(cases.items(), "Writing pages", total=len(cases)):
+        try:
+            text, facts = build(name, *paths)
+        except InputError as error:
+            failed[name] = error
+            continue
+        pages[name] = (page_name(name), facts)
+        files.write_text(output_dir / page_name(name), text)
+    for error in failed.values():
+        print(error, file=sys.stderr)
+    shown = {name: f"{pathlib.Path(error.path).name}: {error.reason}" for name, error in failed.items()}
+    files.write_text(output_dir / "index.html", index_page(pages, shown))
+    print(f"{len(pages)} of {len(cases)} pages written; begin with {output_dir / 'index.html'}")
+    return app.EXIT_SOME_FAILED if failed else app.EXIT_DONE
+
+
+def find_cases():
+    """{id: (prediction, image or None, reference or None)} of every prediction."""
+    from kits_tf.evaluation.matching import find_images, find_labels
+
+    predictions = find_labels(pathlib.Path(FLAGS.predictions), "predictions")
+    images = find_images(pathlib.Path(FLAGS.images))
+    references = find_labels(pathlib.Path(FLAGS.references), "references") if FLAGS.references else {}
+    if len(predictions) == 1 and pathlib.Path(FLAGS.images).is_file():
+        images = {next(iter(predictions)): pathlib.Path(FLAGS.images)}
+    if len(predictions) == 1 and FLAGS.references and pathlib.Path(FLAGS.references).is_file():
+        references = {next(iter(predictions)): pathlib.Path(FLAGS.references)}
+    if not set(predictions) & set(images):
+        raise UsageError("images", f"{FLAGS.images} holds no CT of the predictions in {FLAGS.predictions}")
+    return {name: (path, images.get(name), references.get(name)) for name, path in sorted(predictions.items())}
+
+
+def build(name, prediction_path, image_path, reference_path):
+    """The page of one case and the numbers on it.
+
+    Raises:
+        InputError: a file cannot be read, the CT is missing, or their grids differ.
+    """
+    from kits_tf.evaluation.matching import check_same_grid
+    from kits_tf.report.case_page import case_page
+    from kits_tf.volume import read_labels, read_volume
+
+    if image_path is None:
+        raise InputError(prediction_path, f"no CT for it in {FLAGS.images}")
+    volume = read_volume(image_path)
+    prediction, grid = read_labels(prediction_path)
+    check_same_grid(prediction_path, grid, volume.grid)
+    reference = None
+    if reference_path is not None:
+        reference, grid = read_labels(reference_path)
+        check_same_grid(reference_path, grid, volume.grid)
+    return case_page(name, volume, prediction, reference, read_summary(prediction_path))
+
+
+def read_summary(prediction_path):
+    """What kits-predict wrote beside a prediction, as a dict; None where there is nothing readable."""
+    stem = prediction_path.name.removesuffix(".gz").removesuffix(".nii")
+    try:
+        summary = json.loads(prediction_path.with_name(f"{stem}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def page_name(name):
+    """The file name of a case's page; the index keeps its own."""
+    return f"{name}.html" if name.lower() != "index" else "index_case.html"
+
+
+def run():
+    """The console command kits-report."""
+    app.run(main, FLAGS)
+
+
+if __name__ == "__main__":
+    run()

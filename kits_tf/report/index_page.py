@@ -1,0 +1,51 @@
+"""The page that lists all cases, those with the worst scores first."""
+
+from kits_tf.evaluation.metrics import METRICS, mean_scores
+from kits_tf.evaluation.table import HEADINGS, shown
+from kits_tf.report import page
+
+
+def index_page(cases, failed):
+    """Builds the index.
+
+    Args:
+        cases: {id: (file name, facts)}, facts as `case_page` gives them.
+        failed: {id: reason} of cases without a page.
+
+    Returns:
+        HTML.
+    """
+    scored = {name: facts["scores"] for name, (_, facts) in cases.items() if facts["scores"]}
+    lead = f"{len(cases)} {'case' if len(cases) == 1 else 'cases'}"
+    if scored:
+        lead += ", the worst tumor and kidney Dice first"
+    heads = ["case", "kidney, ml", "tumor, ml", "tumors"]
+    heads += [HEADINGS[metric] for metric in METRICS] if scored else []
+    rows = [_row(name, *cases[name], bool(scored)) for name in sorted(cases, key=lambda name: _badness(name, scored))]
+    if scored:
+        texts = shown(mean_scores(scored.values()))
+        rows.append([f"mean of {len(scored)}", "", "", "", *(texts[metric] for metric in METRICS)])
+    parts = [page.heading("Kidney and kidney tumor", lead)]
+    parts.append(page.section("Cases", f'<div class="wide">{page.table(heads, rows)}</div>'))
+    if failed:
+        parts.append(page.section("Cases without a page", page.table(["case", "reason"], list(failed.items()))))
+    return page.document("Kidney and kidney tumor", "".join(parts))
+
+
+def _row(name, file_name, facts, with_scores):
+    cells = [
+        page.link(file_name, name),
+        f"{facts['kidney_ml']:.1f}",
+        f"{facts['tumor_ml']:.1f}",
+        str(len(facts["tumors"])),
+    ]
+    if with_scores:
+        texts = shown(facts["scores"]) if facts["scores"] else {}
+        cells += [texts.get(metric, "") for metric in METRICS]
+    return cells
+
+
+def _badness(name, scored):
+    """Sorts by tumor Dice, then kidney Dice, then name; cases without scores last."""
+    scores = scored.get(name)
+    return (0, scores["tumor_dice"], scores["kidney_dice"], name) if scores else (1, name)

@@ -1,0 +1,115 @@
+"""Self-contained HTML: one page a case, and an index. No script, nothing loaded from elsewhere, all text escaped."""
+
+import base64
+import html
+import urllib.parse
+
+WARNING = (
+    "Not a medical device. These outlines and numbers come from research software and have not been checked by a "
+    "physician; they must not be used to diagnose or treat anyone."
+)
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; color: #1b1f24;
+  background: #f4f5f7; margin: 0; }
+main { max-width: 1120px; margin: 0 auto; padding: 24px; }
+h1 { font-size: 26px; margin: 0 0 4px; overflow-wrap: anywhere; }
+h2 { font-size: 18px; margin: 0 0 10px; }
+.lead { color: #57606a; margin: 0 0 16px; }
+.warning { background: #fff4d6; border-left: 5px solid #e69f00; padding: 10px 14px; margin: 0 0 20px; }
+section { background: #fff; border: 1px solid #d8dde3; border-radius: 8px; padding: 18px 20px; margin: 0 0 20px; }
+figure { margin: 0; }
+figure img { display: block; width: 100%; height: auto; border-radius: 4px; background: #000; }
+figcaption { color: #57606a; font-size: 13px; margin-top: 6px; }
+.tables { display: flex; flex-wrap: wrap; gap: 12px 48px; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding-bottom: 4px; }
+th, td { padding: 4px 14px 4px 0; text-align: right; border-bottom: 1px solid #e6e9ed; vertical-align: top; }
+th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
+thead th { color: #57606a; font-weight: 600; }
+a { color: #0b5cad; }
+footer { color: #57606a; font-size: 13px; }
+@media print {
+  body { background: #fff; font-size: 11pt; }
+  main { max-width: none; padding: 0; }
+  section { border: 0; padding: 0; break-inside: avoid; }
+  figure img { print-color-adjust: exact; }
+}
+"""
+
+
+def document(title, body):
+    """A whole HTML document.
+
+    Args:
+        title: plain text.
+        body: HTML.
+    """
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n"
+        f"<footer>{html.escape(WARNING)}</footer>\n</main>\n</body>\n</html>\n"
+    )
+
+
+def heading(title, lead):
+    """The top of a page: its title, one line beneath, and the warning. Plain text in."""
+    return (
+        f'<h1>{html.escape(title)}</h1>\n<p class="lead">{html.escape(lead)}</p>\n'
+        f'<p class="warning" role="note">{html.escape(WARNING)}</p>\n'
+    )
+
+
+def section(title, *parts):
+    """A titled part of a page.
+
+    Args:
+        title: plain text.
+        *parts: HTML.
+    """
+    return f"<section>\n<h2>{html.escape(title)}</h2>\n" + "\n".join(parts) + "\n</section>\n"
+
+
+def picture(png, description, caption):
+    """A picture inside the page.
+
+    Args:
+        png: bytes of a PNG file.
+        description: plain text for those who cannot see it.
+        caption: plain text beneath it.
+    """
+    encoded = base64.b64encode(png).decode("ascii")
+    return (
+        f'<figure><img alt="{html.escape(description)}" src="data:image/png;base64,{encoded}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
+def table(heads, rows, caption=None):
+    """A table.
+
+    Args:
+        heads: column heads, plain text.
+        rows: lists of cells: plain text, or `Html`.
+        caption: plain text above it, or None.
+    """
+    top = "".join(f"<th scope='col'>{html.escape(head)}</th>" for head in heads)
+    lines = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
+    above = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return f"<table>{above}<thead><tr>{top}</tr></thead>\n<tbody>\n{lines}</tbody></table>"
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+
+def link(address, text):
+    """A link to a file beside the page. Plain text in, `Html` out."""
+    return Html(f'<a href="{html.escape(urllib.parse.quote(address))}">{html.escape(text)}</a>')
+
+
+def _cell(cell):
+    return cell if isinstance(cell, Html) else html.escape(str(cell))
