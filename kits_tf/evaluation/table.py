@@ -13,6 +13,17 @@ HEADINGS = {
     "kidney_volume_error_ml": "kidney ml",
     "tumor_volume_error_ml": "tumor ml",
 }
+NAMES = {
+    "kidney_dice": "kidney Dice",
+    "tumor_dice": "tumor Dice",
+    "kidney_only_dice": "Dice of kidney without tumor",
+    "kidney_surface_dice": "kidney surface Dice",
+    "tumor_surface_dice": "tumor surface Dice",
+    "kidney_hd95_mm": "kidney HD95, mm",
+    "tumor_hd95_mm": "tumor HD95, mm",
+    "kidney_volume_error_ml": "kidney error, ml",
+    "tumor_volume_error_ml": "tumor error, ml",
+}
 NOTE = """\
 kidney: Dice of label > 0; tumor: Dice of label > 1; kidney only: Dice of label 1
 surf: surface Dice at 1.033 mm (kidney) and 1.150 mm (tumor); HD95: 95 % Hausdorff distance in mm

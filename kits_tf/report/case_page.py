@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from kits_tf.evaluation.measurements import MIN_TUMOR_ML, measure
 from kits_tf.evaluation.metrics import METRICS, score
-from kits_tf.evaluation.table import HEADINGS, shown
+from kits_tf.evaluation.table import NAMES, shown
 from kits_tf.report import figures, page, panels
 
 MAX_STRIPS = 4
@@ -115,15 +115,16 @@ def score_table(scores, measured, reference, volume):
     """The scores of a case as a table, and the reference's own volumes."""
     truth = measure(reference, volume.spacing_mm)
     texts = shown(scores)
-    rows = [[HEADINGS[metric], texts[metric]] for metric in METRICS]
+    rows = [[NAMES[metric], texts[metric]] for metric in METRICS]
     volumes = [
         [name, f"{measured[key]:.1f}", f"{truth[key]:.1f}"]
         for name, key in (("kidney with tumor", "kidney_ml"), ("tumor", "tumor_ml"))
     ]
     tables = [page.table(["", "score"], rows), page.table(["ml", "prediction", "reference"], volumes)]
     note = (
-        "Kidney is scored with its tumor, as the challenge does. surf: surface Dice at 1.033 mm (kidney) and 1.150 mm "
-        "(tumor); HD95: 95 % Hausdorff distance in mm; ml: volume, prediction minus reference."
+        "Kidney is scored with its tumor, as the challenge does. Surface Dice: the share of both surfaces within "
+        "1.033 mm (kidney) or 1.150 mm (tumor) of the other. HD95: 95 % Hausdorff distance. Error: volume, prediction "
+        "minus reference."
     )
     return f'<div class="tables">{"".join(tables)}</div><p class="lead">{note}</p>'
 

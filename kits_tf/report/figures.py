@@ -14,7 +14,7 @@ DPI = 110
 _GAP_MM = 6.0
 _WIDTH_INCHES = 12.5
 _TITLE_INCHES = 0.28
-_LEGEND_INCHES = 0.34
+LEGEND_INCHES = 0.34
 
 
 def require_matplotlib():
@@ -42,7 +42,7 @@ def draw(rows, per_mm=None):
     per_mm = min(per_mm or np.inf, _WIDTH_INCHES / widest_mm)
     width = _WIDTH_INCHES
     heights = [max(panel.size_mm[0] for panel in row) * per_mm + _TITLE_INCHES for row in rows]
-    height = sum(heights) + _LEGEND_INCHES
+    height = sum(heights) + LEGEND_INCHES
     figure = Figure(figsize=(width, height), facecolor=palette.BACKGROUND)
     FigureCanvasAgg(figure)
     top = height

@@ -1,7 +1,7 @@
 """The page that lists all cases, those with the worst scores first."""
 
 from kits_tf.evaluation.metrics import METRICS, mean_scores
-from kits_tf.evaluation.table import HEADINGS, shown
+from kits_tf.evaluation.table import NAMES, shown
 from kits_tf.report import page
 
 
@@ -20,7 +20,7 @@ def index_page(cases, failed):
     if scored:
         lead += ", the worst tumor and kidney Dice first"
     heads = ["case", "kidney, ml", "tumor, ml", "tumors"]
-    heads += [HEADINGS[metric] for metric in METRICS] if scored else []
+    heads += [NAMES[metric] for metric in METRICS] if scored else []
     rows = [_row(name, *cases[name], bool(scored)) for name in sorted(cases, key=lambda name: _badness(name, scored))]
     if scored:
         texts = shown(mean_scores(scored.values()))

@@ -22,12 +22,12 @@ section { background: #fff; border: 1px solid #d8dde3; border-radius: 8px; paddi
 figure { margin: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: 4px; background: #000; }
 figcaption { color: #57606a; font-size: 13px; margin-top: 6px; }
-.tables { display: flex; flex-wrap: wrap; gap: 12px 48px; }
+.tables { display: flex; flex-wrap: wrap; gap: 12px 48px; align-items: flex-start; margin-bottom: 10px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding-bottom: 4px; }
 th, td { padding: 4px 14px 4px 0; text-align: right; border-bottom: 1px solid #e6e9ed; vertical-align: top; }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
+th:first-child, td:first-child { text-align: left; min-width: 6.5em; overflow-wrap: anywhere; }
 thead th { color: #57606a; font-weight: 600; }
 a { color: #0b5cad; }
 footer { color: #57606a; font-size: 13px; }

@@ -1,0 +1,107 @@
+"""kits-report: a page a case and an index, with what belongs on them; bad cases are named and stop no other."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kits_tf.cli import app, report
+from kits_tf.volume import Volume, write_labels, write_volume
+
+pytest.importorskip("matplotlib")
+SPACING_MM = (4.0, 2.0, 2.0)
+
+
+def labels(shift=0):
+    values = np.zeros((20, 48, 64), np.uint8)
+    values[6:14, 18:30, 10:20] = 1
+    values[6:14, 18:30, 44:54] = 1
+    values[8:12, 20:26, 46:52] = 2
+    return np.roll(values, shift, axis=1)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    body = np.full((20, 48, 64), -1000, np.int16)
+    body[:, 4:44, 4:60] = 30
+    for number in range(2):
+        volume = Volume((body + labels()).astype(np.int16), SPACING_MM)
+        write_volume(volume, tmp_path / f"data/case_{number:05d}/imaging.nii.gz")
+        write_labels(labels(), volume, tmp_path / f"data/case_{number:05d}/segmentation.nii.gz")
+        write_labels(labels(number), volume, tmp_path / f"predictions/prediction_{number:05d}.nii.gz")
+    summary = {"input": "<script>alert(1)</script>", "engine": "openvino", "seconds": {"total": 1.5}, "kidney_ml": 9}
+    (tmp_path / "predictions/prediction_00000.json").write_text(json.dumps(summary))
+    return tmp_path
+
+
+def run(folders, *arguments, images="data"):
+    flags = [f"--predictions={folders / 'predictions'}", f"--images={folders / images}"]
+    flags.append(f"--output_dir={folders / 'pages'}")
+    return app.execute(report.main, report.FLAGS, ["kits-report", *flags, *arguments])
+
+
+def test_pages_and_index(folders):
+    assert run(folders, f"--references={folders / 'data'}") == 0
+    assert sorted(path.name for path in (folders / "pages").iterdir()) == [
+        "case_00000.html",
+        "case_00001.html",
+        "index.html",
+    ]
+    text = (folders / "pages/case_00000.html").read_text()
+    assert text.count("data:image/png;base64,") == 2  # overview and one tumor
+    for shown in ("right kidney", "left kidney", "1, left", "medical device", "openvino", "total 1.5", "1.0000"):
+        assert shown in text, shown
+    assert "<script" not in text and "&lt;script&gt;" in text
+    assert "Not recorded" in (folders / "pages/case_00001.html").read_text()
+    index = (folders / "pages/index.html").read_text()
+    assert index.index("case_00001.html") < index.index("case_00000.html")  # the worse one first
+
+
+def test_without_references_there_are_no_scores(folders):
+    assert run(folders) == 0
+    assert "Against the reference" not in (folders / "pages/case_00001.html").read_text()
+    assert "Dice" not in (folders / "pages/index.html").read_text()
+
+
+def test_bad_cases_are_named_and_the_others_written(folders, capsys):
+    (folders / "data/case_00001/imaging.nii.gz").write_bytes(b"no volume")
+    (folders / "predictions/extra.nii.gz").write_bytes(b"")
+    assert run(folders) == 1
+    assert (folders / "pages/case_00000.html").exists() and not (folders / "pages/case_00001.html").exists()
+    lines = [line for line in capsys.readouterr().err.splitlines() if "Writing" not in line]
+    assert len(lines) == 2
+    assert any("case_00001/imaging.nii.gz: not a NIfTI file" in line for line in lines)
+    assert any("no CT for it" in line for line in lines)
+    assert "not a NIfTI file" in (folders / "pages/index.html").read_text()
+
+
+def test_an_empty_prediction_has_a_page(folders):
+    volume = Volume(np.zeros((20, 48, 64), np.int16), SPACING_MM)
+    write_labels(np.zeros(volume.shape, np.uint8), volume, folders / "predictions/prediction_00000.nii.gz")
+    assert run(folders) == 0
+    assert "No kidney and no tumor was found" in (folders / "pages/case_00000.html").read_text()
+
+
+def test_one_file_with_one_ct(folders):
+    flags = [f"--predictions={folders / 'predictions/prediction_00001.nii.gz'}"]
+    flags += [f"--images={folders / 'data/case_00001/imaging.nii.gz'}", f"--output_dir={folders / 'pages'}"]
+    assert app.execute(report.main, report.FLAGS, ["kits-report", *flags]) == 0
+    assert (folders / "pages/case_00001.html").exists()
+
+
+def test_scans_with_names_of_their_own_beside_their_results(tmp_path):
+    volume = Volume(np.zeros((20, 48, 64), np.int16), SPACING_MM)
+    write_volume(volume, tmp_path / "scan.nii.gz")
+    write_labels(labels(), volume, tmp_path / "scan_segmentation.nii.gz")
+    flags = [f"--predictions={tmp_path}", f"--images={tmp_path}", f"--output_dir={tmp_path / 'pages'}"]
+    assert app.execute(report.main, report.FLAGS, ["kits-report", *flags]) == 0
+    assert (tmp_path / "pages/scan.html").exists()
+
+
+@pytest.mark.parametrize("images", ["nowhere", "predictions"])
+def test_nothing_to_show_is_one_line(folders, images, capsys):
+    assert run(folders, images=images) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--images" in error
+    assert not (folders / "pages").exists()
