@@ -1,0 +1,31 @@
+"""The slice-by-slice convolution is Keras's 3D convolution: same weights, same numbers, same gradients."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kits_tf.models.slicewise import SlicewiseConvolution3D
+from tests.models.harness import check_layer_round_trip, random_input, randomise_after_call
+
+
+@pytest.mark.parametrize(("size", "shape"), [(7, (2, 6, 5, 4, 2)), (7, (1, 1, 8, 9, 3)), (3, (2, 4, 4, 4, 1))])
+def test_agrees_with_the_3d_convolution(size, shape):
+    x = tf.constant(random_input(*shape))
+    slicewise = randomise_after_call(SlicewiseConvolution3D(size), x)
+    plain = keras.layers.Conv3D(1, size, padding="same", use_bias=False)
+    plain.build(shape)
+    plain.set_weights(slicewise.get_weights())
+    results = []
+    for layer in (slicewise, plain):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(tf.square(y))
+        results.append([y, *tape.gradient(loss, [x, layer.kernel.value])])
+    for got, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_round_trip_through_the_config():
+    check_layer_round_trip(SlicewiseConvolution3D(7, name="scores"), random_input(1, 4, 4, 4, 2))
