@@ -65,7 +65,7 @@ def place(patient, protocol, rng):
     return (top, centre_y - (rows - 1) / 2 * dy, rng.normal(0, 5) - (columns - 1) / 2 * dx)
 
 
-def render(layers, materials, scanner, shape, origin_mm, key):
+def render(layers, materials, scanner, shape, origin_mm, key, given_labels=None):
     """Paints and scans a volume in chunks of slices.
 
     Args:
@@ -73,6 +73,7 @@ def render(layers, materials, scanner, shape, origin_mm, key):
         shape: (slices, rows, columns).
         origin_mm: patient mm of voxel (0, 0, 0).
         key: integers that seed the textures.
+        given_labels: uint8 of `shape`, when labels are known and not painted.
 
     Returns:
         (hu int16, labels uint8, tissues uint8), each of `shape`.
@@ -80,11 +81,16 @@ def render(layers, materials, scanner, shape, origin_mm, key):
     textures = draw_textures(key)
     hu = np.empty(shape, np.int16)
     labels, tissues = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+    body_centre = [-o / s for o, s in zip(origin_mm[1:], scanner.spacing_mm[1:], strict=True)]
     for start, stop in chunks(shape):
-        canvas = paint_chunk(layers, materials, scanner, shape, origin_mm, textures, start, stop)
+        grid = chunk_grid(shape, scanner.spacing_mm, origin_mm, start, stop)
+        canvas = Canvas(grid, materials, textures, scanner.thickness_mm)
+        if given_labels is not None:
+            canvas.labels[...] = given_labels[np.clip(np.arange(start - HALO_SLICES, stop + HALO_SLICES), 0, shape[0] - 1)]
+        for layer in layers:
+            canvas.paint(layer)
         keep = slice(HALO_SLICES, HALO_SLICES + stop - start)
-        centre = [-o / s for o, s in zip(origin_mm[1:], scanner.spacing_mm[1:], strict=True)]
-        hu[start:stop] = scanner.acquire(canvas.hu[keep], start, centre)
+        hu[start:stop] = scanner.acquire(canvas.hu[keep], start, body_centre)
         labels[start:stop], tissues[start:stop] = canvas.labels[keep], canvas.tissues[keep]
     return hu, labels, tissues
 
@@ -102,14 +108,10 @@ def chunks(shape):
     return [(start, min(start + count, shape[0])) for start in range(0, shape[0], count)]
 
 
-def paint_chunk(layers, materials, scanner, shape, origin_mm, textures, start, stop):
-    """The canvas of slices start - halo to stop + halo."""
+def chunk_grid(shape, spacing_mm, origin_mm, start, stop):
+    """The grid of slices start - halo to stop + halo."""
     count = (stop - start + 2 * HALO_SLICES, *shape[1:])
-    grid = Grid.regular(count, scanner.spacing_mm, origin_mm, start - HALO_SLICES)
-    canvas = Canvas(grid, materials, textures, scanner.thickness_mm)
-    for layer in layers:
-        canvas.paint(layer)
-    return canvas
+    return Grid.regular(count, spacing_mm, origin_mm, start - HALO_SLICES)
 
 
 def kits19_affine(spacing_mm):
