@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from kits_tf.dataset.phantom.fields import Field
-from kits_tf.dataset.phantom.shapes import Column, Rough, smooth_interpolation
+from kits_tf.dataset.phantom.shapes import Cached, Column, Rough, smooth_interpolation
 
 TOP_MM, BOTTOM_MM = -440.0, 380.0  # what of the trunk can be scanned: upper chest to below the hips
 
@@ -95,9 +95,9 @@ class Frame:
         low, high = np.array([TOP_MM, -260.0, -260.0]), np.array([BOTTOM_MM, 200.0, 260.0])
         swell = Field.noise(rng, (low, high), 70)
         self.cavity_column = cavity
-        self.cavity = Rough(cavity, swell, 2.5)
+        self.cavity = Cached(Rough(cavity, swell, 2.5))
         self.wall = Rough(wall, swell, 2.5)
-        self.body = Rough(body, Field.noise(rng, (low, high), 90), 3.0)
+        self.body = Cached(Rough(body, Field.noise(rng, (low, high), 90), 3.0))
         return self
 
     def spine_centre(self, z):

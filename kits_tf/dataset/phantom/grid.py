@@ -46,6 +46,17 @@ class Grid:
         """The grid of a box of its voxels."""
         return Grid(self.z[slices[0]], self.y[slices[1]], self.x[slices[2]], self.spacing_mm)
 
+    def within(self, other):
+        """Slices of `other` that are this grid; None where it is no part of it."""
+        slices = []
+        for own, whole in zip((self.z, self.y, self.x), (other.z, other.y, other.x), strict=True):
+            start = int(np.searchsorted(whole, own[0]))
+            stop = start + len(own)
+            if stop > len(whole) or whole[start] != own[0] or whole[stop - 1] != own[-1]:
+                return None
+            slices.append(slice(start, stop))
+        return tuple(slices)
+
     def open(self):
         """Coordinates shaped to broadcast: [z, 1, 1], [1, y, 1], [1, 1, x]."""
         return self.z[:, None, None], self.y[None, :, None], self.x[None, None, :]

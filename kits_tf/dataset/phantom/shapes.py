@@ -33,23 +33,45 @@ class Ellipsoid:
         self.bounds = (self.centre - extent, self.centre + extent)
 
     def local(self, grid):
-        """Coordinates along its own axes, three arrays [z, y, x] in mm, straightened where it is bent."""
+        """Coordinates along its own axes in mm, straightened where it is bent.
+
+        Three arrays that broadcast to [z, y, x]: an axis that follows the grid's stays a vector.
+        """
         offsets = [c - o for c, o in zip(grid.open(), self.centre, strict=True)]
-        u, v, w = (sum(a * d for a, d in zip(axis, offsets, strict=True)) for axis in self.axes)
+        u, v, w = (combine(axis, offsets) for axis in self.axes)
         if self.bend_mm:
-            v = v + self.bend_mm * (u / self.radii[0]) ** 2
+            v = v + np.float32(self.bend_mm / self.radii[0] ** 2) * (u * u)
         return u, v, w
 
     def value(self, grid):
-        local = self.local(grid)
-        scaled = [c / r for c, r in zip(local, self.radii, strict=True)]
+        scaled = [c / r for c, r in zip(self.local(grid), self.radii, strict=True)]
         if self.exponent != 2:
-            power = sum(np.abs(s) ** self.exponent for s in scaled)
-            return (power ** np.float32(1 / self.exponent) - 1) * np.float32(self.radii.min())
-        norm = np.sqrt(sum(s * s for s in scaled))
-        slope = np.sqrt(sum((s / r) ** 2 for s, r in zip(scaled, self.radii, strict=True)))
+            power = self.exponent
+            scaled = [np.abs(s) ** np.float32(power) for s in scaled]
+            norm = combine((1, 1, 1), scaled) ** np.float32(1 / power)
+            norm -= 1
+            norm *= self.radii.min()
+            return norm
+        squares = [s * s for s in scaled]
+        norm = np.sqrt(combine((1, 1, 1), squares))
+        slope = np.sqrt(combine(1 / self.radii**2, squares))
         # First-order distance: norm * (norm - 1) / slope; at the centre it would be 0 / 0.
-        return norm * (norm - 1) / np.maximum(slope, np.float32(1e-6)) - (norm < 1e-4) * self.radii.min()
+        np.maximum(slope, np.float32(1e-4) / self.radii.max(), out=slope)
+        result = norm - 1
+        np.maximum(norm, np.float32(1e-4), out=norm)
+        result *= norm
+        result /= slope
+        return result
+
+
+def combine(weights, arrays):
+    """Sum of arrays by weights, those of weight 0 left out; what broadcasts small is added first."""
+    terms = [a if w == 1 else a * np.float32(w) for w, a in zip(weights, arrays, strict=True) if w]
+    terms.sort(key=np.size)
+    result = terms[0]
+    for term in terms[1:]:
+        result = result + term
+    return result
 
 
 class Tube:
@@ -84,14 +106,17 @@ class Tube:
         box = grid.box((np.minimum(a, b) - reach, np.maximum(a, b) + reach), margin=2)
         if box is None:
             return
-        squeezed = self.squeeze
-        along = (b - a) * squeezed
-        offsets = [(c - o) * k for c, o, k in zip(grid.crop(box).open(), a, squeezed, strict=True)]
-        length = max(float(along @ along), 1e-6)
-        t = sum(d * (k / length) for d, k in zip(offsets, along, strict=True))
-        t = np.clip(t, 0, 1)
-        distance = np.sqrt(sum((d - t * k) ** 2 for d, k in zip(offsets, along, strict=True)))
-        np.minimum(result[box], distance - (ra + t * (rb - ra)), out=result[box])
+        along = (b - a) * self.squeeze
+        offsets = [(c - o) * k for c, o, k in zip(grid.crop(box).open(), a, self.squeeze, strict=True)]
+        # Nearest point of the segment: t from 0 to 1; distance^2 = |offset|^2 - 2 t (offset . along) + t^2 |along|^2.
+        length = np.float32(max(float(along @ along), 1e-6))
+        dot = combine((1, 1, 1), [d * k for d, k in zip(offsets, along, strict=True)])
+        t = np.clip(dot / length, 0, 1)
+        distance = combine((1, 1, 1), [d * d for d in offsets])
+        distance = distance + t * (t * length - 2 * dot)
+        np.sqrt(np.maximum(distance, 0, out=distance), out=distance)
+        distance -= ra + t * (rb - ra)
+        np.minimum(result[box], distance, out=result[box])
 
 
 class Column:
@@ -184,6 +209,28 @@ class HalfSpace:
         return sum((c - p) * n for c, p, n in terms).astype(np.float32)
 
 
+class Cached:
+    """A costly shape that many others refer to: its values on the last whole grid are kept and cut from.
+
+    A grid counts as part of the last one when its coordinates are found there; values never depend on what was asked
+    for before.
+    """
+
+    def __init__(self, shape):
+        self.shape = shape
+        self.bounds = shape.bounds
+        self.grid = self.values = None
+
+    def value(self, grid):
+        if self.grid is not None:
+            box = grid.within(self.grid)
+            if box is not None:
+                return self.values[box]
+        self.grid, self.values = grid, self.shape.value(grid)
+        self.values.setflags(write=False)
+        return self.values
+
+
 class Bounded:
     """A shape known to lie within `low`, `high` (mm), for shapes whose own bounds are wider."""
 
@@ -220,7 +267,7 @@ class Difference:
         self.bounds = shape.bounds
 
     def value(self, grid):
-        result = self.shape.value(grid)
+        result = np.array(self.shape.value(grid))
         for other in self.others:
             box = grid.box(other.bounds, margin=3)
             if box is not None:
