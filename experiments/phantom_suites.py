@@ -1,0 +1,92 @@
+"""The phantoms that released weights learn from and are tested on: the one place where their ranges are set.
+
+The test suite shares no contrast phase, no pixel spacing, no slice spacing and no seed with the training suite. Either
+is made by this file's flags:
+
+    kits-phantom --output_dir=train $(python experiments/phantom_suites.py train)
+    kits-phantom --output_dir=test $(python experiments/phantom_suites.py test)
+
+which is the same as writing out
+
+    kits-phantom --output_dir=train --seed=1901 --num_cases=48 --size=256 --phases=corticomedullary,excretory \
+        --pixel_spacing_mm=1.4,1.7 --slice_spacing_mm=3.0,5.0
+    kits-phantom --output_dir=test --seed=7702 --num_cases=10 --size=256 --phases=nephrographic \
+        --pixel_spacing_mm=1.75,1.95 --slice_spacing_mm=2.0,2.75
+"""
+
+import dataclasses
+import sys
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """A set of phantoms.
+
+    Attributes:
+        seed: seed of the set.
+        num_cases: number of cases, from case 0.
+        size: rows and columns.
+        phases: contrast phases.
+        pixel_spacing_mm, slice_spacing_mm: (low, high) of the voxels.
+    """
+
+    seed: int
+    num_cases: int
+    size: int
+    phases: tuple
+    pixel_spacing_mm: tuple
+    slice_spacing_mm: tuple
+
+    @property
+    def options(self):
+        """Keyword arguments of `kits_tf.dataset.phantom.simulate`, beside seed and case."""
+        return {
+            "size": self.size,
+            "phases": self.phases,
+            "pixel_spacing_mm": self.pixel_spacing_mm,
+            "slice_spacing_mm": self.slice_spacing_mm,
+        }
+
+    @property
+    def flags(self):
+        """The flags of kits-phantom that make the set, list of str."""
+        return [
+            f"--seed={self.seed}",
+            f"--num_cases={self.num_cases}",
+            f"--size={self.size}",
+            f"--phases={','.join(self.phases)}",
+            f"--pixel_spacing_mm={','.join(map(str, self.pixel_spacing_mm))}",
+            f"--slice_spacing_mm={','.join(map(str, self.slice_spacing_mm))}",
+        ]
+
+
+TRAINING = Suite(
+    seed=1901,
+    num_cases=48,
+    size=256,
+    phases=("corticomedullary", "excretory"),
+    pixel_spacing_mm=(1.4, 1.7),
+    slice_spacing_mm=(3.0, 5.0),
+)
+
+TEST = Suite(
+    seed=7702,
+    num_cases=10,
+    size=256,
+    phases=("nephrographic",),
+    pixel_spacing_mm=(1.75, 1.95),
+    slice_spacing_mm=(2.0, 2.75),
+)
+
+SUITES = {"train": TRAINING, "test": TEST}
+
+
+def main():
+    """Prints the flags of the suite named on the command line."""
+    if len(sys.argv) != 2 or sys.argv[1] not in SUITES:
+        sys.exit(f"usage: {sys.argv[0]} {'|'.join(SUITES)}")
+    print(*SUITES[sys.argv[1]].flags)
+
+
+if __name__ == "__main__":
+    main()
