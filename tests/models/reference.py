@@ -1,10 +1,11 @@
 """The networks once more, in NumPy float64, from the papers' formulas: what the Keras ones are checked against.
 
-It shares nothing with the Keras networks but their weights, found by layer name. Arrays are [batch, *spatial, channels].
+Shares nothing with the Keras networks but their weights, found by layer name. Arrays are [batch, *spatial, channels].
 """
 
 import itertools
 
+import keras
 import numpy as np
 
 EPSILON = 1e-5
@@ -12,7 +13,7 @@ EPSILON = 1e-5
 
 def weights(layer):
     """{name: float64 array} of a layer's own weights."""
-    return {variable.name: np.asarray(variable, np.float64) for variable in layer.weights}
+    return {variable.name: keras.ops.convert_to_numpy(variable).astype(np.float64) for variable in layer.weights}
 
 
 def sigmoid(x):

@@ -29,7 +29,11 @@ def test_weights_are_those_of_the_formula(shapes):
     gate = randomise_after_call(AttentionGate(), x, g)
     rank, channels, gating = x.ndim - 2, x.shape[-1], g.shape[-1]
     assert {v.path.split("/", 1)[1]: tuple(v.shape) for v in gate.trainable_variables} == {
-        "features_map/kernel": (*[2] * rank, channels, channels),  # kernel = stride = 2, F_int = channels of x, no bias
+        "features_map/kernel": (
+            *[2] * rank,
+            channels,
+            channels,
+        ),  # kernel = stride = 2, F_int = channels of x, no bias
         "gating_map/kernel": (*[1] * rank, gating, channels),
         "gating_map/bias": (channels,),
         "score/kernel": (*[1] * rank, channels, 1),

@@ -1,4 +1,4 @@
-"""CBAM is Woo's formula: checked against NumPy in two and three dimensions; sigmoid after the sum, one unit at least."""
+"""CBAM is Woo's formula, checked against NumPy in 2D and 3D: sigmoid after the sum, never less than one hidden unit."""
 
 import numpy as np
 import pytest
