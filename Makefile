@@ -5,7 +5,6 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := demo
-export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test lint format clean distclean
 .DELETE_ON_ERROR:
