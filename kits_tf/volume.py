@@ -127,7 +127,7 @@ def read_volume(path):
         if hu.dtype == np.int16 and not _fits_int16(values):
             hu = _widened(path, hu, grid, start)
         with np.errstate(over="ignore"):
-            _disk_view(hu, grid.source)[..., start:stop] = values
+            nifti.transfer(_disk_view(hu, grid.source)[..., start:stop], values)
     if hu.dtype == np.float32 and not np.isfinite(hu).all():
         raise InputError(path, "holds values beyond float32")
     return Volume(hu=hu, spacing_mm=grid.spacing_mm, affine=grid.affine, source=grid.source)
@@ -149,10 +149,8 @@ def read_labels(path):
     grid = _grid(file)
     labels = _allocate(path, grid.shape, np.uint8)
     for start, stop, values in nifti.chunks(file):
-        wrong = ~((values >= 0) & (values < LABELS) & (values == np.floor(values)))
-        if wrong.any():
-            raise InputError(path, f"holds the label {values[wrong][0]:g}, labels are 0, 1 and 2")
-        _disk_view(labels, grid.source)[..., start:stop] = values
+        _check_labels(path, values)
+        nifti.transfer(_disk_view(labels, grid.source)[..., start:stop], values)
     return labels, grid
 
 
@@ -248,6 +246,14 @@ def _fits_int16(values):
     if values.min() < bounds.min or values.max() > bounds.max:
         return False
     return values.dtype.kind != "f" or np.array_equal(values, np.rint(values))
+
+
+def _check_labels(path, values):
+    if values.dtype.kind != "f" and values.min() >= 0 and values.max() < LABELS:
+        return
+    wrong = ~((values >= 0) & (values < LABELS) & (values == np.floor(values)))
+    if wrong.any():
+        raise InputError(path, f"holds the label {values[wrong][0]:g}, labels are 0, 1 and 2")
 
 
 def _widened(path, hu, grid, planes):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kits_tf.errors import InputError
+from kits_tf.nifti import transfer
 from kits_tf.volume import read_volume, working_affine
 
 AFFINE = working_affine((3, 0.8, 0.8))
@@ -144,3 +145,14 @@ def test_reading_holds_little_more_than_the_volume(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < volume.hu.nbytes + 20 * 2**20
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6), (1, 5, 6), (4, 1, 1), (1, 1, 1)])
+def test_transfer_copies_whatever_the_memory_order(shape):
+    values = np.arange(np.prod(shape)).reshape(shape)
+    for order in "CF":
+        source = np.asarray(values, order=order)
+        for axes in ((0, 1, 2), (2, 0, 1), (1, 2, 0), (2, 1, 0)):
+            target = np.zeros([shape[axis] for axis in axes], np.int16).transpose(np.argsort(axes))[:, ::-1]
+            transfer(target, source[:, ::-1])
+            np.testing.assert_array_equal(target, values[:, ::-1])

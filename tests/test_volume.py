@@ -231,3 +231,23 @@ def test_other_labels_are_refused(tmp_path, value, shown):
     nibabel.save(nibabel.Nifti1Image(values, OBLIQUE), tmp_path / "labels.nii")
     with pytest.raises(InputError, match=f"holds the label {shown},"):
         read_labels(tmp_path / "labels.nii")
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("number", [125, 176, 160])
+def test_real_label_files_of_every_kind(shared_data, tmp_path, number):
+    """Two with uint16 and a qform alone, and the one that is 796 columns wide."""
+    path = shared_data / f"kits19_masks/case_{number:05d}/segmentation.nii.gz"
+    if not path.is_file():
+        pytest.skip(f"{path.name} of case {number} is not among the real labels here")
+    image = nibabel.load(path)
+    labels, grid = read_labels(path)
+    assert labels.shape == image.shape  # stored in the working axes already
+    assert labels.shape[2] == (796 if number == 160 else 512)
+    np.testing.assert_allclose(grid.affine, image.affine, atol=1e-9)
+    write_labels(labels, grid, tmp_path / "labels.nii.gz")
+    written = nibabel.load(tmp_path / "labels.nii.gz")
+    np.testing.assert_array_equal(written.affine, image.affine)
+    for code in ("qform_code", "sform_code"):
+        assert int(written.header[code]) == int(image.header[code])
+    np.testing.assert_array_equal(np.asarray(written.dataobj), np.asarray(image.dataobj))
