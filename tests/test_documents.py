@@ -7,6 +7,7 @@ import shlex
 
 import pytest
 
+from experiments import phantom_suites
 from kits_tf.cli import app
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -48,12 +49,23 @@ def test_documented_commands_have_usable_flags(words):
     assert problem is None or "is required" in problem, problem
 
 
+def demo_commands():
+    """The commands of `make demo`, as lists of words."""
+    recipe = MAKEFILE[MAKEFILE.index("\ndemo:") : MAKEFILE.index("\ntest:")]
+    return command_lines(recipe.replace("\\\n", " "))
+
+
 def test_the_demos_commands_have_usable_flags():
-    recipe = MAKEFILE[MAKEFILE.index("\ndemo:") : MAKEFILE.index("\ntest:")].replace("\\\n", " ")
-    lines = command_lines(recipe)
-    assert [words[0] for words in lines] == ["kits-phantom", "kits-predict", "kits-evaluate", "kits-report"]
-    for words in lines:
+    commands = demo_commands()
+    assert [words[0] for words in commands] == ["kits-phantom", "kits-predict", "kits-evaluate", "kits-report"]
+    for words in commands:
         assert app.parse(importlib.import_module(f"kits_tf.cli.{words[0][5:]}").FLAGS, words) is None
+
+
+def test_the_demo_takes_its_ct_from_the_test_suite():
+    """Which shares no seed, contrast phase or spacing with the suite that the weights learned from."""
+    suite = {flag for flag in phantom_suites.TEST.flags if not flag.startswith("--num_cases")}
+    assert set(demo_commands()[0][1:]) == suite | {"--cases=0", "--output_dir=$(DEMO)/ct"}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)
