@@ -1,10 +1,10 @@
-"""Makes the weights in checkpoints/phantom: simulated CTs, kits-prepare, then kits-train for each of the four networks.
+"""Makes the weights in checkpoints/phantom: simulated CTs, kits-prepare, then kits-train for each network.
 
     python experiments/train_phantom.py --work_dir=build/phantom
 
 The phantoms are the training suite of `phantom_suites.py`; seeds are fixed. Every part resumes where an earlier run
 stopped. The result, `config.json` and `model.weights.h5` of each network, is copied to --output_dir; what each part
-took is printed and written to `seconds.json` in --work_dir. Hardware meant: two CPU cores without AMX, 45 minutes in all.
+took is printed and written to `seconds.json` in --work_dir. Hardware meant: two CPU cores without AMX, 45 minutes.
 Scores are those of kits-evaluate on the test suite, see `checkpoints/phantom/README.md`.
 """
 

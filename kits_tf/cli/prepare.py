@@ -28,7 +28,7 @@ def main():
         raise UsageError("cases", f"{FLAGS.cases!r} names no case of {FLAGS.data_dir}")
     try:
         findings = preparation.prepare(
-            cases, FLAGS.output_dir, FLAGS.num_validation, FLAGS.num_test, FLAGS.seed, FLAGS.strict, report, complain
+            cases, FLAGS.output_dir, FLAGS.num_validation, FLAGS.num_test, FLAGS.seed, FLAGS.strict, complain=complain
         )
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise UsageError("output_dir", f"{FLAGS.output_dir}: {error.strerror}") from None
@@ -51,11 +51,6 @@ def find_cases():
     if not cases:
         raise UsageError("data_dir", f"{FLAGS.data_dir} holds no case_NNNNN folder")
     return cases
-
-
-def report(line):
-    """Prints a line at once, also into a log."""
-    print(line, flush=True)
 
 
 def complain(finding):

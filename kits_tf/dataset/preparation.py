@@ -8,12 +8,13 @@ import numpy as np
 from kits_tf import files
 from kits_tf.dataset import integrity, prepared
 from kits_tf.dataset.splits import split_cases
+from kits_tf.progress import progress, say
 
 FORMAT = 1
 """Raised when records written by earlier versions must be written anew."""
 
 
-def prepare(cases, output_dir, num_validation, num_test, seed, strict=False, report=print, complain=print):
+def prepare(cases, output_dir, num_validation, num_test, seed, strict=False, report=say, complain=say):
     """Checks and prepares cases; what an earlier run has done of unchanged files is kept.
 
     Args:
@@ -46,12 +47,12 @@ def prepare(cases, output_dir, num_validation, num_test, seed, strict=False, rep
         if findings:
             return findings
     entries = []
-    for position, case in enumerate(cases, start=1):
+    for case in progress(cases, "Preparing"):
         entry = done_entry(case, output_dir)
         if entry is None:
             entry, found = prepare_case(case, output_dir)
             note(found)
-            report(f"[{position}/{len(cases)}] {case.id}: " + ("left out" if found else describe(entry)))
+            report(f"{case.id}: " + ("left out" if found else describe(entry)))
         if entry is not None:
             entries.append(entry)
     splits = split_cases([entry["id"] for entry in entries], num_validation, num_test, seed)

@@ -1,0 +1,93 @@
+"""Proves that the tumor network learns from the cubes that prediction makes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kits_tf import cubes, geometry, volume
+from kits_tf.arrays import NumPy
+from kits_tf.config import preset
+from kits_tf.dataset import kidneys, prepared
+from kits_tf.errors import InputError
+from tests import planted
+
+CONFIG = dataclasses.replace(preset("small", "tumor"), grid=24, regression="signed_distance")
+
+
+def read(sample, with_distance=True):
+    return {name: value.numpy() for name, value in kidneys.read_tensors(str(sample["path"]), with_distance).items()}
+
+
+@pytest.fixture(name="folder", scope="module")
+def a_prepared_folder(tmp_path_factory):
+    return planted.prepared_folder(tmp_path_factory.mktemp("kidneys"), count=1)
+
+
+def test_cubes_are_predictions(folder, tmp_path):
+    """Against the crop made by hand: columns below the middle are the right kidney, and air is outside of it."""
+    records = prepared.find_records(folder)
+    samples = kidneys.kidney_samples(records, CONFIG, "labels", tmp_path)
+    assert [(sample["path"].name, sample["tumor"]) for sample in samples] == [
+        ("case_00000_right.tfrecord", False),
+        ("case_00000_left.tfrecord", True),
+    ]
+    labels, hu = planted.labels(), planted.small_ct()
+    for sample, half in zip(samples, (slice(0, 40), slice(40, 80)), strict=True):
+        mask = np.zeros(labels.shape, bool)
+        mask[:, :, half] = labels[:, :, half] > 0
+        box = tuple(slice(i.min(), i.max() + 1) for i in np.nonzero(mask))
+        crop = geometry.scale(NumPy, hu[box]) * mask[box]
+        expected = cubes.to_cube(NumPy, crop, (5.0, 4.0, 4.0), CONFIG.margin_mm, CONFIG.grid)
+        found = read(sample)
+        np.testing.assert_allclose(geometry.scale(NumPy, found["image"]), expected, atol=0.51 / 3149)
+        voxel_ml = np.prod(found["pixel_mm"]) * found["pixel_mm"][0] / 1000
+        tumor_ml = (labels[:, :, half] == 2).sum() * 80 / 1000
+        np.testing.assert_allclose(found["label"].sum() * voxel_ml, tumor_ml, rtol=0.1)
+        np.testing.assert_allclose(found["tumor_ml"], (labels == 2).sum() * 80 / 1000, rtol=1e-6)
+
+
+def test_distance_is_signed_and_clipped(folder, tmp_path):
+    right, left = kidneys.kidney_samples(prepared.find_records(folder), CONFIG, "labels", tmp_path)
+    assert (read(right)["distance"] == 2000).all()
+    found = read(left)
+    assert ((found["distance"] < 0) == (found["label"] > 0)).all()
+    assert found["distance"].max() <= 2000
+
+
+def test_predicted_masks_decide_what_is_kidney(folder, tmp_path):
+    """A prediction of the right kidney alone, one slice short, gives one sample of that mask."""
+    records, masks = prepared.find_records(folder), tmp_path / "masks"
+    masks.mkdir()
+    predicted = planted.labels()
+    predicted[:, :, 40:] = 0
+    predicted[:3] = 0
+    ct = volume.Volume(planted.small_ct(), (5.0, 4.0, 4.0))
+    volume.write_labels(predicted, ct, masks / "prediction_00000.nii.gz")
+    [sample] = kidneys.kidney_samples(records, CONFIG, str(masks), tmp_path / "samples")
+    slices = np.flatnonzero((predicted > 0).any(axis=(1, 2)))
+    rows = np.flatnonzero((predicted > 0).any(axis=(0, 2)))
+    longest_mm = max(np.ptp(slices) * 5 + 5, np.ptp(rows) * 4 + 4)
+    np.testing.assert_allclose(read(sample)["pixel_mm"], (longest_mm + CONFIG.margin_mm) / CONFIG.grid, rtol=1e-6)
+    (masks / "prediction_00000.nii.gz").unlink()
+    with pytest.raises(InputError, match="prediction_00000"):
+        kidneys.kidney_samples(records, CONFIG, str(masks), tmp_path / "samples")
+
+
+def test_native_cubes_are_padded_crops(folder, tmp_path):
+    config = dataclasses.replace(CONFIG, grid=0, depth=2)
+    for sample in kidneys.kidney_samples(prepared.find_records(folder), config, "labels", tmp_path):
+        found = read(sample)
+        assert all(size % unit == 0 for size, unit in zip(found["image"].shape, (4, 8, 8), strict=True))
+        np.testing.assert_allclose(found["pixel_mm"], (4.0, 4.0))
+        tumor_voxels = (planted.labels() == 2).sum() if sample["tumor"] else 0
+        assert found["label"].sum() == tumor_voxels
+
+
+def test_samples_are_cut_again_only_when_something_changed(folder, tmp_path):
+    records, lines = prepared.find_records(folder), []
+    for config in (CONFIG, CONFIG, dataclasses.replace(CONFIG, learning_rate=1.0), CONFIG):
+        kidneys.kidney_samples(records, config, "labels", tmp_path, lines.append)
+    assert len(lines) == 1
+    kidneys.kidney_samples(records, dataclasses.replace(CONFIG, margin_mm=20.0), "labels", tmp_path, lines.append)
+    assert len(lines) == 2

@@ -1,0 +1,89 @@
+"""Proves the round trip of a case through its record, in NumPy and in TensorFlow ops."""
+
+import numpy as np
+import pytest
+
+from kits_tf import volume
+from kits_tf.dataset import prepared
+from kits_tf.errors import InputError
+from tests import planted
+
+
+@pytest.fixture(name="case")
+def a_case():
+    """A Volume with air around the body, float HU, an odd affine; and its labels."""
+    hu = np.full((5, 40, 50), -1000.0, np.float32)
+    hu[:, 10:31, 7:40] = np.random.default_rng(0).uniform(-100.4, 300.4, (5, 21, 33))
+    labels = np.zeros(hu.shape, np.uint8)
+    labels[1:3, 15:20, 10:20] = 1
+    labels[2, 16, 12:15] = 2
+    affine = volume.working_affine((3.0, 0.7, 0.8), origin=(11.0, -7.0, 3.5))
+    return volume.Volume(hu, (3.0, 0.7, 0.8), affine), labels
+
+
+def test_only_the_body_is_kept_and_everything_comes_back(case, tmp_path):
+    ct, labels = case
+    path = tmp_path / "case_00003.tfrecord"
+    prepared.write_record(prepared.from_volume(ct, labels, "RAS"), path)
+    record = prepared.read_record(path)
+    assert record.image.shape == (5, 21, 33)
+    assert record.box == ((10, 31), (7, 40))
+    assert record.middle_column == (7 + 40) // 2
+    assert (record.full_shape, record.spacing_mm, record.orientation) == ((5, 40, 50), (3.0, 0.7, 0.8), "RAS")
+    np.testing.assert_array_equal(record.image, np.round(ct.hu[:, 10:31, 7:40]))
+    np.testing.assert_array_equal(prepared.restore(record.label, record, 0), labels)
+    whole = prepared.read_volume(path)
+    np.testing.assert_array_equal(whole.affine, ct.affine)
+    body = np.zeros(ct.hu.shape, bool)
+    body[:, 10:31, 7:40] = True
+    assert (whole.hu[~body] == -1024).all()
+    assert np.abs(whole.hu - ct.hu)[body].max() <= 0.5
+
+
+def test_tensorflow_reads_what_numpy_reads(case, tmp_path):
+    import tensorflow as tf
+
+    path = tmp_path / "case_00003.tfrecord"
+    prepared.write_record(prepared.from_volume(*case, "RAS"), path)
+    record = prepared.read_record(path)
+    tensors = tf.function(prepared.read_tensors)(tf.constant(str(path)))
+    for name in ("image", "label", "full_shape", "spacing_mm", "middle_column"):
+        np.testing.assert_array_equal(tensors[name], getattr(record, name))
+    np.testing.assert_array_equal(tensors["box"], [10, 31, 7, 40])
+    np.testing.assert_array_equal(tensors["foreground"], np.argwhere(record.label > 0))
+
+
+def test_foreground_is_thinned_evenly():
+    label = np.ones((10, 50, 40), np.uint8)
+    voxels = prepared.foreground_voxels(label)
+    assert voxels.shape == (prepared.MAX_FOREGROUND, 3)
+    assert len(np.unique(voxels, axis=0)) == len(voxels)
+    np.testing.assert_allclose(voxels.mean(axis=0), (4.5, 24.5, 19.5), atol=0.5)
+    assert prepared.foreground_voxels(np.zeros((2, 3, 4), np.uint8)).shape == (0, 3)
+
+
+def test_values_beyond_int16_are_kept_within():
+    values = np.array([[[-1e6, 1e6, 0.5001, -0.5001]]], np.float32)
+    np.testing.assert_array_equal(prepared.to_int16(values), [[[-32768, 32767, 1, -1]]])
+
+
+@pytest.mark.parametrize("content", [b"", b"some text that is no record", None])
+def test_damaged_records_are_named(tmp_path, content):
+    path = tmp_path / "case_00001.tfrecord"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        prepared.read_record(path)
+    assert error.value.path == str(path)
+
+
+def test_a_prepared_folder_lists_its_records(tmp_path):
+    folder = planted.prepared_folder(tmp_path, count=3, num_test=1)
+    assert prepared.is_prepared(folder) and not prepared.is_prepared(tmp_path)
+    everything = prepared.find_records(folder)
+    assert [path.name for path in everything] == [f"case_0000{number}.tfrecord" for number in range(3)]
+    training, test = (prepared.find_records(folder, split) for split in ("training", "test"))
+    assert (len(training), len(test)) == (2, 1)
+    assert sorted(training + test) == everything
+    with pytest.raises(InputError):
+        prepared.read_index(tmp_path)

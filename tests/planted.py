@@ -1,0 +1,52 @@
+"""Small KiTS19-layout folders and prepared folders with known content, for tests of data and training."""
+
+import numpy as np
+
+from kits_tf import volume
+from kits_tf.dataset import kits19, prepared, preparation
+from tests.tiny import small_ct
+
+
+def labels(shape=(12, 60, 80)):
+    """Labels of `small_ct`'s two blobs: 1 inside both, 2 in the upper half of the one on the patient's left."""
+    s, r, c = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    found = np.zeros(shape, np.uint8)
+    for side in (-0.4, 0.4):
+        found[(s / 0.8) ** 2 + ((r - 0.2) / 0.3) ** 2 + ((c - side) / 0.2) ** 2 < 1] = 1
+    found[(found == 1) & (c > 0) & (s < 0)] = 2
+    return found
+
+
+def write_case(folder, number, shape=(12, 60, 80), spacing_mm=(5.0, 4.0, 4.0)):
+    """Writes one case; returns its folder. Kidneys are over 50 ml each, so that none is dropped as a speck."""
+    case = folder / kits19.case_name(number)
+    case.mkdir(parents=True)
+    ct = volume.Volume(small_ct(shape, number), spacing_mm)
+    volume.write_volume(ct, case / kits19.IMAGE_NAME)
+    volume.write_labels(labels(shape), ct, case / kits19.LABEL_NAME)
+    return case
+
+
+def prepared_folder(folder, count=3, num_test=0):
+    """Writes `count` cases, prepares them and returns the prepared folder."""
+    for number in range(count):
+        write_case(folder / "raw", number)
+    cases = kits19.find_cases(folder / "raw")
+    assert preparation.prepare(cases, folder / "prepared", 0, num_test, seed=0) == []
+    return folder / "prepared"
+
+
+def write_record(path, image, label, full_shape=None, corner=(0, 0), spacing_mm=(3.0, 1.0, 1.0)):
+    """Writes a record of given arrays whose body box begins at `corner` (row, column) of `full_shape`."""
+    rows, columns = ((first, first + size) for first, size in zip(corner, image.shape[1:], strict=True))
+    record = prepared.Record(
+        image=image,
+        label=label,
+        full_shape=full_shape or image.shape,
+        box=prepared.geometry.BodyBox(rows, columns),
+        spacing_mm=spacing_mm,
+        affine=volume.working_affine(spacing_mm),
+        orientation="IPL",
+    )
+    prepared.write_record(record, path)
+    return path
