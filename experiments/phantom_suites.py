@@ -8,10 +8,10 @@ is made by this file's flags:
 
 which is the same as writing out
 
-    kits-phantom --output_dir=train --seed=1901 --num_cases=48 --size=256 --phases=corticomedullary,excretory \
-        --pixel_spacing_mm=1.4,1.7 --slice_spacing_mm=3.0,5.0
-    kits-phantom --output_dir=test --seed=7702 --num_cases=10 --size=256 --phases=nephrographic \
-        --pixel_spacing_mm=1.75,1.95 --slice_spacing_mm=2.0,2.75
+    kits-phantom --output_dir=train --seed=1901 --num_cases=48 --size=256 --slices=64 \
+        --phases=unenhanced,corticomedullary,excretory --pixel_spacing_mm=1.4,1.7 --slice_spacing_mm=3.0,5.0
+    kits-phantom --output_dir=test --seed=7702 --num_cases=10 --size=256 --slices=88 \
+        --phases=nephrographic --pixel_spacing_mm=1.75,1.95 --slice_spacing_mm=2.0,2.75
 """
 
 import dataclasses
@@ -26,6 +26,7 @@ class Suite:
         seed: seed of the set.
         num_cases: number of cases, from case 0.
         size: rows and columns.
+        slices: number of slices, so that kidneys fit and training data stay small.
         phases: contrast phases.
         pixel_spacing_mm, slice_spacing_mm: (low, high) of the voxels.
     """
@@ -33,6 +34,7 @@ class Suite:
     seed: int
     num_cases: int
     size: int
+    slices: int
     phases: tuple
     pixel_spacing_mm: tuple
     slice_spacing_mm: tuple
@@ -42,6 +44,7 @@ class Suite:
         """Keyword arguments of `kits_tf.dataset.phantom.simulate`, beside seed and case."""
         return {
             "size": self.size,
+            "slices": self.slices,
             "phases": self.phases,
             "pixel_spacing_mm": self.pixel_spacing_mm,
             "slice_spacing_mm": self.slice_spacing_mm,
@@ -54,6 +57,7 @@ class Suite:
             f"--seed={self.seed}",
             f"--num_cases={self.num_cases}",
             f"--size={self.size}",
+            f"--slices={self.slices}",
             f"--phases={','.join(self.phases)}",
             f"--pixel_spacing_mm={','.join(map(str, self.pixel_spacing_mm))}",
             f"--slice_spacing_mm={','.join(map(str, self.slice_spacing_mm))}",
@@ -64,7 +68,8 @@ TRAINING = Suite(
     seed=1901,
     num_cases=48,
     size=256,
-    phases=("corticomedullary", "excretory"),
+    slices=64,
+    phases=("unenhanced", "corticomedullary", "excretory"),
     pixel_spacing_mm=(1.4, 1.7),
     slice_spacing_mm=(3.0, 5.0),
 )
@@ -73,6 +78,7 @@ TEST = Suite(
     seed=7702,
     num_cases=10,
     size=256,
+    slices=88,
     phases=("nephrographic",),
     pixel_spacing_mm=(1.75, 1.95),
     slice_spacing_mm=(2.0, 2.75),

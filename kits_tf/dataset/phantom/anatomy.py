@@ -32,7 +32,7 @@ def draw_patient(rng, materials, body_half_width):
     return Patient(layers, frame, (TOP_MM, BOTTOM_MM), (ends[:, 0].min(), ends[:, 1].max()))
 
 
-def surroundings(frame, trunks, rng, *around_kidneys):
+def surroundings(frame, trunks, rng, around_kidneys):
     """Everything but the kidneys; `around_kidneys` are painted over the organs, under muscle, bone and vessels."""
     layers = torso.table(frame, rng) + torso.covering(frame, rng) + torso.chest(frame, rng)
     layers += organs.organs(frame, rng) + bowel.bowel(frame, rng)

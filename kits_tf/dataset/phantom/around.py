@@ -10,11 +10,11 @@ from kits_tf.dataset.phantom.anatomy import surroundings
 from kits_tf.dataset.phantom.fields import Field
 from kits_tf.dataset.phantom.frame import Frame
 from kits_tf.dataset.phantom.imaging import Scanner
-from kits_tf.dataset.phantom.kidneys import Kidney
+from kits_tf.dataset.phantom.kidneys import Kidney, fat_around
 from kits_tf.dataset.phantom.layers import Layer
 from kits_tf.dataset.phantom.materials import PHASES, Materials, mixed_rng
 from kits_tf.dataset.phantom.shapes import Above, Intersection, Offset, Rough
-from kits_tf.dataset.phantom.simulate import ANATOMY, MATERIALS, NOISE, SCANNER, choose_phase, render
+from kits_tf.dataset.phantom.simulation import ANATOMY, MATERIALS, NOISE, SCANNER, choose_phase, render
 from kits_tf.dataset.phantom.vessels import Trunks
 
 COARSE_MM = 3.0  # points at which the labels are looked at to fit the trunk
@@ -79,7 +79,7 @@ def simulate_around(labels, spacing_mm, seed, case_index, phases=None):
     materials = Materials(mixed_rng(*key, MATERIALS), phases[choose_phase(key, len(phases))])
     rng = mixed_rng(*key, ANATOMY)
     scanner = Scanner.draw(mixed_rng(*key, SCANNER), tuple(spacing_mm), (*key, NOISE))
-    points, values = coarse_points(labels, spacing_mm)
+    points = coarse_points(labels, spacing_mm)
     middle = spine_position(points, labels.shape, spacing_mm)
     frame = fit_frame(points - middle, labels.shape, spacing_mm, rng)
     origin = tuple(-middle)
@@ -90,11 +90,10 @@ def simulate_around(labels, spacing_mm, seed, case_index, phases=None):
 
 
 def coarse_points(labels, spacing_mm):
-    """Where the foreground is: mm [count, 3] from voxel (0, 0, 0) of voxels about COARSE_MM apart, and their labels."""
+    """Foreground voxels about COARSE_MM apart: float [count, 3], mm from voxel (0, 0, 0)."""
     steps = [max(1, int(round(COARSE_MM / s))) for s in spacing_mm]
     coarse = labels[:: steps[0], :: steps[1], :: steps[2]]
-    index = np.argwhere(coarse)
-    return index * (np.asarray(spacing_mm) * steps), coarse[tuple(index.T)]
+    return np.argwhere(coarse) * (np.asarray(spacing_mm) * steps)
 
 
 def spine_position(points, shape, spacing_mm):
@@ -158,11 +157,9 @@ def kidney_layers(labels, spacing_mm, origin, frame, trunks, materials, rng):
     kidneys_fat, inner = [], []
     for box in boxes:
         solid = distance_shape(labels, (1, 2), box, spacing_mm, origin)
-        margin = rng.uniform(2, 5) + 7 * frame.visceral
-        hull = Offset(Rough(solid, Field.noise(rng, solid.bounds, 30), 2.0), margin)
-        kidneys_fat.append(Layer(Intersection(hull, Offset(frame.cavity, -1)), "fat", hu=rng.uniform(-108, -92)))
+        kidneys_fat += fat_around(Rough(solid, Field.noise(rng, solid.bounds, 30), 2.5), frame, rng)
         inner += one_kidney(labels, box, solid, spacing_mm, origin, frame, trunks, materials, rng)
-    layers = surroundings(frame, trunks, rng, *kidneys_fat)
+    layers = surroundings(frame, trunks, rng, kidneys_fat)
     everything = (np.array(origin), np.array(origin) + np.array(labels.shape) * spacing_mm)
     foreground = bounds_of(boxes, spacing_mm, origin) if boxes else everything
     layers.append(Layer(LabelShape(labels, origin, spacing_mm, (1, 2), foreground), "cortex"))

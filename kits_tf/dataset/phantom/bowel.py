@@ -9,7 +9,7 @@ from kits_tf.dataset.phantom.shapes import HalfSpace, Intersection, Offset, Roug
 
 def bowel(frame, rng):
     """All of it, in painting order: what lies deeper first."""
-    contrast = rng.uniform() < 0.45  # was contrast swallowed?
+    contrast = rng.uniform() < 0.6  # was contrast swallowed?
     layers = small_bowel(frame, rng, contrast) + colon(frame, rng, contrast)
     return layers + stomach(frame, rng, contrast)
 
@@ -39,7 +39,9 @@ def filling(rng, contrast, odds):
     odds = np.array(odds, float)
     odds[2] *= contrast
     tissue = ("fluid", "stool", "contrast")[rng.choice(3, p=odds / odds.sum())]
-    return tissue, {"fluid": rng.uniform(0, 40), "stool": rng.uniform(-50, 70), "contrast": rng.uniform(90, 420)}[tissue]
+    return tissue, {"fluid": rng.uniform(0, 40), "stool": rng.uniform(-50, 70), "contrast": rng.uniform(80, 380)}[
+        tissue
+    ]
 
 
 def stomach(frame, rng, contrast):
@@ -76,23 +78,29 @@ def colon(frame, rng, contrast):
 
 
 def small_bowel(frame, rng, contrast):
-    """Loops that fill the middle and lower front of the cavity."""
+    """Loops that fill the front of the cavity: jejunum high on the left, ileum low; fewer where fat takes the room."""
     layers = []
-    centre, reach = np.array([85.0, -62.0, 0.0]), np.array([75.0, 38.0, 80.0])
-    for _ in range(rng.integers(9, 15)):
-        at = centre + reach * rng.uniform(-1, 1, 3)
-        heading = rng.normal(0, 1, 3)
-        points = [at]
-        for _ in range(rng.integers(5, 10)):
-            heading = 0.7 * heading + rng.normal(0, 0.6, 3) + 0.25 * (centre - at) / reach
-            at = at + 16 * heading / np.linalg.norm(heading)
-            points.append(at)
-        points = refine(frame.path(points), 2)
-        tube = Tube(points, rng.uniform(8, 14) * (1 + 0.1 * rng.normal(0, 1, len(points))))
-        shape = Rough(tube, Field.noise(rng, tube.bounds, 8), 1.2)
-        gas = rng.uniform(-0.6, 0.6) if rng.uniform() < 0.25 else -1.0
-        layers += tubular(shape, frame, rng, rng.uniform(1.8, 3), filling(rng, contrast, (3, 1, 3)), tube, gas)
+    regions = [((80.0, -62.0, 0.0), (75.0, 40.0, 85.0), 13), ((5.0, -58.0, 62.0), (40.0, 38.0, 32.0), 5)]
+    for centre, reach, count in regions:
+        for _ in range(max(2, int(count * rng.uniform(0.8, 1.6) * (1.3 - 0.7 * frame.visceral)))):
+            layers += loop(np.array(centre), np.array(reach), frame, rng, contrast)
     return layers
+
+
+def loop(centre, reach, frame, rng, contrast):
+    """One loop of small bowel that wanders about within `reach` of `centre`."""
+    at = centre + reach * rng.uniform(-1, 1, 3)
+    heading = rng.normal(0, 1, 3)
+    points = [at]
+    for _ in range(rng.integers(5, 10)):
+        heading = 0.7 * heading + rng.normal(0, 0.6, 3) + 0.25 * (centre - at) / reach
+        at = at + 16 * heading / np.linalg.norm(heading)
+        points.append(at)
+    points = refine(frame.path(points), 2)
+    tube = Tube(points, rng.uniform(8, 15) * (1 + 0.1 * rng.normal(0, 1, len(points))))
+    shape = Rough(tube, Field.noise(rng, tube.bounds, 8), 1.2)
+    gas = rng.uniform(-0.6, 0.6) if rng.uniform() < 0.25 else -1.0
+    return tubular(shape, frame, rng, rng.uniform(1.8, 3), filling(rng, contrast, (3, 1, 5)), tube, gas)
 
 
 def tubular(shape, frame, rng, wall_mm, content, tube, gas_level):
@@ -116,5 +124,3 @@ def refine(points, times):
     for a, b, c, d in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
         pieces.append(b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))))
     return np.vstack([*pieces, points[-1:]])
-
-

@@ -13,7 +13,7 @@ import sys
 from kits_tf import volume
 from kits_tf.dataset import kits19
 from kits_tf.dataset.phantom.around import simulate_around
-from kits_tf.dataset.phantom.simulate import simulate
+from kits_tf.dataset.phantom.simulation import simulate
 from kits_tf.errors import InputError
 from kits_tf.files import replacing
 

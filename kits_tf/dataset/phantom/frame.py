@@ -107,7 +107,7 @@ class Frame:
         return y, self.scoliosis_mm * np.sin(np.asarray(z) / 90.0)
 
     def on_cavity(self, z, angle, beyond_mm=0.0):
-        """The point of the cavity's surface at `z`, at `angle` from the back towards the left, `beyond_mm` outside it."""
+        """The point `beyond_mm` outside the cavity's surface at `z`, at `angle` from the back towards the left."""
         half_width, anterior, posterior, cy, cx = (float(v[0]) for v in self.cavity_column.at(np.array([z])))
         deep = posterior if np.cos(angle) > 0 else anterior
         n = self.cavity_column.exponent[int(np.cos(angle) > 0)]

@@ -39,7 +39,7 @@ class Scanner:
         thickness = spacing_mm[0] if spacing_mm[0] >= 2 else spacing_mm[0] * rng.uniform(1, 1.6)
         grain = rng.uniform(0.25, 0.5)
         # Thin slices are noisier, as fewer photons make them; users smooth part of that away.
-        noise = rng.uniform(8, 17) * (3.0 / max(thickness, 0.5)) ** 0.3 * (grain / 0.35) ** 0.5
+        noise = rng.uniform(9, 21) * (3.0 / max(thickness, 0.5)) ** 0.3 * (grain / 0.35) ** 0.5
         # Pixels larger than the grain average some of it away.
         noise *= min(1.0, (0.9 / spacing_mm[2]) ** 0.5)
         return cls(

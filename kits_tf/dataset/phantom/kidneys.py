@@ -120,7 +120,7 @@ class Kidney:
         gate = self.at(0.0, -1.05, 0)
         inner = self.at(0.0, -0.5, 0)
         layers = []
-        for tissue, trunk, radius, lift in (("cava", trunks.cava, trunks.cava_radius, 5), ("artery", trunks.aorta, 9, 0)):
+        for tissue, trunk, lift in (("cava", trunks.cava, 5), ("artery", trunks.aorta, 0)):
             z = np.clip(gate[0] - rng.uniform(0, 15), *trunk.points[[0, -1], 0])
             start = np.array([np.interp(z, trunk.points[:, 0], trunk.points[:, i]) for i in range(3)])
             start[0] = z
@@ -208,8 +208,16 @@ def horseshoe(frame, rng):
 
 
 def perirenal_fat(kidneys_and_tumors, frame, rng):
-    """The fat that keeps other organs off the kidneys, thick in stout patients."""
-    margin = rng.uniform(2, 5) + 9 * frame.visceral
-    shapes = [Rough(k, Field.noise(rng, k.bounds, 30), 2.5) for k in kidneys_and_tumors]
-    hull = Intersection(Offset(Union(*shapes), margin), Offset(frame.cavity, -1))
-    return Layer(hull, "fat", hu=rng.uniform(-108, -92))
+    """The fat between the kidneys and other organs, thick in stout patients and all but gone in lean ones."""
+    return fat_around(Union(*(Rough(k, Field.noise(rng, k.bounds, 30), 3.0) for k in kidneys_and_tumors)), frame, rng)
+
+
+def fat_around(shape, frame, rng):
+    """Layers of the fat around a shape, within a thin fascia."""
+    margin = rng.uniform(-1.5, 3) + rng.uniform(3, 9) * frame.visceral
+    inside = Offset(frame.cavity, -1)
+    layers = []
+    if rng.uniform() < 0.7:
+        layers.append(Layer(Intersection(Offset(shape, margin + rng.uniform(0.6, 1.6)), inside), "fascia"))
+    layers.append(Layer(Intersection(Offset(shape, margin), inside), "fat", hu=rng.uniform(-108, -90)))
+    return layers

@@ -31,8 +31,11 @@ def liver(frame, rng):
     """Two lobes against the right wall and under the diaphragm; lesions and vessels within; the gall bladder."""
     s = frame.scale * rng.uniform(0.92, 1.1)
     lower = rng.uniform(-52, -30)
-    right = Ellipsoid(frame.place(lower, -28, -78), np.array([88, 84, 66]) * s, rotation((2, 0.15)), exponent=2.3)
-    left = Ellipsoid(frame.place(-72, -82, -5), np.array([42, 34, 82]) * s, rotation((1, rng.uniform(-0.2, 0.3))))
+    wide, deep = frame.half_width / 130, (frame.anterior + frame.posterior) / 185
+    radii = np.array([88, 84 * deep, 66 * wide]) * s
+    right = Ellipsoid(frame.place(lower, -28, -78), radii, rotation((2, 0.15)), exponent=2.3)
+    radii = np.array([42, 34 * deep, 82 * wide]) * s
+    left = Ellipsoid(frame.place(-72, -82, -5), radii, rotation((1, rng.uniform(-0.2, 0.3))))
     hollow = Ellipsoid(frame.place(15, -40, -20), np.array([60, 42, 45]) * s)
     body = Difference(Union(right, left, blend_mm=25), hollow)
     shape = Intersection(rough(body, rng, 45, 3.5), Offset(frame.cavity, -3))
@@ -83,4 +86,5 @@ def bladder(frame, rng):
     z = 232 * frame.scale
     full = Ellipsoid((z, -45, rng.normal(0, 5)), np.array([32, 32, 40]) * s, exponent=2.3)
     behind = rough(Ellipsoid((z + 12, 2, 0), rng.uniform(18, 30, 3)), rng, 15, 2)
-    return [Layer(behind, "uterus"), Layer(full, "bowel_wall"), Layer(Offset(full, -3), "urine", hu=rng.uniform(0, 25))]
+    content = Layer(Offset(full, -3), "urine", hu=rng.uniform(0, 25))
+    return [Layer(behind, "uterus"), Layer(full, "bowel_wall"), content]

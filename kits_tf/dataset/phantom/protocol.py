@@ -24,11 +24,13 @@ class Protocol:
         shape: (slices, rows, columns).
         spacing_mm: (slice, row, column).
         above_share: share of the scanned length that lies above the middle of the kidneys.
+        whole_kidneys: whether the kidneys must lie between the first and the last slice, where there is room.
     """
 
     shape: tuple
     spacing_mm: tuple
     above_share: float
+    whole_kidneys: bool
 
     @classmethod
     def draw(cls, rng, size=512, slices=None, pixel_spacing_mm=None, slice_spacing_mm=None):
@@ -41,7 +43,7 @@ class Protocol:
             pixel_spacing_mm, slice_spacing_mm: (low, high) to draw from evenly.
         """
         pixel_draw, slice_draw = rng.uniform(size=2)
-        above, below = length(rng)
+        above, below, whole_kidneys = length(rng)
         if pixel_spacing_mm is None:
             pixel = float(np.interp(pixel_draw, PIXEL_QUANTILES, PIXEL_SPACINGS_MM)) * 512 / size
         else:
@@ -58,16 +60,16 @@ class Protocol:
         if slices is None:
             slices = int(np.clip(round((above + below) / spacing), MIN_SLICES, MAX_SLICES))
         pixel = round(float(pixel), 6)
-        return cls((slices, size, size), (spacing, pixel, pixel), above / (above + below))
+        return cls((slices, size, size), (spacing, pixel, pixel), above / (above + below), whole_kidneys)
 
 
 def length(rng):
-    """Millimetres scanned above and below the middle of the kidneys."""
+    """Millimetres scanned above and below the middle of the kidneys, and whether these must be whole."""
     kind = rng.choice(["abdomen", "pelvis", "trunk", "short"], p=[0.42, 0.46, 0.09, 0.03])
     if kind == "abdomen":
-        return rng.uniform(95, 175), rng.uniform(85, 160)
+        return rng.uniform(95, 175), rng.uniform(85, 160), True
     if kind == "pelvis":
-        return rng.uniform(110, 180), rng.uniform(230, 320)
+        return rng.uniform(110, 180), rng.uniform(230, 320), True
     if kind == "trunk":
-        return rng.uniform(280, 400), rng.uniform(240, 330)
-    return rng.uniform(70, 90), rng.uniform(68, 85)  # a kidney may reach the first or last slice
+        return rng.uniform(280, 400), rng.uniform(240, 330), True
+    return rng.uniform(70, 90), rng.uniform(68, 85), False

@@ -70,9 +70,7 @@ def chest(frame, rng):
     inner = Offset(frame.cavity, -2)
     lungs = Difference(Intersection(inner, floor), *domes)
     middle = Ellipsoid((-260 * s, -30, 5), (160, 75, 34), exponent=2.5)
-    heart = Ellipsoid(
-        frame.place(-165, -80, 25), (50 * s, 42, 62), rotation((0, -0.5), (1, 0.4))
-    )
+    heart = Ellipsoid(frame.place(-165, -80, 25), (50 * s, 42, 62), rotation((0, -0.5), (1, 0.4)))
     return [
         Layer(Bounded(lungs, (-np.inf, -LIMIT, -LIMIT), (-20.0, LIMIT, LIMIT)), "lung"),
         Layer(Intersection(middle, inner), "fat"),
@@ -102,19 +100,21 @@ def back_muscles(frame, rng):
     for side in (-1, 1):
         z = np.array([-400.0, -150, -60, 0, 60, 110, 160, 210])
         y, x = frame.spine_centre(z)
-        wide = np.array([18.0, 19, 21, 24, 25, 24, 19, 12]) * bulk
-        erector = Tube(np.column_stack([z, y + 50, x + side * (12 + wide * 0.95)]), wide, flatten=1.15)
+        wide = np.array([18.0, 21, 24, 27, 28, 27, 21, 13]) * bulk
+        back = np.array([frame.on_cavity(level, 0.0)[1] for level in z]) + 0.6 * frame.wall_mm
+        erector = Tube(np.column_stack([z, np.maximum(back - wide / 1.2, y + 38), x + side * (9 + wide)]), wide, 1.2)
+        multifidus = Tube(np.column_stack([z, y + 48, x + side * 13]), 0.6 * wide)
         z = np.array([-40.0, 0, 40, 80, 120, 170, 220])
         y, x = frame.spine_centre(z)
-        thick = np.array([5.0, 11, 15, 18, 20, 19, 16]) * bulk
-        out = np.array([24.0, 32, 38, 44, 50, 60, 66])
-        forward = np.array([6.0, 6, 4, 0, -14, -45, -75])
-        psoas = Tube(np.column_stack([z, y + forward, x + side * out]), thick)
+        thick = np.array([5.0, 11, 16, 20, 22, 20, 16]) * bulk
+        out = np.array([24.0, 30, 36, 43, 50, 60, 66])
+        forward = np.array([8.0, 10, 8, 4, -12, -45, -75])
+        psoas = Tube(np.column_stack([z, y + forward, x + side * out]), thick, flatten=rng.uniform(0.8, 1.0))
         z = np.array([-50.0, -10, 40, 90])
         y, x = frame.spine_centre(z)
         side_out = np.array([40.0, 50, 58, 66])
         quadratus = Tube(np.column_stack([z, y + 34, x + side * side_out]), np.array([5.0, 9, 11, 9]) * bulk)
-        layers += [Layer(muscle, "muscle", texture=fatty) for muscle in (erector, quadratus)]
+        layers += [Layer(muscle, "muscle", texture=fatty) for muscle in (erector, multifidus, quadratus)]
         layers.append(Layer(psoas, "muscle"))
         # Crus of the diaphragm: a strand beside the aorta that is easily taken for a vessel.
         y, x = frame.spine_centre(np.array([-110.0, -60, 0]))

@@ -38,8 +38,8 @@ class Trunks:
         layers = [Layer(self.cava, "cava"), Layer(self.aorta, "artery")]
         s = self.frame.scale
         for side in (-1, 1):
-            course = [(72, -33, 3), (105, -24, side * 26), (150, -12, side * 48), (200, -30, side * 62), (270, -75, side * 72)]
-            points = refine(np.array(course) * (s, 1, 1), 3)
+            course = [(72, -33, 3), (105, -24, 26), (150, -12, 48), (200, -30, 62), (270, -75, 72)]
+            points = refine(np.array(course) * (s, 1, side), 3)
             layers.append(Layer(Tube(points + (6, 9, side * 2), rng.uniform(5.5, 7.5)), "cava"))
             layers.append(Layer(Tube(points, rng.uniform(4.5, 6.5)), "artery"))
         layers += self.visceral(rng) + self.calcium(rng)

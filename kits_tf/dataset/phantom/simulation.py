@@ -1,5 +1,7 @@
 """Simulated CTs: a random patient, scanned."""
 
+import dataclasses
+
 import numpy as np
 
 from kits_tf.dataset.phantom.anatomy import draw_patient
@@ -11,6 +13,7 @@ from kits_tf.dataset.phantom.materials import PHASES, Materials, mixed_rng
 from kits_tf.dataset.phantom.protocol import Protocol
 
 CHUNK_VOXELS = 3_000_000  # painted at a time; bounds the memory of float32 arrays
+SPARE_MM = 6.0  # least distance of whole kidneys from the first and last slice
 HALO_SLICES = 1  # painted beyond a chunk's ends, for the share of partly covered voxels
 
 # What each generator of a case is for: (seed, case, purpose) makes it, so that no draw shifts another's.
@@ -32,6 +35,25 @@ def simulate(seed, case_index, size=512, slices=None, phases=None, pixel_spacing
         (hu, labels, spacing_mm, affine): int16 and uint8 [slices, rows, columns], axes (I, P, L); spacing (slice, row,
         column); float64 [4, 4] from voxel to RAS mm.
     """
+    case = draw_case(seed, case_index, size, slices, phases, pixel_spacing_mm, slice_spacing_mm)
+    hu, labels, _ = render(case.layers, case.materials, case.scanner, case.shape, case.origin_mm, case.key)
+    return hu, labels, case.scanner.spacing_mm, kits19_affine(case.scanner.spacing_mm)
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulatedCase:
+    """All that defines one CT before it is rendered; see `render` for the parts."""
+
+    layers: list
+    materials: Materials
+    scanner: Scanner
+    shape: tuple
+    origin_mm: tuple
+    key: tuple
+
+
+def draw_case(seed, case_index, size, slices, phases, pixel_spacing_mm, slice_spacing_mm):
+    """Draws a patient and how they are scanned; arguments as for `simulate`."""
     key = (seed, case_index)
     phases = tuple(phases or PHASES)
     materials = Materials(mixed_rng(*key, MATERIALS), phases[choose_phase(key, len(phases))])
@@ -41,9 +63,7 @@ def simulate(seed, case_index, size=512, slices=None, phases=None, pixel_spacing
     half_width = float(np.clip(field_of_view / 2 / rng.uniform(1.02, 1.28), 138, 232))
     patient = draw_patient(rng, materials, half_width)
     scanner = Scanner.draw(mixed_rng(*key, SCANNER), protocol.spacing_mm, (*key, NOISE))
-    origin = place(patient, protocol, rng)
-    hu, labels, _ = render(patient.layers, materials, scanner, protocol.shape, origin, key)
-    return hu, labels, protocol.spacing_mm, kits19_affine(protocol.spacing_mm)
+    return SimulatedCase(patient.layers, materials, scanner, protocol.shape, place(patient, protocol, rng), key)
 
 
 def choose_phase(key, count):
@@ -59,6 +79,8 @@ def place(patient, protocol, rng):
     first, last = patient.kidney_ends_mm
     middle = (first + last) / 2
     top = middle - extent * protocol.above_share
+    if protocol.whole_kidneys and last - first + 2 * SPARE_MM < extent:
+        top = float(np.clip(top, last + SPARE_MM - extent, first - SPARE_MM))
     frame = patient.frame
     centre_y = frame.centre_y + (frame.posterior + frame.fat_mm[2] - frame.anterior - frame.fat_mm[1]) / 2
     centre_y += rng.normal(8, 7)
@@ -86,7 +108,8 @@ def render(layers, materials, scanner, shape, origin_mm, key, given_labels=None)
         grid = chunk_grid(shape, scanner.spacing_mm, origin_mm, start, stop)
         canvas = Canvas(grid, materials, textures, scanner.thickness_mm)
         if given_labels is not None:
-            canvas.labels[...] = given_labels[np.clip(np.arange(start - HALO_SLICES, stop + HALO_SLICES), 0, shape[0] - 1)]
+            rows = np.clip(np.arange(start - HALO_SLICES, stop + HALO_SLICES), 0, shape[0] - 1)
+            canvas.labels[...] = given_labels[rows]
         for layer in layers:
             canvas.paint(layer)
         keep = slice(HALO_SLICES, HALO_SLICES + stop - start)
