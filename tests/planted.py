@@ -3,7 +3,7 @@
 import numpy as np
 
 from kits_tf import volume
-from kits_tf.dataset import kits19, prepared, preparation
+from kits_tf.dataset import kits19, preparation, prepared
 from tests.tiny import small_ct
 
 

@@ -91,7 +91,7 @@ def draw(case, seed, config):
     count = tf.shape(voxels)[0]
     on_foreground = (numbers[0] < config.foreground_fraction) & (count > 0)
     anywhere = tf.stack([sampling.below(numbers[1 + axis], shape[axis]) for axis in range(3)])
-    chosen = voxels[sampling.below(numbers[1], count)] if config.foreground_fraction else anywhere
+    chosen = tf.concat([voxels, anywhere[None]], axis=0)[sampling.below(numbers[1], tf.maximum(count, 1))]
     voxel = tf.where(on_foreground, chosen, anywhere)
     is_left = voxel[2] >= shape[2] // 2
     low, high = half_bounds(shape, is_left, config)

@@ -1,0 +1,148 @@
+"""Proves on a volume whose every voxel tells its own place that patches are what they should be, in every plane."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kits_tf.config import PLANES, preset
+from kits_tf.pipelines import kidney
+from kits_tf.pipelines.sampling import Order
+from tests import planted
+
+SHAPE = (8, 15, 21)
+CONFIG = dataclasses.replace(
+    preset("paper", "kidney", "axial"),
+    body_box=True,
+    augment=False,
+    patch_rows=10,
+    patch_columns=8,
+    patch_slices=6,
+)
+ORDER = Order(num_cases=1, per_visit=kidney.PER_VISIT, seed=0, batch_size=4)
+AXES = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}  # index, height, width
+
+
+def coded_image():
+    """HU that are 1 + the voxel's number, above air: every place can be read off."""
+    return (np.arange(np.prod(SHAPE), dtype=np.int16) - 1023).reshape(SHAPE)
+
+
+def random_label():
+    return np.random.default_rng(0).integers(0, 3, SHAPE).astype(np.uint8)
+
+
+def places(slab):
+    """(slice, row, column) of every value of a slab, and a mask of what is padding."""
+    numbers = np.rint(slab * 3149).astype(int) - 1
+    return np.stack(np.unravel_index(np.maximum(numbers, 0), SHAPE)), numbers < 0
+
+
+def draw(tmp_path, config, count=40, label=None, **where):
+    path = tmp_path / "case_00000.tfrecord"
+    if not path.is_file():
+        planted.write_record(path, coded_image(), random_label() if label is None else label, **where)
+    return list(kidney.samples([path], config, ORDER).take(count).as_numpy_iterator())
+
+
+@pytest.mark.parametrize("plane, mirror", [("axial", False), ("axial", True), ("coronal", False), ("sagittal", True)])
+def test_slabs_are_adjacent_slices_and_the_label_is_the_centres(tmp_path, plane, mirror):
+    config = dataclasses.replace(CONFIG, plane=plane, mirror=mirror, overlap=2 if plane == "axial" else 0)
+    index_axis, height_axis, width_axis = AXES[plane]
+    labels = random_label() > 0
+    seen = set()
+    for sample in draw(tmp_path, config):
+        place, padding = places(sample["slab"])
+        inside = ~padding[..., 1]
+        assert sample["slab"].shape == (*kidney.patch_size(config), 3)
+        index = place[index_axis][inside][0, 1]
+        assert (place[index_axis][inside][:, 1] == index).all()
+        is_left = place[2][..., 1][inside].min() >= 10 - config.overlap and place[2][..., 1][inside].max() > 10
+        flipped = mirror and is_left
+        neighbours = np.clip([index - 1, index, index + 1], 0, SHAPE[index_axis] - 1)
+        expected = neighbours[::-1] if flipped and plane == "sagittal" else neighbours
+        np.testing.assert_array_equal(place[index_axis][inside], np.broadcast_to(expected, (inside.sum(), 3)))
+        rows, columns = place[height_axis][..., 1], place[width_axis][..., 1]
+        height, width = inside.sum(axis=0).max(), inside.sum(axis=1).max()
+        assert inside[:height, :width].all() and inside.sum() == height * width  # padding at the ends alone
+        assert (np.diff(rows[:height, :width], axis=0) == 1).all()
+        step = -1 if flipped and plane != "sagittal" else 1
+        assert (np.diff(columns[:height, :width], axis=1) == step).all()
+        if plane != "sagittal":  # a half ends at the middle, or as far beyond it as the overlap says
+            assert columns[inside].max() < 10 + config.overlap or columns[inside].min() >= 10 - config.overlap
+        truth = labels[tuple(place[..., 1])] & inside
+        np.testing.assert_array_equal(sample["label"][..., 0], truth)
+        seen.add((index, is_left))
+    assert len(seen) > 10 and {side for _, side in seen} == {False, True}
+
+
+def test_whole_slices_are_restored_without_the_body_box(tmp_path):
+    """The box lies at rows 3 to 18 and columns 2 to 23 of 20 x 40: the middle is column 20 of the whole image."""
+    config = dataclasses.replace(CONFIG, body_box=False, patch_rows=20, patch_columns=20)
+    where = {"full_shape": (8, 20, 40), "corner": (3, 2)}
+    sides = set()
+    for sample in draw(tmp_path, config, **where):
+        place, padding = places(sample["slab"])
+        inside = ~padding[..., 1]
+        is_left = place[2][..., 1][inside].min() >= 18
+        expected = np.zeros((20, 20), bool)
+        expected[3:18, slice(0, 3) if is_left else slice(2, 20)] = True
+        np.testing.assert_array_equal(inside, expected)
+        sides.add(is_left)
+    assert sides == {False, True}
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_foreground_samples_hold_foreground(tmp_path, plane):
+    """One foreground voxel: every oversampled patch holds it; of the others hardly any does."""
+    label = np.zeros(SHAPE, np.uint8)
+    label[5, 9, 17] = 2
+    config = dataclasses.replace(CONFIG, plane=plane, foreground_fraction=1.0, patch_slices=4)
+    samples = draw(tmp_path, config, label=label)
+    assert all(sample["label"].sum() == 1 for sample in samples)
+    spots = {tuple(np.argwhere(sample["label"][..., 0])[0]) for sample in samples}
+    assert len(spots) > 4  # not always at one spot of the patch
+
+
+def test_about_the_share_asked_for_is_around_foreground(tmp_path):
+    label = np.zeros(SHAPE, np.uint8)
+    label[5, 9, 17] = 2
+    config = dataclasses.replace(CONFIG, foreground_fraction=0.5)
+    share = np.mean([sample["label"].sum() > 0 for sample in draw(tmp_path, config, 80, label=label)])
+    assert 0.3 < share < 0.75
+
+
+def test_a_case_without_foreground_is_drawn_evenly(tmp_path):
+    config = dataclasses.replace(CONFIG, foreground_fraction=1.0)
+    samples = draw(tmp_path, config, label=np.zeros(SHAPE, np.uint8))
+    indices = {int(places(sample["slab"])[0][0, 0, 0, 1]) for sample in samples}
+    assert len(indices) > 4
+    assert not any(sample["label"].any() for sample in samples)
+
+
+def test_the_label_follows_the_image_through_augmentation(tmp_path):
+    """Image and label are one picture; both are interpolated and cut at one half."""
+    label = np.zeros(SHAPE, np.uint8)
+    label[:, 4:11, 3:8] = 1
+    path = planted.write_record(
+        tmp_path / "case_00000.tfrecord", np.where(label > 0, 2125, -1024).astype(np.int16), label
+    )
+    still = {"max_intensity_shift": 0.0, "max_intensity_scaling": 0.0, "max_noise": 0.0}
+    config = dataclasses.replace(CONFIG, augment=True, foreground_fraction=1.0, **still)
+    samples = list(kidney.samples([path], config, ORDER).take(16).as_numpy_iterator())
+    for sample in samples:
+        clear = np.abs(sample["slab"][..., 1] - 0.5) > 1e-4
+        np.testing.assert_array_equal((sample["slab"][..., 1] > 0.5)[clear], (sample["label"][..., 0] > 0.5)[clear])
+    assert any(((sample["slab"] > 0) & (sample["slab"] < 1)).any() for sample in samples)
+
+
+def test_samples_are_the_same_from_any_step(tmp_path):
+    paths = [
+        planted.write_record(tmp_path / f"case_0000{n}.tfrecord", coded_image() + n, random_label()) for n in range(2)
+    ]
+    config = dataclasses.replace(CONFIG, augment=True, foreground_fraction=0.5)
+    order = dataclasses.replace(ORDER, num_cases=2, seed=3)
+    whole = list(kidney.samples(paths, config, order).take(44).as_numpy_iterator())
+    for sample, expected in zip(kidney.samples(paths, config, order, step=7).take(16), whole[28:], strict=True):
+        for name, value in expected.items():
+            np.testing.assert_array_equal(sample[name], value)

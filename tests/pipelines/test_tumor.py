@@ -1,0 +1,85 @@
+"""Proves that sub-blocks are parts of the cubes, that targets follow the image, and that samples repeat."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kits_tf import cubes, geometry
+from kits_tf.arrays import NumPy
+from kits_tf.config import preset
+from kits_tf.dataset import kidneys, prepared
+from kits_tf.pipelines import tumor
+from kits_tf.pipelines.sampling import Order
+from tests import planted
+
+CONFIG = dataclasses.replace(preset("small", "tumor"), grid=16, depth=2, augment=False, regression="signed_distance")
+ORDER = Order(num_cases=2, per_visit=tumor.PER_VISIT, seed=0, batch_size=2)
+
+
+@pytest.fixture(name="records", scope="module")
+def prepared_records(tmp_path_factory):
+    return prepared.find_records(planted.prepared_folder(tmp_path_factory.mktemp("tumor"), count=1))
+
+
+def draw(records, folder, config, count, step=0):
+    sources = kidneys.kidney_samples(records, config, "labels", folder)
+    return list(tumor.samples(sources, config, ORDER, step).take(count).as_numpy_iterator())
+
+
+@pytest.mark.parametrize("blocks", ["split", "overlap", "polyphase"])
+def test_a_visit_gives_the_four_blocks_of_a_cube(records, tmp_path, blocks):
+    config = dataclasses.replace(CONFIG, blocks=blocks, grid=32 if blocks == "overlap" else 16)
+    sources = kidneys.kidney_samples(records, config, "labels", tmp_path)
+    expected = {"image": [], "label": [], "distance_mm": []}
+    for source in sources:
+        cube = {name: value.numpy() for name, value in kidneys.read_tensors(str(source["path"]), True).items()}
+        expected["image"] += list(cubes.split(NumPy, geometry.scale(NumPy, cube["image"]), blocks))
+        expected["label"] += list(cubes.split(NumPy, cube["label"], blocks))
+        expected["distance_mm"] += list(cubes.split(NumPy, cube["distance"] / 100, blocks))
+    pool = 8  # visits; with two kidneys these are four epochs
+    samples = draw(records, tmp_path, config, pool * tumor.PER_VISIT)
+    for sample in samples:
+        [number] = [
+            i for i, block in enumerate(expected["image"]) if np.allclose(block, sample["image"][..., 0], atol=1e-6)
+        ]
+        np.testing.assert_array_equal(sample["label"][..., 0], expected["label"][number])
+        np.testing.assert_allclose(sample["distance_mm"][..., 0], expected["distance_mm"][number], rtol=1e-5)
+        np.testing.assert_allclose(sample["tumor_ml"], (planted.labels() == 2).sum() * 80 / 1000, rtol=1e-6)
+    for visit in range(pool):
+        seen = {sample["image"].tobytes() for sample in samples[visit::pool]}
+        assert len(seen) == tumor.PER_VISIT
+
+
+def test_label_and_distance_follow_the_image(records, tmp_path):
+    """The sign of the distance says tumor or not, before and after augmentation."""
+    config = dataclasses.replace(CONFIG, augment=True, grid=32)
+    for sample in draw(records, tmp_path, config, 16):
+        clear = np.abs(sample["distance_mm"]) > 4.0
+        np.testing.assert_array_equal(sample["distance_mm"][clear] < 0, sample["label"][clear] > 0)
+        assert set(np.unique(sample["label"])) <= {0, 1}
+        assert (sample["image"][sample["label"] > 0] > 0).mean() > 0.9 if sample["label"].any() else True
+
+
+def test_foreground_visits_go_to_kidneys_with_tumor(records, tmp_path):
+    """One of the two kidneys has a tumor; half of its blocks hold it, more or less."""
+    plain = draw(records, tmp_path, CONFIG, 64)
+    redirected = draw(records, tmp_path, dataclasses.replace(CONFIG, foreground_fraction=1.0), 64)
+    visits = [{bool(s["label"].any()) for s in samples[v::8]} for samples in (plain, redirected) for v in range(8)]
+    assert any(True not in visit for visit in visits[:8])
+    assert all(True in visit for visit in visits[8:])
+
+
+def test_samples_are_the_same_from_any_step(records, tmp_path):
+    config = dataclasses.replace(CONFIG, augment=True, regression="intensity")
+    whole = draw(records, tmp_path, config, 50)
+    for sample, expected in zip(draw(records, tmp_path, config, 12, step=19), whole[38:], strict=True):
+        assert set(sample) == {"image", "label", "tumor_ml"}
+        for name, value in expected.items():
+            np.testing.assert_array_equal(sample[name], value)
+
+
+def test_native_blocks_fit_the_network(records, tmp_path):
+    config = dataclasses.replace(CONFIG, grid=0)
+    for sample in draw(records, tmp_path, config, 8):
+        assert all(size % 4 == 0 for size in sample["image"].shape[:3])
