@@ -32,9 +32,9 @@ class Config:
     augment: bool = True
     max_rotation_degrees: float = 10.0
     max_scaling: float = 0.1  # scale factor in [1 - s, 1 + s]
-    max_intensity_shift: float = 0.02  # of the scaled [0, 1] range
-    max_intensity_scaling: float = 0.05
-    max_noise: float = 0.01  # standard deviation, of the scaled [0, 1] range
+    max_intensity_shift: float = 0.005  # of the scaled [0, 1] range
+    max_intensity_scaling: float = 0.02
+    max_noise: float = 0.003  # standard deviation, of the scaled [0, 1] range
     batch_norm_momentum: float = 0.99
 
     def __post_init__(self):
@@ -93,12 +93,12 @@ PRESET_OPTIONS = {
             "patch_rows": 144,
             "patch_columns": 96,
             "patch_slices": 96,
-            "num_steps": 1000,
-            "learning_rate": 3e-3,
+            "num_steps": 1400,
+            "learning_rate": 0.01,
             "schedule": "cosine",
-            "warmup_steps": 50,
+            "warmup_steps": 20,
             "dice_weight": 1.0,
-            "foreground_fraction": 0.7,
+            "foreground_fraction": 0.4,
             "batch_norm_momentum": 0.9,
         },
     },
@@ -109,11 +109,12 @@ PRESET_OPTIONS = {
             "body_box": True,
             "base_filters": 8,
             "grid": 96,
-            "num_steps": 1000,
-            "learning_rate": 3e-3,
+            "num_steps": 450,
+            "learning_rate": 0.01,
             "schedule": "cosine",
-            "warmup_steps": 50,
+            "warmup_steps": 10,
             "dice_weight": 1.0,
+            "foreground_fraction": 0.5,
             "batch_norm_momentum": 0.9,
         },
     },
