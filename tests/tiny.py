@@ -18,7 +18,7 @@ def tiny_configs():
 
 
 def write_checkpoint(folder, network_configs=None):
-    """Writes a checkpoint folder with random weights; returns it. Heads lean towards foreground, so that some is found."""
+    """Writes a checkpoint folder with random weights; returns it."""
     import keras
 
     from kits_tf import models

@@ -1,0 +1,199 @@
+"""Proves kits-predict end to end on tiny random networks: names, grids, orientations, bad files, resuming, flags."""
+
+import gzip
+import json
+import pathlib
+
+import nibabel
+import numpy as np
+import pytest
+
+from kits_tf.cli import app, predict
+from kits_tf.inference import segmenter
+from tests.tiny import small_ct, write_checkpoint
+
+SPACING_MM = (4.0, 3.0, 3.0)
+ORIENTATIONS = ("IPL", "RAS", "LPS", "ASR", "SPR", "PIL")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def load_once():
+    """Networks are loaded once for all tests that ask for the same ones."""
+    load, loaded = segmenter.load_segmenter, {}
+
+    def cached(*arguments):
+        key = repr(arguments)
+        if key not in loaded:
+            loaded[key] = load(*arguments)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segmenter, "load_segmenter", cached)
+        yield
+
+
+def image_of(hu, codes="IPL"):
+    """A NIfTI image of an (I, P, L) array, stored in another orientation."""
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine[:3, :3] = [[0, 0, -SPACING_MM[2]], [0, -SPACING_MM[1], 0], [-SPACING_MM[0], 0, 0]]
+    affine[:3, 3] = (11.0, -7.0, 300.0)
+    image = nibabel.Nifti1Image(hu, affine)
+    here = nibabel.orientations.io_orientation(affine)
+    return image.as_reoriented(nibabel.orientations.ornt_transform(here, nibabel.orientations.axcodes2ornt(codes)))
+
+
+def save(image, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(image, path)
+
+
+def run(*arguments):
+    return app.execute(predict.main, predict.FLAGS, ["kits-predict", *map(str, arguments)])
+
+
+def test_a_case_folder_gets_the_challenges_name_and_its_json(tmp_path, checkpoint):
+    hu = small_ct()
+    save(image_of(hu), tmp_path / "data" / "case_00210" / "imaging.nii.gz")
+    out = tmp_path / "out"
+    assert run(f"--input={tmp_path / 'data'}", f"--output_dir={out}", f"--checkpoint_dir={checkpoint}") == 0
+    labels = nibabel.load(out / "prediction_00210.nii.gz")
+    assert labels.get_data_dtype() == np.uint8 and labels.shape == hu.shape
+    assert set(np.unique(labels.dataobj)) <= {0, 1, 2}
+    summary = json.loads((out / "prediction_00210.json").read_text())
+    assert summary["shape"] == list(hu.shape) and summary["spacing_mm"] == list(SPACING_MM)
+    assert set(summary["seconds"]) == {"read", "kidney", "tumor", "write", "total"}
+    voxel_ml = np.prod(SPACING_MM) / 1000
+    values = np.asarray(labels.dataobj)
+    assert summary["tumor_ml"] == pytest.approx((values == 2).sum() * voxel_ml, abs=0.01)
+    assert summary["kidney_ml"] == pytest.approx((values > 0).sum() * voxel_ml, abs=0.01)
+    assert sorted(path.name for path in out.iterdir()) == ["prediction_00210.json", "prediction_00210.nii.gz"]
+
+
+def test_six_orientations_of_one_ct_give_the_same_voxels(tmp_path, checkpoint):
+    hu = small_ct()
+    for codes in ORIENTATIONS:
+        save(image_of(hu, codes), tmp_path / "data" / f"{codes}.nii.gz")
+    out = tmp_path / "out"
+    assert run(f"--input={tmp_path / 'data'}", f"--output_dir={out}", f"--checkpoint_dir={checkpoint}") == 0
+    back = []
+    for codes in ORIENTATIONS:
+        ct = nibabel.load(tmp_path / "data" / f"{codes}.nii.gz")
+        labels = nibabel.load(out / f"{codes}_segmentation.nii.gz")
+        assert labels.shape == ct.shape and labels.header.get_zooms() == ct.header.get_zooms()
+        np.testing.assert_array_equal(labels.affine, ct.affine)
+        back.append(np.asarray(nibabel.as_closest_canonical(labels).dataobj))
+    assert back[0].any()
+    for other in back[1:]:
+        np.testing.assert_array_equal(other, back[0])
+
+
+def test_bad_files_are_named_in_one_line_each_and_the_good_ones_written(tmp_path, checkpoint, capsys):
+    data, out = tmp_path / "data", tmp_path / "out"
+    save(image_of(small_ct()), data / "good.nii.gz")
+    whole = (data / "good.nii.gz").read_bytes()
+    (data / "text.nii.gz").write_text("not an image")
+    (data / "truncated.nii.gz").write_bytes(whole[: len(whole) // 2])
+    save(nibabel.Nifti1Image(np.zeros((8, 9), np.int16), np.eye(4)), data / "flat.nii.gz")
+    save(nibabel.Nifti1Image(np.zeros((8, 9, 4, 3), np.int16), np.eye(4)), data / "four.nii.gz")
+    assert run(f"--input={data}", f"--output_dir={out}", f"--checkpoint_dir={checkpoint}") == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    for name in ("text", "truncated", "flat", "four"):
+        assert sum(f"{name}.nii.gz" in line for line in lines) == 1
+    assert len(lines) == 4
+    assert sorted(path.name for path in out.iterdir()) == ["good_segmentation.json", "good_segmentation.nii.gz"]
+
+
+def test_written_cases_are_skipped_unless_overwrite(tmp_path, checkpoint, capsys):
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    arguments = (f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}")
+    assert run(*arguments) == 0
+    written = tmp_path / "ct_segmentation.nii.gz"
+    first = written.stat().st_mtime_ns
+    assert run(*arguments) == 0
+    assert written.stat().st_mtime_ns == first and "already written" in capsys.readouterr().out
+    assert run(*arguments, "--overwrite") == 0
+    assert written.stat().st_mtime_ns > first
+
+
+def test_stages_apart_give_what_both_give_together(tmp_path, checkpoint):
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    common = (f"--input={tmp_path / 'ct.nii.gz'}", f"--checkpoint_dir={checkpoint}")
+    assert run(*common, f"--output_dir={tmp_path / 'both'}") == 0
+    assert run(*common, f"--output_dir={tmp_path / 'kidney'}", "--stage=kidney") == 0
+    masks = f"--kidney_masks={tmp_path / 'kidney'}"
+    assert run(*common, f"--output_dir={tmp_path / 'tumor'}", "--stage=tumor", masks) == 0
+    both, kidney, tumor = (
+        np.asarray(nibabel.load(tmp_path / stage / "ct_segmentation.nii.gz").dataobj)
+        for stage in ("both", "kidney", "tumor")
+    )
+    assert kidney.any()
+    np.testing.assert_array_equal(kidney, both > 0)
+    np.testing.assert_array_equal(tumor, both)
+
+
+def test_planes_and_fusion_matter(tmp_path, checkpoint):
+    """The union of three planes is the union of the planes alone (specks aside: none is dropped from one blob)."""
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    common = (f"--input={tmp_path / 'ct.nii.gz'}", f"--checkpoint_dir={checkpoint}", "--stage=kidney")
+    found = {}
+    for name, flags in {
+        "axial": ["--planes=axial"],
+        "coronal": ["--planes=coronal"],
+        "union": ["--planes=axial,coronal"],
+        "majority": ["--planes=axial,coronal", "--fusion=majority"],
+        "mean": ["--planes=axial,coronal", "--fusion=mean"],
+    }.items():
+        assert run(*common, f"--output_dir={tmp_path / name}", *flags) == 0
+        found[name] = np.asarray(nibabel.load(tmp_path / name / "ct_segmentation.nii.gz").dataobj) > 0
+    assert len({array.tobytes() for array in found.values()}) >= 3
+    assert (found["majority"] <= found["union"]).all()
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (["--input=/nowhere"], "--input"),
+        (["--planes=axial,oblique"], "--planes"),
+        (["--planes="], "--planes"),
+        (["--fusion=average"], "--fusion"),
+        (["--engine=abacus"], "--engine"),
+        (["--stage=tumor"], "--kidney_masks"),
+        (["--kidney_masks=."], "--kidney_masks"),
+        (["--checkpoint_dir=/nowhere"], "--checkpoint_dir"),
+        (["--checkpoint_dir=nothing"], "--checkpoint_dir"),
+        (["--overwrte"], "--overwrte"),
+    ],
+)
+def test_unusable_flags_exit_2_with_one_line_naming_the_flag(tmp_path, checkpoint, capsys, arguments, named):
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    defaults = [f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}"]
+    names = [argument.split("=")[0] for argument in arguments]
+    assert run(*[d for d in defaults if d.split("=")[0] not in names], *arguments) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and named in lines[0]
+
+
+def test_an_empty_folder_and_missing_weights_exit_2(tmp_path, checkpoint, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(f"--input={tmp_path / 'empty'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}") == 2
+    assert "--input" in capsys.readouterr().err
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    missing = tmp_path / "checkpoint"
+    missing.mkdir()
+    assert run(f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={missing}") == 2
+    line = capsys.readouterr().err
+    assert "--checkpoint_dir" in line and "config.json" in line
+
+
+def test_two_files_of_one_output_name_are_refused(tmp_path, checkpoint, capsys):
+    image = image_of(small_ct())
+    save(image, tmp_path / "ct.nii.gz")
+    (tmp_path / "ct.nii").write_bytes(gzip.decompress((tmp_path / "ct.nii.gz").read_bytes()))
+    assert run(f"--input={tmp_path}", f"--output_dir={tmp_path / 'o'}", f"--checkpoint_dir={checkpoint}") == 2
+    assert "would both be written" in capsys.readouterr().err
+    assert not pathlib.Path(tmp_path / "o").exists()
