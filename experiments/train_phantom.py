@@ -5,7 +5,7 @@
 The phantoms are the training suite of `phantom_suites.py`; seeds are fixed. Every part resumes where an earlier run
 stopped. The result, `config.json` and `model.weights.h5` of each network, is copied to --output_dir; what each part
 took is printed and written to `seconds.json` in --work_dir. Hardware meant: two CPU cores without AMX, 45 minutes.
-Scores are those of kits-evaluate on the test suite, see `checkpoints/phantom/README.md`.
+The scores in its model card are made by `score_phantom_weights.py`; see `checkpoints/phantom/MODEL_CARD.md`.
 """
 
 import argparse
