@@ -24,7 +24,7 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=[*find_packages(include=["kits_tf", "kits_tf.*"]), WEIGHTS],
     package_dir={WEIGHTS: "checkpoints"},
-    package_data={WEIGHTS: ["*/MODEL_CARD.md", "*/*/config.json", "*/*/model.weights.h5"]},
+    package_data={WEIGHTS: ["*/MODEL_CARD.md", "*/scores.json", "*/*/config.json", "*/*/model.weights.h5"]},
     entry_points={"console_scripts": [f"kits-{name}=kits_tf.cli.{name}:run" for name in COMMANDS]},
     install_requires=[
         "absl-py>=2.1",
