@@ -12,16 +12,15 @@ tumor Dice then is what a network of that shape finds by chance.
 
 import argparse
 import json
-import os
 import pathlib
 import shutil
-import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
 import phantom_suites  # noqa: E402
+from commands import command  # noqa: E402
 
 from kits_tf import files  # noqa: E402
 from kits_tf.config import PLANES  # noqa: E402
@@ -79,16 +78,6 @@ def shuffle_tumor(weights, target):
     network.set_weights([rng.permutation(w.ravel()).reshape(w.shape) for w in network.get_weights()])
     network.save_weights(folder / "model.weights.h5")
     return target
-
-
-def command(name, *flags):
-    """Runs one of the package's commands and stops with its exit code if it fails."""
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    code = subprocess.run(
-        [sys.executable, "-m", f"kits_tf.cli.{name}", *flags], env=environment, check=False
-    ).returncode
-    if code:
-        sys.exit(code)
 
 
 def table(scores):

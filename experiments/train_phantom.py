@@ -10,10 +10,8 @@ The scores in its model card are made by `score_phantom_weights.py`; see `checkp
 
 import argparse
 import json
-import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import time
 
@@ -21,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
 import phantom_suites  # noqa: E402
+from commands import command  # noqa: E402
 
 from kits_tf import files  # noqa: E402
 
@@ -66,15 +65,6 @@ def train(network, prepared, checkpoints, options):
     """Trains one network of the small preset."""
     folders = f"--data_dir={prepared}", f"--checkpoint_dir={checkpoints}"
     command("train", *NETWORKS[network], *folders, "--preset=small", f"--seed={SEED}", *options)
-
-
-def command(name, *flags):
-    """Runs one of the package's commands and stops with its exit code if it fails."""
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    line = [sys.executable, "-m", f"kits_tf.cli.{name}", *flags]
-    code = subprocess.run(line, env=environment, check=False).returncode
-    if code:
-        sys.exit(code)
 
 
 def copy(source, target):
