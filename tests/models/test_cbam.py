@@ -1,4 +1,4 @@
-"""CBAM is Woo's formula, checked against NumPy in 2D and 3D: sigmoid after the sum, never less than one hidden unit."""
+"""CBAM is Woo's formula, checked against NumPy in 2D and 3D; sigmoid after the sum, one hidden unit at least."""
 
 import numpy as np
 import pytest
