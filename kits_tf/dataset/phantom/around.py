@@ -114,7 +114,7 @@ def spine_position(points, shape, spacing_mm):
         # A lone kidney: keep the spine off it.
         only = points[:, 2]
         x = min(x, only.min() - 38) if only.mean() > centre_x else max(x, only.max() + 38)
-        x = np.clip(x, centre_x - 45, centre_x + 45)
+        x = np.clip(x, centre_x - 25, centre_x + 25)
     y = np.median(points[:, 1]) - 10
     # A vertebra may not lie in a kidney: move it forward or back to the freer side of what is in its way.
     near = points[np.abs(points[:, 2] - x) < 22]
@@ -128,27 +128,30 @@ def fit_frame(points, shape, spacing_mm, rng):
     field_of_view = min(shape[2] * spacing_mm[2], shape[1] * spacing_mm[1] * 1.35)
     half_width = float(np.clip(field_of_view / 2 / rng.uniform(1.04, 1.25), 138, 232))
     frame = Frame.draw(rng, half_width)
-    for _ in range(60):
+    for _ in range(80):
         frame.surfaces(np.random.default_rng(0))
-        worst = deepest(frame, points)
-        if worst <= 1:
+        side, front, back = excess(frame, points)
+        if max(side, front, back) <= 0:
             break
-        frame.half_width *= 1.015
-        frame.posterior *= 1.015
-        frame.anterior *= 1.01
+        frame.half_width *= 1 + 0.02 * (side > 0)
+        frame.anterior *= 1 + 0.02 * (front > 0)
+        frame.posterior *= 1 + 0.02 * (back > 0)
     return frame.surfaces(rng)
 
 
-def deepest(frame, points, margin_mm=7.0):
-    """Largest level of the cavity's superellipses over the points, 1 at `margin_mm` inside its wall."""
-    if not len(points):
-        return 0.0
+def excess(frame, points, margin_mm=7.0):
+    """How far points stand out of the cavity less `margin_mm`: at its sides, front and back; none where <= 0.
+
+    A point counts against the half axis that has the larger part in its level of the superellipse.
+    """
     half_width, anterior, posterior, cy, cx = frame.cavity_column.at(points[:, 0])
-    front, back = frame.cavity_column.exponent
-    dy, dx = points[:, 1] - cy, np.abs(points[:, 2] - cx) / (half_width - margin_mm)
-    n = np.where(dy < 0, front, back)
-    deep = np.where(dy < 0, -dy / (anterior - margin_mm), dy / (posterior - margin_mm))
-    return float((np.abs(deep) ** n + dx**n).max())
+    dy = points[:, 1] - cy
+    n = np.where(dy < 0, *frame.cavity_column.exponent)
+    deep = np.abs(dy) / (np.where(dy < 0, anterior, posterior) - margin_mm)
+    across = np.abs(points[:, 2] - cx) / (half_width - margin_mm)
+    level = deep**n + across**n - 1
+    groups = (across >= deep, (across < deep) & (dy < 0), (across < deep) & (dy >= 0))
+    return [float(level[group].max(initial=0.0)) for group in groups]
 
 
 def kidney_layers(labels, spacing_mm, origin, frame, trunks, materials, rng):
