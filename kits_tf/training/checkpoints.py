@@ -60,7 +60,7 @@ class Checkpoints:
             try:
                 self._checkpoint.restore(str(path)).assert_existing_objects_matched()
                 return int(self._step.numpy())
-            except (tf.errors.OpError, AssertionError, ValueError) as error:
+            except Exception as error:  # a damaged file makes TensorFlow's reader raise errors of many kinds
                 reason = (str(error).splitlines() or ["unreadable"])[0]
                 print(f"warning: {path} is skipped: {reason[:200]}", file=sys.stderr, flush=True)
         if saved:

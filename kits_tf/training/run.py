@@ -56,14 +56,14 @@ def run(config, data_dir, checkpoint_dir, settings, strategy="auto", tpu=None, d
     sources = data.training_sources(config, data_dir, folder, settings.kidney_masks, report)
     trainer = loop.Trainer(config, distribution)
     chief = is_chief(distribution)
-    if chief:
-        configs.save(config, folder / CONFIG_NAME)
-        files.write_text(folder / SETTINGS_NAME, json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
     checkpoints = Checkpoints(folder, trainer.model, trainer.optimizer, chief)
     step = checkpoints.restore()
     if step >= config.num_steps:
         report(f"{network_name(config)}: all {step} steps are done")
         return True
+    if chief:
+        configs.save(config, folder / CONFIG_NAME)
+        files.write_text(folder / SETTINGS_NAME, json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
     report(opening_line(config, distribution, sources, step))
     iterator = data.distributed(distribution, config, sources, settings.seed, step)
     history = History(folder / "history.csv", step) if chief else None
