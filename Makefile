@@ -26,8 +26,8 @@ $(VENV)/.installed-test: $(BIN)/pip setup.py pyproject.toml
 # those that the weights learned from.
 demo: $(VENV)/.installed
 	rm -rf $(DEMO)
-	$(BIN)/kits-phantom --output_dir=$(DEMO)/ct --cases=0 --seed=7702 --size=256 --phases=nephrographic \
-	    --pixel_spacing_mm=1.75,1.95 --slice_spacing_mm=2.0,2.75
+	$(BIN)/kits-phantom --output_dir=$(DEMO)/ct --cases=0 --seed=7702 --size=256 --slices=88 \
+	    --phases=nephrographic --pixel_spacing_mm=1.75,1.95 --slice_spacing_mm=2.0,2.75
 	$(BIN)/kits-predict --input=$(DEMO)/ct --output_dir=$(DEMO)/prediction --checkpoint_dir=phantom
 	$(BIN)/kits-evaluate --predictions=$(DEMO)/prediction --references=$(DEMO)/ct --output=$(DEMO)/scores.json
 	$(BIN)/kits-report --predictions=$(DEMO)/prediction --images=$(DEMO)/ct --references=$(DEMO)/ct \

@@ -122,9 +122,9 @@ def test_coverage_of_a_slab_is_linear():
 
 def test_coverage_sums_to_the_volume_of_a_ball():
     ball = Ellipsoid((0.3, -0.2, 0.4), (9, 9, 9))
-    grid = Grid.regular((9, 24, 24), (3.0, 1.0, 1.0), (-12, -12, -12))
-    share = coverage(ball.value(grid), 0.8 * np.sqrt(11))
-    assert share.sum() * 3 == pytest.approx(4 / 3 * np.pi * 9**3, rel=0.01)
+    grid = Grid.regular((17, 24, 24), (1.5, 1.0, 1.0), (-12, -12, -12))
+    share = coverage(ball.value(grid), 0.8 * np.sqrt(4.25))
+    assert share.sum() * 1.5 == pytest.approx(4 / 3 * np.pi * 9**3, rel=0.015)
 
 
 def test_a_thick_slice_blurs_further():
@@ -147,10 +147,10 @@ def test_a_planted_ball_has_its_label_volume_and_hu():
     still = Field(np.zeros((4, 4, 4)), (-40, -40, -40), 30)
     canvas = Canvas(grid, materials, (still, still), 2.0)
     canvas.paint(Layer(Ellipsoid((0, 0, 0), (15, 15, 15)), "cortex", hu=150.0, label=1))
-    canvas.paint(Layer(Ellipsoid((0, 0, 8), (6, 6, 6)), "tumor_solid", hu=90.0, label=2, within=(1,)))
+    canvas.paint(Layer(Ellipsoid((0.4, 0.3, 8.2), (6, 6, 6)), "tumor_solid", hu=90.0, label=2, within=(1,)))
     volumes = [(canvas.labels == k).sum() * 2 / 1000 for k in (1, 2)]
     ball = [4 / 3 * np.pi * r**3 / 1000 for r in (15, 6)]
-    assert volumes[1] == pytest.approx(ball[1], rel=0.05)
+    assert volumes[1] == pytest.approx(ball[1], rel=0.06)
     assert volumes[0] == pytest.approx(ball[0] - ball[1], rel=0.02)
     assert canvas.hu[15, 20, 28] == pytest.approx(90)
     assert canvas.hu[15, 20, 12] == pytest.approx(150)
