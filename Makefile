@@ -50,7 +50,7 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(DEMO) build/lib build/bdist.* dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find kits_tf tests experiments -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
