@@ -156,7 +156,7 @@ def excess(frame, points, margin_mm=7.0):
 
 def kidney_layers(labels, spacing_mm, origin, frame, trunks, materials, rng):
     """Everything in painting order; the labels themselves are never painted."""
-    boxes = components(labels > 0, spacing_mm)
+    boxes = components(labels, (1, 2), spacing_mm)
     kidneys_fat, inner = [], []
     for box in boxes:
         solid = distance_shape(labels, (1, 2), box, spacing_mm, origin)
@@ -179,8 +179,7 @@ def one_kidney(labels, box, solid, spacing_mm, origin, frame, trunks, materials,
         layers += limited(kidney.collecting_system(frame, materials, rng), (0, 1))
         layers += limited(kidney.pedicle(frame, rng, trunks), (0,))
         layers += limited(kidney.cysts(rng), (1,))
-    masses = labels[box] == 2
-    for part in components(masses, spacing_mm, smallest_ml=0.05):
+    for part in components(labels[box], (2,), spacing_mm, smallest_ml=0.05):
         part = tuple(slice(a.start + b.start, a.start + b.stop) for a, b in zip(box, part, strict=True))
         layers += one_tumor(labels, part, spacing_mm, origin, materials, rng)
     return layers
@@ -223,10 +222,10 @@ def measured_kidney(labels, box, spacing_mm, origin):
     return Kidney(side, centre, axes.astype(np.float32), radii, bend_mm=6.0)
 
 
-def components(mask, spacing_mm, smallest_ml=SMALLEST_ML):
-    """Boxes (three slices each) of the connected parts of a mask that are not specks."""
+def components(labels, values, spacing_mm, smallest_ml=SMALLEST_ML):
+    """Boxes (three slices each) of the connected parts of some labels that are not specks."""
     steps = [max(1, int(round(min(COARSE_MM, 1.5) / s))) for s in spacing_mm]
-    coarse = mask[:: steps[0], :: steps[1], :: steps[2]]
+    coarse = np.isin(labels[:: steps[0], :: steps[1], :: steps[2]], values)
     numbered, count = scipy.ndimage.label(coarse)
     sizes = np.bincount(numbered.ravel(), minlength=count + 1) * float(np.prod(spacing_mm)) * np.prod(steps) / 1000
     boxes = []
@@ -235,7 +234,7 @@ def components(mask, spacing_mm, smallest_ml=SMALLEST_ML):
             boxes.append(
                 tuple(
                     slice(max((s.start - 1) * k, 0), min((s.stop + 1) * k, n))
-                    for s, k, n in zip(box, steps, mask.shape, strict=True)
+                    for s, k, n in zip(box, steps, labels.shape, strict=True)
                 )
             )
     return boxes

@@ -87,7 +87,7 @@ def place(patient, protocol, rng):
     return (top, centre_y - (rows - 1) / 2 * dy, rng.normal(0, 5) - (columns - 1) / 2 * dx)
 
 
-def render(layers, materials, scanner, shape, origin_mm, key, given_labels=None):
+def render(layers, materials, scanner, shape, origin_mm, key, given_labels=None, with_tissues=False):
     """Paints and scans a volume in chunks of slices.
 
     Args:
@@ -96,13 +96,15 @@ def render(layers, materials, scanner, shape, origin_mm, key, given_labels=None)
         origin_mm: patient mm of voxel (0, 0, 0).
         key: integers that seed the textures.
         given_labels: uint8 of `shape`, when labels are known and not painted.
+        with_tissues: whether to keep which of `materials.TISSUES` each voxel is.
 
     Returns:
-        (hu int16, labels uint8, tissues uint8), each of `shape`.
+        (hu int16, labels uint8, tissues uint8 or None), each of `shape`; labels are `given_labels` where those are.
     """
     textures = draw_textures(key)
     hu = np.empty(shape, np.int16)
-    labels, tissues = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+    labels = np.empty(shape, np.uint8) if given_labels is None else given_labels
+    tissues = np.empty(shape, np.uint8) if with_tissues else None
     body_centre = [-o / s for o, s in zip(origin_mm[1:], scanner.spacing_mm[1:], strict=True)]
     for start, stop in chunks(shape):
         grid = chunk_grid(shape, scanner.spacing_mm, origin_mm, start, stop)
@@ -114,7 +116,10 @@ def render(layers, materials, scanner, shape, origin_mm, key, given_labels=None)
             canvas.paint(layer)
         keep = slice(HALO_SLICES, HALO_SLICES + stop - start)
         hu[start:stop] = scanner.acquire(canvas.hu[keep], start, body_centre)
-        labels[start:stop], tissues[start:stop] = canvas.labels[keep], canvas.tissues[keep]
+        if given_labels is None:
+            labels[start:stop] = canvas.labels[keep]
+        if with_tissues:
+            tissues[start:stop] = canvas.tissues[keep]
     return hu, labels, tissues
 
 

@@ -23,7 +23,8 @@ def drawn(case, phase="nephrographic"):
 def rendered(case):
     """(hu, labels, tissues) of a small case."""
     parts = drawn(case)
-    return simulation.render(parts.layers, parts.materials, parts.scanner, parts.shape, parts.origin_mm, parts.key)
+    scan = (parts.layers, parts.materials, parts.scanner, parts.shape, parts.origin_mm, parts.key)
+    return simulation.render(*scan, with_tissues=True)
 
 
 def test_the_form_of_a_case():
