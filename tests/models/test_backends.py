@@ -25,7 +25,7 @@ def test_networks_and_losses_import_keras_alone():
 
 def start(backend, path):
     """Starts `backend_outputs` on a backend in a process of its own."""
-    environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": backend}
     command = [sys.executable, "-m", "tests.models.backend_outputs", str(path)]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
