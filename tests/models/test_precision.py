@@ -1,4 +1,7 @@
-"""Under `mixed_bfloat16` the networks keep float32 heads, stay finite and stay within 2e-2 of float32."""
+"""Under `mixed_bfloat16` the networks keep float32 heads, stay finite and stay within 2e-2 of float32.
+
+Outputs of fresh weights in inference mode; those beyond 1 are compared as shares of the largest.
+"""
 
 import keras
 import numpy as np
@@ -15,6 +18,10 @@ def mixed_bfloat16():
     keras.config.set_dtype_policy("mixed_bfloat16")
     yield
     keras.config.set_dtype_policy(before)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-np.asarray(x)))
 
 
 CONFIGS = four_configs()
@@ -35,10 +42,10 @@ def test_mixed_bfloat16_stays_close_to_float32(name, mixed_bfloat16):
     expected, got = full(x), mixed(x)
     for key, value in got.items():
         assert keras.backend.standardize_dtype(value.dtype) == "float32"
-        np.testing.assert_allclose(value, expected[key], rtol=0, atol=2e-2)
-        assert np.max(np.abs(value - expected[key])) < 0.1 * np.max(
-            np.abs(expected[key])
-        )  # the bound above is no gift
+        error, largest = np.max(np.abs(value - expected[key])), np.max(np.abs(expected[key]))
+        assert error < 2e-2 * max(1, largest)
+        assert error < 0.1 * largest  # where outputs are small, the bound above would be a gift
+    np.testing.assert_allclose(sigmoid(got["logits"]), sigmoid(expected["logits"]), rtol=0, atol=2e-2)
     total, terms = loss(targets, mixed(x, training=True), config)
     for value in (total, *terms.values()):
         assert keras.backend.standardize_dtype(value.dtype) == "float32" and np.isfinite(value)
