@@ -45,7 +45,7 @@ def parse():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--poolings", nargs="+", choices=POOLINGS, default=["polyphase", "max"])
-    parser.add_argument("--base_filters", type=int, default=6, help="of the networks with lossless pooling")
+    parser.add_argument("--base_filters", type=int, default=8, help="of the networks with lossless pooling")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", type=int, default=64)

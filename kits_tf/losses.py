@@ -67,8 +67,8 @@ def tumor_loss(targets, outputs, config):
 
     Args:
         targets: {"label": [batch, depth, height, width, 1], 0 or 1; "image": the same shape, the network's input;
-            "distance_mm": the same shape, signed distance to the tumor (for "signed_distance" alone); "tumor_ml":
-            [batch], the whole tumor's volume}.
+            "distance_mm": the same shape, signed distance to the tumor, negative inside (for "signed_distance" alone);
+            "tumor_ml": [batch], the whole tumor's volume}.
         outputs: of a `TumorNetwork`.
         config: a `TumorConfig`; its weights, `regression` and `max_distance_mm` matter here.
 
