@@ -36,7 +36,7 @@ def samples(records, config, order, step=0):
     """
     paths = tf.constant([str(path) for path in records])
     drawn = sampling.samples_from(order, step, lambda case, seed: visit(paths[case], seed, config, order.per_visit))
-    return drawn.map(lambda sample: finish(sample, config), tf.data.AUTOTUNE, deterministic=True)
+    return drawn.map(sampling.plain(lambda sample: finish(sample, config)), tf.data.AUTOTUNE, deterministic=True)
 
 
 def visit(path, seed, config, count):

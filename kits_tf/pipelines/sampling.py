@@ -69,7 +69,7 @@ def samples_from(order, step, visit, parallel_calls=2):
     samples_a_pool = order.pool * order.per_visit
     pools, skipped = divmod(step * order.worker_batch, samples_a_pool)
     numbers = tf.data.Dataset.range(pools * order.pool, FOREVER)
-    visits = numbers.map(lambda number: open_visit(order, number, visit), parallel_calls, deterministic=True)
+    visits = numbers.map(plain(lambda number: open_visit(order, number, visit)), parallel_calls, deterministic=True)
     samples = visits.interleave(tf.data.Dataset.from_tensor_slices, cycle_length=order.pool, block_length=1)
     return samples.skip(skipped)
 
@@ -86,6 +86,11 @@ def permutation(order, epoch):
     """The order of the cases in an epoch: int32 [num_cases]."""
     seed = tf.stack([tf.constant(order.seed, tf.int64), epoch])
     return tf.argsort(uniform([order.num_cases], fold(seed, 0)), stable=True)
+
+
+def plain(function):
+    """The function, to be traced as it is: there is no Python branch on a tensor here, and AutoGraph takes seconds."""
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def fold(seed, number):

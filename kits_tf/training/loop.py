@@ -67,6 +67,7 @@ class Trainer:
             values = values.write(index, self.strategy.reduce("MEAN", replicas, axis=None))
         return values.stack()
 
+    @tf.autograph.experimental.do_not_convert
     def _step(self, batch):
         """One replica's part of a step. The optimizer sums gradients over replicas, so each loss is a share."""
         stage = self.config.stage

@@ -13,7 +13,9 @@ from kits_tf.pipelines import tumor
 from kits_tf.pipelines.sampling import Order
 from tests import planted
 
-CONFIG = dataclasses.replace(preset("small", "tumor"), grid=16, depth=2, augment=False, regression="signed_distance")
+CONFIG = dataclasses.replace(
+    preset("small", "tumor"), grid=16, depth=2, augment=False, regression="signed_distance", foreground_fraction=0.0
+)
 ORDER = Order(num_cases=2, per_visit=tumor.PER_VISIT, seed=0, batch_size=2)
 
 
@@ -62,9 +64,9 @@ def test_label_and_distance_follow_the_image(records, tmp_path):
 
 
 def test_foreground_visits_go_to_kidneys_with_tumor(records, tmp_path):
-    """One of the two kidneys has a tumor; half of its blocks hold it, more or less."""
-    plain = draw(records, tmp_path, CONFIG, 64)
-    redirected = draw(records, tmp_path, dataclasses.replace(CONFIG, foreground_fraction=1.0), 64)
+    """One of the two kidneys has a tumor; a pool of eight visits draws 32 samples."""
+    plain = draw(records, tmp_path, CONFIG, 32)
+    redirected = draw(records, tmp_path, dataclasses.replace(CONFIG, foreground_fraction=1.0), 32)
     visits = [{bool(s["label"].any()) for s in samples[v::8]} for samples in (plain, redirected) for v in range(8)]
     assert any(True not in visit for visit in visits[:8])
     assert all(True in visit for visit in visits[8:])

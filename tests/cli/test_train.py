@@ -1,0 +1,92 @@
+"""Proves kits-train's messages: every bad combination of flags is one line that names the flag, exit code 2."""
+
+import pytest
+
+from kits_tf.cli import app, train
+from tests import planted
+
+KIDNEY = ["--stage=kidney", "--plane=axial"]
+TINY = ["--preset=small", "--base_filters=2", "--batch_size=1", "--num_steps=2", "--set=depth=1", "--set=inplane_mm=0"]
+PATCH = ["--set=patch_rows=16", "--set=patch_columns=16"]
+
+
+@pytest.fixture(name="data", scope="module")
+def prepared_data(tmp_path_factory):
+    return planted.prepared_folder(tmp_path_factory.mktemp("data"), count=1)
+
+
+def run(data, folder, *arguments):
+    line = ["kits-train", f"--data_dir={data}", f"--checkpoint_dir={folder}", *arguments]
+    return app.execute(train.main, train.FLAGS, line)
+
+
+@pytest.mark.parametrize(
+    "arguments, flag",
+    [
+        ([], "--stage"),
+        (["--stage=kidney"], "--plane"),
+        (["--stage=tumor", "--plane=axial"], "--plane"),
+        (["--stage=both"], "--stage"),
+        (["--stage=kidney", "--plane=oblique"], "--plane"),
+        ([*KIDNEY, "--kidney_masks=labels"], "--kidney_masks"),
+        (["--stage=tumor", "--kidney_masks=/nowhere"], "--kidney_masks"),
+        ([*KIDNEY, "--data_dir=/nowhere"], "--data_dir"),
+        ([*KIDNEY, "--preset=huge"], "--preset"),
+        ([*KIDNEY, "--set=nonsense=1"], "--set"),
+        ([*KIDNEY, "--set=depth=x"], "--set"),
+        ([*KIDNEY, "--set=depth"], "--set"),
+        ([*KIDNEY, "--num_steps=0"], "--num_steps"),
+        ([*KIDNEY, "--batch_size=0"], "--batch_size"),
+        ([*KIDNEY, "--learning_rate=-1"], "--learning_rate"),
+        ([*KIDNEY, "--learning_rate=nan"], "--learning_rate"),
+        ([*KIDNEY, "--precision=mixed_float16"], "--precision"),
+        ([*KIDNEY, "--strategy=one", "--tpu=local"], "--tpu"),
+        ([*KIDNEY, "--strategy=multi_worker"], "--strategy"),
+    ],
+)
+def test_bad_flags_are_one_line_and_write_nothing(data, tmp_path, capsys, monkeypatch, arguments, flag):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert run(data, tmp_path / "out", *arguments) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1 and flag in errors[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_data_folder(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(tmp_path / "empty", tmp_path / "out", *KIDNEY) == 2
+    assert "--data_dir" in capsys.readouterr().err
+
+
+def test_flags_and_set_reach_the_config(data, monkeypatch):
+    seen = []
+    from kits_tf.training import run as training
+
+    monkeypatch.setattr(training, "run", lambda config, *others: seen.append((config, others)) or True)
+    assert run(data, "x", *KIDNEY, *TINY, "--learning_rate=0.5", "--seed=4", "--set=mirror=true") == 0
+    config, (_, _, settings, *_) = seen[0]
+    assert (config.base_filters, config.batch_size, config.num_steps, config.depth) == (2, 1, 2, 1)
+    assert (config.learning_rate, config.mirror, config.plane, settings.seed) == (0.5, True, "axial", 4)
+    assert settings.kidney_masks is None
+    assert run(data, "x", "--stage=tumor") == 0
+    assert seen[1][1][2].kidney_masks == "labels"
+
+
+def test_a_folder_with_another_network_is_left_alone(data, tmp_path, capsys):
+    assert run(data, tmp_path, *KIDNEY, *TINY, *PATCH) == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert (tmp_path / "kidney_axial" / "model.weights.h5") in before
+    capsys.readouterr()
+    for change in (["--base_filters=4"], ["--seed=9"], ["--num_steps=3"]):
+        assert run(data, tmp_path, *KIDNEY, *TINY, *PATCH, *change) == 2
+        errors = capsys.readouterr().err.strip().splitlines()
+        assert len(errors) == 1 and "--checkpoint_dir" in errors[0] and change[0][2:].split("=")[0] in errors[0]
+    assert run(data, tmp_path, *KIDNEY, *TINY, *PATCH) == 0
+    assert "all 2 steps are done" in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_a_loss_that_is_no_number_stops_the_run(data, tmp_path, capsys):
+    assert run(data, tmp_path, *KIDNEY, *TINY, *PATCH, "--learning_rate=1e38", "--num_steps=6") == 1
+    errors = capsys.readouterr().err
+    assert "not finite at step" in errors and "Traceback" not in errors
