@@ -1,5 +1,6 @@
 """Checks a KiTS19-layout folder and writes the training data: one record a case, and dataset.json."""
 
+import os
 import pathlib
 import sys
 
@@ -15,6 +16,24 @@ flags.DEFINE_string("output_dir", None, "Folder to write the prepared data to.",
 flags.DEFINE_integer("num_validation", 27, "Cases for validation.", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_integer("num_test", 27, "Cases for testing.", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "Seed of the random split by patient.", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "num_folds",
+    0,
+    "Deal the cases not for testing to so many folds instead.",
+    lower_bound=0,
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer("fold", 0, "The fold that is for validation, from 0.", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_string(
+    "split_file", None, "JSON file with the split: ids under training, validation and test.", flag_values=FLAGS
+)
+flags.DEFINE_integer(
+    "processes",
+    None,
+    "Cases to work on at once, as memory allows; by default as many as there are cores.",
+    lower_bound=1,
+    flag_values=FLAGS,
+)
 flags.DEFINE_string("cases", "", "Case numbers and ranges, e.g. 0-9,160; all if empty.", flag_values=FLAGS)
 flags.DEFINE_bool("strict", False, "Write nothing if any case is bad.", flag_values=FLAGS)
 
@@ -26,9 +45,10 @@ def main():
     cases = kits19.select_cases(find_cases(), FLAGS.cases)
     if not cases:
         raise UsageError("cases", f"{FLAGS.cases!r} names no case of {FLAGS.data_dir}")
+    processes = FLAGS.processes or len(os.sched_getaffinity(0))
     try:
         findings = preparation.prepare(
-            cases, FLAGS.output_dir, FLAGS.num_validation, FLAGS.num_test, FLAGS.seed, FLAGS.strict, complain=complain
+            cases, FLAGS.output_dir, the_split(), FLAGS.strict, processes, complain=complain
         )
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise UsageError("output_dir", f"{FLAGS.output_dir}: {error.strerror}") from None
@@ -39,6 +59,24 @@ def main():
     outcome = "nothing written" if FLAGS.strict else f"left out; {len(cases) - bad} cases in {FLAGS.output_dir}"
     print(f"{bad} of {len(cases)} cases are bad: {outcome}", file=sys.stderr)
     return 1
+
+
+def the_split():
+    """The Split that the flags ask for."""
+    from kits_tf.dataset.preparation import Split
+
+    if FLAGS.num_folds:
+        if FLAGS.num_folds < 2 or FLAGS.fold >= FLAGS.num_folds:
+            raise UsageError("fold", f"{FLAGS.fold}: takes less than --num_folds, and --num_folds takes two or more")
+        if FLAGS["num_validation"].present:
+            raise UsageError("num_validation", "cannot be with --num_folds, where a fold is for validation")
+    elif FLAGS.fold:
+        raise UsageError("fold", "needs --num_folds")
+    if FLAGS.split_file is not None:
+        for name in ("num_validation", "num_test", "num_folds", "seed"):
+            if FLAGS[name].present:
+                raise UsageError(name, "cannot be with --split_file, which says all there is")
+    return Split(FLAGS.num_validation, FLAGS.num_test, FLAGS.seed, FLAGS.num_folds, FLAGS.fold, FLAGS.split_file)
 
 
 def find_cases():

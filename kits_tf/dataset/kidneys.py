@@ -19,7 +19,7 @@ from kits_tf.errors import InputError, UsageError
 from kits_tf.volume import read_labels
 
 FORMAT = 1
-SETTINGS = ("body_box", "depth", "grid", "margin_mm", "regression", "max_distance_mm")
+SETTINGS = ("body_box", "clip_low_hu", "clip_high_hu", "depth", "grid", "margin_mm", "regression", "max_distance_mm")
 INDEX_NAME = "samples.json"
 HUNDREDTHS = 100  # of a mm
 
@@ -128,11 +128,11 @@ def kidney_cube(record, kidney, mask, config):
     Returns:
         dict of arrays [slices, rows, columns]: image int16, label uint8 and, if asked for, distance int16.
     """
-    image = geometry.scale(xp, record.image[kidney.box]) * mask
+    image = geometry.scale(xp, record.image[kidney.box], config.clip_hu) * mask
     label = (record.label[kidney.box] == 2) & mask
     arrays = {"image": image, "label": label.astype(np.float32)}
     arrays = {name: to_cube(array, record.spacing_mm, config) for name, array in arrays.items()}
-    hu = arrays["image"] * (geometry.HU_MAX - geometry.HU_MIN) + geometry.HU_MIN
+    hu = arrays["image"] * (config.clip_high_hu - config.clip_low_hu) + config.clip_low_hu
     cube = {"image": np.rint(hu).astype(np.int16), "label": (arrays["label"] >= 0.5).astype(np.uint8)}
     if config.regression == "signed_distance":
         spacing_mm = cube_spacing_mm(record, kidney, config)
@@ -144,7 +144,7 @@ def to_cube(crop, spacing_mm, config):
     """A kidney's crop as its cube: resized to the config's grid, or padded where that is native."""
     if config.grid:
         return cubes.to_cube(xp, crop, spacing_mm, config.margin_mm, config.grid)
-    return np.pad(crop, cubes.native_padding(crop.shape, spacing_mm, config.margin_mm, 2**config.depth))
+    return np.pad(crop, cubes.native_padding(xp, crop.shape, spacing_mm, config.margin_mm, 2**config.depth))
 
 
 def cube_spacing_mm(record, kidney, config):
@@ -173,14 +173,11 @@ def write_sample(arrays, tumor_ml, pixel_mm, path):
     """Writes one kidney's Example."""
     import tensorflow as tf
 
-    features = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[np.ascontiguousarray(array).tobytes()]))
-        for name, array in arrays.items()
-    }
+    features = {name: prepared.raw(array, array.dtype) for name, array in arrays.items()}
     features["shape"] = tf.train.Feature(int64_list=tf.train.Int64List(value=arrays["image"].shape))
     features["tumor_ml"] = tf.train.Feature(float_list=tf.train.FloatList(value=[tumor_ml]))
     features["pixel_mm"] = tf.train.Feature(float_list=tf.train.FloatList(value=pixel_mm))
-    prepared.write_example(tf.train.Example(features=tf.train.Features(feature=features)), path)
+    prepared.write_examples([features], path)
 
 
 def read_tensors(path, with_distance):

@@ -1,29 +1,67 @@
 """Makes a prepared folder: checks every case, writes its record, splits the cases, and leaves alone what is done."""
 
+import dataclasses
 import json
 import pathlib
 
 import numpy as np
 
 from kits_tf import files
-from kits_tf.dataset import integrity, prepared
-from kits_tf.dataset.splits import split_cases
+from kits_tf.dataset import integrity, prepared, workers
+from kits_tf.dataset.fingerprint import fingerprint, hu_percentiles
+from kits_tf.dataset.splits import fold_cases, read_split_file, split_cases, split_of_fold
+from kits_tf.errors import InputError
 from kits_tf.progress import progress, say
-
-FORMAT = 1
-"""Raised when records written by earlier versions must be written anew."""
+from kits_tf.volume import read_grid
 
 
-def prepare(cases, output_dir, num_validation, num_test, seed, strict=False, report=say, complain=say):
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """How cases are split.
+
+    Attributes:
+        num_validation: cases for validation, drawn at random.
+        num_test: cases for testing, drawn at random.
+        seed: of the draw.
+        num_folds: if not 0, the cases that are not for testing are dealt to so many folds instead, and ...
+        fold: ... this one is for validation.
+        path: if not None, a file that gives the split; see `splits.read_split_file`.
+    """
+
+    num_validation: int = 27
+    num_test: int = 27
+    seed: int = 0
+    num_folds: int = 0
+    fold: int = 0
+    path: str | None = None
+
+    def apply(self, ids):
+        """What `dataset.json` says of each case: {id: {"split", and "fold" where there are folds}}.
+
+        Raises:
+            UsageError: no case is left for training.
+            InputError: the split file cannot be used.
+        """
+        if self.path is not None:
+            given = read_split_file(self.path, ids)
+            return {name: {"split": given[name]} for name in ids}
+        if not self.num_folds:
+            drawn = split_cases(ids, self.num_validation, self.num_test, self.seed)
+            return {name: {"split": drawn[name]} for name in ids}
+        folds = fold_cases(ids, self.num_folds, self.num_test, self.seed)
+        drawn = split_of_fold(folds, self.fold)
+        return {name: {"split": drawn[name], "fold": folds[name]} for name in ids}
+
+
+def prepare(cases, output_dir, split, strict=False, processes=1, report=say, complain=say):
     """Checks and prepares cases; what an earlier run has done of unchanged files is kept.
 
     Args:
         cases: list of `kits19.Case`.
         output_dir: the folder to write; `dataset.json` is written last.
-        num_validation: cases for validation.
-        num_test: cases for testing.
-        seed: of the split.
-        strict: write nothing if any case is bad.
+        split: a Split.
+        strict: check all cases first, and write nothing if any is bad.
+        processes: how many cases to work on at the same time, as far as memory goes.
         report: called with a line for each case that is looked at.
         complain: called with each Finding, as soon as it is found.
 
@@ -32,8 +70,11 @@ def prepare(cases, output_dir, num_validation, num_test, seed, strict=False, rep
 
     Raises:
         UsageError: no case is left for training; then nothing is written.
+        InputError: the split file cannot be used.
     """
-    split_cases([case.id for case in cases], num_validation, num_test, seed)  # hopeless from the start?
+    split.apply([case.id for case in cases])  # hopeless from the start?
+    entries = {case.id: entry for case in cases if (entry := done_entry(case, output_dir)) is not None}
+    waiting = [case for case in cases if case.id not in entries]
     findings = []
 
     def note(found):
@@ -41,60 +82,68 @@ def prepare(cases, output_dir, num_validation, num_test, seed, strict=False, rep
         for finding in found:
             complain(finding)
 
-    if strict:
-        for case in waiting(cases, output_dir):
-            note(check(case, report))
+    def work(folder):
+        facts = dict(entries)
+        jobs = [((case, folder), size_of(case)) for case in waiting]
+        verb = "Checking" if folder is None else "Preparing"
+        for case, entry, found in progress(workers.spread(prepare_case, jobs, processes), verb, len(jobs)):
+            note(found)
+            report(f"{case}: " + ("left out" if found else describe(entry)))
+            if entry is not None:
+                facts[case] = entry
+        return facts
+
+    if strict and waiting:
+        found_twice = integrity.duplicates(cases, work(None))
+        note(found_twice)
         if findings:
             return findings
-    entries = []
-    for case in progress(cases, "Preparing"):
-        entry = done_entry(case, output_dir)
-        if entry is None:
-            entry, found = prepare_case(case, output_dir)
-            note(found)
-            report(f"{case.id}: " + ("left out" if found else describe(entry)))
-        if entry is not None:
-            entries.append(entry)
-    splits = split_cases([entry["id"] for entry in entries], num_validation, num_test, seed)
-    write_index(entries, splits, seed, output_dir)
+    entries = work(str(output_dir))
+    note(integrity.duplicates(cases, entries))
+    bad = {finding.case for finding in findings}
+    entries = [entry for name, entry in sorted(entries.items()) if name not in bad]
+    if strict and bad:
+        return findings
+    write_index(entries, split, findings, output_dir)
     return findings
 
 
-def waiting(cases, output_dir):
-    """The cases that have no up-to-date record yet."""
-    return [case for case in cases if done_entry(case, output_dir) is None]
-
-
-def check(case, report):
-    """The findings of a case; the case itself is read and let go."""
-    report(f"{case.id}: checking")
-    return integrity.read_case(case)[2]
+def size_of(case):
+    """Voxels of a case, by its header; 0 where it cannot be read."""
+    try:
+        return int(np.prod(read_grid(case.image).shape)) if case.image else 0
+    except (InputError, OSError):
+        return 0
 
 
 def prepare_case(case, output_dir):
-    """Reads, checks and writes one case.
+    """Reads and checks one case, and writes it unless `output_dir` is None.
 
     Returns:
-        (entry, findings): what `dataset.json` says of the case, without its split, or None; and its findings.
+        (id, entry, findings): what `dataset.json` says of the case, without its split, or None; and its findings.
     """
     volume, labels, findings = integrity.read_case(case)
     if findings:
-        return None, findings
+        return case.id, None, findings
     entry = {
         "id": case.id,
         "shape": list(volume.shape),
         "spacing_mm": [round(side, 6) for side in volume.spacing_mm],
         "orientation": orientation(volume),
         **volumes_ml(labels, volume.spacing_mm),
+        "image_digest": integrity.digest(volume.hu),
+        "label_digest": integrity.digest(labels),
     }
     record = prepared.from_volume(volume, labels, entry["orientation"])
     del volume, labels  # a case of a thousand slices is large; only its body box stays
-    path = prepared.record_path(output_dir, case.id)
-    entry_path(path).unlink(missing_ok=True)
-    prepared.write_record(record, path)
-    content = {"stamp": stamp(case), "entry": entry}
-    files.write_text(entry_path(path), json.dumps(content, indent=2) + "\n")
-    return entry, []
+    entry["hu"] = hu_percentiles(record.image, record.label)
+    if output_dir is not None:
+        path = prepared.record_path(output_dir, case.id)
+        entry_path(path).unlink(missing_ok=True)
+        prepared.write_record(record, path)
+        content = {"stamp": stamp(case), "entry": entry}
+        files.write_text(entry_path(path), json.dumps(content, indent=2) + "\n")
+    return case.id, entry, []
 
 
 def done_entry(case, output_dir):
@@ -116,7 +165,7 @@ def entry_path(record_path):
 
 def stamp(case):
     """What tells whether a case's files, or the format, have changed."""
-    return {"format": FORMAT, **{path.name: file_stamp(path) for path in (case.image, case.label)}}
+    return {"format": prepared.FORMAT, **{path.name: file_stamp(path) for path in (case.image, case.label)}}
 
 
 def file_stamp(path):
@@ -137,11 +186,8 @@ def orientation(volume):
 def volumes_ml(labels, spacing_mm):
     """Volumes as the challenge counts: kidney is label > 0 (with its tumor), tumor is label > 1."""
     voxel_ml = float(np.prod(spacing_mm)) / 1000
-    counts = np.bincount(labels.ravel(), minlength=3)
-    return {
-        "kidney_ml": round(float(counts[1] + counts[2]) * voxel_ml, 3),
-        "tumor_ml": round(float(counts[2]) * voxel_ml, 3),
-    }
+    kidney, tumor = (sum(np.count_nonzero(label > least) for label in labels) for least in (0, 1))
+    return {"kidney_ml": round(kidney * voxel_ml, 3), "tumor_ml": round(tumor * voxel_ml, 3)}
 
 
 def describe(entry):
@@ -151,12 +197,15 @@ def describe(entry):
     return f"{shape} at {spacing} mm, kidney {entry['kidney_ml']:.1f} ml, tumor {entry['tumor_ml']:.1f} ml"
 
 
-def write_index(entries, splits, seed, output_dir):
+def write_index(entries, split, findings, output_dir):
     """Writes `dataset.json`, unless it says the same already."""
+    parts = split.apply([entry["id"] for entry in entries])
     index = {
-        "format": FORMAT,
-        "seed": seed,
-        "cases": [{**entry, "split": splits[entry["id"]]} for entry in sorted(entries, key=lambda e: e["id"])],
+        "format": prepared.FORMAT,
+        "seed": split.seed,
+        "fingerprint": fingerprint(entries),
+        "cases": [{**entry, **parts[entry["id"]]} for entry in entries],
+        "left_out": [dataclasses.asdict(finding) for finding in findings],
     }
     text = json.dumps(index, indent=2) + "\n"
     path = pathlib.Path(output_dir) / prepared.INDEX_NAME

@@ -1,12 +1,11 @@
 """The prepared format: one TFRecord file a case, readable by TensorFlow ops alone from a disk or a bucket.
 
-A prepared folder holds `dataset.json` and `cases/case_NNNNN.tfrecord`. Each file is one `tf.train.Example`:
+A prepared folder holds `dataset.json` and `cases/case_NNNNN.tfrecord`. The first record of a file is its header, one
+`tf.train.Example`:
 
 | feature | content |
 | --- | --- |
-| image | int16 little-endian HU, [slices, rows, columns] of the body box, C order |
-| label | uint8 0/1/2, the same shape |
-| shape | int64 [3], of both |
+| shape | int64 [3], of image and label: slices, rows and columns of the body box |
 | full_shape | int64 [3], of the whole volume |
 | box | int64 [4]: first row, stop row, first column, stop column of the body box in the whole volume |
 | middle_column | int64: the body box's middle, in columns of the whole volume |
@@ -15,10 +14,20 @@ A prepared folder holds `dataset.json` and `cases/case_NNNNN.tfrecord`. Each fil
 | orientation | the axes of the file it was read from, such as IPL |
 | foreground | int32 little-endian [n, 3]: up to 4096 voxels with a label above 0, spread evenly over them |
 
-Outside the box there is air. The arrays are bytes since an Int64List would be four times larger.
+Each further record is an Example with the next BLOCK slices:
+
+| feature | content |
+| --- | --- |
+| image | int16 little-endian HU, [BLOCK, rows, columns], C order |
+| label | uint8 0/1/2, the same shape |
+
+The last block is filled up with air, so that all have one length; outside the box there is air as well. A reader
+that wants some slices skips to their blocks without reading the others. The arrays are bytes since an Int64List would
+be four times larger. `docs/data.md` has the figures behind the choice.
 """
 
 import dataclasses
+import itertools
 import json
 import pathlib
 
@@ -28,7 +37,11 @@ from kits_tf import files, geometry
 from kits_tf.errors import InputError
 from kits_tf.volume import Volume
 
+FORMAT = 2
+"""Raised when records written by earlier versions must be written anew."""
+
 AIR_HU = -1024
+BLOCK = 8  # slices a record
 MAX_FOREGROUND = 4096
 INDEX_NAME = "dataset.json"
 RECORD_SUFFIX = ".tfrecord"
@@ -93,16 +106,10 @@ def write_record(record, path):
     """Writes a Record, whole or not at all."""
     import tensorflow as tf
 
-    def raw(array, dtype):
-        data = np.ascontiguousarray(array, dtype).tobytes()
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
-
     def integers(*values):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
-    features = {
-        "image": raw(record.image, "<i2"),
-        "label": raw(record.label, "u1"),
+    header = {
         "shape": integers(*record.image.shape),
         "full_shape": integers(*record.full_shape),
         "box": integers(*record.box.rows, *record.box.columns),
@@ -112,32 +119,51 @@ def write_record(record, path):
         "orientation": tf.train.Feature(bytes_list=tf.train.BytesList(value=[record.orientation.encode()])),
         "foreground": raw(foreground_voxels(record.label), "<i4"),
     }
-    write_example(tf.train.Example(features=tf.train.Features(feature=features)), path)
+    write_examples(itertools.chain([header], blocks(record)), path)
 
 
-def write_example(example, path):
-    """Writes one `tf.train.Example` as a TFRecord file, whole or not at all."""
+def blocks(record):
+    """The features of a record's blocks, one dict after the other."""
+    for first in range(0, len(record.image), BLOCK):
+        image, label = (array[first : first + BLOCK] for array in (record.image, record.label))
+        missing = [(0, BLOCK - len(image)), (0, 0), (0, 0)]
+        yield {
+            "image": raw(np.pad(image, missing, constant_values=AIR_HU), "<i2"),
+            "label": raw(np.pad(label, missing), "u1"),
+        }
+
+
+def raw(array, dtype):
+    """A feature with an array's bytes."""
+    import tensorflow as tf
+
+    data = np.ascontiguousarray(array, dtype).tobytes()
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+
+
+def write_examples(examples, path):
+    """Writes dicts of features as a TFRecord file of Examples, whole or not at all."""
     import tensorflow as tf
 
     with files.replacing(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-        writer.write(example.SerializeToString())
+        for features in examples:
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString(deterministic=True))
 
 
-def read_tensors(path):
-    """Reads a record in TensorFlow ops; may be traced.
+def read_header(path):
+    """Reads a record's header in TensorFlow ops; may be traced.
 
     Args:
         path: scalar string tensor, a local path or one that TensorFlow's file systems know.
 
     Returns:
-        dict of tensors: image int16 and label uint8 [slices, rows, columns]; full_shape int32 [3]; box int32 [4];
-        middle_column int32; spacing_mm float64 [3]; foreground int32 [n, 3].
+        dict of tensors: shape and full_shape int32 [3]; box int32 [4]; middle_column int32; spacing_mm float64 [3];
+        foreground int32 [n, 3].
     """
     import tensorflow as tf
 
     features = {
-        "image": tf.io.FixedLenFeature([], tf.string),
-        "label": tf.io.FixedLenFeature([], tf.string),
         "shape": tf.io.FixedLenFeature([3], tf.int64),
         "full_shape": tf.io.FixedLenFeature([3], tf.int64),
         "box": tf.io.FixedLenFeature([4], tf.int64),
@@ -145,47 +171,81 @@ def read_tensors(path):
         "spacing_mm": tf.io.FixedLenFeature([], tf.string),
         "foreground": tf.io.FixedLenFeature([], tf.string),
     }
-    example = tf.io.parse_single_example(tf.data.TFRecordDataset(path).get_single_element(), features)
-    return {
-        "image": tf.reshape(tf.io.decode_raw(example["image"], tf.int16), example["shape"]),
-        "label": tf.reshape(tf.io.decode_raw(example["label"], tf.uint8), example["shape"]),
-        "full_shape": tf.cast(example["full_shape"], tf.int32),
-        "box": tf.cast(example["box"], tf.int32),
-        "middle_column": tf.cast(example["middle_column"], tf.int32),
-        "spacing_mm": tf.ensure_shape(tf.io.decode_raw(example["spacing_mm"], tf.float64), [3]),
-        "foreground": tf.reshape(tf.io.decode_raw(example["foreground"], tf.int32), [-1, 3]),
+    header = tf.io.parse_single_example(tf.data.TFRecordDataset(path).take(1).get_single_element(), features)
+    integers = {name: tf.cast(header[name], tf.int32) for name in ("shape", "full_shape", "box", "middle_column")}
+    return integers | {
+        "spacing_mm": tf.ensure_shape(tf.io.decode_raw(header["spacing_mm"], tf.float64), [3]),
+        "foreground": tf.reshape(tf.io.decode_raw(header["foreground"], tf.int32), [-1, 3]),
     }
 
 
+def read_slices(path, shape, start, stop):
+    """Reads the blocks that hold some slices, in TensorFlow ops; may be traced.
+
+    Args:
+        path: scalar string tensor.
+        shape: the header's, int32 [3].
+        start: the first slice, int32.
+        stop: the slice after the last, int32; above `start` and at most the number of slices.
+
+    Returns:
+        (image, label, first): int16 and uint8 [n, rows, columns]; slice i of the case is at i - first. There may be
+        slices on either side that were not asked for, and air beyond the case's last.
+    """
+    import tensorflow as tf
+
+    first, last = start // BLOCK, -(-stop // BLOCK)
+    count = tf.cast(last - first, tf.int64)
+    records = tf.data.TFRecordDataset(path).skip(tf.cast(first, tf.int64) + 1).take(count)
+    features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", "label")}
+    parsed = tf.io.parse_example(records.batch(count).get_single_element(), features)
+    size = tf.concat([[-1], shape[1:]], axis=0)
+    image = tf.reshape(tf.io.decode_raw(parsed["image"], tf.int16), size)
+    return image, tf.reshape(tf.io.decode_raw(parsed["label"], tf.uint8), size), first * BLOCK
+
+
 def read_record(path):
-    """Reads a Record into NumPy arrays (read-only).
+    """Reads a Record into NumPy arrays.
 
     Raises:
         InputError: the file is missing, damaged, or no prepared case.
     """
     import tensorflow as tf
+    from google.protobuf.message import DecodeError
 
     try:
-        data = next(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
-        features = tf.train.Example.FromString(data).features.feature
-        del data
-        shape, box = features["shape"].int64_list.value, features["box"].int64_list.value
+        parts = map(tf.train.Example.FromString, tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+        header = next(parts).features.feature
+        if "image" in header:
+            raise InputError(path, "was written by an earlier version; run kits-prepare again")
 
-        def raw(name, dtype, shape):
-            return np.frombuffer(features[name].bytes_list.value[0], dtype).reshape(tuple(shape))
+        def integers(name):
+            return tuple(header[name].int64_list.value)
 
+        shape, box = integers("shape"), integers("box")
+        image, label = np.empty(shape, np.int16), np.empty(shape, np.uint8)
+        for first in range(0, shape[0], BLOCK):
+            block = next(parts).features.feature
+            for name, array in (("image", image), ("label", label)):
+                part = array[first : first + BLOCK]
+                part[...] = from_raw(block[name], array.dtype, (BLOCK, *shape[1:]))[: len(part)]
         return Record(
-            image=raw("image", "<i2", shape),
-            label=raw("label", "u1", shape),
-            full_shape=tuple(features["full_shape"].int64_list.value),
+            image=image,
+            label=label,
+            full_shape=integers("full_shape"),
             box=geometry.BodyBox((box[0], box[1]), (box[2], box[3])),
-            spacing_mm=tuple(raw("spacing_mm", "<f8", [3]).tolist()),
-            affine=raw("affine", "<f8", [4, 4]),
-            orientation=features["orientation"].bytes_list.value[0].decode(),
+            spacing_mm=tuple(from_raw(header["spacing_mm"], "<f8", [3]).tolist()),
+            affine=from_raw(header["affine"], "<f8", [4, 4]),
+            orientation=header["orientation"].bytes_list.value[0].decode(),
         )
-    except (tf.errors.OpError, StopIteration, IndexError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "is empty"
+    except (tf.errors.OpError, StopIteration, IndexError, ValueError, DecodeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "ends early"
         raise InputError(path, f"is not a prepared case ({reason})") from None
+
+
+def from_raw(feature, dtype, shape):
+    """The array that `raw` made a feature of; read-only."""
+    return np.frombuffer(feature.bytes_list.value[0], dtype).reshape(shape)
 
 
 def restore(part, record, fill):
@@ -226,11 +286,13 @@ def read_index(folder):
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         [(case["id"], case["split"]) for case in index["cases"]]
-        return index
     except FileNotFoundError:
         raise InputError(path, "no such file; a prepared folder is made by kits-prepare") from None
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(path, "is not what kits-prepare writes") from None
+    if index.get("format") != FORMAT:
+        raise InputError(path, "was written by another version; run kits-prepare again")
+    return index
 
 
 def find_records(folder, split=None):

@@ -1,11 +1,12 @@
 """Proves kits-prepare: what it writes, what it leaves out, exit codes, and that it does nothing twice."""
 
 import json
+import shutil
 
 import pytest
 
 from kits_tf.cli import app, prepare
-from kits_tf.dataset import kits19
+from kits_tf.dataset import kits19, workers
 from tests import planted
 
 
@@ -76,6 +77,9 @@ def test_strict_writes_nothing(data, tmp_path, capsys):
         (["--cases=7"], "--cases"),
         (["--cases=a"], "--cases"),
         (["--num_test=-1"], "--num_test"),
+        (["--num_folds=2"], "--num_validation"),
+        (["--fold=1"], "--fold"),
+        (["--split_file=x.json"], "--num_validation"),
         (["--data_dir=/nowhere"], "--data_dir"),
     ],
 )
@@ -84,6 +88,49 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_2(data, tmp_path, capsys,
     errors = capsys.readouterr().err.strip().splitlines()
     assert len(errors) == 1 and word in errors[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_folds_are_chosen_in_a_second_run(data, tmp_path):
+    line = ["kits-prepare", f"--data_dir={data}", f"--output_dir={tmp_path / 'out'}", "--num_folds=3", "--num_test=0"]
+    validations = []
+    for fold in range(3):
+        assert app.execute(prepare.main, prepare.FLAGS, [*line, f"--fold={fold}"]) == 0
+        cases = index(tmp_path / "out")
+        assert {case["fold"] for case in cases} == {0, 1, 2}
+        validations += [case["id"] for case in cases if case["split"] == "validation"]
+    assert sorted(validations) == ["case_00000", "case_00001", "case_00002"]
+
+
+def test_a_given_split_is_used(data, tmp_path, capsys):
+    split = {"training": ["case_00001", "case_00002", "case_00209"], "test": ["case_00000"]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    line = ["kits-prepare", f"--data_dir={data}", f"--output_dir={tmp_path / 'out'}"]
+    assert app.execute(prepare.main, prepare.FLAGS, [*line, f"--split_file={tmp_path / 'split.json'}"]) == 0
+    assert [case["split"] for case in index(tmp_path / "out")] == ["test", "training", "training"]
+    assert app.execute(prepare.main, prepare.FLAGS, [*line, "--split_file=/nowhere.json"]) == 2
+    assert "/nowhere.json" in capsys.readouterr().err
+
+
+def test_the_fingerprint_and_what_was_left_out_are_kept(data, tmp_path):
+    shutil.copytree(data / "case_00000", data / "case_00008")
+    assert run(data, tmp_path / "out") == 1
+    content = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert [(left["case"], "same image" in left["reason"]) for left in content["left_out"]] == [("case_00008", True)]
+    assert content["fingerprint"]["spacing_mm"] == [[5.0, 4.0, 4.0]] * 3
+    least, median, greatest = content["fingerprint"]["kidney_ml"]
+    assert least == median == greatest == content["cases"][0]["kidney_ml"]
+    for region, level in (("kidney", 200), ("tumor", 200)):  # what small_ct puts there
+        assert content["fingerprint"]["hu"][region][2] == pytest.approx(level, abs=5)
+
+
+def test_processes_write_what_one_would(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "WORTH_A_PROCESS", 0)
+    (data / "case_00001" / kits19.IMAGE_NAME).write_text("no image")
+    assert run(data, tmp_path / "two", "--processes=2", "--num_validation=0") == 1
+    monkeypatch.undo()
+    assert run(data, tmp_path / "one", "--num_validation=0") == 1
+    for name in ("dataset.json", "cases/case_00000.tfrecord", "cases/case_00002.tfrecord"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 
 def test_an_empty_folder_is_exit_code_2(tmp_path, capsys):

@@ -46,11 +46,41 @@ def test_tensorflow_reads_what_numpy_reads(case, tmp_path):
     path = tmp_path / "case_00003.tfrecord"
     prepared.write_record(prepared.from_volume(*case, "RAS"), path)
     record = prepared.read_record(path)
-    tensors = tf.function(prepared.read_tensors)(tf.constant(str(path)))
-    for name in ("image", "label", "full_shape", "spacing_mm", "middle_column"):
-        np.testing.assert_array_equal(tensors[name], getattr(record, name))
-    np.testing.assert_array_equal(tensors["box"], [10, 31, 7, 40])
-    np.testing.assert_array_equal(tensors["foreground"], np.argwhere(record.label > 0))
+    header = tf.function(prepared.read_header)(tf.constant(str(path)))
+    for name in ("full_shape", "spacing_mm", "middle_column"):
+        np.testing.assert_array_equal(header[name], getattr(record, name))
+    np.testing.assert_array_equal(header["shape"], record.image.shape)
+    np.testing.assert_array_equal(header["box"], [10, 31, 7, 40])
+    np.testing.assert_array_equal(header["foreground"], np.argwhere(record.label > 0))
+
+
+@pytest.mark.parametrize("start, stop", [(0, 1), (0, 21), (7, 9), (8, 16), (15, 21), (20, 21)])
+def test_slices_are_read_by_blocks(tmp_path, start, stop):
+    """21 slices are three blocks, the last with three slices of air."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    hu, label = rng.integers(-1000, 1000, (21, 4, 5)).astype(np.int16), rng.integers(0, 3, (21, 4, 5)).astype(np.uint8)
+    path = planted.write_record(tmp_path / "case_00000.tfrecord", hu, label)
+    read = tf.function(prepared.read_slices)
+    image, mask, first = read(tf.constant(str(path)), tf.constant(hu.shape), tf.constant(start), tf.constant(stop))
+    blocks = range(start // 8, (stop - 1) // 8 + 1)
+    assert int(first) == 8 * blocks[0] and image.shape == mask.shape == (8 * len(blocks), 4, 5)
+    np.testing.assert_array_equal(image[start - first : stop - first], hu[start:stop])
+    np.testing.assert_array_equal(mask[start - first : stop - first], label[start:stop])
+    assert (image[21 - first :].numpy() == -1024).all() and not mask[21 - first :].numpy().any()
+
+
+def test_an_earlier_format_is_told_apart(tmp_path):
+    path = tmp_path / "case_00001.tfrecord"
+    prepared.write_examples([{"image": prepared.raw(np.zeros(3), "<i2")}], path)
+    with pytest.raises(InputError, match="earlier version"):
+        prepared.read_record(path)
+    folder = planted.prepared_folder(tmp_path, count=1)
+    index = folder / "dataset.json"
+    index.write_text(index.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(InputError, match="another version"):
+        prepared.find_records(folder)
 
 
 def test_foreground_is_thinned_evenly():

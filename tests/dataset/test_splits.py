@@ -1,12 +1,13 @@
 """Proves that splits are disjoint, seeded, and the same on every machine."""
 
 import collections
+import json
 import random
 
 import pytest
 
-from kits_tf.dataset.splits import split_cases
-from kits_tf.errors import UsageError
+from kits_tf.dataset.splits import fold_cases, read_split_file, split_cases, split_of_fold
+from kits_tf.errors import InputError, UsageError
 
 IDS = [f"case_{number:05d}" for number in range(210)]
 
@@ -50,3 +51,44 @@ def test_a_split_without_training_cases_is_refused():
         split_cases(IDS[:2], 1, 1, 0)
     with pytest.raises(UsageError):
         split_cases([], 0, 0, 0)
+
+
+def test_folds_share_out_what_is_not_for_testing():
+    folds = fold_cases(IDS, 5, 27, seed=0)
+    tests = {name for name, fold in folds.items() if fold is None}
+    assert tests == set(members(split_cases(IDS, 27, 27, seed=0), "test"))
+    assert sorted(collections.Counter(folds.values())[fold] for fold in range(5)) == [36, 36, 37, 37, 37]
+    validations = [set(members(split_of_fold(folds, fold), "validation")) for fold in range(5)]
+    assert set.union(*validations) | tests == set(IDS) and sum(map(len, validations)) == 210 - 27
+    assert split_of_fold(folds, 3)[min(validations[2])] == "training"
+    assert fold_cases(IDS[::-1], 5, 27, seed=0) == folds != fold_cases(IDS, 5, 27, seed=1)
+    with pytest.raises(UsageError):
+        fold_cases(IDS[:6], 5, 2, seed=0)
+
+
+def test_a_given_split_is_taken(tmp_path):
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"training": IDS[:3], "validation": [IDS[3]], "test": []}))
+    assert read_split_file(path, IDS[:2]) == dict.fromkeys(IDS[:3], "training") | {IDS[3]: "validation"}
+
+
+@pytest.mark.parametrize(
+    "content, word",
+    [
+        (None, "cannot be read"),
+        ("no JSON", "is not JSON"),
+        ([1, 2], "is not JSON"),
+        ({"train": IDS}, "is not JSON"),
+        ({"training": ["scan"]}, "is not JSON"),
+        ({"training": IDS, "test": IDS[:1]}, "more than once"),
+        ({"training": IDS[:1]}, "does not say"),
+        ({"validation": IDS}, "no case for training"),
+    ],
+)
+def test_unusable_split_files_are_named(tmp_path, content, word):
+    path = tmp_path / "split.json"
+    if content is not None:
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(InputError, match=word) as error:
+        read_split_file(path, IDS[:2])
+    assert error.value.path == str(path)

@@ -1,0 +1,68 @@
+"""Time, memory and bytes of `kits-prepare`, and the time of a second run.
+
+    kits-phantom --masks_dir=kits19/data --cases=0-27,151,160 --output_dir=build/raw
+    python experiments/benchmarks/prepare_cases.py --data_dir=build/raw --cases=0-27,151,160
+
+Writes `experiments/results/prepare_cases.json`.
+"""
+
+import argparse
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from experiments.benchmarks.machine import MemoryWatch, machine  # noqa: E402
+from experiments.documents import write_result  # noqa: E402
+
+
+def main():
+    """Prepares twice and writes what it took."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", type=pathlib.Path, required=True)
+    parser.add_argument("--cases", default="")
+    parser.add_argument("--output_dir", type=pathlib.Path, default=ROOT / "build" / "prepared")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    shutil.rmtree(arguments.output_dir, ignore_errors=True)
+    result = {"machine": machine(), "processes": arguments.processes}
+    result["first"] = run(arguments)
+    result["second"] = run(arguments)
+    cases = json.loads((arguments.output_dir / "dataset.json").read_text(encoding="utf-8"))["cases"]
+    sizes = [path.stat().st_size for path in (arguments.output_dir / "cases").glob("*.tfrecord")]
+    result |= {
+        "cases": len(cases),
+        "slices": sum(case["shape"][0] for case in cases),
+        "seconds_a_case": round(result["first"]["seconds"] / len(cases), 2),
+        "megabytes_a_case": round(sum(sizes) / len(sizes) / 1e6, 1),
+        "megabytes_of_the_largest": round(max(sizes) / 1e6, 1),
+    }
+    print(json.dumps(result, indent=1))
+    write_result("prepare_cases", result)
+
+
+def run(arguments):
+    """Runs kits-prepare once: seconds, and the peak memory of all its processes together."""
+    line = [sys.executable, "-m", "kits_tf.cli.prepare", f"--data_dir={arguments.data_dir}"]
+    line += [
+        f"--output_dir={arguments.output_dir}",
+        f"--cases={arguments.cases}",
+        "--num_validation=3",
+        "--num_test=3",
+    ]
+    start = time.monotonic()
+    process = subprocess.Popen([*line, f"--processes={arguments.processes}"], cwd=ROOT)
+    with MemoryWatch(process.pid) as memory:
+        code = process.wait()
+    if code:
+        sys.exit(code)
+    return {"seconds": round(time.monotonic() - start, 1), "peak_memory_mb": round(memory.peak_mb)}
+
+
+if __name__ == "__main__":
+    main()
