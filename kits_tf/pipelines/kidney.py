@@ -1,16 +1,30 @@
-"""Stage 1's samples: random patches of half-slabs in one plane."""
+"""Stage 1's samples: random patches of half-slabs in one plane.
+
+A visit reads only a window of a case's slices, so memory does not grow with the case. The axial windows tile the
+case, and one is drawn with a chance in proportion to its slices (to its foreground voxels, for samples around
+foreground): over the visits, every slice is as likely as every other. Coronal and sagittal patches of a visit share
+their slices, and differ in place within them.
+"""
 
 import typing
 
 import tensorflow as tf
 
-from kits_tf import arrays, geometry
+from kits_tf import arrays, geometry, working_grid
 from kits_tf.dataset import prepared
 from kits_tf.pipelines import sampling
 from kits_tf.pipelines.augmentation import augment
 
-PER_VISIT = 16
+PER_VISIT = {"axial": 32, "coronal": 128, "sagittal": 64}  # on the native grid: four million pixels of 512 x 256
+PER_WORKING_VISIT = 16  # on a coarser grid opening a case is cheap, and more cases a step are better
+AXIAL_WINDOW = 32  # slices
 PATCH_AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # a slab's height and width, as volume axes
+PATCH_ORDER = {"axial": (1, 2, 0), "coronal": (0, 2, 1), "sagittal": (0, 1, 2)}  # height, width, index
+
+
+def per_visit(config):
+    """How many samples are drawn each time a case is opened."""
+    return PER_VISIT[config.plane] if working_grid.is_native(config) else PER_WORKING_VISIT
 
 
 def patch_size(config):
@@ -42,34 +56,71 @@ def samples(records, config, order, step=0):
 def visit(path, seed, config, count):
     """Opens a case and draws `count` patches; HU int16 and labels uint8, to be finished later."""
     case = open_case(path, config)
-    height, width = patch_size(config)
-    signature = {
-        "slab": tf.TensorSpec([height, width, 3], tf.int16),
-        "label": tf.TensorSpec([height, width, 1], tf.uint8),
-    }
-    seeds = tf.map_fn(lambda k: sampling.fold(seed, k), tf.range(count))
-    patches = tf.map_fn(lambda s: cut(case, draw(case, s, config), config), seeds, fn_output_signature=signature)
-    axes = PATCH_AXES[config.plane]
-    pixel_mm = tf.cast(tf.gather(case["spacing_mm"], axes), tf.float32)
-    return patches | {"seed": seeds, "pixel_mm": tf.tile(pixel_mm[None], [count, 1])}
+    seeds = tf.random.stateless_uniform([count, 2], sampling.fold(seed, 1), None, None, tf.int32, alg="philox")
+    if config.foreground_fraction:
+        fraction = tf.where(tf.shape(case["foreground"])[0] > 0, config.foreground_fraction, 0.0)
+        on_foreground = sampling.uniform([count], sampling.fold(seed, 2)) < fraction
+        groups = [tf.cast(tf.where(mask)[:, 0], tf.int32) for mask in (on_foreground, ~on_foreground)]
+        parts = [
+            patches(path, case, tf.shape(group)[0], sampling.fold(seed, 3 + k), k == 0, config)
+            for k, group in enumerate(groups)
+        ]
+        drawn = {name: tf.dynamic_stitch(groups, [part[name] for part in parts]) for name in parts[0]}
+    else:
+        drawn = patches(path, case, count, sampling.fold(seed, 4), False, config)
+    drawn = {name: tf.ensure_shape(values, [count, *values.shape[1:]]) for name, values in drawn.items()}
+    pixel_mm = tf.cast(tf.gather(case["spacing_mm"], PATCH_AXES[config.plane]), tf.float32)
+    return drawn | {"seed": seeds, "pixel_mm": tf.tile(pixel_mm[None], [count, 1])}
 
 
 def open_case(path, config):
-    """A record's tensors; whole slices restored, filled with air, where the config works on them."""
-    case = prepared.read_tensors(path)
-    if config.body_box or config.inplane_mm:
-        return case
-    box, full = case["box"], case["full_shape"]
-    widths = [[0, 0], [box[0], full[1] - box[1]], [box[2], full[2] - box[3]]]
-    return case | {
-        "image": tf.pad(case["image"], widths, constant_values=prepared.AIR_HU),
-        "label": tf.pad(case["label"], widths),
-        "foreground": case["foreground"] + tf.stack([0, box[0], box[2]]),
-    }
+    """A record's header in the frame that the config works in: the body box, or whole slices.
+
+    Returns:
+        the header's tensors; "frame", int32 [3], the frame's shape; "corner", int32 [3], where the record's arrays
+        begin in it; "foreground" in the frame.
+    """
+    header = prepared.read_header(path)
+    if config.body_box or not working_grid.is_native(config):
+        return header | {"frame": header["shape"], "corner": tf.zeros([3], tf.int32)}
+    corner = tf.stack([0, header["box"][0], header["box"][2]])
+    return header | {"frame": header["full_shape"], "corner": corner, "foreground": header["foreground"] + corner}
 
 
-class Patch(typing.NamedTuple):
-    """A patch's place: the index along the plane's axis, its bounds in height and width, whether it is flipped."""
+def patches(path, case, count, seed, on_foreground, config):
+    """Draws patches from one window of a case: {"slab": int16 [n, height, width, 3], "label": uint8 [..., 1]}."""
+    bounds = window(case, sampling.fold(seed, 0), on_foreground, config)
+    places = draw(case, count, sampling.fold(seed, 1), bounds, on_foreground, config)
+    first, last = tf.maximum(bounds[0] - 1, 0), tf.minimum(bounds[1] + 1, case["frame"][0])
+    image, label, offset = prepared.read_slices(path, case["shape"], first, last)
+    content = Content(image, label, case["corner"] + tf.stack([offset, 0, 0]), case["frame"])
+    size = patch_size(config)
+    signature = {"slab": tf.TensorSpec([*size, 3], tf.int16), "label": tf.TensorSpec([*size, 1], tf.uint8)}
+    return tf.map_fn(sampling.plain(lambda place: cut(content, place, config)), places, fn_output_signature=signature)
+
+
+def window(case, seed, on_foreground, config):
+    """Bounds of the slices to draw from: an axial tile, or the slices of a coronal or sagittal patch."""
+    size, numbers = case["frame"][0], sampling.uniform([2], seed)
+    anchor = foreground(case["foreground"], numbers[:1])[0, 0] if on_foreground else sampling.below(numbers[0], size)
+    if config.plane == "axial":
+        start = anchor // AXIAL_WINDOW * AXIAL_WINDOW
+        return start, tf.minimum(start + AXIAL_WINDOW, size)
+    low, high = 0, tf.maximum(size - config.patch_slices, 0)
+    if on_foreground:
+        low, high = tf.maximum(low, anchor - config.patch_slices + 1), tf.minimum(high, anchor)
+    start = low + sampling.below(numbers[1], high - low + 1)
+    return start, tf.minimum(start + config.patch_slices, size)
+
+
+def foreground(voxels, numbers):
+    """Voxels [n, 3] drawn from a list of them by numbers [n] in [0, 1); the first voxel of the case from none."""
+    count = tf.shape(voxels)[0]
+    return tf.gather(tf.pad(voxels, [[0, 1], [0, 0]]), sampling.below(numbers, tf.maximum(count, 1)))
+
+
+class Place(typing.NamedTuple):
+    """Places in the frame: the index along the plane's axis, bounds in height and width, whether it is flipped."""
 
     index: tf.Tensor
     start: tf.Tensor
@@ -77,78 +128,99 @@ class Patch(typing.NamedTuple):
     flipped: tf.Tensor
 
 
-def draw(case, seed, config):
-    """Draws a Patch: evenly over the half-slabs, or around a random foreground voxel.
+def draw(case, count, seed, bounds, on_foreground, config):
+    """Draws the places of patches: evenly over the half-slabs, or around random foreground voxels.
 
     Args:
         case: tensors of `open_case`.
-        seed: int32 [2], of this sample.
-        config: a KidneyConfig; `foreground_fraction` is the share of samples around foreground.
+        count: how many.
+        seed: int32 [2].
+        bounds: (start, stop) of the window's slices.
+        on_foreground: whether every patch holds a foreground voxel.
+        config: a KidneyConfig.
+
+    Returns:
+        A Place of `count` patches: index int32 [n], start and stop int32 [n, 2], flipped bool [n].
     """
-    shape = tf.shape(case["image"])
-    numbers = sampling.uniform([6], sampling.fold(seed, 1))
-    voxels = case["foreground"]
-    count = tf.shape(voxels)[0]
-    on_foreground = (numbers[0] < config.foreground_fraction) & (count > 0)
-    anywhere = tf.stack([sampling.below(numbers[1 + axis], shape[axis]) for axis in range(3)])
-    chosen = tf.concat([voxels, anywhere[None]], axis=0)[sampling.below(numbers[1], tf.maximum(count, 1))]
-    voxel = tf.where(on_foreground, chosen, anywhere)
-    is_left = voxel[2] >= shape[2] // 2
-    low, high = half_bounds(shape, is_left, config)
+    frame, numbers = case["frame"], sampling.uniform([count, 5], seed)
+    if on_foreground:
+        slices = case["foreground"][:, 0]
+        inside = tf.boolean_mask(case["foreground"], (bounds[0] <= slices) & (slices < bounds[1]))
+        voxel = foreground(inside, numbers[:, 0])
+    else:
+        low, high = (bounds[0], 0, 0), (bounds[1], frame[1], frame[2])
+        voxel = tf.stack([low[k] + sampling.below(numbers[:, k], high[k] - low[k]) for k in range(3)], axis=1)
+    is_left = voxel[:, 2] >= frame[2] // 2
+    low, high = half_bounds(frame, bounds, is_left, config)
     size = tf.constant(patch_size(config))
-    axes = PATCH_AXES[config.plane]
-    position = tf.gather(voxel, axes)
-    first = tf.where(on_foreground, tf.maximum(low, position - size + 1), low)
     last = tf.maximum(high - size, low)
-    last = tf.where(on_foreground, tf.minimum(last, tf.maximum(position, low)), last)
-    first = tf.minimum(first, last)
-    spread = tf.cast(last - first + 1, tf.float32)
-    start = tf.minimum(first + tf.cast(numbers[4:6] * spread, tf.int32), last)
-    flipped = is_left if config.mirror else tf.constant(False)
-    return Patch(voxel[geometry.AXIS[config.plane]], start, tf.minimum(start + size, high), flipped)
+    if on_foreground:
+        position = tf.gather(voxel, PATCH_AXES[config.plane], axis=1)
+        first = tf.maximum(low, position - size + 1)
+        last = tf.minimum(last, tf.maximum(position, low))
+        first = tf.minimum(first, last)
+    else:
+        first = low
+    start = first + sampling.below(numbers[:, 3:5], last - first + 1)
+    flipped = is_left if config.mirror else tf.zeros_like(is_left)
+    return Place(voxel[:, geometry.AXIS[config.plane]], start, tf.minimum(start + size, high), flipped)
 
 
-def half_bounds(shape, is_left, config):
-    """Bounds in height and width, two int32 [2], of what a half sees of the slab."""
-    right, left = geometry.halves(arrays.tensorflow(), config.plane, shape, config.overlap)
-    height = shape[PATCH_AXES[config.plane][0]]
+def half_bounds(frame, bounds, is_left, config):
+    """Bounds in height and width, int32 [n, 2] each, of what a half sees of the slab."""
+    right, left = geometry.halves(arrays.tensorflow(), config.plane, frame, config.overlap)
+    height = (0, frame[1]) if config.plane == "axial" else bounds
     low = tf.where(is_left, left.columns[0], right.columns[0])
     high = tf.where(is_left, left.columns[1], right.columns[1])
-    return tf.stack([0, low]), tf.stack([height, high])
+    ones = tf.ones_like(low)
+    return tf.stack([height[0] * ones, low], axis=1), tf.stack([height[1] * ones, high], axis=1)
 
 
-def cut(case, patch, config):
-    """Cuts a Patch: {"slab": int16 [height, width, 3], "label": uint8 [height, width, 1]}, air-padded at the ends."""
-    axis, axes = geometry.AXIS[config.plane], PATCH_AXES[config.plane]
-    begin = tf.maximum(patch.index - 1, 0)
-    end = tf.minimum(patch.index + 2, tf.shape(case["image"])[axis])
-    part = window(case["image"], (axis, *axes), (begin, *tf.unstack(patch.start)), (end, *tf.unstack(patch.stop)))
-    slab = geometry.slabs(arrays.tensorflow(), part, config.plane, (patch.index - begin)[None])[0]
-    centre = (patch.index, *tf.unstack(patch.start)), (patch.index + 1, *tf.unstack(patch.stop))
-    label = tf.squeeze(window(case["label"], (axis, *axes), *centre), axis)[..., None]
+class Content(typing.NamedTuple):
+    """Slices of a case: image and label [slices, rows, columns], where they begin in the frame, and its shape."""
+
+    image: tf.Tensor
+    label: tf.Tensor
+    corner: tf.Tensor
+    frame: tf.Tensor
+
+
+def cut(content, place, config):
+    """Cuts one patch: {"slab": int16 [height, width, 3], "label": uint8 [height, width, 1]}, padded with air."""
+    axis, size = geometry.AXIS[config.plane], patch_size(config)
+    slab = box(content.image, content.corner, place, config, depth=3, outside=prepared.AIR_HU)
+    neighbours = place.index + tf.constant([-1, 0, 1])
+    repeated = tf.clip_by_value(neighbours, 0, content.frame[axis] - 1) - neighbours[0]
+    slab = tf.transpose(tf.gather(slab, repeated, axis=axis), PATCH_ORDER[config.plane])
+    label = box(content.label, content.corner, place, config, depth=1, outside=0)
+    label = tf.transpose(label, PATCH_ORDER[config.plane])
     if config.mirror:
         mirrored = 2 if config.plane == "sagittal" else 1
-        slab = tf.cond(patch.flipped, lambda: tf.reverse(slab, [mirrored]), lambda: slab)
-        if config.plane != "sagittal":
-            label = tf.cond(patch.flipped, lambda: tf.reverse(label, [1]), lambda: label)
-    size = patch_size(config)
-    missing = tf.constant(size) - (patch.stop - patch.start)
-    widths = [[0, missing[0]], [0, missing[1]], [0, 0]]
+        slab = tf.cond(place.flipped, lambda: tf.reverse(slab, [mirrored]), lambda: slab)
+        label = tf.cond(place.flipped, lambda: tf.reverse(label, [mirrored]), lambda: label)
     return {
-        "slab": tf.ensure_shape(tf.pad(slab, widths, constant_values=prepared.AIR_HU), [*size, 3]),
-        "label": tf.ensure_shape(tf.cast(tf.pad(label, widths) > 0, tf.uint8), [*size, 1]),
+        "slab": tf.ensure_shape(slab, [*size, 3]),
+        "label": tf.ensure_shape(tf.cast(label > 0, tf.uint8), [*size, 1]),
     }
 
 
-def window(volume, axes, begin, end):
-    """The part of a volume between begin and end along each of `axes`, copied at once."""
-    bounds = {axis: (b, e) for axis, b, e in zip(axes, begin, end, strict=True)}
-    return volume[tuple(slice(*bounds[axis]) for axis in range(3))]
+def box(array, corner, place, config, depth, outside):
+    """The part of an array at a place, `depth` thick around its index; what is missing of the patch is `outside`."""
+    axis, axes, size = geometry.AXIS[config.plane], PATCH_AXES[config.plane], patch_size(config)
+    begin, end, wanted = [0] * 3, [0] * 3, [0] * 3
+    begin[axis], end[axis], wanted[axis] = place.index - depth // 2, place.index + depth // 2 + 1, depth
+    for k, along in enumerate(axes):
+        begin[along], end[along], wanted[along] = place.start[k], place.stop[k], size[k]
+    begin, end, extent = tf.stack(begin) - corner, tf.stack(end) - corner, tf.shape(array)
+    low, high = tf.clip_by_value(begin, 0, extent), tf.clip_by_value(end, 0, extent)
+    before = tf.clip_by_value(-begin, 0, wanted)
+    widths = tf.stack([before, wanted - before - (high - low)], axis=1)
+    return tf.pad(tf.slice(array, low, high - low), widths, constant_values=outside)
 
 
 def finish(sample, config):
     """Scales and augments one drawn sample."""
-    slab = geometry.scale(arrays.tensorflow(), sample["slab"])
+    slab = geometry.scale(arrays.tensorflow(), sample["slab"], config.clip_hu)
     label = tf.cast(sample["label"], tf.float32)
     if config.augment:
         slab, [label] = augment(slab, [(label, 0.0)], sample["pixel_mm"], sampling.fold(sample["seed"], 2), config)

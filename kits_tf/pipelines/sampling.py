@@ -1,9 +1,9 @@
 """The order of samples, as arithmetic on their position, so that a pipeline can start at any step.
 
 A *visit* opens one case and draws a fixed number of samples from it, then lets the case go: memory is bounded by the
-samples of the open visits, whatever the size of the cases. Visit v opens case v mod n of the permutation of epoch
-v div n. Visits are taken in pools; the samples of a pool's visits take turns. With P visits in a pool and K samples a
-visit, sample number i is the k-th of visit v, where
+samples of the visits of two pools, one in use and one that waits, whatever the size of the cases. Visit v opens case
+v mod n of the permutation of epoch v div n. Visits are taken in pools; the samples of a pool's visits take turns. With
+P visits in a pool and K samples a visit, sample number i is the k-th of visit v, where
 
     pool = i div (P K),  k = (i mod P K) div P,  v = pool P + i mod P.
 
@@ -13,6 +13,7 @@ of W; so the workers' batches together hold the very samples of one worker's bat
 
 import dataclasses
 import math
+import os
 
 import tensorflow as tf
 
@@ -53,7 +54,7 @@ class Order:
         return self.batch_size // self.workers
 
 
-def samples_from(order, step, visit, parallel_calls=2):
+def samples_from(order, step, visit):
     """The endless data set of one worker's samples, from a step on.
 
     Args:
@@ -61,7 +62,6 @@ def samples_from(order, step, visit, parallel_calls=2):
         step: the step whose samples come first.
         visit: visit(case, seed) -> dict of tensors with a leading axis of `order.per_visit`; `case` is an int32
             scalar, `seed` an int32 [2] of this visit alone.
-        parallel_calls: visits opened at the same time.
 
     Returns:
         tf.data.Dataset of dicts, one a sample.
@@ -69,7 +69,8 @@ def samples_from(order, step, visit, parallel_calls=2):
     samples_a_pool = order.pool * order.per_visit
     pools, skipped = divmod(step * order.worker_batch, samples_a_pool)
     numbers = tf.data.Dataset.range(pools * order.pool, FOREVER)
-    visits = numbers.map(plain(lambda number: open_visit(order, number, visit)), parallel_calls, deterministic=True)
+    opened = plain(lambda number: open_visit(order, number, visit))
+    visits = numbers.map(opened, min(POOL, os.cpu_count()), deterministic=True).prefetch(order.pool)
     samples = visits.interleave(tf.data.Dataset.from_tensor_slices, cycle_length=order.pool, block_length=1)
     return samples.skip(skipped)
 

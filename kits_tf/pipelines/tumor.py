@@ -7,7 +7,12 @@ from kits_tf.dataset import kidneys
 from kits_tf.pipelines import sampling
 from kits_tf.pipelines.augmentation import augment
 
-PER_VISIT = 4  # all sub-blocks of a kidney
+NUM_BLOCKS = 4
+
+
+def per_visit(config):
+    """How many samples are drawn each time a kidney is opened: all of its sub-blocks, or one where all look alike."""
+    return 1 if config.blocks == "polyphase" else NUM_BLOCKS
 
 
 def samples(kidney_samples, config, order, step=0):
@@ -37,10 +42,10 @@ def samples(kidney_samples, config, order, step=0):
 
 
 def visit(path, seed, config):
-    """The four sub-blocks of one kidney, in random order; the cube is augmented as a whole."""
+    """Sub-blocks of one kidney, `per_visit` of them in random order; the cube is augmented as a whole."""
     with_distance = config.regression == "signed_distance"
     kidney = kidneys.read_tensors(path, with_distance)
-    image = geometry.scale(arrays.tensorflow(), kidney["image"])
+    image = geometry.scale(arrays.tensorflow(), kidney["image"], config.clip_hu)
     targets = {"label": (tf.cast(kidney["label"], tf.float32), 0.0)}
     if with_distance:
         distance_mm = tf.cast(kidney["distance"], tf.float32) / kidneys.HUNDREDTHS
@@ -51,10 +56,11 @@ def visit(path, seed, config):
         targets["label"] = tf.cast(targets["label"] >= 0.5, tf.float32)
     else:
         targets = {name: array for name, (array, _) in targets.items()}
-    shuffle = tf.argsort(sampling.uniform([PER_VISIT], sampling.fold(seed, 1)))
+    count = per_visit(config)
+    chosen = tf.argsort(sampling.uniform([NUM_BLOCKS], sampling.fold(seed, 1)))[:count]
     parts = {"image": image} | targets
-    parts = {name: tf.gather(blocks(array, config), shuffle)[..., None] for name, array in parts.items()}
-    return parts | {"tumor_ml": tf.fill([PER_VISIT], kidney["tumor_ml"])}
+    parts = {name: tf.gather(blocks(array, config), chosen)[..., None] for name, array in parts.items()}
+    return parts | {"tumor_ml": tf.fill([count], kidney["tumor_ml"])}
 
 
 def in_plane(image, targets, pixel_mm, seed, config):
@@ -80,8 +86,8 @@ def blocks(cube, config):
 def padded_shape(config):
     """The static shape of the sub-blocks; unknown on the native grid."""
     if not config.grid:
-        return [PER_VISIT, None, None, None]
+        return [NUM_BLOCKS, None, None, None]
     extra = cubes.BLOCK_OVERLAP if config.blocks == "overlap" else 0
     sizes = [config.grid, config.grid // 2 + extra, config.grid // 2 + extra]
     unit = 2**config.depth
-    return [PER_VISIT, *(-(-size // unit) * unit for size in sizes)]
+    return [NUM_BLOCKS, *(-(-size // unit) * unit for size in sizes)]

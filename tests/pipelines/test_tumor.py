@@ -14,9 +14,15 @@ from kits_tf.pipelines.sampling import Order
 from tests import planted
 
 CONFIG = dataclasses.replace(
-    preset("small", "tumor"), grid=16, depth=2, augment=False, regression="signed_distance", foreground_fraction=0.0
+    preset("small", "tumor"),
+    grid=16,
+    depth=2,
+    blocks="split",
+    augment=False,
+    regression="signed_distance",
+    foreground_fraction=0.0,
 )
-ORDER = Order(num_cases=2, per_visit=tumor.PER_VISIT, seed=0, batch_size=2)
+ORDER = Order(num_cases=2, per_visit=4, seed=0, batch_size=2)
 
 
 @pytest.fixture(name="records", scope="module")
@@ -26,7 +32,8 @@ def prepared_records(tmp_path_factory):
 
 def draw(records, folder, config, count, step=0):
     sources = kidneys.kidney_samples(records, config, "labels", folder)
-    return list(tumor.samples(sources, config, ORDER, step).take(count).as_numpy_iterator())
+    order = dataclasses.replace(ORDER, per_visit=tumor.per_visit(config))
+    return list(tumor.samples(sources, config, order, step).take(count).as_numpy_iterator())
 
 
 @pytest.mark.parametrize("blocks", ["split", "overlap", "polyphase"])
@@ -36,11 +43,13 @@ def test_a_visit_gives_the_four_blocks_of_a_cube(records, tmp_path, blocks):
     expected = {"image": [], "label": [], "distance_mm": []}
     for source in sources:
         cube = {name: value.numpy() for name, value in kidneys.read_tensors(str(source["path"]), True).items()}
-        expected["image"] += list(cubes.split(NumPy, geometry.scale(NumPy, cube["image"]), blocks))
+        expected["image"] += list(cubes.split(NumPy, geometry.scale(NumPy, cube["image"], config.clip_hu), blocks))
         expected["label"] += list(cubes.split(NumPy, cube["label"], blocks))
         expected["distance_mm"] += list(cubes.split(NumPy, cube["distance"] / 100, blocks))
     pool = 8  # visits; with two kidneys these are four epochs
-    samples = draw(records, tmp_path, config, pool * tumor.PER_VISIT)
+    per_visit = 1 if blocks == "polyphase" else 4
+    assert tumor.per_visit(config) == per_visit
+    samples = draw(records, tmp_path, config, pool * per_visit)
     for sample in samples:
         [number] = [
             i for i, block in enumerate(expected["image"]) if np.allclose(block, sample["image"][..., 0], atol=1e-6)
@@ -50,7 +59,7 @@ def test_a_visit_gives_the_four_blocks_of_a_cube(records, tmp_path, blocks):
         np.testing.assert_allclose(sample["tumor_ml"], (planted.labels() == 2).sum() * 80 / 1000, rtol=1e-6)
     for visit in range(pool):
         seen = {sample["image"].tobytes() for sample in samples[visit::pool]}
-        assert len(seen) == tumor.PER_VISIT
+        assert len(seen) == per_visit
 
 
 def test_label_and_distance_follow_the_image(records, tmp_path):
