@@ -37,7 +37,7 @@ def main():
         if name == "tumor":
             batch = two_blocks(hu, labels, spacing_mm, config)
         else:
-            batch = two_halves(hu, labels, name)
+            batch = two_halves(hu, labels, config)
         print(f"{name}: two samples of {batch[0].shape[1:]}", flush=True)
         start = time.time()
         history = overfit(config, *batch, arguments.steps, arguments.learning_rate)
@@ -83,17 +83,20 @@ def config_of(name, arguments):
     return configs.preset("small", "kidney", name)
 
 
-def two_halves(hu, labels, plane):
+def two_halves(hu, labels, config):
     """The right and the left half of the slice with the most kidney, padded to multiples of 16.
 
     Returns:
         (x [2, height, width, 3], targets of `kidney_loss`).
     """
-    slices, masks = [], []
+    slices, masks, plane = [], [], config.plane
     for half in geometry.halves(xp, plane, hu.shape):
         area = geometry.plane_view(labels > 0, plane)[slice(*half.indices), :, slice(*half.kept)].sum(axis=(1, 2))
         index = np.array([half.indices[0] + int(np.argmax(area))], np.int32)
-        for source, parts in ((geometry.scale(xp, hu), slices), ((labels > 0).astype(np.float32), masks)):
+        for source, parts in (
+            (geometry.scale(xp, hu, config.clip_hu), slices),
+            ((labels > 0).astype(np.float32), masks),
+        ):
             slab = geometry.slabs(xp, source, plane, index)[:, :, slice(*half.columns)]
             parts.append(geometry.pad_to_multiple(xp, slab, 16, (1, 2)))
     width = max(part.shape[2] for part in slices)
@@ -114,7 +117,10 @@ def two_blocks(hu, labels, spacing_mm, config):
     images, tumors = [], []
     for kidney in sides.kidneys(side_map):
         mask = side_map[kidney.box] == kidney.side
-        arrays = geometry.scale(xp, hu[kidney.box]) * mask, (labels[kidney.box] == 2).astype(np.float32) * mask
+        arrays = (
+            geometry.scale(xp, hu[kidney.box], config.clip_hu) * mask,
+            (labels[kidney.box] == 2).astype(np.float32) * mask,
+        )
         for array, parts in zip(arrays, (images, tumors), strict=True):
             cube = cubes.to_cube(xp, array.astype(np.float32), spacing_mm, config.margin_mm, config.grid)
             parts.extend(cubes.split(xp, cube, config.blocks))

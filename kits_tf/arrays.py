@@ -18,6 +18,7 @@ class NumPy:
 
     asarray = staticmethod(numpy.asarray)
     arange = staticmethod(numpy.arange)
+    ceil = staticmethod(numpy.ceil)
     clip = staticmethod(numpy.clip)
     concatenate = staticmethod(numpy.concatenate)
     flip = staticmethod(numpy.flip)
@@ -31,6 +32,7 @@ class NumPy:
     sum = staticmethod(numpy.sum)
     tensordot = staticmethod(numpy.tensordot)
     transpose = staticmethod(numpy.transpose)
+    where = staticmethod(numpy.where)
 
     @staticmethod
     def cast(x, dtype):
@@ -57,6 +59,7 @@ def tensorflow():
 
         asarray = staticmethod(tf.convert_to_tensor)
         arange = staticmethod(tf.range)
+        ceil = staticmethod(tf.math.ceil)
         cast = staticmethod(tf.cast)
         clip = staticmethod(tf.clip_by_value)
         concatenate = staticmethod(tf.concat)
@@ -64,7 +67,7 @@ def tensorflow():
         matmul = staticmethod(tf.matmul)
         maximum = staticmethod(tf.maximum)
         minimum = staticmethod(tf.minimum)
-        pad = staticmethod(lambda x, widths: tf.pad(x, widths))
+        pad = staticmethod(lambda x, widths: tf.pad(x, [tuple(width) for width in widths]))
         reshape = staticmethod(tf.reshape)
         round = staticmethod(tf.round)
         shape = staticmethod(tf.shape)
@@ -73,5 +76,6 @@ def tensorflow():
         take = staticmethod(tf.gather)
         tensordot = staticmethod(tf.tensordot)
         transpose = staticmethod(tf.transpose)
+        where = staticmethod(tf.where)
 
     return TensorFlow

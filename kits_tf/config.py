@@ -6,6 +6,7 @@ method (defaults are the `paper` preset).
 
 import dataclasses
 import json
+import math
 import typing
 
 from kits_tf import files
@@ -21,6 +22,8 @@ class Config:
 
     base_filters: int = 64
     normalization: typing.Literal["batch", "group"] = "batch"
+    clip_low_hu: float = -1024.0  # HU are clipped to this range and scaled to [0, 1]
+    clip_high_hu: float = 2125.0
     body_box: bool = False  # cut slices to the patient's body before anything else
     dice_weight: float = 0.0  # weight of the soft Dice term beside the cross-entropy
     num_steps: int = 100_000
@@ -32,15 +35,27 @@ class Config:
     augment: bool = True
     max_rotation_degrees: float = 10.0
     max_scaling: float = 0.1  # scale factor in [1 - s, 1 + s]
-    max_intensity_shift: float = 0.005  # of the scaled [0, 1] range
-    max_intensity_scaling: float = 0.02
-    max_noise: float = 0.003  # standard deviation, of the scaled [0, 1] range
+    max_shift_hu: float = 15.0  # added to a whole sample
+    max_intensity_scaling: float = 0.02  # factor in [1 - s, 1 + s] on what lies above clip_low_hu
+    max_noise_hu: float = 10.0  # standard deviation of white noise
+    max_elastic_mm: float = 0.0  # displacement by a smooth random field; this and what follows is off in `paper`
+    elastic_mm: float = 40.0  # distance of the field's control points
+    max_gamma: float = 0.0  # exponent in [1 / (1 + g), 1 + g] on the scaled range
+    max_blur_mm: float = 0.0  # standard deviation of a Gaussian, in half of the samples
+    max_coarsening: float = 0.0  # pixels coarser by a factor in [1, 1 + c] and back, in half of the samples
     batch_norm_momentum: float = 0.99
 
     def __post_init__(self):
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             check_value(field.name, getattr(self, field.name), hints[field.name])
+        if self.clip_low_hu >= self.clip_high_hu:
+            raise ValueError(f"clip_low_hu={self.clip_low_hu!r}: takes less than clip_high_hu={self.clip_high_hu!r}")
+
+    @property
+    def clip_hu(self):
+        """(low, high) of the HU that a network tells apart."""
+        return self.clip_low_hu, self.clip_high_hu
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +69,8 @@ class KidneyConfig(Config):
     attention: bool = True  # attention gates on every skip but the finest
     reconstruction: typing.Literal["centre", "slab", "none"] = "centre"
     reconstruction_weight: float = 0.1  # lambda
-    inplane_mm: float = 0.0  # working pixel size in both in-plane axes; 0 keeps the native grid
+    inplane_mm: float = 0.0  # working size of the CT's pixels (rows and columns); 0 keeps the native ones
+    slice_mm: float = 0.0  # working slice distance; 0 keeps the native slices
     mirror: bool = False  # flip the left half so that one network sees both kidneys alike
     overlap: int = 0  # columns (slices in the sagittal plane) that a half sees beyond the middle
     patch_rows: int = 512  # training patch, cut or air-padded to: axial rows x columns,
@@ -88,17 +104,21 @@ PRESET_OPTIONS = {
         "best": {"body_box": True},
         "small": {
             "body_box": True,
+            "clip_low_hu": -200.0,
+            "clip_high_hu": 400.0,
+            "max_intensity_scaling": 0.05,
             "base_filters": 8,
             "inplane_mm": 2.0,
+            "slice_mm": 3.0,
             "patch_rows": 144,
             "patch_columns": 96,
             "patch_slices": 96,
-            "num_steps": 1400,
+            "num_steps": 1500,
             "learning_rate": 0.01,
             "schedule": "cosine",
             "warmup_steps": 20,
             "dice_weight": 1.0,
-            "foreground_fraction": 0.4,
+            "foreground_fraction": 0.3,
             "batch_norm_momentum": 0.9,
         },
     },
@@ -107,9 +127,16 @@ PRESET_OPTIONS = {
         "best": {"body_box": True},
         "small": {
             "body_box": True,
+            "clip_low_hu": -200.0,
+            "clip_high_hu": 400.0,
+            "max_intensity_scaling": 0.1,
             "base_filters": 8,
-            "grid": 96,
-            "num_steps": 450,
+            "max_rotation_degrees": 20.0,
+            "max_scaling": 0.2,
+            "grid": 64,
+            "blocks": "polyphase",
+            "num_steps": 2200,
+            "batch_size": 8,
             "learning_rate": 0.01,
             "schedule": "cosine",
             "warmup_steps": 10,
@@ -155,7 +182,10 @@ def override(config, assignments):
             check_value(key, changes[key], hints[key])
         except ValueError as error:
             raise UsageError("set", f"{assignment!r}: {error}") from None
-    return dataclasses.replace(config, **changes)
+    try:
+        return dataclasses.replace(config, **changes)
+    except ValueError as error:
+        raise UsageError("set", error) from None
 
 
 def parse_value(text, hint):
@@ -174,7 +204,8 @@ def parse_value(text, hint):
 
 
 POSITIVE = {"base_filters", "num_steps", "batch_size", "learning_rate", "depth", "patch_rows", "patch_columns",
-            "patch_slices", "max_distance_mm", "small_tumor_ml"}  # fmt: skip
+            "patch_slices", "max_distance_mm", "small_tumor_ml", "elastic_mm"}  # fmt: skip
+SIGNED = {"clip_low_hu", "clip_high_hu"}
 
 
 def check_value(name, value, hint):
@@ -188,7 +219,9 @@ def check_value(name, value, hint):
             raise ValueError(f"{name}={value!r}: takes true or false")
     else:
         numeric = isinstance(value, int) or (hint is float and isinstance(value, float))
-        if isinstance(value, bool) or not numeric or not value >= 0 or value == float("inf"):
+        if isinstance(value, bool) or not numeric or not math.isfinite(value):
+            raise ValueError(f"{name}={value!r}: takes {'an integer' if hint is int else 'a number'}")
+        if value < 0 and name not in SIGNED:
             raise ValueError(f"{name}={value!r}: takes a non-negative {'integer' if hint is int else 'number'}")
         if name in POSITIVE and value == 0:
             raise ValueError(f"{name}={value!r}: takes a positive number")

@@ -50,11 +50,11 @@ def from_cube(xp, cube, shape, spacing_mm, margin_mm):
     Returns:
         [slices, rows, columns] float32.
     """
-    grid = cube.shape[0]
+    grid = xp.shape(cube)[0]
     side_mm = cube_side_mm(xp, shape, spacing_mm, margin_mm)
     for axis in range(3):
-        step = grid * spacing_mm[axis] / side_mm
-        positions = _centred(xp, shape[axis]) * step + (grid - 1) / 2
+        step = xp.cast(grid, xp.float64) * spacing_mm[axis] / side_mm
+        positions = _centred(xp, shape[axis]) * step + (xp.cast(grid, xp.float64) - 1) / 2
         matrix = xp.cast(geometry.resampling(xp, positions, step, grid), xp.float32)
         cube = geometry.along(xp, matrix, cube, axis)
     return cube
@@ -73,7 +73,7 @@ class Padding(typing.NamedTuple):
     columns: tuple
 
 
-def native_padding(shape, spacing_mm, margin_mm, multiple):
+def native_padding(xp, shape, spacing_mm, margin_mm, multiple):
     """The Padding that makes a crop the cube around it without resizing.
 
     Args:
@@ -81,20 +81,21 @@ def native_padding(shape, spacing_mm, margin_mm, multiple):
         multiple: what the network's input sizes must be divisible by; in-plane axes are halved by the sub-blocks, so
             they become multiples of twice that.
     """
-    side_mm = max(size * spacing for size, spacing in zip(shape, spacing_mm, strict=True)) + margin_mm
+    side_mm = cube_side_mm(xp, shape, spacing_mm, margin_mm)
     widths = []
-    for size, spacing, unit in zip(shape, spacing_mm, (multiple, 2 * multiple, 2 * multiple), strict=True):
-        padded = max(size, int(-(-side_mm // spacing)))
+    for axis, unit in enumerate((multiple, 2 * multiple, 2 * multiple)):
+        size = shape[axis]
+        padded = xp.maximum(size, xp.cast(xp.ceil(side_mm / spacing_mm[axis]), xp.int32))
         padded += -padded % unit
         before = (padded - size) // 2
         widths.append((before, padded - size - before))
     return Padding(*widths)
 
 
-def unpad(x, padding):
+def unpad(xp, x, padding):
     """Undoes a Padding: [slices, rows, columns] without its zeros."""
-    slices = tuple(slice(before, size - after) for (before, after), size in zip(padding, x.shape, strict=True))
-    return x[slices]
+    shape = xp.shape(x)
+    return x[tuple(slice(before, shape[axis] - after) for axis, (before, after) in enumerate(padding))]
 
 
 def split(xp, cube, mode):

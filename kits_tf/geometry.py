@@ -10,6 +10,8 @@ import typing
 
 import numpy as np
 
+from kits_tf.arrays import NumPy
+
 HU_MIN = -1024.0
 HU_MAX = 2125.0
 BODY_HU = -300.0  # fat and everything denser
@@ -19,10 +21,11 @@ AXIS = {"axial": 0, "coronal": 1, "sagittal": 2}
 SLAB_AXES = {"axial": (0, 2, 3, 1), "coronal": (1, 0, 3, 2), "sagittal": (2, 0, 1, 3)}
 
 
-def scale(xp, hu):
-    """HU clipped to [-1024, 2125] and scaled linearly to [0, 1] float32; air is 0."""
-    hu = xp.cast(hu, xp.float32)
-    return (xp.clip(hu, HU_MIN, HU_MAX) - HU_MIN) / (HU_MAX - HU_MIN)
+def scale(xp, hu, clip_hu=(HU_MIN, HU_MAX)):
+    """HU clipped to (low, high) and scaled linearly to [0, 1] float32; air is 0."""
+    low, high = clip_hu
+    # A product, for TensorFlow rewrites a quotient by a constant as one inside a graph: same bits everywhere.
+    return (xp.clip(xp.cast(hu, xp.float32), low, high) - low) * (1 / (high - low))
 
 
 class BodyBox(typing.NamedTuple):
@@ -48,9 +51,12 @@ def body_box(hu):
         body = image > BODY_HU
         rows += np.count_nonzero(body, axis=1)
         columns += np.count_nonzero(body, axis=0)
-    return BodyBox(
-        extent(rows >= max(1, BODY_SHARE * rows.max())), extent(columns >= max(1, BODY_SHARE * columns.max()))
-    )
+    return BodyBox(extent(is_body(NumPy, rows, rows.max())), extent(is_body(NumPy, columns, columns.max())))
+
+
+def is_body(xp, counts, largest):
+    """Which rows (or columns) hold the patient, by their counts of voxels above -300 HU and the largest count."""
+    return xp.cast(counts, xp.float64) >= xp.maximum(BODY_SHARE * xp.cast(largest, xp.float64), 1.0)
 
 
 def whole_box(shape):
@@ -125,7 +131,10 @@ def plane_view(volume, plane):
 def pad_to_multiple(xp, batch, multiple, axes):
     """Pads the ends of the given axes with zeros (air) to a multiple; crop the same axes to undo."""
     shape = xp.shape(batch)
-    widths = [(0, -shape[axis] % multiple if axis in axes else 0) for axis in range(len(batch.shape))]
+    # Not -size % multiple: converted to ONNX, that is negative.
+    widths = [
+        (0, (multiple - shape[axis] % multiple) % multiple if axis in axes else 0) for axis in range(len(batch.shape))
+    ]
     return xp.pad(batch, widths)
 
 
@@ -175,6 +184,13 @@ def working_size(xp, size, spacing_mm, working_mm):
 def resize_inplane(xp, volume, rows, columns):
     """Resizes [slices, height, width] float32 by the matrices rows [h, height] and columns [w, width]."""
     return xp.matmul(xp.matmul(rows, volume), xp.transpose(columns))
+
+
+def resize(xp, volume, slices, rows, columns):
+    """Resizes [slices, height, width] float32 by a matrix for each axis; None for `slices` keeps them."""
+    if slices is not None:
+        volume = along(xp, slices, volume, 0)
+    return resize_inplane(xp, volume, rows, columns)
 
 
 def along(xp, matrix, x, axis):

@@ -5,6 +5,8 @@ import typing
 import numpy as np
 from scipy import ndimage
 
+from kits_tf.arrays import NumPy
+
 MIN_COMPONENT_ML = 2.0
 HORSESHOE_SHARE = 0.2  # a component with more than this on both sides of the middle is cut there
 RIGHT, LEFT = 1, 2
@@ -39,18 +41,35 @@ def kidney_sides(mask, spacing_mm, middle):
     def per_component(weights=None):
         return np.bincount(component, weights, minlength=count + 1)
 
-    size = np.maximum(per_component(), 1)
-    left_share = per_component(is_left) / size
-    centroid = per_component(column) / size
-    whole = np.where(centroid + 0.5 <= middle, RIGHT, LEFT)
-    is_horseshoe = (left_share > HORSESHOE_SHARE) & (left_share < 1 - HORSESHOE_SHARE)
-    is_speck = size * np.prod(spacing_mm) / 1000 < MIN_COMPONENT_ML
-    sides_right_and_left = np.where(is_horseshoe, [[RIGHT], [LEFT]], whole)
-    sides_right_and_left[:, is_speck] = 0
+    found = sides_of_components(
+        NumPy, per_component(), per_component(is_left), per_component(column), spacing_mm, middle
+    )
     in_box = np.zeros(components.shape, np.uint8)
-    in_box.ravel()[voxels] = sides_right_and_left[is_left.astype(np.uint8), component]
+    in_box.ravel()[voxels] = found[is_left.astype(np.uint8), component]
     sides[box] = in_box
     return sides
+
+
+def sides_of_components(xp, size, left, columns, spacing_mm, middle):
+    """The side of each component's voxels, by the rules of `kidney_sides`; NumPy or TensorFlow (see `arrays`).
+
+    Args:
+        size: [n] voxels of each component; may be 0.
+        left: [n] how many of them lie in the left half.
+        columns: [n] sum of their columns.
+        spacing_mm: (slice, row, column).
+        middle: first column of the left half.
+
+    Returns:
+        [2, n] integers: the side of what lies right of the middle, and of what lies left of it; 0 for specks.
+    """
+    size = xp.maximum(xp.cast(size, xp.float64), 1.0)
+    left_share = xp.cast(left, xp.float64) / size
+    centroid = xp.cast(columns, xp.float64) / size
+    whole = xp.where(centroid + 0.5 <= xp.cast(middle, xp.float64), RIGHT, LEFT)
+    is_horseshoe = (left_share > HORSESHOE_SHARE) & (left_share < 1 - HORSESHOE_SHARE)
+    is_speck = size * (spacing_mm[0] * spacing_mm[1] * spacing_mm[2]) / 1000 < MIN_COMPONENT_ML
+    return xp.stack([xp.where(is_speck, 0, xp.where(is_horseshoe, side, whole)) for side in (RIGHT, LEFT)])
 
 
 class Kidney(typing.NamedTuple):

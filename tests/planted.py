@@ -7,13 +7,19 @@ from kits_tf.dataset import kits19, preparation, prepared
 from tests.tiny import small_ct
 
 
-def labels(shape=(12, 60, 80)):
-    """Labels of `small_ct`'s two blobs: 1 inside both, 2 in the upper half of the one on the patient's left."""
+def labels(shape=(12, 60, 80), number=0):
+    """Labels of `small_ct`'s two blobs: 1 inside both, 2 in the upper half of the one on the patient's left.
+
+    A number of the case above 0 moves one kidney voxel to a place of its own, so that no two cases have one label.
+    """
     s, r, c = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
     found = np.zeros(shape, np.uint8)
     for side in (-0.4, 0.4):
         found[(s / 0.8) ** 2 + ((r - 0.2) / 0.3) ** 2 + ((c - side) / 0.2) ** 2 < 1] = 1
     found[(found == 1) & (c > 0) & (s < 0)] = 2
+    if number:
+        found[tuple(np.argwhere(found == 1)[0])] = 0
+        found[0, 10, 30 + number] = 1
     return found
 
 
@@ -23,7 +29,7 @@ def write_case(folder, number, shape=(12, 60, 80), spacing_mm=(5.0, 4.0, 4.0)):
     case.mkdir(parents=True)
     ct = volume.Volume(small_ct(shape, number), spacing_mm)
     volume.write_volume(ct, case / kits19.IMAGE_NAME)
-    volume.write_labels(labels(shape), ct, case / kits19.LABEL_NAME)
+    volume.write_labels(labels(shape, number), ct, case / kits19.LABEL_NAME)
     return case
 
 
@@ -32,7 +38,7 @@ def prepared_folder(folder, count=3, num_test=0):
     for number in range(count):
         write_case(folder / "raw", number)
     cases = kits19.find_cases(folder / "raw")
-    assert preparation.prepare(cases, folder / "prepared", 0, num_test, seed=0) == []
+    assert preparation.prepare(cases, folder / "prepared", preparation.Split(0, num_test)) == []
     return folder / "prepared"
 
 

@@ -75,10 +75,10 @@ def test_the_cube_is_centred_and_keeps_volume():
 @settings(deadline=None)
 def test_native_padding_is_undone_and_divisible(slices, rows, columns, slice_mm):
     crop = np.random.default_rng(0).normal(size=(slices, rows, columns))
-    padding = cubes.native_padding(crop.shape, (slice_mm, 0.8, 0.8), 10.0, 8)
+    padding = cubes.native_padding(NumPy, crop.shape, (slice_mm, 0.8, 0.8), 10.0, 8)
     padded = np.pad(crop, padding)
     assert padded.shape[0] % 8 == 0 and padded.shape[1] % 16 == 0 and padded.shape[2] % 16 == 0
-    np.testing.assert_array_equal(cubes.unpad(padded, padding), crop)
+    np.testing.assert_array_equal(cubes.unpad(NumPy, padded, padding), crop)
 
 
 def test_cube_side_is_the_longest_side_and_the_margin(xp):

@@ -22,14 +22,15 @@ def write_checkpoint(folder, network_configs=None):
     import keras
 
     from kits_tf import models
-    from kits_tf.inference.checkpoint import WEIGHTS
+    from kits_tf.checkpoint import WEIGHTS_NAME
 
     keras.utils.set_random_seed(0)
     for name, config in (network_configs or tiny_configs()).items():
         model = models.build(config)
+        model.get_layer("logits").bias.assign([0.0])  # by their own start, untrained networks find nothing
         (folder / name).mkdir(parents=True)
         configs.save(config, folder / name / "config.json")
-        model.save_weights(folder / name / WEIGHTS)
+        model.save_weights(folder / name / WEIGHTS_NAME)
     return folder
 
 

@@ -3,12 +3,19 @@
 import keras
 
 NORMALIZATIONS = ("batch", "group")
+RARE = -2.0  # where a segmentation head's bias starts: foreground is rare, sigmoid(-2) = 0.12
 
 
 def convolution(rank, filters, size, **options):
     """A convolution layer in `rank` dimensions, channels last, "same" padding unless `options` say otherwise."""
     kind = {2: keras.layers.Conv2D, 3: keras.layers.Conv3D}[rank]
     return kind(filters, size, **{"padding": "same", "data_format": "channels_last", **options})
+
+
+def segmentation_head(rank, x):
+    """The 1 x 1 (x 1) convolution to one logit, in float32; it starts by calling nearly everything background."""
+    rare = keras.initializers.Constant(RARE)
+    return convolution(rank, 1, 1, bias_initializer=rare, dtype="float32", name="logits")(x)
 
 
 def up_convolution(rank, filters, **options):

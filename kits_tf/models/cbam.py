@@ -1,10 +1,17 @@
-"""The convolutional block attention module of Woo et al. (CBAM, 2018), in two or three dimensions."""
+"""The convolutional block attention module of Woo et al. (CBAM, 2018), in two or three dimensions.
+
+Both attentions start near one: biases before their sigmoids begin at OPEN in all. At Woo's zeros they would begin at a
+half each, in a row, and a U-Net has no residual path around them as Woo's networks have: after seven modules little of
+a signal, and of its gradient, is left, and training takes several times as many steps.
+"""
 
 import keras
 from keras import ops
 
 from kits_tf.models.blocks import convolution, normalization_layer
 from kits_tf.models.slicewise import SlicewiseConvolution3D
+
+OPEN = 2.0  # sigmoid(2) = 0.88
 
 
 @keras.saving.register_keras_serializable(package="kits_tf")
@@ -29,7 +36,9 @@ class ChannelAttention(keras.layers.Layer):
         self.hidden = keras.layers.Dense(
             hidden, activation="relu", kernel_initializer="he_normal", name="hidden", **policy
         )
-        self.scores = keras.layers.Dense(channels, name="scores", **policy)
+        # The MLP is added twice, for the mean and for the maximum.
+        half = keras.initializers.Constant(OPEN / 2)
+        self.scores = keras.layers.Dense(channels, bias_initializer=half, name="scores", **policy)
         self.hidden.build((None, channels))
         self.scores.build((None, hidden))
 
@@ -73,7 +82,10 @@ class SpatialAttention(keras.layers.Layer):
             self.scores = SlicewiseConvolution3D(7, name="scores", **policy)
         else:
             self.scores = convolution(rank, 1, 7, use_bias=False, name="scores", **policy)
-        self.norm = normalization_layer(self.normalization, 1, self.momentum, name="norm", **policy)
+        start = keras.initializers.Constant(OPEN)
+        self.norm = normalization_layer(
+            self.normalization, 1, self.momentum, beta_initializer=start, name="norm", **policy
+        )
         self.scores.build((*input_shape[:-1], 2))
         self.norm.build((*input_shape[:-1], 1))
 

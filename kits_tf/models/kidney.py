@@ -4,7 +4,14 @@ import keras
 
 from kits_tf.models import arguments
 from kits_tf.models.attention import AttentionGate
-from kits_tf.models.blocks import NORMALIZATIONS, convolution, convolution_block, max_pooling, up_convolution
+from kits_tf.models.blocks import (
+    NORMALIZATIONS,
+    convolution,
+    convolution_block,
+    max_pooling,
+    segmentation_head,
+    up_convolution,
+)
 from kits_tf.models.network import Network
 from kits_tf.models.polyphase import HaarPooling, HaarUnpooling, PolyphasePooling, PolyphaseUnpooling
 
@@ -127,7 +134,7 @@ def unpool(x, channels, pooling, name):
 
 def heads(x, reconstructed):
     """The 1 x 1 convolutions on the last decoder features; float32, as half-precision heads lose small gradients."""
-    outputs = {"logits": convolution(2, 1, 1, dtype="float32", name="logits")(x)}
+    outputs = {"logits": segmentation_head(2, x)}
     if reconstructed:
         outputs["reconstruction"] = convolution(2, reconstructed, 1, dtype="float32", name="reconstruction")(x)
     return outputs

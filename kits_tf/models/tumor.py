@@ -4,7 +4,14 @@ import keras
 
 from kits_tf.models import arguments
 from kits_tf.models.attention import AttentionGate
-from kits_tf.models.blocks import NORMALIZATIONS, convolution, convolution_block, max_pooling, up_convolution
+from kits_tf.models.blocks import (
+    NORMALIZATIONS,
+    convolution,
+    convolution_block,
+    max_pooling,
+    segmentation_head,
+    up_convolution,
+)
 from kits_tf.models.cbam import CBAM
 from kits_tf.models.network import Network
 
@@ -108,6 +115,6 @@ def heads(x, activation):
         activation: of the regression head.
     """
     return {
-        "logits": convolution(3, 1, 1, dtype="float32", name="logits")(x),
+        "logits": segmentation_head(3, x),
         "regression": convolution(3, 1, 1, activation=activation, dtype="float32", name="regression")(x),
     }
