@@ -7,6 +7,7 @@ import sys
 from absl import flags
 
 from kits_tf import config as configs
+from kits_tf.checkpoint import network_name
 from kits_tf.cli import app
 from kits_tf.errors import UsageError
 
@@ -45,6 +46,7 @@ def main():
     """Trains the network that the flags name; returns the exit code."""
     check_flags()
     config = make_config()
+    app.load_tensorflow()
     from kits_tf.training import loop, run
 
     settings = run.Settings(FLAGS.seed, FLAGS.precision, kidney_masks())
@@ -54,7 +56,7 @@ def main():
             report,
         )  # fmt: skip
     except loop.LossError as error:
-        folder = pathlib.Path(FLAGS.checkpoint_dir) / run.network_name(config)
+        folder = pathlib.Path(FLAGS.checkpoint_dir) / network_name(config)
         advice = "the last good state is kept there; a lower --learning_rate may help"
         print(f"{folder}: {error}; {advice}", file=sys.stderr)
         return 1

@@ -9,6 +9,8 @@ import numpy as np
 
 from kits_tf import files
 from kits_tf.dataset import prepared
+from kits_tf.dicom.reading import read_volume as read_series
+from kits_tf.dicom.segmentation import write_segmentation
 from kits_tf.errors import InputError
 from kits_tf.evaluation.measurements import measure
 from kits_tf.inference.inputs import kidney_mask_path
@@ -23,11 +25,16 @@ def is_done(source, output_dir):
 
 def summary_path(path):
     """The JSON beside a label file: the same name with `.json`."""
-    return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
+    return companion(path, ".json")
 
 
-def segment_file(segmenter, source, output_dir, checkpoint, kidney_masks=None, progress=None):
-    """Segments one CT and writes its labels and its JSON.
+def companion(path, suffix):
+    """A file beside a label file: the same name with another suffix."""
+    return path.with_name(path.name.removesuffix(".nii.gz") + suffix)
+
+
+def segment_file(segmenter, source, output_dir, checkpoint, kidney_masks=None, progress=None, companions=()):
+    """Segments one CT and writes its labels, for a DICOM series a DICOM SEG too, and last its JSON.
 
     Args:
         segmenter: a Segmenter.
@@ -36,6 +43,8 @@ def segment_file(segmenter, source, output_dir, checkpoint, kidney_masks=None, p
         checkpoint: the checkpoint's name, for the JSON.
         kidney_masks: folder of masks (label > 0) that replace stage 1, or None.
         progress: called with the share done, 0 to 1.
+        companions: functions that write more beside the labels; called with their path, the Input, the `Volume`, the
+            labels and the JSON's content.
 
     Returns:
         The JSON's content.
@@ -52,9 +61,11 @@ def segment_file(segmenter, source, output_dir, checkpoint, kidney_masks=None, p
     path = pathlib.Path(output_dir) / source.output_name
     writing = time.perf_counter()
     write_labels(result.labels, volume, path)
+    if source.series:
+        write_segmentation(result.labels, source.series, companion(path, ".dcm"))
     seconds |= {"write": time.perf_counter() - writing, "total": time.perf_counter() - start}
     summary = {
-        "input": source.path.name if source.case is None else source.case,
+        "input": source.name,
         "shape": list(volume.shape),
         "spacing_mm": [round(s, 6) for s in volume.spacing_mm],
         "engine": segmenter.engine.name,
@@ -63,12 +74,16 @@ def segment_file(segmenter, source, output_dir, checkpoint, kidney_masks=None, p
         **measure(result.labels, volume.spacing_mm, sides=result.sides),
         "checkpoint": checkpoint,
     }
+    for write in companions:
+        write(path, source, volume, result.labels, summary)
     files.write_text(summary_path(path), json.dumps(summary, indent=2) + "\n")
     return summary
 
 
 def read(source):
-    """The Volume of an Input: a NIfTI file or a prepared record."""
+    """The Volume of an Input: a NIfTI file, a prepared record or a DICOM series."""
+    if source.series:
+        return read_series(source.series)
     if prepared.is_record(source.path):
         return prepared.read_volume(source.path)
     return read_volume(source.path)

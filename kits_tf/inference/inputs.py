@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from kits_tf import dicom
 from kits_tf.dataset import kits19, prepared
 from kits_tf.errors import UsageError
 
@@ -14,32 +15,48 @@ class Input:
     """One CT to segment.
 
     Attributes:
-        path: the file to read.
+        path: the file to read, or a DICOM series' folder.
         output_name: the file to write, without a folder.
         case: the KiTS19 case id, or None.
+        series: the `kits_tf.dicom.Series`, or None for a file.
     """
 
     path: pathlib.Path
     output_name: str
     case: str | None = None
+    series: dicom.Series | None = None
+
+    @property
+    def name(self):
+        """What it is called in the JSON, in reports and on the terminal; a DICOM series by nothing out of it."""
+        return self.case or (self.series.name if self.series else self.path.name)
 
 
-def find_inputs(path):
-    """The CTs of a NIfTI file, a folder of them, a case folder, a KiTS19-layout folder or a prepared folder.
+def find_inputs(path, series=None):
+    """The CTs of a NIfTI file, a folder of them, a case folder, a KiTS19-layout or prepared folder, a DICOM series.
+
+    Args:
+        path: what `--input` names.
+        series: a Series Number or Series Instance UID, where a folder holds several DICOM series.
 
     Raises:
+        InputError: a DICOM file is damaged, or none of them is a CT.
         UsageError: there is no such file or folder, or nothing in it to segment.
     """
     path = pathlib.Path(path)
     if path.is_file():
         if not is_nifti(path):
-            raise UsageError("input", f"{path} is not a NIfTI file (.nii or .nii.gz)")
+            hint = "; a DICOM series is named by its folder" if dicom.is_dicom(path) else ""
+            raise UsageError("input", f"{path} is not a NIfTI file (.nii or .nii.gz){hint}")
         return [from_file(path)]
     if not path.is_dir():
         raise UsageError("input", f"{path}: no such file or folder")
     inputs = from_folder(path)
+    if not inputs and dicom.holds_dicom(path):
+        inputs = [from_series(dicom.choose(dicom.find_series(path), series))]
     if not inputs:
-        raise UsageError("input", f"{path} holds no NIfTI file and no case_NNNNN folder with {kits19.IMAGE_NAME}")
+        what = f"no NIfTI file, no DICOM series and no case_NNNNN folder with {kits19.IMAGE_NAME}"
+        raise UsageError("input", f"{path} holds {what}")
     return inputs
 
 
@@ -72,6 +89,13 @@ def from_file(path):
 def from_case(path, case):
     """The Input of a KiTS19 case, written under the challenge's own name: `prediction_00210.nii.gz`."""
     return Input(path, f"prediction_{kits19.case_number(case):05d}.nii.gz", case)
+
+
+def from_series(series):
+    """The Input of a DICOM series, named by its folder."""
+    if kits19.case_number(series.name) is not None:
+        return dataclasses.replace(from_case(series.folder, series.name), series=series)
+    return Input(series.folder, f"{series.name}_segmentation.nii.gz", series=series)
 
 
 def kidney_mask_path(folder, source):

@@ -3,9 +3,10 @@
 import numpy as np
 
 from kits_tf.errors import UsageError
+from kits_tf.inference.engine import Engine
 
 
-class OpenVINOEngine:
+class OpenVINOEngine(Engine):
     """Runs networks through OpenVINO.
 
     Args:
@@ -33,6 +34,6 @@ class OpenVINOEngine:
         return self._core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def probability(self, network, batch):
-        """Foreground probability; arguments and result as of `TensorFlowEngine.probability`."""
+        """Foreground probability; arguments and result as of `Engine.probability`."""
         compiled = self._models[network]
         return compiled(np.ascontiguousarray(batch))[compiled.output(0)]

@@ -5,12 +5,11 @@ import time
 
 import numpy as np
 
-from kits_tf import geometry
+from kits_tf import checkpoint, geometry
 from kits_tf.config import PLANES
 from kits_tf.errors import UsageError
-from kits_tf.inference import checkpoint, kidney
+from kits_tf.inference import kidney
 from kits_tf.inference.fusion import THRESHOLD, Fusion
-from kits_tf.inference.tumor import stage_two
 from kits_tf.sides import kidney_sides, kidneys
 
 KIDNEY, TUMOR = 1, 2
@@ -133,7 +132,7 @@ class Segmenter:
         """Stage 2: writes label 2 where a kidney's tumor probability is above one half."""
         for found in kidneys(sides):
             mask = sides[found.box] == found.side
-            probability = stage_two(self.engine, self.configs["tumor"], hu[found.box], mask, spacing_mm)
+            probability = self.engine.stage_two(self.configs["tumor"], hu[found.box], mask, spacing_mm)
             labels[found.box][mask & (probability > THRESHOLD)] = TUMOR
 
 
@@ -184,7 +183,7 @@ def checked(hu, spacing_mm):
         raise ValueError(f"hu is {hu.dtype} of shape {hu.shape}: takes numbers [slices, rows, columns]")
     if hu.dtype.kind == "f" and not all(np.isfinite(image).all() for image in hu):
         raise ValueError("hu holds values that are not finite")
-    spacing_mm = tuple(float(s) for s in spacing_mm)
+    spacing_mm = tuple(float(s) for s in np.asarray(spacing_mm, np.float32))  # what the exported system takes
     if len(spacing_mm) != 3 or not all(0 < s < np.inf for s in spacing_mm):
         raise ValueError(f"spacing_mm is {spacing_mm}: takes three positive numbers (slice, row, column)")
     return hu, spacing_mm

@@ -1,13 +1,24 @@
-"""The TensorFlow engine: Keras networks behind one compiled function each."""
+"""The TensorFlow engine: Keras networks, and the arithmetic between them, behind one compiled function each.
 
+The functions are those that the exported system runs (`kits_tf.export`), so both give the same bits.
+"""
+
+import functools
+
+import numpy as np
 import tensorflow as tf
 
-from kits_tf import models
+from kits_tf import checkpoint, geometry, models
+from kits_tf.arrays import tensorflow
 from kits_tf.errors import InputError
-from kits_tf.inference import checkpoint
+from kits_tf.inference.engine import Engine
+from kits_tf.inference.tumor import stage_two
+
+VOLUME = tf.TensorSpec([None, None, None], tf.float32)
+MATRIX = tf.TensorSpec([None, None], tf.float32)
 
 
-class TensorFlowEngine:
+class TensorFlowEngine(Engine):
     """Runs networks on whatever device TensorFlow finds.
 
     Args:
@@ -19,23 +30,71 @@ class TensorFlowEngine:
 
     def __init__(self, folder, configs):
         self._networks = {name: load_network(folder / name, config) for name, config in configs.items()}
+        if "tumor" in configs:
+            self._stage_two = tumor_function(self._networks["tumor"].probability, configs["tumor"])
 
     def probability(self, network, batch):
-        """Foreground probability.
-
-        Args:
-            network: "kidney_axial", "kidney_coronal", "kidney_sagittal" or "tumor".
-            batch: float32 [batch, height, width, 3], or [batch, depth, height, width, 1] for the tumor; sizes
-                divisible by what the network's depth needs.
-
-        Returns:
-            float32, the batch's shape without its last axis.
-        """
         return self._networks[network].probability(batch).numpy()
+
+    def resize(self, part, slices, rows, columns):
+        return resize(part, slices, rows, columns).numpy()
+
+    def stage_two(self, config, hu, mask, spacing_mm):
+        return self._stage_two(np.asarray(hu, np.float32), mask, np.asarray(spacing_mm, np.float64)).numpy()
+
+
+def resize(part, slices, rows, columns):
+    """`geometry.resize` in TensorFlow, compiled."""
+    if slices is not None:
+        part = resize_slices(slices, part)
+    return resize_inplane(part, rows, columns)
+
+
+@tf.function(input_signature=[MATRIX, VOLUME], autograph=False)
+def resize_slices(slices, part):
+    """Applies the matrix of the slice axis; see `geometry.resize`."""
+    return geometry.along(tensorflow(), slices, part, 0)
+
+
+@tf.function(input_signature=[VOLUME, MATRIX, MATRIX], autograph=False)
+def resize_inplane(part, rows, columns):
+    """Applies the matrices of the other two axes; see `geometry.resize`."""
+    return geometry.resize_inplane(tensorflow(), part, rows, columns)
+
+
+def tumor_function(probability, config):
+    """Stage 2 as one compiled function of (hu, mask, spacing_mm); see `tumor.stage_two`.
+
+    Args:
+        probability: the function of the tumor network.
+        config: its TumorConfig.
+    """
+    mask = tf.TensorSpec([None, None, None], tf.bool)
+    spacing_mm = tf.TensorSpec([3], tf.float64)
+
+    @tf.function(input_signature=[VOLUME, mask, spacing_mm], autograph=False)
+    def tumor_probability(hu, mask, spacing_mm):
+        return stage_two(tensorflow(), in_turn(probability), config, hu, mask, spacing_mm)
+
+    return tumor_probability
+
+
+def in_turn(function):
+    """The function with its calls in a graph made to follow one another, so that one at a time takes memory."""
+    before = []
+
+    @functools.wraps(function)
+    def after_the_last(batch):
+        with tf.control_dependencies(before):
+            result = function(tf.identity(batch))
+        before[:] = [result]
+        return result
+
+    return after_the_last
 
 
 def load_network(folder, config):
-    """A trained network as a tf.Module whose function `probability` does what `TensorFlowEngine.probability` says.
+    """A trained network as a tf.Module whose function `probability` does what `Engine.probability` says.
 
     Args:
         folder: the network's own folder.
@@ -46,7 +105,7 @@ def load_network(folder, config):
     """
     module = tf.Module()
     module.model = models.build(config)
-    path = folder / checkpoint.WEIGHTS
+    path = folder / checkpoint.WEIGHTS_NAME
     try:
         module.model.load_weights(path)
     except (OSError, ValueError, KeyError) as error:

@@ -1,16 +1,17 @@
-"""Stage 2 of prediction: one kidney's cube through the tumor network, back on its voxels."""
+"""Stage 2 of prediction: one kidney's cube through the tumor network, back on its voxels.
 
-import numpy as np
+It runs on NumPy arrays and TensorFlow tensors alike (see `arrays`).
+"""
 
 from kits_tf import cubes, geometry
-from kits_tf.arrays import NumPy
 
 
-def stage_two(engine, config, hu, mask, spacing_mm):
+def stage_two(xp, run, config, hu, mask, spacing_mm):
     """Tumor probability of one kidney.
 
     Args:
-        engine: an engine that holds the network "tumor".
+        run: run(batch) gives the probability [batch, slices, rows, columns] of float32 [batch, slices, rows, columns,
+            1], whose sizes are multiples of what the network needs.
         config: its TumorConfig.
         hu: [slices, rows, columns], cut to the kidney's bounding box.
         mask: bool of the same shape, the kidney with its tumor.
@@ -19,20 +20,21 @@ def stage_two(engine, config, hu, mask, spacing_mm):
     Returns:
         float32 [slices, rows, columns]; meaningful inside the mask.
     """
-    crop = geometry.scale(NumPy, hu) * mask
+    crop = geometry.scale(xp, hu, config.clip_hu) * xp.cast(mask, xp.float32)
+    shape = xp.shape(crop)
     if not config.grid:
-        padding = cubes.native_padding(crop.shape, spacing_mm, config.margin_mm, 2**config.depth)
-        return cubes.unpad(run_cube(engine, config, np.pad(crop, padding)), padding)
-    cube = cubes.to_cube(NumPy, crop, spacing_mm, config.margin_mm, config.grid)
-    return cubes.from_cube(NumPy, run_cube(engine, config, cube), crop.shape, spacing_mm, config.margin_mm)
+        padding = cubes.native_padding(xp, shape, spacing_mm, config.margin_mm, 2**config.depth)
+        return cubes.unpad(xp, run_cube(xp, run, config, xp.pad(crop, padding)), padding)
+    cube = cubes.to_cube(xp, crop, spacing_mm, config.margin_mm, config.grid)
+    return cubes.from_cube(xp, run_cube(xp, run, config, cube), shape, spacing_mm, config.margin_mm)
 
 
-def run_cube(engine, config, cube):
+def run_cube(xp, run, config, cube):
     """Runs the four sub-blocks of a cube [slices, rows, columns], one at a time, and joins their probabilities."""
-    blocks = cubes.split(NumPy, cube, config.blocks)
+    blocks = cubes.split(xp, cube, config.blocks)
     results = []
-    for block in blocks:
-        padded = geometry.pad_to_multiple(NumPy, block[None, ..., None], 2**config.depth, (1, 2, 3))
-        slices, rows, columns = block.shape
-        results.append(engine.probability("tumor", padded)[0, :slices, :rows, :columns])
-    return cubes.join(NumPy, np.stack(results), config.blocks)
+    for index in range(4):
+        padded = geometry.pad_to_multiple(xp, blocks[index][None, ..., None], 2**config.depth, (1, 2, 3))
+        shape = xp.shape(blocks[index])
+        results.append(run(padded)[0, : shape[0], : shape[1], : shape[2]])
+    return cubes.join(xp, xp.stack(results), config.blocks)

@@ -8,11 +8,11 @@ import tempfile
 import tensorflow as tf
 
 from kits_tf import files
+from kits_tf.checkpoint import WEIGHTS_NAME
 from kits_tf.errors import InputError
 
 KEPT = 3
 STATE_FOLDER = "state"
-WEIGHTS_NAME = "model.weights.h5"
 
 
 class Checkpoints:

@@ -48,7 +48,7 @@ def batches(config, sources, seed, step, context):
     pipeline = {"kidney": kidney, "tumor": tumor}[config.stage]
     order = Order(
         num_cases=len(sources),
-        per_visit=pipeline.PER_VISIT,
+        per_visit=pipeline.per_visit(config),
         seed=seed,
         batch_size=config.batch_size,
         workers=context.num_input_pipelines,

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kits_tf import config as configs
 from kits_tf import files
+from kits_tf.checkpoint import CONFIG_NAME, network_name
 from kits_tf.errors import InputError, UsageError
 from kits_tf.training import data, loop
 from kits_tf.training.checkpoints import STATE_FOLDER, Checkpoints, saved_states
@@ -16,7 +17,6 @@ from kits_tf.training.history import History
 from kits_tf.training.progress import Progress
 from kits_tf.training.strategies import is_chief, make_strategy
 
-CONFIG_NAME = "config.json"
 SETTINGS_NAME = "training.json"
 
 
@@ -72,11 +72,6 @@ def run(config, data_dir, checkpoint_dir, settings, strategy="auto", tpu=None, d
         return loop.train(trainer, iterator, step, checkpoints, history, progress)
     finally:
         progress.close()
-
-
-def network_name(config):
-    """The folder of a network: kidney_axial, kidney_coronal, kidney_sagittal or tumor."""
-    return f"kidney_{config.plane}" if config.stage == "kidney" else "tumor"
 
 
 def opening_line(config, strategy, sources, step):

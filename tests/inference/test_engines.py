@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from kits_tf import models
-from kits_tf.inference import checkpoint
+from kits_tf import checkpoint, models
 from kits_tf.inference.segmenter import load_engine
 from tests.tiny import tiny_configs, write_checkpoint
 
@@ -21,7 +20,7 @@ def test_engine_gives_the_sigmoid_of_the_models_logits(folder, engine, network, 
         pytest.importorskip("openvino")
     config = tiny_configs()[network]
     model = models.build(config)
-    model.load_weights(folder / network / checkpoint.WEIGHTS)
+    model.load_weights(folder / network / checkpoint.WEIGHTS_NAME)
     batch = np.random.default_rng(0).random(shape, np.float32)
     logits = np.asarray(model(batch, training=False)["logits"])[..., 0]
     probability = load_engine(engine, folder, {network: config}).probability(network, batch)

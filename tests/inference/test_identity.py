@@ -10,7 +10,6 @@ from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES, preset
 from kits_tf.inference.kidney import stage_one
 from kits_tf.inference.segmenter import Segmenter
-from kits_tf.inference.tumor import stage_two
 from tests.identity import IdentityEngine
 
 SHAPES = [(1, 32, 48), (29, 512, 512), (75, 511, 513), (252, 512, 796)]
@@ -56,12 +55,13 @@ def test_stage_one_options_move_nothing(shape, plane, options):
     np.testing.assert_array_equal(probability, geometry.scale(NumPy, hu))
 
 
+@pytest.mark.parametrize("slice_mm", [0.0, 2.0, 5.0])
 @pytest.mark.parametrize("plane", PLANES)
-def test_the_working_grid_returns_a_smooth_volume(plane):
-    rows, columns = np.arange(120) / 120, np.arange(90) / 90
-    hu = np.broadcast_to(1000 * rows[:, None] + 500 * columns, (5, 120, 90)).astype(np.float32)
-    probability = stage_one_probability(hu, kidney_config(plane, inplane_mm=2.0))
-    inner = (slice(None), slice(6, -6), slice(6, -6))
+def test_the_working_grid_returns_a_smooth_volume(plane, slice_mm):
+    slices, rows, columns = np.meshgrid(*[np.arange(n) / n for n in (33, 120, 90)], indexing="ij")
+    hu = (300 * slices + 1000 * rows + 500 * columns).astype(np.float32)
+    probability = stage_one_probability(hu, kidney_config(plane, inplane_mm=2.0, slice_mm=slice_mm))
+    inner = (slice(4, -4), slice(6, -6), slice(6, -6))
     np.testing.assert_allclose(probability[inner], geometry.scale(NumPy, hu)[inner], atol=1e-4)
 
 
@@ -71,7 +71,7 @@ def test_stage_two_returns_the_masked_crop(shape, blocks):
     config = dataclasses.replace(preset("paper", "tumor"), grid=0, blocks=blocks)
     hu = random_hu(shape)
     mask = np.random.default_rng(1).random(shape) < 0.7
-    probability = stage_two(IdentityEngine(), config, hu, mask, (3.0, 0.8, 0.8))
+    probability = IdentityEngine().stage_two(config, hu, mask, (3.0, 0.8, 0.8))
     np.testing.assert_array_equal(probability, geometry.scale(NumPy, hu) * mask)
 
 

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from kits_tf.checkpoint import WEIGHTS_NAME
 from kits_tf.errors import InputError
-from kits_tf.training.checkpoints import STATE_FOLDER, WEIGHTS_NAME, Checkpoints, saved_states
+from kits_tf.training.checkpoints import STATE_FOLDER, Checkpoints, saved_states
 
 
 @pytest.fixture(name="make")

@@ -5,7 +5,8 @@ import pathlib
 from kits_tf import config, released
 from kits_tf.errors import InputError
 
-WEIGHTS = "model.weights.h5"
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.weights.h5"
 
 
 def network_name(network_config):
@@ -36,9 +37,9 @@ def load_configs(folder, names):
     """
     configs = {}
     for name in names:
-        configs[name] = config.load(folder / name / "config.json")
+        configs[name] = config.load(folder / name / CONFIG_NAME)
         if network_name(configs[name]) != name:
-            raise InputError(folder / name / "config.json", f"is the config of {network_name(configs[name])}")
-        if not (folder / name / WEIGHTS).is_file():
-            raise InputError(folder / name / WEIGHTS, "no such file; has the network been trained?")
+            raise InputError(folder / name / CONFIG_NAME, f"is the config of {network_name(configs[name])}")
+        if not (folder / name / WEIGHTS_NAME).is_file():
+            raise InputError(folder / name / WEIGHTS_NAME, "no such file; has the network been trained?")
     return configs
