@@ -1,0 +1,118 @@
+"""Segments CTs on a server: sends each to TensorFlow Serving, with what kits-export wrote, and writes its labels."""
+
+import concurrent.futures
+import pathlib
+import sys
+import time
+
+from absl import flags
+
+from kits_tf.cli import app
+from kits_tf.errors import InputError, UsageError
+
+FLAGS = flags.FlagValues()
+
+flags.DEFINE_string(
+    "input", None, "A NIfTI file, a folder of them, a case folder or a KiTS19-layout folder.", flag_values=FLAGS
+)
+flags.DEFINE_string("output_dir", None, "Folder to write labels to.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "server", "http://localhost:8501", "http://HOST:PORT for REST, grpc://HOST:PORT for gRPC.", flag_values=FLAGS
+)
+flags.DEFINE_string("model", "system", "The served model's name.", flag_values=FLAGS)
+flags.DEFINE_integer("workers", 2, "CTs under way at once.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_float("timeout_seconds", 600.0, "For one attempt at one CT.", lower_bound=0.1, flag_values=FLAGS)
+flags.DEFINE_integer(
+    "attempts", 3, "How often a CT is sent at most, where the server is busy, away or too slow.", lower_bound=1,
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_float("wait_seconds", 2.0, "Before the second attempt; doubled each time.", lower_bound=0,
+                   flag_values=FLAGS)  # fmt: skip
+flags.DEFINE_integer("max_reply_mb", 256, "A larger reply is refused.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_bool("overwrite", False, "Segment cases again that are already written.", flag_values=FLAGS)
+flags.DEFINE_bool("check", False, "Only asks whether the server is ready.", flag_values=FLAGS)
+
+
+def main():
+    """Segments every CT of --input on the server; returns the exit code."""
+    if not FLAGS.check and not (FLAGS.input and FLAGS.output_dir):
+        raise UsageError("output_dir" if FLAGS.input else "input", "is required, except with --check")
+    client = connect()
+    if FLAGS.check:
+        return check(client)
+    from kits_tf.inference import inputs
+
+    sources = inputs.find_inputs(FLAGS.input)
+    waiting = [s for s in sources if FLAGS.overwrite or not (pathlib.Path(FLAGS.output_dir) / s.output_name).is_file()]
+    if len(waiting) < len(sources):
+        print(f"{len(sources) - len(waiting)} of {len(sources)} CTs are already written; --overwrite does them again")
+    with concurrent.futures.ThreadPoolExecutor(FLAGS.workers) as pool:
+        results = [pool.submit(segment, client, source) for source in waiting]
+        failed = 0
+        for number, result in enumerate(concurrent.futures.as_completed(results), 1):
+            error, line = result.result()
+            failed += error
+            print(f"[{number}/{len(waiting)}] {line}", file=sys.stderr if error else sys.stdout, flush=True)
+    return 1 if failed else 0
+
+
+def connect():
+    """The client for --server."""
+    scheme, separator, address = FLAGS.server.partition("://")
+    options = (FLAGS.model, FLAGS.timeout_seconds, FLAGS.max_reply_mb * 2**20)
+    if separator and address and scheme in ("http", "https"):
+        from kits_tf.serving.rest import RestClient
+
+        return RestClient(FLAGS.server, *options)
+    if separator and address and scheme == "grpc":
+        from kits_tf.serving.grpc_client import GrpcClient
+
+        return GrpcClient(address, *options)
+    raise UsageError("server", f"takes http://HOST:PORT or grpc://HOST:PORT, not {FLAGS.server!r}")
+
+
+def check(client):
+    """Says whether the server is ready; returns the exit code."""
+    from kits_tf.serving.messages import RequestError, attempt
+
+    try:
+        attempt(client.check_health, FLAGS.attempts, wait)
+    except RequestError as error:
+        print(f"{FLAGS.server}: {error}", file=sys.stderr)
+        return 1
+    print(f"{FLAGS.server}: {FLAGS.model} is ready")
+    return 0
+
+
+def segment(client, source):
+    """Segments one CT; returns (whether it failed, a line about it)."""
+    from kits_tf.inference import cases
+    from kits_tf.serving.messages import RequestError, attempt
+    from kits_tf.volume import write_labels
+
+    start = time.monotonic()
+    try:
+        volume = cases.read(source)
+        labels = attempt(lambda: client.segment(volume.hu, volume.spacing_mm), FLAGS.attempts, wait)
+        write_labels(labels, volume, pathlib.Path(FLAGS.output_dir) / source.output_name)
+    except InputError as error:
+        return True, str(error)
+    except RequestError as error:
+        return True, f"{source.path}: {error}"
+    except MemoryError:
+        return True, f"{source.path}: not enough memory"
+    return False, f"{source.output_name}: {time.monotonic() - start:.1f} s"
+
+
+def wait(attempts):
+    """Waits after a number of failed attempts."""
+    time.sleep(FLAGS.wait_seconds * 2 ** (attempts - 1))
+
+
+def run():
+    """The console command kits-request."""
+    app.run(main, FLAGS)
+
+
+if __name__ == "__main__":
+    run()

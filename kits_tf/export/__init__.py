@@ -1,0 +1,1 @@
+"""Export: networks as SavedModel, OpenVINO and ONNX, and the whole two-stage system as one SavedModel."""

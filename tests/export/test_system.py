@@ -1,0 +1,104 @@
+"""Proves that the system in a graph labels as prediction does, bit for bit, whatever the options and sizes."""
+
+import dataclasses
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kits_tf.evaluation.measurements import measure
+from kits_tf.export.system import System
+from kits_tf.inference.segmenter import Segmenter
+from kits_tf.inference.tensorflow_engine import TensorFlowEngine, load_network
+from tests.export.decisive import decisive_checkpoint
+from tests.tiny import small_ct, tiny_configs
+
+SPACING_MM = (4.0, 3.0, 3.0)
+NATIVE = {"inplane_mm": 0.0, "slice_mm": 0.0}
+
+
+def changed(kidney, tumor):
+    """The tiny configs with options of either stage replaced."""
+    return {
+        name: dataclasses.replace(config, **(tumor if name == "tumor" else kidney))
+        for name, config in tiny_configs().items()
+    }
+
+
+OPTIONS = {
+    "small": ({}, {}),
+    "native": (NATIVE, {"grid": 0}),
+    "whole": ({**NATIVE, "body_box": False, "mirror": True, "overlap": 3}, {"grid": 0, "blocks": "polyphase"}),
+    "slices kept": ({"slice_mm": 0.0, "mirror": True}, {"blocks": "overlap", "body_box": False}),
+}
+
+
+@pytest.fixture(scope="module", params=OPTIONS, ids=str)
+def both(request, tmp_path_factory):
+    """The Segmenter and the System of one random checkpoint, as functions of a CT."""
+    configs = changed(*OPTIONS[request.param])
+    folder = decisive_checkpoint(tmp_path_factory.mktemp("checkpoint"), configs)
+    segmenter = Segmenter(TensorFlowEngine(folder, configs), configs)
+    system = System({name: load_network(folder / name, config) for name, config in configs.items()}, configs)
+    return segmenter, system.signatures()
+
+
+def serve(signature, hu, spacing_mm=SPACING_MM):
+    found = signature(volume=tf.constant(hu, tf.float32), spacing_mm=tf.constant(spacing_mm, tf.float32))
+    return {name: value.numpy() for name, value in found.items()}
+
+
+@pytest.mark.parametrize("shape", [(12, 60, 80), (1, 40, 33), (37, 31, 50), (5, 20, 1)], ids=str)
+def test_labels_are_those_of_prediction(both, shape):
+    segmenter, signatures = both
+    hu = small_ct(shape)
+    expected = segmenter.segment(hu, SPACING_MM)
+    labels = serve(signatures["serving_default"], hu)["labels"]
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_the_other_signatures_agree_with_the_labels(both):
+    segmenter, signatures = both
+    hu = small_ct()
+    result = segmenter.run(hu, SPACING_MM)
+    compact = signatures["compact"](
+        volume_bytes=tf.constant(zlib.compress(hu.astype("<i2").tobytes())),
+        shape=tf.constant(hu.shape),
+        spacing_mm=tf.constant(SPACING_MM, tf.float32),
+    )
+    assert tuple(compact["shape"].numpy()) == hu.shape
+    assert zlib.decompress(compact["labels_bytes"].numpy()) == result.labels.tobytes()
+    probabilities = serve(signatures["probabilities"], hu)
+    np.testing.assert_array_equal((probabilities["tumor_probability"] > 0.5) & (result.sides > 0), result.labels == 2)
+    assert ((probabilities["kidney_probability"] > 0.5) | (result.labels == 0)).all()
+    measured = serve(signatures["measurements"], hu)
+    expected = measure(result.labels, SPACING_MM, result.sides)
+    assert measured["kidney_ml"] == pytest.approx(expected["kidney_ml"], abs=1e-3)
+    assert measured["tumor_ml"] == pytest.approx(expected["tumor_ml"], abs=1e-3)
+    for kidney in expected["kidneys"]:
+        assert measured[f"{kidney['side']}_kidney_ml"] == pytest.approx(kidney["volume_ml"], abs=1e-3)
+
+
+def test_what_no_ct_can_be_is_refused(both):
+    default, compact = (both[1][name] for name in ("serving_default", "compact"))
+    hu = small_ct()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="spacing_mm takes three positive"):
+        serve(default, hu, (4.0, 0.0, 3.0))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not finite"):
+        serve(default, np.where(hu > 0, np.nan, hu))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="empty"):
+        serve(default, hu[:0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="int16 values"):
+        compact(
+            volume_bytes=tf.constant(zlib.compress(hu.tobytes())),
+            shape=tf.constant([1, 2, 3]),
+            spacing_mm=tf.constant(SPACING_MM, tf.float32),
+        )
+
+
+def test_the_random_networks_find_kidneys_and_tumors(both):
+    """Else the comparisons above would prove little."""
+    result = both[0].run(small_ct(), SPACING_MM)
+    assert set(np.unique(result.labels)) == {0, 1, 2} and set(np.unique(result.sides)) == {0, 1, 2}
