@@ -15,7 +15,8 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string(
     "input",
     None,
-    "A NIfTI file, a folder of NIfTI files, a case folder, a KiTS19-layout folder or a prepared folder.",
+    "A NIfTI file, a folder of NIfTI files, a case folder, a KiTS19-layout folder, a prepared folder, or the folder "
+    "of a DICOM series, which yields a DICOM SEG too.",
     required=True,
     flag_values=FLAGS,
 )
@@ -36,6 +37,15 @@ flags.DEFINE_list("planes", list(PLANES), "The planes whose networks find the ki
 flags.DEFINE_enum(
     "fusion", "union", ["union", "majority", "mean"], "How the planes' masks become one.", flag_values=FLAGS
 )
+flags.DEFINE_string(
+    "series", None, "Which of several DICOM series of a folder: Series Number or Series Instance UID.",
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_bool("report", False, "Write the page of kits-report beside each label file.", flag_values=FLAGS)
+flags.DEFINE_bool(
+    "viewer_files", False, "Write names and colors of the labels for 3D Slicer and ITK-SNAP beside them.",
+    flag_values=FLAGS,
+)  # fmt: skip
 flags.DEFINE_bool("overwrite", False, "Segment cases again that are already written.", flag_values=FLAGS)
 
 flags.register_validator(
@@ -52,16 +62,19 @@ def main():
         raise UsageError("kidney_masks", "takes a folder, with --stage=tumor and only there")
     if FLAGS.kidney_masks and not pathlib.Path(FLAGS.kidney_masks).is_dir():
         raise UsageError("kidney_masks", f"{FLAGS.kidney_masks}: no such folder")
+    if pathlib.Path(FLAGS.output_dir).is_file():
+        raise UsageError("output_dir", f"{FLAGS.output_dir} is a file; takes a folder")
     from kits_tf.inference import cases, inputs
 
-    sources = unique(inputs.find_inputs(FLAGS.input))
+    sources = unique(inputs.find_inputs(FLAGS.input, FLAGS.series))
     waiting = [s for s in sources if FLAGS.overwrite or not cases.is_done(s, FLAGS.output_dir)]
     if len(waiting) < len(sources):
         print(f"{len(sources) - len(waiting)} of {len(sources)} CTs are already written; --overwrite does them again")
     if not waiting:
         return 0
+    more = companions()
     segmenter = load_segmenter()
-    failed = sum(not segment(segmenter, source, f"[{i}/{len(waiting)}]") for i, source in enumerate(waiting, 1))
+    failed = sum(not segment(segmenter, source, f"[{i}/{len(waiting)}]", more) for i, source in enumerate(waiting, 1))
     return 1 if failed else 0
 
 
@@ -77,6 +90,7 @@ def unique(sources):
 
 def load_segmenter():
     """The segmenter that the flags ask for."""
+    app.load_tensorflow()
     from kits_tf.inference.segmenter import load_segmenter
 
     try:
@@ -85,17 +99,41 @@ def load_segmenter():
         raise UsageError("checkpoint_dir", str(error)) from None
 
 
-def segment(segmenter, source, position):
+def companions():
+    """What the flags want written beside the labels, as functions for `cases.segment_file`."""
+    from kits_tf.report import figures, viewers
+
+    found = []
+    if FLAGS.report:
+        figures.require_matplotlib("report")
+        found.append(write_page)
+    if FLAGS.viewer_files:
+        found.append(lambda path, *_: viewers.write(path))
+    return found
+
+
+def write_page(path, source, volume, labels, summary):
+    """Writes the page of `kits-report` beside a label file: the same name with `.html`."""
+    from kits_tf import files
+    from kits_tf.inference.cases import companion
+    from kits_tf.report.case_page import case_page
+
+    name = source.name.removesuffix(".gz").removesuffix(".nii")
+    files.write_text(companion(path, ".html"), case_page(name, volume, labels, summary=summary)[0])
+
+
+def segment(segmenter, source, position, more):
     """Segments one CT and prints a line about it; returns whether it went well."""
     from kits_tf.inference import cases
 
     try:
-        with progress_bar(f"{position} {source.case or source.path.name}") as progress:
+        with progress_bar(f"{position} {source.name}") as progress:
             summary = cases.segment_file(
-                segmenter, source, FLAGS.output_dir, FLAGS.checkpoint_dir, FLAGS.kidney_masks, progress
+                segmenter, source, FLAGS.output_dir, FLAGS.checkpoint_dir, FLAGS.kidney_masks, progress, more
             )
     except (InputError, MemoryError) as error:
-        reason = f"{source.path}: not enough memory" if isinstance(error, MemoryError) else error
+        where = source.series.where if source.series else source.path
+        reason = f"{where}: not enough memory" if isinstance(error, MemoryError) else error
         print(f"{position} {reason}", file=sys.stderr)
         return False
     print(

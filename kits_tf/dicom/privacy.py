@@ -1,0 +1,57 @@
+"""Keeps names and ids of patients out of messages and file names."""
+
+import contextlib
+import hashlib
+import logging
+import re
+import warnings
+
+IDENTIFIERS = ("PatientName", "PatientID", "AccessionNumber", "StudyID", "PatientBirthDate", "OtherPatientIDs")
+"""What a header may hold that names a patient; looked for in the folder's name."""
+
+_SHORTEST = 3  # shorter parts of a name would be found in any word
+
+
+@contextlib.contextmanager
+def quiet():
+    """Silences the libraries' warnings and log lines, which quote a header's values."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def identifying_words(dataset):
+    """The words of a header that name its patient, in lower case.
+
+    Args:
+        dataset: a pydicom Dataset.
+    """
+    text = " ".join(str(dataset.get(name, "") or "") for name in IDENTIFIERS).lower()
+    return {word for word in re.split(r"[\^=\s,\\'\[\]]+", text) if len(word) >= _SHORTEST}
+
+
+def safe_name(name, words, uid):
+    """A name to write and speak of: the folder's own, or where that names the patient, a digest of the UID.
+
+    Args:
+        name: the folder's name or path.
+        words: what `identifying_words` found in its series.
+        uid: the Series Instance UID.
+
+    Returns:
+        `name`, or `series_` and eight hexadecimal digits.
+    """
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    parts = {re.sub(r"[^a-z0-9]", "", word) for word in words}
+    named = any(word in name.lower() for word in words) or any(len(p) >= _SHORTEST and p in plain for p in parts)
+    if named or not name:
+        return f"series_{hashlib.sha256(uid.encode()).hexdigest()[:8]}"
+    return name

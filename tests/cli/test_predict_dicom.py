@@ -1,0 +1,71 @@
+"""kits-predict on a DICOM series: the labels of the same NIfTI, a DICOM SEG, a page, and no word about the patient."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+pytest.importorskip("highdicom")
+pydicom = pytest.importorskip("pydicom")
+
+from kits_tf.cli import app, predict  # noqa: E402
+from kits_tf.volume import Volume, working_affine, write_volume  # noqa: E402
+from tests.dicom.planted import PATIENT_ID, images, write  # noqa: E402
+from tests.tiny import small_ct, write_checkpoint  # noqa: E402
+
+SPACING_MM = (4.0, 3.0, 3.0)
+HU = np.maximum(small_ct(), -1024)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+def run(*arguments):
+    return app.execute(predict.main, predict.FLAGS, ["kits-predict", *map(str, arguments)])
+
+
+def test_dicom_and_nifti_of_one_volume(tmp_path, checkpoint, capfd):
+    pytest.importorskip("matplotlib")
+    folder = write(images(HU, SPACING_MM, origin=(5, 6, 7)), tmp_path / "data" / "mustermann-erika")
+    write_volume(Volume(HU, SPACING_MM, working_affine(SPACING_MM, (-5, -6, 7))), tmp_path / "ct.nii.gz")
+    out = [f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}", "--report", "--viewer_files"]
+    assert run(f"--input={folder}", *out) == 0
+    assert run(f"--input={tmp_path / 'ct.nii.gz'}", *out) == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    (stem,) = {name.split("_segmentation")[0] for name in names} - {"ct"}
+    suffixes = [".ctbl", ".dcm", ".html", ".json", ".nii.gz", "_labels.txt"]
+    assert [name for name in names if name.startswith(stem)] == [f"{stem}_segmentation{end}" for end in suffixes]
+    ours, same = (nibabel.load(tmp_path / "out" / f"{name}_segmentation.nii.gz") for name in (stem, "ct"))
+    assert np.asarray(ours.dataobj).any()
+    np.testing.assert_array_equal(np.asarray(ours.dataobj), np.asarray(same.dataobj))
+    np.testing.assert_allclose(ours.affine, same.affine, atol=1e-5)
+
+    assert json.loads((tmp_path / "out" / f"{stem}_segmentation.json").read_text())["input"] == stem
+    said = "".join(capfd.readouterr()) + stem
+    said += "".join((tmp_path / "out" / name).read_text() for name in names if name.endswith(("json", "html", "txt")))
+    assert "mustermann" not in said.lower() and PATIENT_ID not in said
+    assert pydicom.dcmread(tmp_path / "out" / f"{stem}_segmentation.dcm").PatientID == PATIENT_ID
+
+
+def test_several_series_and_faults_are_one_line(tmp_path, checkpoint, capsys):
+    second = images(HU[:5], SPACING_MM)
+    for image in second:
+        image.SeriesNumber = 8
+    folder = write(images(HU, SPACING_MM) + second, tmp_path / "two")
+    common = [f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}"]
+    assert run(f"--input={folder}", *common) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "--series" in error and "series 8: 5 images" in error
+    gap = write(images(HU, SPACING_MM)[:3] + images(HU, SPACING_MM)[5:], tmp_path / "gap")
+    for path in gap.iterdir():
+        image = pydicom.dcmread(path)
+        image.SeriesInstanceUID = "1.2.3"
+        image.save_as(path)
+    assert run(f"--input={gap}", *common) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "2 slices are missing" in error
+    assert run(f"--input={folder}", "--series=8", *common) == 0
+    assert (tmp_path / "out" / "two_segmentation.dcm").is_file()
