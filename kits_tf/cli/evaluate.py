@@ -1,4 +1,8 @@
-"""Scores predictions against references as KiTS19 does, and more: Dice, surface Dice, distances, volumes."""
+"""Scores predictions against references as KiTS19 does, and more: Dice, surface Dice, distances, volumes, tumors.
+
+A case without a prediction counts as zero and is named. With --compare, two folders of predictions are compared case
+by case.
+"""
 
 import json
 import sys
@@ -6,7 +10,6 @@ import sys
 from absl import flags
 
 from kits_tf.cli import app
-from kits_tf.errors import InputError
 
 FLAGS = flags.FlagValues()
 
@@ -14,60 +17,95 @@ flags.DEFINE_string("predictions", None, "Folder of predictions, or one label fi
 flags.DEFINE_string(
     "references", None, "KiTS19-layout folder, folder of label files, or one.", required=True, flag_values=FLAGS
 )
+flags.DEFINE_string("compare", None, "Other predictions of the same cases to compare with.", flag_values=FLAGS)
 flags.DEFINE_string("output", None, "JSON file to write the scores to.", flag_values=FLAGS)
+flags.DEFINE_string("csv", None, "CSV file to write the scores to, one row a case.", flag_values=FLAGS)
+flags.DEFINE_string("markdown", None, "Markdown file to write the table to.", flag_values=FLAGS)
 flags.DEFINE_string("cases", "", "Cases to score, such as 0-9,160; all by default.", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "processes", 1, "Processes at work; each holds two label volumes in memory.", lower_bound=1, flag_values=FLAGS
+)
 
 
 def main():
     """Scores every case of --references; returns the exit code."""
     from kits_tf import files
-    from kits_tf.evaluation import matching, metrics, table
-    from kits_tf.progress import progress
+    from kits_tf.evaluation import export, lesions, metrics, statistics, table
 
-    found = matching.match(FLAGS.predictions, FLAGS.references, FLAGS.cases)
-    scores, failed = {}, {}
-    for name, (prediction, reference) in progress(found.pairs.items(), "Scoring", total=len(found.pairs)):
-        try:
-            scores[name] = score_files(prediction, reference)
-        except InputError as error:
-            failed[name] = error
-            if error.path != str(reference):
-                scores[name] = metrics.missing_scores()
-    for name, error in failed.items():
-        print(f"{error} ({'counted as zero' if name in scores else 'not scored'})", file=sys.stderr)
-    for name in found.missing:
-        scores[name] = metrics.missing_scores()
-        print(f"{name}: no prediction in {FLAGS.predictions} (counted as zero)", file=sys.stderr)
-    for path in found.extra:
-        print(f"{path}: no reference for it (not scored)", file=sys.stderr)
-    scores = dict(sorted(scores.items()))
+    results, found, failed = evaluate(FLAGS.predictions)
+    scores = {name: result["scores"] for name, result in results.items()}
+    detections = {name: result["lesions"] for name, result in results.items()}
+    summary = statistics.summarize(scores.values())
     result = {
         "cases": scores,
-        "mean": metrics.mean_scores(scores.values()),
+        "mean": {metric: summary[metric]["mean"] for metric in metrics.METRICS},
+        "summary": summary,
         "paper": metrics.PAPER,
+        "challenge_winner": metrics.CHALLENGE_WINNER,
+        "sides": {name: result["sides"] for name, result in results.items()},
+        "lesions": detections,
+        "detection": lesions.detection_rates(detections.values()),
         "missing": found.missing,
         "extra": [path.name for path in found.extra],
         "failed": {name: str(error) for name, error in failed.items()},
     }
+    texts = [table.table(scores, summary), table.detection_lines(result["detection"])]
+    incomplete = failed or found.missing
+    if FLAGS.compare:
+        others, other_found, other_failed = evaluate(FLAGS.compare, "compare")
+        other_scores = {name: other["scores"] for name, other in others.items()}
+        result["comparison"] = {"with": FLAGS.compare, "metrics": statistics.compare(scores, other_scores)}
+        result["comparison"]["cases"] = differences(scores, other_scores)
+        texts.append("\n" + table.comparison_table(result["comparison"]["metrics"], FLAGS.compare))
+        incomplete = incomplete or other_failed or other_found.missing
     if FLAGS.output:
         files.write_text(FLAGS.output, json.dumps(result, indent=2, allow_nan=False) + "\n")
-    print(table.table(scores, result["mean"]))
-    return app.EXIT_SOME_FAILED if failed or found.missing else app.EXIT_DONE
+    if FLAGS.csv:
+        files.write_text(FLAGS.csv, export.csv_text(scores, detections))
+    if FLAGS.markdown:
+        files.write_text(FLAGS.markdown, export.markdown_text(scores, summary))
+    print("\n".join(texts))
+    return app.EXIT_SOME_FAILED if incomplete else app.EXIT_DONE
 
 
-def score_files(prediction_path, reference_path):
-    """The scores of one label file against another.
+def evaluate(predictions, flag="predictions"):
+    """Scores one set of predictions and says what is wrong with it on stderr.
 
-    Raises:
-        InputError: one of them cannot be read, or their grids differ.
+    Returns:
+        (results, found, failed): {id: as `scoring.score_files` gives it}, a `matching.Match`, {id: InputError}.
     """
-    from kits_tf.evaluation import matching, metrics
-    from kits_tf.volume import read_labels
+    from kits_tf.evaluation import matching, scoring
+    from kits_tf.progress import progress
 
-    reference, reference_grid = read_labels(reference_path)
-    prediction, grid = read_labels(prediction_path)
-    matching.check_same_grid(prediction_path, grid, reference_grid)
-    return metrics.score(prediction, reference, reference_grid.spacing_mm)
+    found = matching.match(predictions, FLAGS.references, FLAGS.cases, flag)
+    pairs = found.pairs | {name: (None, path) for name, path in found.without.items()}
+    results, failed = {}, {}
+    for name, result, error in progress(
+        scoring.score_all(dict(sorted(pairs.items())), FLAGS.processes), "Scoring", total=len(pairs)
+    ):
+        if error is not None:
+            failed[name] = error
+        if result is not None:
+            results[name] = result
+    for name, error in failed.items():
+        print(f"{error} ({'counted as zero' if name in results else 'not scored'})", file=sys.stderr)
+    for name in found.missing:
+        print(f"{name}: no prediction in {predictions} (counted as zero)", file=sys.stderr)
+    for path in found.extra:
+        print(f"{path}: no reference for it (not scored)", file=sys.stderr)
+    return results, found, failed
+
+
+def differences(first, second):
+    """{id: {metric: first minus second}} of the cases that both have; None where either is undefined."""
+    return {
+        name: {
+            metric: None if None in (value, second[name][metric]) else value - second[name][metric]
+            for metric, value in scores.items()
+        }
+        for name, scores in first.items()
+        if name in second
+    }
 
 
 def run():

@@ -17,6 +17,10 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("references", None, "KiTS19-layout folder, folder of label files, or one.", flag_values=FLAGS)
 flags.DEFINE_string("output_dir", None, "Folder to write the pages to.", required=True, flag_values=FLAGS)
+flags.DEFINE_list(
+    "figure1", [], "Cases by id to draw as in the paper's Figure 1 (CT, reference, prediction; kidney grey, tumor "
+    "white), into figure1.png; needs --references.", flag_values=FLAGS,
+)  # fmt: skip
 
 
 def main():
@@ -29,6 +33,8 @@ def main():
     cases = find_cases()
     figures.require_matplotlib()
     output_dir = pathlib.Path(FLAGS.output_dir)
+    if FLAGS.figure1:
+        write_figure1(cases, output_dir / "figure1.png")
     pages, failed = {}, {}
     for name, paths in progress(cases.items(), "Writing pages", total=len(cases)):
         try:
@@ -62,14 +68,48 @@ def find_cases():
     return {name: (path, images.get(name), references.get(name)) for name, path in sorted(predictions.items())}
 
 
+def write_figure1(cases, path):
+    """Draws the cases of --figure1 as the paper's Figure 1.
+
+    Raises:
+        UsageError: one of them is not there or has no reference.
+        InputError: a file cannot be read, or their grids differ.
+    """
+    from kits_tf import files
+    from kits_tf.report.figure1 import figure1
+    from kits_tf.report.panels import Case
+
+    drawn = {}
+    for name in FLAGS.figure1:
+        if name not in cases or cases[name][2] is None:
+            known = ", ".join(name for name, paths in cases.items() if paths[2] is not None)
+            raise UsageError("figure1", f"takes cases with a prediction and a reference ({known}); {name!r} is none")
+        volume, prediction, reference = read(*cases[name])
+        drawn[name] = Case(volume.hu, volume.spacing_mm, prediction, reference)
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(figure1(drawn))
+    print(f"{path} written")
+
+
 def build(name, prediction_path, image_path, reference_path):
     """The page of one case and the numbers on it.
 
     Raises:
         InputError: a file cannot be read, the CT is missing, or their grids differ.
     """
-    from kits_tf.evaluation.matching import check_same_grid
     from kits_tf.report.case_page import case_page
+
+    volume, prediction, reference = read(prediction_path, image_path, reference_path)
+    return case_page(name, volume, prediction, reference, read_summary(prediction_path))
+
+
+def read(prediction_path, image_path, reference_path):
+    """The `Volume`, the prediction and the reference (or None) of a case.
+
+    Raises:
+        InputError: a file cannot be read, the CT is missing, or their grids differ.
+    """
+    from kits_tf.evaluation.matching import check_same_grid
     from kits_tf.volume import read_labels, read_volume
 
     if image_path is None:
@@ -81,7 +121,7 @@ def build(name, prediction_path, image_path, reference_path):
     if reference_path is not None:
         reference, grid = read_labels(reference_path)
         check_same_grid(reference_path, grid, volume.grid)
-    return case_page(name, volume, prediction, reference, read_summary(prediction_path))
+    return volume, prediction, reference
 
 
 def read_summary(prediction_path):

@@ -21,16 +21,21 @@ class Match:
 
     Attributes:
         pairs: {id: (prediction, reference)}.
-        missing: ids of references without a prediction.
+        without: {id: reference} of references without a prediction.
         extra: prediction files without a reference.
     """
 
     pairs: dict
-    missing: list
+    without: dict
     extra: list
 
+    @property
+    def missing(self):
+        """Ids of references without a prediction."""
+        return list(self.without)
 
-def match(predictions, references, cases=""):
+
+def match(predictions, references, cases="", flag="predictions"):
     """Pairs predictions with references.
 
     In a folder, `prediction_00210.nii.gz`, `case_00210.nii.gz` and the folder `case_00210` with its
@@ -41,6 +46,7 @@ def match(predictions, references, cases=""):
         predictions: a folder or a file.
         references: a folder or a file; a KiTS19-layout folder as a rule.
         cases: case numbers and ranges that alone are looked at; "" for all.
+        flag: the flag that named the predictions, for errors.
 
     Returns:
         A `Match`, ids sorted.
@@ -50,18 +56,18 @@ def match(predictions, references, cases=""):
     """
     predictions, references = pathlib.Path(predictions), pathlib.Path(references)
     wanted = set(map(kits19.case_name, kits19.parse_cases(cases))) if cases else None
-    found = find_labels(predictions, "predictions", wanted)
+    found = find_labels(predictions, flag, wanted)
     known = find_labels(references, "references", wanted)
     if predictions.is_file() and references.is_file():
         name = next(iter(known))
-        return Match({name: (predictions, references)}, [], [])
+        return Match({name: (predictions, references)}, {}, [])
     common = [name for name in sorted(known) if name in found]
     if not common:
-        raise UsageError("predictions", f"{predictions} holds nothing for the cases of {references}")
+        raise UsageError(flag, f"{predictions} holds nothing for the cases of {references}")
     one_asked_for = predictions.is_file()
     return Match(
         pairs={name: (found[name], known[name]) for name in common},
-        missing=[] if one_asked_for else sorted(set(known) - set(found)),
+        without={} if one_asked_for else {name: known[name] for name in sorted(set(known) - set(found))},
         extra=[] if references.is_file() else [found[name] for name in sorted(set(found) - set(known))],
     )
 

@@ -6,8 +6,9 @@ from kits_tf.evaluation.surface import surface_distances
 from kits_tf.sides import bounding_box
 
 KIDNEY_TOLERANCE_MM = 1.033
+MASSES_TOLERANCE_MM = 1.133
 TUMOR_TOLERANCE_MM = 1.150
-"""The tolerances of KiTS21 and KiTS23: kidney with masses, and tumor."""
+"""The tolerances of KiTS21 and KiTS23: kidney with masses, masses (tumors and cysts), and tumor."""
 
 METRICS = (
     "kidney_dice",
@@ -19,6 +20,8 @@ METRICS = (
     "tumor_hd95_mm",
     "kidney_volume_error_ml",
     "tumor_volume_error_ml",
+    "kits23_dice",
+    "kits23_surface_dice",
 )
 PAPER = {"kidney_dice": 0.9610, "tumor_dice": 0.7080}
 CHALLENGE_WINNER = {"kidney_dice": 0.974, "tumor_dice": 0.851}
@@ -45,6 +48,9 @@ def score(prediction, reference, spacing_mm):
     over label 1. Surface Dice is 1 where both masks are empty and 0 where one is; the 95 % Hausdorff distance is
     undefined where either is empty. A volume error is prediction minus reference.
 
+    KiTS21 and KiTS23 rank by the means over three classes: kidney with masses, masses, and tumor (`kits23_dice`,
+    `kits23_surface_dice`). KiTS19 labels no cyst, so here the masses are the tumor, at a tolerance of their own.
+
     Args:
         prediction: uint8 [slices, rows, columns].
         reference: uint8 of the same shape.
@@ -54,27 +60,40 @@ def score(prediction, reference, spacing_mm):
         Dict with the keys of `METRICS`; None where a number is undefined.
     """
     prediction, reference = crop(prediction, reference)
-    scores = dict.fromkeys(METRICS)
-    scores["kidney_only_dice"] = dice(prediction == 1, reference == 1)
-    for name, threshold, tolerance_mm in (("kidney", 0, KIDNEY_TOLERANCE_MM), ("tumor", 1, TUMOR_TOLERANCE_MM)):
-        for metric, value in score_masks(prediction > threshold, reference > threshold, spacing_mm, tolerance_mm):
-            scores[f"{name}_{metric}"] = value
-    return scores
+    kidney = score_masks(prediction > 0, reference > 0, spacing_mm, (KIDNEY_TOLERANCE_MM,))
+    tumor = score_masks(prediction > 1, reference > 1, spacing_mm, (TUMOR_TOLERANCE_MM, MASSES_TOLERANCE_MM))
+    scores = {
+        "kidney_only_dice": dice(prediction == 1, reference == 1),
+        "kits23_dice": (kidney["dice"] + 2 * tumor["dice"]) / 3,
+        "kits23_surface_dice": (kidney["surface_dice"] + sum(tumor["surface_dices"])) / 3,
+    }
+    for name, found in (("kidney", kidney), ("tumor", tumor)):
+        scores |= {f"{name}_{metric}": value for metric, value in found.items()}
+    return {metric: scores[metric] for metric in METRICS}
 
 
-def score_masks(prediction, reference, spacing_mm, tolerance_mm):
-    """The scores of one mask against another, as (name, value) pairs; see `score`."""
+def score_masks(prediction, reference, spacing_mm, tolerances_mm):
+    """The scores of one mask against another, at one or more tolerances; see `score`.
+
+    Returns:
+        Dict with "dice", "surface_dice" at the first tolerance, "surface_dices" at each, "hd95_mm" and
+        "volume_error_ml".
+    """
     sizes = np.count_nonzero(prediction), np.count_nonzero(reference)
-    surface_dice, hd95_mm = float(sizes == (0, 0)), None
+    surface_dices, hd95_mm = [float(sizes == (0, 0))] * len(tolerances_mm), None
     if all(sizes):
         distances = surface_distances(prediction, reference, spacing_mm)
-        surface_dice, hd95_mm = distances.dice(tolerance_mm), distances.hausdorff_mm(0.95)
-    return (
-        ("dice", dice(prediction, reference)),
-        ("surface_dice", surface_dice),
-        ("hd95_mm", hd95_mm),
-        ("volume_error_ml", float(sizes[0] - sizes[1]) * float(np.prod(spacing_mm)) / 1000),
-    )
+        surface_dices, hd95_mm = (
+            [distances.dice(tolerance) for tolerance in tolerances_mm],
+            distances.hausdorff_mm(0.95),
+        )
+    return {
+        "dice": dice(prediction, reference),
+        "surface_dice": surface_dices[0],
+        "surface_dices": surface_dices,
+        "hd95_mm": hd95_mm,
+        "volume_error_ml": float(sizes[0] - sizes[1]) * float(np.prod(spacing_mm)) / 1000,
+    }
 
 
 def missing_scores():

@@ -1,6 +1,6 @@
 """Scores as a table of text."""
 
-from kits_tf.evaluation.metrics import CHALLENGE_WINNER, METRICS, PAPER
+from kits_tf.evaluation.metrics import CHALLENGE_WINNER, PAPER
 
 HEADINGS = {
     "kidney_dice": "kidney",
@@ -23,29 +23,49 @@ NAMES = {
     "tumor_hd95_mm": "tumor HD95, mm",
     "kidney_volume_error_ml": "kidney error, ml",
     "tumor_volume_error_ml": "tumor error, ml",
+    "kits23_dice": "KiTS23's mean Dice",
+    "kits23_surface_dice": "KiTS23's mean surface Dice",
 }
 NOTE = """\
 kidney: Dice of label > 0; tumor: Dice of label > 1; kidney only: Dice of label 1
 surf: surface Dice at 1.033 mm (kidney) and 1.150 mm (tumor); HD95: 95 % Hausdorff distance in mm
-ml: volume in ml, prediction minus reference; -: undefined, left out of the mean"""
+ml: volume in ml, prediction minus reference; -: undefined, left out of the mean
+95 %: confidence interval of the mean, bootstrap over cases"""
+
+SPREAD = {"median": "median", "q1": "1st quartile", "q3": "3rd quartile", "low": "95 % from", "high": "95 % to"}
 
 
-def table(cases, mean):
-    """The scores of all cases, their mean, and beneath it the published ones.
+def summary_rows(summary, count):
+    """(name, scores) of the mean, its confidence interval, median and quartiles, and of what others published.
+
+    Args:
+        summary: as `statistics.summarize` gives it.
+        count: cases.
+    """
+
+    def row_of(key):
+        return {metric: values[key] for metric, values in summary.items()}
+
+    rows = [(f"mean of {count}", row_of("mean"))]
+    rows += [(name, row_of(key)) for key, name in SPREAD.items()] if count > 1 else []
+    return [*rows, ("paper, 27 validation cases", PAPER), ("challenge winner, 90 cases", CHALLENGE_WINNER)]
+
+
+def table(cases, summary):
+    """The scores of all cases, their mean and spread, and beneath it the published ones.
 
     Args:
         cases: {id: scores}.
-        mean: the mean scores.
+        summary: as `statistics.summarize` gives it.
 
     Returns:
         Lines of text, not ending in a newline.
     """
-    mean_name = f"mean of {len(cases)}"
-    published = [("paper, 27 validation cases", PAPER), ("challenge winner, 90 cases", CHALLENGE_WINNER)]
-    width = max(len(name) for name in [*cases, mean_name, *dict(published)])
+    below = summary_rows(summary, len(cases))
+    width = max(len(name) for name in [*cases, *dict(below)])
     heading = row("", HEADINGS, width)
     rule = "-" * len(heading)
-    below = [row(name, shown(scores), width) for name, scores in [(mean_name, mean), *published]]
+    below = [row(name, shown(scores), width) for name, scores in below]
     return "\n".join(
         [heading, rule, *(row(name, shown(scores), width) for name, scores in cases.items()), rule, *below, NOTE]
     )
@@ -53,7 +73,7 @@ def table(cases, mean):
 
 def row(name, cells, width):
     """One line; `cells` maps metrics to text."""
-    text = f"{name:<{width}}" + "".join(f"{cells.get(metric, ''):>{len(HEADINGS[metric]) + 2}}" for metric in METRICS)
+    text = f"{name:<{width}}" + "".join(f"{cells.get(metric, ''):>{len(HEADINGS[metric]) + 2}}" for metric in HEADINGS)
     return text.rstrip()
 
 
@@ -63,3 +83,41 @@ def shown(scores):
         metric: "-" if value is None else f"{value:.4f}" if metric.endswith("dice") else f"{value:.2f}"
         for metric, value in scores.items()
     }
+
+
+def detection_lines(rates):
+    """What became of the tumors, in words.
+
+    Args:
+        rates: as `lesions.detection_rates` gives them.
+    """
+    if not rates["tumors"]:
+        return f"tumors: none in the references, {rates['false']} false"
+    sizes = [
+        f"{name} {size['found']} of {size['tumors']}" for name, size in rates["by_size"].items() if size["tumors"]
+    ]
+    found = f"tumors found: {rates['found']} of {rates['tumors']} ({', '.join(sizes)})"
+    return f"{found}; false: {rates['false']}, {rates['false_per_case']:.2f} a case"
+
+
+def comparison_table(comparison, name):
+    """A comparison of two prediction folders as text.
+
+    Args:
+        comparison: as `statistics.compare` gives it.
+        name: of the other predictions.
+
+    Returns:
+        Lines of text, not ending in a newline.
+    """
+    heads = ("cases", "difference", "95 % from", "95 % to", "higher", "lower", "p")
+    width = max(map(len, NAMES.values()))
+    lines = [f"Minus {name}, case by case; p: Wilcoxon's signed-rank test, two-sided"]
+    lines.append(" " * width + "".join(f"{head:>12}" for head in heads))
+    for metric, found in comparison.items():
+        numbers = [found["mean_difference"], found["low"], found["high"]]
+        cells = [str(found["count"]), *("-" if number is None else f"{number:+.4f}" for number in numbers)]
+        cells += ["-" if found[key] is None else str(found[key]) for key in ("higher", "lower")]
+        cells.append("-" if found["p"] is None else f"{found['p']:.4f}")
+        lines.append(f"{NAMES[metric]:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
+    return "\n".join(lines)

@@ -1,11 +1,14 @@
-"""Draws panels of CT with outlines: kidney and tumor in full lines, the reference dashed. Needs matplotlib."""
+"""Draws panels of CT with outlines: kidney and tumor in full lines, the reference dashed; errors as areas.
+
+Needs matplotlib.
+"""
 
 import io
 
 import numpy as np
 
+from kits_tf import palette
 from kits_tf.errors import UsageError
-from kits_tf.report import palette
 
 WINDOW_HU = (-160.0, 240.0)
 """The usual soft-tissue window: level 40, width 400."""
@@ -17,23 +20,61 @@ _TITLE_INCHES = 0.28
 LEGEND_INCHES = 0.34
 
 
-def require_matplotlib():
-    """Raises a UsageError that names the extra to install where matplotlib is missing."""
+def require_matplotlib(flag="output_dir"):
+    """Raises a UsageError that names the extra to install where matplotlib is missing; `flag` asked for pictures."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise UsageError("output_dir", "pictures need matplotlib: pip install 'kits-tf[report]'") from None
+        raise UsageError(flag, "pictures need matplotlib: pip install 'kits-tf[report]'") from None
 
 
-def draw(rows, per_mm=None):
+def draw(rows, per_mm=None, file_format="png"):
     """Draws rows of panels, all at one scale, with a legend beneath.
 
     Args:
         rows: list of lists of `panels.Panel`.
         per_mm: inches for a millimetre; by default the widest row fills the figure's width.
+        file_format: "png", or "jpeg" at a quarter of the size.
 
     Returns:
-        The bytes of a PNG file.
+        The bytes of a file.
+    """
+    entries = [("kidney with tumor", palette.KIDNEY, "solid"), ("tumor", palette.TUMOR, "solid")]
+    if any(panel.reference is not None for row in rows for panel in row):
+        entries.append(("reference: kidney with tumor", palette.REFERENCE_KIDNEY, "dashed"))
+        entries.append(("reference: tumor", palette.REFERENCE_TUMOR, "dashed"))
+    return compose(rows, draw_panel, entries, per_mm, file_format)
+
+
+def draw_errors(rows, file_format="png"):
+    """Draws rows of panels with what was missed and what was found too much as areas.
+
+    Args:
+        rows: list of (threshold, list of `panels.Panel`): label > threshold is looked at.
+        file_format: see `draw`.
+
+    Returns:
+        The bytes of a file.
+    """
+    thresholds = {id(panel): threshold for threshold, row in rows for panel in row}
+    entries = [
+        ("missed", palette.MISSED, "area"),
+        ("found too much", palette.EXTRA, "area"),
+        ("reference", palette.REFERENCE_KIDNEY, "dashed"),
+    ]
+    return compose(
+        [row for _, row in rows],
+        lambda axes, panel: draw_error_panel(axes, panel, thresholds[id(panel)]),
+        entries,
+        file_format=file_format,
+    )
+
+
+def compose(rows, draw_one, entries, per_mm=None, file_format="png"):
+    """Places panels in rows at one scale; `draw_one(axes, panel)` draws each, `entries` make the legend.
+
+    Returns:
+        The bytes of a file.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -54,17 +95,49 @@ def draw(rows, per_mm=None):
             axes = figure.add_axes(
                 (left / width, bottom / height, panel_width / width, panel_height / height), frameon=False
             )
-            draw_panel(axes, panel)
+            draw_one(axes, panel)
             left += panel_width + _GAP_MM * per_mm
         top -= row_height
-    draw_legend(figure, any(panel.reference is not None for row in rows for panel in row))
+    draw_legend(figure, entries)
+    return encoded(figure, file_format)
+
+
+def encoded(figure, file_format):
+    """A matplotlib figure as the bytes of a PNG or JPEG file."""
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=DPI, facecolor=palette.BACKGROUND, metadata={"Software": None})
+    options = {"metadata": {"Software": None}}
+    if file_format == "jpeg":  # full color resolution, or thin outlines would fade
+        options = {"pil_kwargs": {"quality": 88, "subsampling": 0, "optimize": True}}
+    figure.savefig(picture, format=file_format, dpi=DPI, facecolor=palette.BACKGROUND, **options)
     return picture.getvalue()
 
 
 def draw_panel(axes, panel):
-    """Draws one panel into matplotlib axes."""
+    """Draws one panel into matplotlib axes: CT and outlines."""
+    draw_ct(axes, panel)
+    outline(axes, panel.prediction > 0, panel.pixel_mm, palette.KIDNEY, "solid")
+    outline(axes, panel.prediction > 1, panel.pixel_mm, palette.TUMOR, "solid")
+    if panel.reference is not None:
+        outline(axes, panel.reference > 0, panel.pixel_mm, palette.REFERENCE_KIDNEY, "dashed")
+        outline(axes, panel.reference > 1, panel.pixel_mm, palette.REFERENCE_TUMOR, "dashed")
+
+
+def draw_error_panel(axes, panel, threshold):
+    """Draws one panel into matplotlib axes: CT, and over it what of label > threshold was missed or found too much."""
+    from matplotlib.colors import to_rgba
+
+    draw_ct(axes, panel)
+    prediction, reference = panel.prediction > threshold, panel.reference > threshold
+    areas = np.zeros((*prediction.shape, 4))
+    areas[reference & ~prediction] = to_rgba(palette.MISSED, 0.8)
+    areas[prediction & ~reference] = to_rgba(palette.EXTRA, 0.8)
+    height_mm, width_mm = panel.size_mm
+    axes.imshow(areas, extent=(0, width_mm, height_mm, 0), aspect="auto", interpolation="nearest")
+    outline(axes, reference, panel.pixel_mm, palette.REFERENCE_KIDNEY, "dashed")
+
+
+def draw_ct(axes, panel):
+    """Draws a panel's CT, its title and the letters at its edges."""
     height_mm, width_mm = panel.size_mm
     axes.imshow(
         panel.hu,
@@ -75,11 +148,6 @@ def draw_panel(axes, panel):
         aspect="auto",
         interpolation="bilinear",
     )
-    outline(axes, panel.prediction > 0, panel.pixel_mm, palette.KIDNEY, "solid")
-    outline(axes, panel.prediction > 1, panel.pixel_mm, palette.TUMOR, "solid")
-    if panel.reference is not None:
-        outline(axes, panel.reference > 0, panel.pixel_mm, palette.REFERENCE_KIDNEY, "dashed")
-        outline(axes, panel.reference > 1, panel.pixel_mm, palette.REFERENCE_TUMOR, "dashed")
     axes.set_axis_off()
     axes.set_title(panel.title, color=palette.TEXT, fontsize=9, pad=3)
     draw_edges(axes, panel.edges)
@@ -109,15 +177,57 @@ def outline(axes, mask, pixel_mm, color, style):
     axes.contour(x, y, padded, levels=[0.5], colors=[color], linestyles=[style], linewidths=[width])
 
 
-def draw_legend(figure, has_reference):
-    """A line at the bottom that says what the outlines mean."""
-    from matplotlib.lines import Line2D
+def draw_legend(figure, entries):
+    """A line at the bottom that says what outlines and areas mean.
 
-    entries = [("kidney with tumor", palette.KIDNEY, "solid"), ("tumor", palette.TUMOR, "solid")]
-    if has_reference:
-        entries.append(("reference: kidney with tumor", palette.REFERENCE_KIDNEY, "dashed"))
-        entries.append(("reference: tumor", palette.REFERENCE_TUMOR, "dashed"))
-    lines = [Line2D([], [], color=color, linestyle=style, label=label) for label, color, style in entries]
+    Args:
+        figure: a matplotlib figure.
+        entries: list of (label, color, "solid", "dashed" or "area").
+    """
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(color=color, label=label)
+        if style == "area"
+        else Line2D([], [], color=color, linestyle=style, label=label)
+        for label, color, style in entries
+    ]
     figure.legend(
-        handles=lines, loc="lower center", ncol=len(lines), frameon=False, labelcolor=palette.TEXT, fontsize=9
+        handles=handles, loc="lower center", ncol=len(handles), frameon=False, labelcolor=palette.TEXT, fontsize=9
     )
+
+
+def draw_surfaces(views, file_format="png"):
+    """Draws three-dimensional views side by side, at one scale.
+
+    Args:
+        views: list of `surface3d.View`.
+        file_format: see `draw`.
+
+    Returns:
+        The bytes of a file.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import to_rgb
+    from matplotlib.figure import Figure
+
+    from kits_tf.report.surface3d import colored
+
+    colors = [to_rgb(color) for color in (palette.KIDNEY, palette.TUMOR, palette.BACKGROUND)]
+    widths = [view.kidney.shape[1] for view in views]
+    tallest = max(view.kidney.shape[0] for view in views)
+    height = _WIDTH_INCHES * tallest / sum(widths) + _TITLE_INCHES + LEGEND_INCHES
+    figure = Figure(figsize=(_WIDTH_INCHES, height), facecolor=palette.BACKGROUND)
+    FigureCanvasAgg(figure)
+    left = 0.0
+    for view, width in zip(views, widths, strict=True):
+        share = width / sum(widths)
+        axes = figure.add_axes((left, LEGEND_INCHES / height, share, 1 - (_TITLE_INCHES + LEGEND_INCHES) / height))
+        axes.imshow(colored(view, *colors), interpolation="bilinear")
+        axes.set_axis_off()
+        axes.set_title(view.title, color=palette.TEXT, fontsize=9, pad=3)
+        draw_edges(axes, view.edges)
+        left += share
+    draw_legend(figure, [("kidney", palette.KIDNEY, "area"), ("tumor", palette.TUMOR, "area")])
+    return encoded(figure, file_format)

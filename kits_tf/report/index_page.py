@@ -1,4 +1,4 @@
-"""The page that lists all cases, those with the worst scores first."""
+"""The page that lists all cases, those with the worst scores first; a click on a column's head sorts by it."""
 
 from kits_tf.evaluation.metrics import METRICS, mean_scores
 from kits_tf.evaluation.table import NAMES, shown
@@ -22,14 +22,15 @@ def index_page(cases, failed):
     heads = ["case", "kidney, ml", "tumor, ml", "tumors"]
     heads += [NAMES[metric] for metric in METRICS] if scored else []
     rows = [_row(name, *cases[name], bool(scored)) for name in sorted(cases, key=lambda name: _badness(name, scored))]
+    last = []
     if scored:
         texts = shown(mean_scores(scored.values()))
-        rows.append([f"mean of {len(scored)}", "", "", "", *(texts[metric] for metric in METRICS)])
+        last.append([f"mean of {len(scored)}", "", "", "", *(texts[metric] for metric in METRICS)])
     parts = [page.heading("Kidney and kidney tumor", lead)]
-    parts.append(page.section("Cases", f'<div class="wide">{page.table(heads, rows)}</div>'))
+    parts.append(page.section("Cases", f'<div class="wide">{page.table(heads, rows, last=last, sortable=True)}</div>'))
     if failed:
         parts.append(page.section("Cases without a page", page.table(["case", "reason"], list(failed.items()))))
-    return page.document("Kidney and kidney tumor", "".join(parts))
+    return page.document("Kidney and kidney tumor", "".join(parts), page.SORT)
 
 
 def _row(name, file_name, facts, with_scores):

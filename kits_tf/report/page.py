@@ -1,4 +1,7 @@
-"""Self-contained HTML: one page a case, and an index. No script, nothing loaded from elsewhere, all text escaped."""
+"""Self-contained HTML: one page a case, and an index. Nothing is loaded from elsewhere, all text is escaped.
+
+The one script sorts the index's table; without it the page reads as it is.
+"""
 
 import base64
 import html
@@ -23,35 +26,72 @@ figure { margin: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: 4px; background: #000; }
 figcaption { color: #57606a; font-size: 13px; margin-top: 6px; }
 .tables { display: flex; flex-wrap: wrap; gap: 12px 48px; align-items: flex-start; margin-bottom: 10px; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; font-size: 13px; }
+.wide th, .wide td { padding-right: 10px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding-bottom: 4px; }
 th, td { padding: 4px 14px 4px 0; text-align: right; border-bottom: 1px solid #e6e9ed; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; min-width: 6.5em; overflow-wrap: anywhere; }
 thead th { color: #57606a; font-weight: 600; }
+th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; text-align: inherit;
+  cursor: pointer; text-decoration: underline dotted; }
+th[aria-sort="ascending"] button::after { content: " \\2191"; }
+th[aria-sort="descending"] button::after { content: " \\2193"; }
+tfoot td { font-weight: 600; border-top: 2px solid #57606a; }
 a { color: #0b5cad; }
 footer { color: #57606a; font-size: 13px; }
 @media print {
   body { background: #fff; font-size: 11pt; }
   main { max-width: none; padding: 0; }
   section { border: 0; padding: 0; break-inside: avoid; }
-  figure img { print-color-adjust: exact; }
+  figure img, .warning { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  .wide { overflow: visible; font-size: 8pt; }
+  th, td { padding-right: 8px; }
+  th button { text-decoration: none; }
 }
 """
 
 
-def document(title, body):
+SORT = """
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => head.addEventListener("click", () => {
+    const rising = head.getAttribute("aria-sort") !== "ascending";
+    heads.forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", rising ? "ascending" : "descending");
+    const text = (row) => row.cells[column].textContent.trim();
+    const number = (row) => (text(row) === "" || isNaN(text(row)) ? null : Number(text(row)));
+    const rows = [...body.rows];
+    const numeric = rows.some((row) => number(row) !== null);
+    rows.sort((a, b) => {
+      if (!numeric) return (rising ? 1 : -1) * text(a).localeCompare(text(b));
+      const [x, y] = [number(a), number(b)];
+      if (x === null || y === null) return (x === null) - (y === null);
+      return rising ? x - y : y - x;
+    });
+    body.append(...rows);
+  }));
+}
+"""
+"""Sorts a table by the column whose head is clicked; rows without a number there come last."""
+
+
+def document(title, body, script=""):
     """A whole HTML document.
 
     Args:
         title: plain text.
         body: HTML.
+        script: JavaScript of this module, run at the end.
     """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n"
-        f"<footer>{html.escape(WARNING)}</footer>\n</main>\n</body>\n</html>\n"
+        f"<footer>{html.escape(WARNING)}</footer>\n</main>\n"
+        + (f"<script>{script}</script>\n" if script else "")
+        + "</body>\n</html>\n"
     )
 
 
@@ -73,33 +113,44 @@ def section(title, *parts):
     return f"<section>\n<h2>{html.escape(title)}</h2>\n" + "\n".join(parts) + "\n</section>\n"
 
 
-def picture(png, description, caption):
+def picture(image, description, caption):
     """A picture inside the page.
 
     Args:
-        png: bytes of a PNG file.
+        image: bytes of a PNG or JPEG file.
         description: plain text for those who cannot see it.
         caption: plain text beneath it.
     """
-    encoded = base64.b64encode(png).decode("ascii")
+    encoded = base64.b64encode(image).decode("ascii")
+    kind = "jpeg" if image[:2] == b"\xff\xd8" else "png"
     return (
-        f'<figure><img alt="{html.escape(description)}" src="data:image/png;base64,{encoded}">'
+        f'<figure><img alt="{html.escape(description)}" src="data:image/{kind};base64,{encoded}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
 
 
-def table(heads, rows, caption=None):
+def table(heads, rows, caption=None, last=(), sortable=False):
     """A table.
 
     Args:
         heads: column heads, plain text.
         rows: lists of cells: plain text, or `Html`.
         caption: plain text above it, or None.
+        last: rows that stay at the end.
+        sortable: whether its heads sort it, see `SORT`.
     """
-    top = "".join(f"<th scope='col'>{html.escape(head)}</th>" for head in heads)
-    lines = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
+    if sortable:
+        top = "".join(f"<th scope='col'><button type='button'>{html.escape(head)}</button></th>" for head in heads)
+    else:
+        top = "".join(f"<th scope='col'>{html.escape(head)}</th>" for head in heads)
     above = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    return f"<table>{above}<thead><tr>{top}</tr></thead>\n<tbody>\n{lines}</tbody></table>"
+    below = f"<tfoot>\n{_lines(last)}</tfoot>" if last else ""
+    kind = " class='sortable'" if sortable else ""
+    return f"<table{kind}>{above}<thead><tr>{top}</tr></thead>\n<tbody>\n{_lines(rows)}</tbody>{below}</table>"
+
+
+def _lines(rows):
+    return "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
 
 
 class Html(str):

@@ -81,6 +81,15 @@ def views(case, threshold):
     return [_panel(case, axis, cut, box) for axis, cut in enumerate(cuts)]
 
 
+def error_views(case, threshold):
+    """The three planes with the most errors of label > threshold; an empty list where there is none."""
+    errors = (case.prediction > threshold) != (case.reference > threshold)
+    if not errors.any():
+        return []
+    box = _shown_box(case)
+    return [_panel(case, axis, cut, box) for axis, cut in enumerate(largest_cross_sections(errors))]
+
+
 def largest_cross_sections(mask):
     """The (slice, row, column) in which a mask has the most voxels; the middle ones of an empty mask."""
     if not mask.any():

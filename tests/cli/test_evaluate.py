@@ -9,7 +9,8 @@ from kits_tf.cli import app, evaluate
 from kits_tf.evaluation.metrics import METRICS
 from kits_tf.volume import Volume, working_affine, write_labels
 
-SPACING_MM = (3.0, 1.0, 1.0)
+SPACING_MM = (10.0, 3.0, 3.0)
+LARGER = ("40 to 70 mm", "over 70 mm")
 
 
 def labels(shift=0, shape=(6, 12, 14)):
@@ -55,6 +56,67 @@ def test_json_and_table(folders, capsys):
     assert "case_00003" in table
     assert "mean of 4" in table and "0.7500" in table
     assert "paper" in table and "0.9610" in table and "0.7080" in table
+    assert "challenge winner" in table and "0.9740" in table and "95 % from" in table
+    assert result["summary"]["kidney_dice"]["median"] == pytest.approx(0.75)
+    # tumors three columns wide: all but the one shifted by three are found, and that one is a false one too
+    assert result["detection"] == {
+        "tumors": 4,
+        "found": 3,
+        "sensitivity": 0.75,
+        "false": 1,
+        "false_per_case": 0.25,
+        "by_size": {"up to 40 mm": {"tumors": 4, "found": 3}} | {n: {"tumors": 0, "found": 0} for n in LARGER},
+    }
+    assert "tumors found: 3 of 4" in table
+
+
+def read_cells(text, separator):
+    return [[cell.strip() for cell in line.strip("| ").split(separator)] for line in text.splitlines()]
+
+
+def test_csv_and_markdown_hold_what_the_json_holds(folders):
+    (folders / "predictions/prediction_00003.nii.gz").unlink()
+    assert run(folders, f"--csv={folders / 'scores.csv'}", f"--markdown={folders / 'scores.md'}") == 1
+    result = scores(folders)
+    head, *rows = read_cells((folders / "scores.csv").read_text(), ",")
+    assert head == ["case", *METRICS, "tumors", "tumors_found", "false_tumors"]
+    for row in rows:
+        expected = result["cases"][row[0]]
+        for metric, cell in zip(METRICS, row[1:], strict=False):
+            assert (float(cell) if cell else None) == expected[metric]
+    assert [row[-3:] for row in rows] == [["1", "1", "0"]] * 3 + [["1", "0", "0"]]
+    lines = read_cells((folders / "scores.md").read_text(), "|")
+    assert lines[2][:2] == [r"case\_00000", "1.0000"]
+    assert [line[0] for line in lines[6:9]] == ["mean of 4", "median", "1st quartile"]
+    assert len(lines[2]) == len(METRICS) + 1
+
+
+def test_several_processes_give_the_same_scores(folders, capsys):
+    (folders / "predictions/prediction_00001.nii.gz").write_text("no volume")
+    assert run(folders) == 1
+    one, said = scores(folders), capsys.readouterr()
+    assert run(folders, "--processes=2") == 1
+    again = capsys.readouterr()
+    assert scores(folders) == one
+    assert again.out == said.out
+    assert "prediction_00001.nii.gz: not a NIfTI" in again.err
+
+
+def test_two_folders_are_compared_case_by_case(folders, capsys):
+    for number in range(3):
+        write(folders / f"others/prediction_{number:05d}.nii.gz", labels(shift=1))
+    assert run(folders, f"--compare={folders / 'others'}") == 1
+    comparison = scores(folders)["comparison"]
+    differences = [case["kidney_dice"] for case in comparison["cases"].values()]
+    assert differences == pytest.approx([1 / 6, 0, -1 / 6, 1 / 2])  # the case missing there counts as zero
+    found = comparison["metrics"]["kidney_dice"]
+    assert (found["count"], found["higher"], found["lower"], found["equal"]) == (4, 2, 1, 1)
+    assert found["mean_difference"] == pytest.approx(0.125)
+    said = capsys.readouterr()
+    assert "Minus" in said.out and "+0.1250" in said.out
+    assert "case_00003: no prediction in" in said.err
+    assert run(folders, f"--compare={folders / 'nowhere'}") == 2
+    assert "--compare" in capsys.readouterr().err
 
 
 def test_missing_extra_and_bad_predictions_are_named_and_the_others_scored(folders, capsys):
@@ -92,7 +154,7 @@ def test_a_prediction_lying_elsewhere_fails_and_another_orientation_does_not(fol
     turned = labels()[:, :, ::-1]
     affine = working_affine(SPACING_MM)
     affine[:, 2] *= -1
-    affine[0, 3] = -13.0  # column 0 is now the patient's left end
+    affine[0, 3] = -39.0  # column 0 is now the patient's left end
     write(folders / "predictions/prediction_00000.nii.gz", turned, affine)
     moved = working_affine(SPACING_MM, (0, 0, 3.0))
     write(folders / "predictions/prediction_00001.nii.gz", labels(), moved)

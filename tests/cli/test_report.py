@@ -48,13 +48,48 @@ def test_pages_and_index(folders):
         "index.html",
     ]
     text = (folders / "pages/case_00000.html").read_text()
-    assert text.count("data:image/png;base64,") == 2  # overview and one tumor
-    for shown in ("right kidney", "left kidney", "1, left", "medical device", "openvino", "total 1.5", "1.0000"):
+    assert text.count("data:image/jpeg;base64,") == 3  # overview, three dimensions and one tumor
+    assert "prediction and reference are the same" in text
+    assert (folders / "pages/case_00001.html").read_text().count("data:image/jpeg;base64,") == 4  # errors too
+    for shown in (
+        "right kidney",
+        "left kidney",
+        "1, left",
+        "found",
+        "Left and right",
+        "medical device",
+        "openvino",
+        "total 1.5",
+        "1.0000",
+    ):
         assert shown in text, shown
     assert "<script" not in text and "&lt;script&gt;" in text
     assert "Not recorded" in (folders / "pages/case_00001.html").read_text()
     index = (folders / "pages/index.html").read_text()
     assert index.index("case_00001.html") < index.index("case_00000.html")  # the worse one first
+
+
+def test_figure_1_shows_the_cases_asked_for(folders, capsys):
+    from matplotlib import image
+
+    references = f"--references={folders / 'data'}"
+    assert run(folders, references, "--figure1=case_00001") == 0
+    one = image.imread(folders / "pages/figure1.png")
+    assert run(folders, references, "--figure1=case_00001,case_00000") == 0
+    two = image.imread(folders / "pages/figure1.png")
+    assert one.shape[0] < two.shape[0] < 2 * one.shape[0] and one.shape[1] == two.shape[1]
+    assert run(folders, references, "--figure1=case_00007") == 2
+    assert run(folders, "--figure1=case_00000") == 2
+    assert "--figure1" in capsys.readouterr().err
+
+
+def test_a_missed_tumor_is_shown_and_named(folders):
+    volume = Volume(np.zeros((20, 48, 64), np.int16), SPACING_MM)
+    kidneys_alone = np.minimum(labels(), 1)
+    write_labels(kidneys_alone, volume, folders / "predictions/prediction_00000.nii.gz")
+    assert run(folders, f"--references={folders / 'data'}") == 0
+    text = (folders / "pages/case_00000.html").read_text()
+    assert "Tumor of the reference that was missed" in text and "<td>missed</td>" in text
 
 
 def test_without_references_there_are_no_scores(folders):

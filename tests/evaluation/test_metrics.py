@@ -1,9 +1,13 @@
 """Dice is KiTS19's; the other scores follow from it or from the surfaces; empty masks give what is promised."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from kits_tf.evaluation.metrics import METRICS, crop, dice, mean_scores, missing_scores, score
+
+SPACINGS_MM = ((3.0, 0.8, 0.8), (0.5, 0.9, 0.7), (5.0, 0.44, 2.1))
 
 
 def challenge_dice(prediction, reference, threshold):
@@ -43,6 +47,53 @@ def test_two_boxes_shifted_by_one_voxel():
     assert scores["kidney_surface_dice"] == scores["tumor_surface_dice"] == 1.0
     assert scores["kidney_hd95_mm"] == scores["tumor_hd95_mm"] == pytest.approx(0.8)
     assert scores["kidney_volume_error_ml"] == scores["tumor_volume_error_ml"] == 0.0
+    assert scores["kits23_dice"] == pytest.approx((0.9 + 0.75 + 0.75) / 3)
+    assert scores["kits23_surface_dice"] == 1.0
+
+
+def test_masses_have_a_tolerance_of_their_own():
+    """One column of 1.14 mm apart: within the tumor's tolerance, beyond that of masses and of kidneys."""
+    reference = np.zeros((3, 4, 9), np.uint8)
+    reference[1, 1:3, 2:6] = 2
+    scores = score(np.roll(reference, 1, axis=2), reference, (1.14, 1.14, 1.14))
+    assert scores["tumor_surface_dice"] == 1.0
+    apart = scores["kidney_surface_dice"]
+    assert 0 < apart < 1
+    assert scores["kits23_surface_dice"] == pytest.approx((apart + apart + 1) / 3)
+
+
+def random_labels(generator, shape):
+    """Labels that often touch the border, and sometimes lack the tumor, the kidney or both."""
+    share = generator.choice([0.0, 0.3, 0.6])
+    labels = (generator.random(shape) < share).astype(np.uint8)
+    return labels + (labels * (generator.random(shape) < generator.choice([0.0, 0.4]))).astype(np.uint8)
+
+
+def test_all_scores_are_an_independent_librarys_on_200_random_volumes(monkeypatch):
+    library = pytest.importorskip("surface_distance")
+    monkeypatch.setattr(np, "Inf", np.inf, raising=False)  # names that it still uses and NumPy 2 has not
+    monkeypatch.setattr(np, "NaN", np.nan, raising=False)
+    generator = np.random.default_rng(11)
+    seen = set()
+    for number in range(200):
+        shape, spacing_mm = generator.integers(1, 8, 3), SPACINGS_MM[number % 3]
+        prediction, reference = random_labels(generator, shape), random_labels(generator, shape)
+        scores = score(prediction, reference, spacing_mm)
+        for name, threshold, tolerance_mm in (("kidney", 0, 1.033), ("tumor", 1, 1.150)):
+            masks = prediction > threshold, reference > threshold
+            seen.add((bool(masks[0].any()), bool(masks[1].any())))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                distances = library.compute_surface_distances(*masks, spacing_mm)
+            expected = [1.0, 1.0]  # where both are empty, 0 / 0 to the library
+            if masks[0].any() or masks[1].any():
+                surface_dice = library.compute_surface_dice_at_tolerance(distances, tolerance_mm)
+                expected = [library.compute_dice_coefficient(*masks), surface_dice]
+            assert [scores[f"{name}_dice"], scores[f"{name}_surface_dice"]] == pytest.approx(expected, abs=1e-6)
+            hd95_mm = library.compute_robust_hausdorff(distances, 95)
+            expected_mm = hd95_mm if np.isfinite(hd95_mm) and masks[0].any() and masks[1].any() else None
+            assert scores[f"{name}_hd95_mm"] == (None if expected_mm is None else pytest.approx(expected_mm, abs=1e-6))
+    assert len(seen) == 4
 
 
 def test_volume_errors_are_prediction_minus_reference():

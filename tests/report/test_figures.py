@@ -6,8 +6,9 @@ import io
 import numpy as np
 import pytest
 
+from kits_tf import palette
 from kits_tf.errors import UsageError
-from kits_tf.report import figures, palette
+from kits_tf.report import figures
 from kits_tf.report.panels import Panel
 
 pytest.importorskip("matplotlib")
@@ -76,6 +77,21 @@ def test_a_reference_adds_dashed_outlines():
     without = pixels(figures.draw([[panel(40, 40, (2.0, 2.0))]]))
     with_it = pixels(figures.draw([[panel(40, 40, (2.0, 2.0), reference)]]))
     assert near(with_it, palette.REFERENCE_TUMOR).sum() > near(without, palette.REFERENCE_TUMOR).sum() + 50
+
+
+def test_errors_are_areas_of_their_own_color():
+    reference = np.zeros((40, 40), np.uint8)
+    reference[10:20, 15:25] = 1  # the panel's labels are rows and columns 10 to 19
+    one = panel(40, 40, (2.0, 2.0), reference)
+    picture = pixels(figures.draw_errors([(0, [one])]))
+    picture = picture[: -round(figures.LEGEND_INCHES * figures.DPI)]
+    white = [0.2 + 0.8 * int(palette.MISSED[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    missed = np.abs(picture - white).max(axis=-1) < 0.05
+    white = [0.2 + 0.8 * int(palette.EXTRA[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    extra = np.abs(picture - white).max(axis=-1) < 0.05
+    assert missed.sum() == pytest.approx(extra.sum(), rel=0.2) and missed.sum() > 1000
+    assert extent(extra)[3] <= extent(missed)[2]  # found too far to the left
+    assert not near(pixels(figures.draw_errors([(1, [one])])), palette.EXTRA)[:-60].any()
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):

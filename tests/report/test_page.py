@@ -38,6 +38,14 @@ def test_all_text_is_escaped():
     assert all(address.startswith(("data:", "%3Cscript")) for address in reader.addresses)
 
 
+def test_a_sortable_table_keeps_its_last_rows_apart():
+    text = page.table(["a", NASTY], [["1", NASTY]], last=[["mean", NASTY]], sortable=True)
+    reader = Reader(page.document("t", text, page.SORT))
+    assert reader.tags.count("button") == 2 and reader.tags.count("tfoot") == 1
+    assert reader.tags.count("script") == 1
+    assert "</script" not in page.SORT and "http" not in page.SORT
+
+
 def test_a_page_carries_its_warning_and_needs_nothing_else():
     reader = Reader(page.document("title", page.heading("title", "lead")))
     assert page.WARNING in reader.text
