@@ -23,6 +23,7 @@ import phantom_suites  # noqa: E402
 from commands import command  # noqa: E402
 
 from kits_tf import files  # noqa: E402
+from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME  # noqa: E402
 from kits_tf.config import PLANES  # noqa: E402
 
 BEGIN, END = "<!-- scores: begin -->\n", "<!-- scores: end -->\n"
@@ -71,12 +72,12 @@ def shuffle_tumor(weights, target):
 
     folder = target / "tumor"
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(weights / "tumor" / "config.json", folder)
-    network = models.build(config.load(folder / "config.json"))
-    network.load_weights(weights / "tumor" / "model.weights.h5")
+    shutil.copy(weights / "tumor" / CONFIG_NAME, folder)
+    network = models.build(config.load(folder / CONFIG_NAME))
+    network.load_weights(weights / "tumor" / WEIGHTS_NAME)
     rng = np.random.default_rng(0)
     network.set_weights([rng.permutation(w.ravel()).reshape(w.shape) for w in network.get_weights()])
-    network.save_weights(folder / "model.weights.h5")
+    network.save_weights(folder / WEIGHTS_NAME)
     return target
 
 

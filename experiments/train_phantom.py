@@ -22,6 +22,7 @@ import phantom_suites  # noqa: E402
 from commands import command  # noqa: E402
 
 from kits_tf import files  # noqa: E402
+from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME  # noqa: E402
 
 NETWORKS = {
     "kidney_axial": ["--stage=kidney", "--plane=axial"],
@@ -29,8 +30,10 @@ NETWORKS = {
     "kidney_sagittal": ["--stage=kidney", "--plane=sagittal"],
     "tumor": ["--stage=tumor"],
 }
-COPIED = ("config.json", "model.weights.h5")
+COPIED = (CONFIG_NAME, WEIGHTS_NAME)
 SEED = 1
+# The kidney networks have over a hundred slabs a case, the tumor network two kidneys.
+CASES = {"kidney": 192, "tumor": phantom_suites.TRAINING.num_cases}
 
 
 def main():
@@ -42,11 +45,12 @@ def main():
     with seconds.of("phantoms"):
         command("phantom", f"--output_dir={phantoms}", *phantom_suites.TRAINING.flags)
     with seconds.of("prepare"):
-        folders = f"--data_dir={phantoms}", f"--output_dir={prepared}"
-        command("prepare", *folders, "--num_validation=0", "--num_test=0")
+        for stage, count in CASES.items():
+            folders = f"--data_dir={phantoms}", f"--output_dir={prepared / stage}"
+            command("prepare", *folders, f"--cases=0-{count - 1}", "--num_validation=0", "--num_test=0")
     for network in arguments.networks.split(","):
         with seconds.of(network):
-            train(network, prepared, checkpoints, arguments.options)
+            train(network, prepared / network.partition("_")[0], checkpoints, arguments.options)
         copy(checkpoints / network, arguments.output_dir / network)
     seconds.print()
 
