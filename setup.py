@@ -7,12 +7,16 @@ from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "kits_tf" / "__init__.py").read_text(encoding="utf-8"))[1]
-COMMANDS = ("phantom", "prepare", "train", "predict", "evaluate", "report")
+COMMANDS = ("phantom", "download", "prepare", "train", "predict", "evaluate", "report", "export", "request")
 
 # Weights lie at the top of the repository; in an installed package they are kits_tf/checkpoints.
 WEIGHTS = "kits_tf.checkpoints"
 
 REPORT = ["matplotlib>=3.7"]
+SERVING = ["tensorflow-serving-api>=2.18"]
+
+# GDCM decodes the compressed transfer syntaxes, lossless JPEG included.
+DICOM = ["highdicom>=0.24", "pydicom>=3.0", "python-gdcm>=3.0.24"]
 
 setup(
     name="kits-tf",
@@ -24,7 +28,10 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=[*find_packages(include=["kits_tf", "kits_tf.*"]), WEIGHTS],
     package_dir={WEIGHTS: "checkpoints"},
-    package_data={WEIGHTS: ["*/MODEL_CARD.md", "*/scores.json", "*/*/config.json", "*/*/model.weights.h5"]},
+    package_data={
+        "kits_tf.serving": ["*.config"],
+        WEIGHTS: ["*/MODEL_CARD.md", "*/scores.json", "*/*/config.json", "*/*/model.weights.h5"],
+    },
     entry_points={"console_scripts": [f"kits-{name}=kits_tf.cli.{name}:run" for name in COMMANDS]},
     install_requires=[
         "absl-py>=2.1",
@@ -37,13 +44,17 @@ setup(
         "tqdm>=4.65",
     ],
     extras_require={
+        "dicom": DICOM,
         "gpu": ["tensorflow[and-cuda]>=2.18"],
         "openvino": ["openvino>=2025.0"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "tf2onnx>=1.16"],
         "report": REPORT,
+        "serving": SERVING,
         "tensorboard": ["tensorboard>=2.18"],
         "test": [
+            *DICOM,
             *REPORT,
+            *SERVING,
             "hypothesis>=6.100",
             "jax>=0.4.30",
             "pytest>=8",

@@ -21,8 +21,8 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 def code_of(text):
     """The fenced blocks without a language, that is, commands; continued lines joined."""
-    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return "\n".join(blocks).replace("\\\n", " ")
+    blocks = re.findall(r"^```(\S*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return "\n".join(block for language, block in blocks if not language).replace("\\\n", " ")
 
 
 def command_lines(text):

@@ -25,6 +25,7 @@ import os
 import pathlib
 import signal
 import sys
+import tempfile
 import threading
 
 from absl import flags
@@ -46,12 +47,16 @@ FILE_FAULTS = {
     errno.EACCES,
     errno.EDQUOT,
     errno.EEXIST,
+    errno.EIO,
     errno.EISDIR,
+    errno.ELOOP,
     errno.ENAMETOOLONG,
+    errno.ENOENT,
     errno.ENOSPC,
     errno.ENOTDIR,
     errno.EPERM,
     errno.EROFS,
+    errno.ESTALE,
 }
 
 
@@ -83,15 +88,15 @@ def execute(main, flag_values, argv):
         The exit code. Messages for the user go to stderr, one line each; help goes to stdout.
     """
     name = program_name(argv[0])
-    if asks_for_help(argv[1:]):
-        print(help_text.render(name, main.__globals__.get("__doc__"), flag_values))
-        return EXIT_DONE
-    problem = parse(flag_values, argv)
-    if problem:
-        complain(name, problem)
-        return EXIT_UNUSABLE
     try:
-        code = main()
+        if asks_for_help(argv[1:]):
+            code = print(help_text.render(name, main.__globals__.get("__doc__"), flag_values))
+        else:
+            problem = parse(flag_values, argv)
+            if problem:
+                complain(name, problem)
+                return EXIT_UNUSABLE
+            code = main()
         sys.stdout.flush()
         return EXIT_DONE if code is None else int(code)
     except (UsageError, InputError) as error:
@@ -152,6 +157,29 @@ def quieten_libraries():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def load_tensorflow():
+    """Imports TensorFlow and looks for its devices, without the lines that it writes before it reads its log level.
+
+    They go to the file descriptor of stderr, so that is where they are held back; if the import fails, they are shown.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        return
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def on_sigterm(number, frame):
