@@ -29,7 +29,17 @@ class TensorFlowEngine(Engine):
     name = "tensorflow"
 
     def __init__(self, folder, configs):
-        self._networks = {name: load_network(folder / name, config) for name, config in configs.items()}
+        self._hold({name: load_network(folder / name, config) for name, config in configs.items()}, configs)
+
+    @classmethod
+    def of_model(cls, model, name, config):
+        """An engine with one network that is in memory, such as one under training; its weights are read anew."""
+        engine = cls.__new__(cls)
+        engine._hold({name: network_module(model)}, {name: config})
+        return engine
+
+    def _hold(self, networks, configs):
+        self._networks = networks
         if "tumor" in configs:
             self._stage_two = tumor_function(self._networks["tumor"].probability, configs["tumor"])
 
@@ -103,18 +113,24 @@ def load_network(folder, config):
     Raises:
         InputError: the weights are not this network's.
     """
-    module = tf.Module()
-    module.model = models.build(config)
+    model = models.build(config)
     path = folder / checkpoint.WEIGHTS_NAME
     try:
-        module.model.load_weights(path)
+        model.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(path, f"holds no weights of the network in config.json ({reason})") from None
+    return network_module(model)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *module.model.input.shape[1:]], tf.float32, name="batch")])
+
+def network_module(model):
+    """A network as a tf.Module whose function `probability` does what `Engine.probability` says."""
+    module = tf.Module()
+    module.model = model
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *model.input.shape[1:]], tf.float32, name="batch")])
     def probability(batch):
-        return tf.sigmoid(module.model(batch, training=False)["logits"][..., 0])
+        return tf.sigmoid(model(batch, training=False)["logits"][..., 0])
 
     module.probability = probability
     return module
