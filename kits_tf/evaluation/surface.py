@@ -140,7 +140,12 @@ def _patterns(mask):
 
 
 def _weighted_quantile(distances, areas, share):
-    """The smallest distance that at least this share of the area does not exceed."""
+    """The smallest distance that at least this share of the area does not exceed.
+
+    A sum of areas that reaches the share exactly may come out below it by as much as its terms are rounded; it counts
+    as reaching it, or which distance is taken would hang on the order in which the areas are added.
+    """
     order = np.lexsort((areas, distances))
     reached = np.cumsum(areas[order]) / areas.sum()
-    return float(distances[order[min(np.searchsorted(reached, share), len(order) - 1)]])
+    rounding = len(order) * np.finfo(np.float64).eps
+    return float(distances[order[min(np.searchsorted(reached, share - rounding), len(order) - 1)]])

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 from scipy.spatial import distance
 
-from kits_tf.evaluation.surface import pattern_areas, surface, surface_distances
+from kits_tf.evaluation.surface import SurfaceDistances, pattern_areas, surface, surface_distances
 
 SPACINGS_MM = ((1.0, 1.0, 1.0), (3.0, 0.781, 0.781), (0.5, 0.9, 0.7), (5.0, 0.44, 2.1))
 
@@ -54,6 +54,16 @@ def distance_both_ways(all_pairs):
     return max(all_pairs.min(axis=1).max(), all_pairs.min(axis=0).max())
 
 
+def library_hausdorff_mm(library, distances, percent):
+    """The library's robust Hausdorff distance, asked for a hair less.
+
+    Where the area within a distance is exactly the percentage asked for, rounding of its sums decides whether the
+    library takes that distance or the next one. A hair less makes it take that one, as exact arithmetic does, and
+    changes nothing elsewhere.
+    """
+    return library.compute_robust_hausdorff(distances, percent - 1e-9)
+
+
 def test_scores_are_those_of_the_program_that_scores_kits21():
     library = pytest.importorskip("surface_distance")
     for first, second, spacing_mm in random_pairs(200, seed=1):
@@ -67,7 +77,18 @@ def test_scores_are_those_of_the_program_that_scores_kits21():
             )
         for percent in (50, 95, 100):
             hausdorff = measured.hausdorff_mm(percent / 100)
-            assert hausdorff == pytest.approx(library.compute_robust_hausdorff(expected, percent), abs=1e-9)
+            assert hausdorff == pytest.approx(library_hausdorff_mm(library, expected, percent), abs=1e-9)
+
+
+@pytest.mark.parametrize("position", range(10))
+def test_a_share_that_is_reached_exactly_is_reached_in_whatever_order_areas_are_added(position):
+    """Nine areas of a tenth and one of 0.9: half of the whole, though nine times 0.1 sums to less than 0.9."""
+    there_mm2 = np.insert(np.full(9, 0.1), position, 0.9)
+    there_mm = np.insert(np.linspace(0.1, 0.9, 9), position, 5.0)
+    assert np.cumsum(np.full(9, 0.1))[-1] < 0.9
+    measured = SurfaceDistances(there_mm, there_mm2, np.zeros(1), np.ones(1))
+    assert measured.hausdorff_mm(0.5) == pytest.approx(0.9)
+    assert measured.hausdorff_mm(0.501) == 5.0
 
 
 def test_pattern_areas_treat_inside_and_outside_alike():
