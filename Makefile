@@ -38,8 +38,11 @@ demo: $(VENV)/.installed
 	@echo "Scores:                           $(DEMO)/scores.json"
 	@echo "Pictures, to open in a browser:   $(DEMO)/report/index.html"
 
+# Two processes, each test file in one of them: TEST_PROCESSES=8 on a larger machine, 0 for the process itself.
+TEST_PROCESSES := 2
+
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not shared" --durations=10
+	$(BIN)/python -m pytest -m "not shared" --numprocesses=$(TEST_PROCESSES) --dist=loadfile --durations=10
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "kits_tf" / "__init__.py").read_text(encoding="utf-8"))[1]
-COMMANDS = ("phantom", "download", "prepare", "train", "predict", "evaluate", "report", "export", "request")
+COMMANDS = ("phantom", "download", "prepare", "train", "recipe", "predict", "evaluate", "report", "export", "request")
 
 # Weights lie at the top of the repository; in an installed package they are kits_tf/checkpoints.
 WEIGHTS = "kits_tf.checkpoints"
@@ -58,6 +58,7 @@ setup(
             "hypothesis>=6.100",
             "jax>=0.4.30",
             "pytest>=8",
+            "pytest-xdist>=3.5",
             "ruff>=0.17,<0.18",
             "surface-distance>=0.1",
         ],
