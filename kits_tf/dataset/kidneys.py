@@ -2,7 +2,8 @@
 
 Each file is one `tf.train.Example`: image (int16 HU, air outside the kidney), label (uint8, tumor inside the kidney)
 and, for the config's "signed_distance", distance (int16, hundredths of a mm, negative inside the tumor), all
-little-endian in C order with `shape`; tumor_ml, the volume of the whole case's tumor; pixel_mm of rows and columns.
+little-endian in C order with `shape`; tumor_ml, the volume of the whole case's tumor; spacing_mm, of the cube: slice,
+row, column.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from kits_tf.dataset import kits19, prepared
 from kits_tf.errors import InputError, UsageError
 from kits_tf.volume import read_labels
 
-FORMAT = 1
+FORMAT = 2
 SETTINGS = ("body_box", "clip_low_hu", "clip_high_hu", "depth", "grid", "margin_mm", "regression", "max_distance_mm")
 INDEX_NAME = "samples.json"
 HUNDREDTHS = 100  # of a mm
@@ -98,18 +99,24 @@ def cut_case(path, config, kidney_masks, folder):
     for kidney in sides.kidneys(side_map):
         name = f"{case}_{sides.SIDE_NAMES[kidney.side]}{prepared.RECORD_SUFFIX}"
         arrays = kidney_cube(record, kidney, side_map[kidney.box] == kidney.side, config)
-        write_sample(arrays, tumor_ml, in_plane_mm(record, kidney, config), folder / name)
+        write_sample(arrays, tumor_ml, cube_spacing_mm(record, kidney, config), folder / name)
         samples.append({"path": name, "tumor": bool(arrays["label"].any())})
     return samples
+
+
+def check_mask(case, kidney_masks):
+    """Raises InputError if a folder of predictions does not hold a case's; "labels" holds all."""
+    path = mask_path(kidney_masks, case)
+    if kidney_masks != "labels" and not path.is_file():
+        raise InputError(path, f"no such file; --kidney_masks should hold the prediction of {case}")
 
 
 def kidney_mask(record, case, kidney_masks):
     """The kidney with its tumor, bool on the record's grid: from its label or from a folder of predictions."""
     if kidney_masks == "labels":
         return record.label > 0
+    check_mask(case, kidney_masks)
     path = mask_path(kidney_masks, case)
-    if not path.is_file():
-        raise InputError(path, f"no such file; --kidney_masks should hold the prediction of {case}")
     labels, _ = read_labels(path)
     if labels.shape != tuple(record.full_shape):
         raise InputError(path, f"shape {labels.shape} differs from that of {case}, {tuple(record.full_shape)}")
@@ -155,11 +162,6 @@ def cube_spacing_mm(record, kidney, config):
     return (float(cubes.cube_side_mm(xp, shape, record.spacing_mm, config.margin_mm)) / config.grid,) * 3
 
 
-def in_plane_mm(record, kidney, config):
-    """Pixel size of a cube's rows and columns."""
-    return cube_spacing_mm(record, kidney, config)[1:]
-
-
 def signed_distance(label, spacing_mm, limit_mm):
     """Distance to the tumor in hundredths of a mm, negative inside, clipped; the limit where there is no tumor."""
     if not label.any():
@@ -169,14 +171,14 @@ def signed_distance(label, spacing_mm, limit_mm):
     return np.rint(np.clip(outside - inside, -limit_mm, limit_mm) * HUNDREDTHS).astype(np.int16)
 
 
-def write_sample(arrays, tumor_ml, pixel_mm, path):
+def write_sample(arrays, tumor_ml, spacing_mm, path):
     """Writes one kidney's Example."""
     import tensorflow as tf
 
     features = {name: prepared.raw(array, array.dtype) for name, array in arrays.items()}
     features["shape"] = tf.train.Feature(int64_list=tf.train.Int64List(value=arrays["image"].shape))
     features["tumor_ml"] = tf.train.Feature(float_list=tf.train.FloatList(value=[tumor_ml]))
-    features["pixel_mm"] = tf.train.Feature(float_list=tf.train.FloatList(value=pixel_mm))
+    features["spacing_mm"] = tf.train.Feature(float_list=tf.train.FloatList(value=spacing_mm))
     prepared.write_examples([features], path)
 
 
@@ -185,7 +187,7 @@ def read_tensors(path, with_distance):
 
     Returns:
         dict: image int16, label uint8 and, if asked for, distance int16, [slices, rows, columns]; tumor_ml float32
-        scalar; pixel_mm float32 [2].
+        scalar; spacing_mm float32 [3].
     """
     import tensorflow as tf
 
@@ -193,9 +195,9 @@ def read_tensors(path, with_distance):
     features = {name: tf.io.FixedLenFeature([], tf.string) for name in types}
     features["shape"] = tf.io.FixedLenFeature([3], tf.int64)
     features["tumor_ml"] = tf.io.FixedLenFeature([], tf.float32)
-    features["pixel_mm"] = tf.io.FixedLenFeature([2], tf.float32)
+    features["spacing_mm"] = tf.io.FixedLenFeature([3], tf.float32)
     example = tf.io.parse_single_example(tf.data.TFRecordDataset(path).get_single_element(), features)
     sample = {
         name: tf.reshape(tf.io.decode_raw(example[name], kind), example["shape"]) for name, kind in types.items()
     }
-    return sample | {"tumor_ml": example["tumor_ml"], "pixel_mm": example["pixel_mm"]}
+    return sample | {"tumor_ml": example["tumor_ml"], "spacing_mm": example["spacing_mm"]}

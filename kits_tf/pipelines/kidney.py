@@ -13,7 +13,7 @@ import tensorflow as tf
 from kits_tf import arrays, geometry, working_grid
 from kits_tf.dataset import prepared
 from kits_tf.pipelines import sampling
-from kits_tf.pipelines.augmentation import augment
+from kits_tf.pipelines.augmentation import augment, compiled
 
 PER_VISIT = {"axial": 32, "coronal": 128, "sagittal": 64}  # on the native grid: four million pixels of 512 x 256
 PER_WORKING_VISIT = 16  # on a coarser grid opening a case is cheap, and more cases a step are better
@@ -50,7 +50,13 @@ def samples(records, config, order, step=0):
     """
     paths = tf.constant([str(path) for path in records])
     drawn = sampling.samples_from(order, step, lambda case, seed: visit(paths[case], seed, config, order.per_visit))
-    return drawn.map(sampling.plain(lambda sample: finish(sample, config)), tf.data.AUTOTUNE, deterministic=True)
+    return drawn.map(compiled(lambda sample: finish(sample, config)), tf.data.AUTOTUNE, deterministic=True)
+
+
+def sources_of_step(records, config, order, step):
+    """The records that a step's samples (from 0) come from; for those who look into one."""
+    visits = sampling.visits_of_step(order, step)
+    return [records[int(sampling.case_and_seed(order, tf.constant(visit, tf.int64))[0])] for visit in visits]
 
 
 def visit(path, seed, config, count):

@@ -75,12 +75,24 @@ def samples_from(order, step, visit):
     return samples.skip(skipped)
 
 
-def open_visit(order, number, visit):
-    """Opens the visit of that number among this worker's visits."""
-    index = number * order.workers + order.worker
+def visits_of_step(order, step):
+    """The numbers of the visits that a step's samples come from, over all workers; see the module's formulas."""
+    pool = order.pool * order.workers
+    first = step * order.batch_size
+    numbers = range(first, first + order.batch_size)
+    return [i // (pool * order.per_visit) * pool + i % pool for i in numbers]
+
+
+def case_and_seed(order, index):
+    """What a visit is given: the case, int32, and the seed of its draws; `index` is its number over all workers."""
     epoch, position = index // order.num_cases, index % order.num_cases
     seed = tf.stack([tf.constant(order.seed, tf.int64), index])
-    return visit(permutation(order, epoch)[tf.cast(position, tf.int32)], fold(seed, 1))
+    return permutation(order, epoch)[tf.cast(position, tf.int32)], fold(seed, 1)
+
+
+def open_visit(order, number, visit):
+    """Opens the visit of that number among this worker's visits."""
+    return visit(*case_and_seed(order, number * order.workers + order.worker))
 
 
 def permutation(order, epoch):
@@ -96,17 +108,28 @@ def plain(function):
 
 def fold(seed, number):
     """A seed, int32 [2], that depends on a seed [2] and a number."""
-    return tf.cast(tf.random.fold_in(seed, number), tf.int32)
+    return tf.cast(tf.random.fold_in(seed, number, alg="philox"), tf.int32)
 
 
 def uniform(shape, seed):
-    """Uniform numbers in [0, 1), the same on every device."""
-    return tf.random.stateless_uniform(shape, seed, alg="philox")
+    """Uniform numbers in [0, 1), the same on every device; XLA makes other floats than the CPU of the same bits."""
+    return tf.cast(tf.bitwise.right_shift(bits(shape, seed), tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
 
 
-def normal(shape, seed):
-    """Standard normal numbers, the same on every device."""
-    return tf.random.stateless_normal(shape, seed, alg="philox")
+def bell(shape, seed):
+    """Nearly normal numbers of mean 0 and standard deviation 1: sums of four random bytes, within 3.5 of 0.
+
+    They take a fifth of the time of normal ones, which noise in every voxel would spend most of its time on.
+    """
+    numbers = bits(shape, seed)
+    words = [tf.bitwise.right_shift(numbers, tf.constant(k, tf.uint32)) for k in (0, 8, 16, 24)]
+    total = tf.add_n([tf.cast(tf.bitwise.bitwise_and(word, 255), tf.float32) for word in words])
+    return (total - 4 * 127.5) / math.sqrt(4 * (256**2 - 1) / 12)
+
+
+def bits(shape, seed):
+    """Random uint32, the same on every device."""
+    return tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg="philox")
 
 
 def below(number, size):

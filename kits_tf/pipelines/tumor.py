@@ -1,11 +1,13 @@
 """Stage 2's samples: sub-blocks of the cubes around kidneys."""
 
+import functools
+
 import tensorflow as tf
 
 from kits_tf import arrays, cubes, geometry
 from kits_tf.dataset import kidneys
 from kits_tf.pipelines import sampling
-from kits_tf.pipelines.augmentation import augment
+from kits_tf.pipelines.augmentation import augment, compiled
 
 NUM_BLOCKS = 4
 
@@ -29,56 +31,64 @@ def samples(kidney_samples, config, order, step=0):
         "distance_mm" for the config's "signed_distance"}.
     """
     paths = tf.constant([str(sample["path"]) for sample in kidney_samples])
-    with_tumor = [i for i, sample in enumerate(kidney_samples) if sample["tumor"]]
 
     def open_kidney(index, seed):
-        if config.foreground_fraction and with_tumor:
-            numbers = sampling.uniform([2], sampling.fold(seed, 3))
-            other = tf.constant(with_tumor)[sampling.below(numbers[1], len(with_tumor))]
-            index = tf.where(numbers[0] < config.foreground_fraction, other, index)
-        return visit(paths[index], seed, config)
+        return visit(paths[redirected(kidney_samples, config, index, seed)], seed, config)
 
     return sampling.samples_from(order, step, open_kidney)
 
 
+def redirected(kidney_samples, config, index, seed):
+    """The kidney that a visit opens: its own, or one with tumor for the config's share of the visits."""
+    with_tumor = [i for i, sample in enumerate(kidney_samples) if sample["tumor"]]
+    if not config.foreground_fraction or not with_tumor:
+        return index
+    numbers = sampling.uniform([2], sampling.fold(seed, 3))
+    other = tf.constant(with_tumor)[sampling.below(numbers[1], len(with_tumor))]
+    return tf.where(numbers[0] < config.foreground_fraction, other, index)
+
+
+def sources_of_step(kidney_samples, config, order, step):
+    """The files that a step's samples (from 0) come from; for those who look into one."""
+    visits = [tf.constant(visit, tf.int64) for visit in sampling.visits_of_step(order, step)]
+    opened = [redirected(kidney_samples, config, *sampling.case_and_seed(order, visit)) for visit in visits]
+    return [kidney_samples[int(index)]["path"] for index in opened]
+
+
 def visit(path, seed, config):
     """Sub-blocks of one kidney, `per_visit` of them in random order; the cube is augmented as a whole."""
-    with_distance = config.regression == "signed_distance"
-    kidney = kidneys.read_tensors(path, with_distance)
-    image = geometry.scale(arrays.tensorflow(), kidney["image"], config.clip_hu)
-    targets = {"label": (tf.cast(kidney["label"], tf.float32), 0.0)}
-    if with_distance:
-        distance_mm = tf.cast(kidney["distance"], tf.float32) / kidneys.HUNDREDTHS
-        targets["distance_mm"] = distance_mm, config.max_distance_mm
-    if config.augment:
-        image, moved = in_plane(image, list(targets.values()), kidney["pixel_mm"], seed, config)
-        targets = dict(zip(targets, moved, strict=True))
-        targets["label"] = tf.cast(targets["label"] >= 0.5, tf.float32)
-    else:
-        targets = {name: array for name, (array, _) in targets.items()}
+    kidney = kidneys.read_tensors(path, config.regression == "signed_distance")
+    spacing_mm, tumor_ml = kidney.pop("spacing_mm"), kidney.pop("tumor_ml")
+    change = functools.partial(finish, config=config)
+    if config.grid:
+        kidney = {name: tf.ensure_shape(array, [config.grid] * 3) for name, array in kidney.items()}
+        change = compiled(change)
+    cube = change(kidney, spacing_mm, sampling.fold(seed, 2))
     count = per_visit(config)
     chosen = tf.argsort(sampling.uniform([NUM_BLOCKS], sampling.fold(seed, 1)))[:count]
-    parts = {"image": image} | targets
-    parts = {name: tf.gather(blocks(array, config), chosen)[..., None] for name, array in parts.items()}
-    return parts | {"tumor_ml": tf.fill([count], kidney["tumor_ml"])}
+    parts = {name: tf.gather(blocks(array, config), chosen)[..., None] for name, array in cube.items()}
+    return parts | {"tumor_ml": tf.fill([count], tumor_ml)}
 
 
-def in_plane(image, targets, pixel_mm, seed, config):
-    """Augments a cube [slices, rows, columns] alike in all its slices, which take the place of channels."""
-
-    def channels_last(array):
-        return tf.transpose(array, (1, 2, 0))
-
-    moved = [(channels_last(target), outside) for target, outside in targets]
-    image, moved = augment(channels_last(image), moved, pixel_mm, sampling.fold(seed, 2), config)
-    return tf.transpose(image, (2, 0, 1)), [tf.transpose(target, (2, 0, 1)) for target in moved]
+def finish(kidney, spacing_mm, seed, config):
+    """Scales and augments one cube: image, label and, where there is one, distance_mm."""
+    image = geometry.scale(arrays.tensorflow(), kidney["image"], config.clip_hu)
+    targets = {"label": (tf.cast(kidney["label"], tf.float32), 0.0)}
+    if "distance" in kidney:
+        distance_mm = tf.cast(kidney["distance"], tf.float32) / kidneys.HUNDREDTHS
+        targets["distance_mm"] = distance_mm, config.max_distance_mm
+    if not config.augment:
+        return {"image": image} | {name: array for name, (array, _) in targets.items()}
+    channels = [(array[..., None], outside) for array, outside in targets.values()]
+    image, moved = augment(image[..., None], channels, spacing_mm, seed, config)
+    cube = {"image": image} | dict(zip(targets, moved, strict=True))
+    cube["label"] = tf.cast(cube["label"] >= 0.5, tf.float32)
+    return {name: array[..., 0] for name, array in cube.items()}
 
 
 def blocks(cube, config):
     """The four sub-blocks, padded with zeros at the ends to what the network can take."""
     xp = arrays.tensorflow()
-    if config.grid:
-        cube = tf.ensure_shape(cube, [config.grid] * 3)
     padded = geometry.pad_to_multiple(xp, cubes.split(xp, cube, config.blocks), 2**config.depth, (1, 2, 3))
     return tf.ensure_shape(padded, padded_shape(config))
 

@@ -41,7 +41,7 @@ def test_cubes_are_predictions(folder, tmp_path):
         expected = cubes.to_cube(NumPy, crop, (5.0, 4.0, 4.0), CONFIG.margin_mm, CONFIG.grid)
         found = read(sample)
         np.testing.assert_allclose(geometry.scale(NumPy, found["image"], CONFIG.clip_hu), expected, atol=0.51 / 600)
-        voxel_ml = np.prod(found["pixel_mm"]) * found["pixel_mm"][0] / 1000
+        voxel_ml = np.prod(found["spacing_mm"]) / 1000
         tumor_ml = (labels[:, :, half] == 2).sum() * 80 / 1000
         np.testing.assert_allclose(found["label"].sum() * voxel_ml, tumor_ml, rtol=0.1)
         np.testing.assert_allclose(found["tumor_ml"], (labels == 2).sum() * 80 / 1000, rtol=1e-6)
@@ -68,7 +68,7 @@ def test_predicted_masks_decide_what_is_kidney(folder, tmp_path):
     slices = np.flatnonzero((predicted > 0).any(axis=(1, 2)))
     rows = np.flatnonzero((predicted > 0).any(axis=(0, 2)))
     longest_mm = max(np.ptp(slices) * 5 + 5, np.ptp(rows) * 4 + 4)
-    np.testing.assert_allclose(read(sample)["pixel_mm"], (longest_mm + CONFIG.margin_mm) / CONFIG.grid, rtol=1e-6)
+    np.testing.assert_allclose(read(sample)["spacing_mm"], (longest_mm + CONFIG.margin_mm) / CONFIG.grid, rtol=1e-6)
     (masks / "prediction_00000.nii.gz").unlink()
     with pytest.raises(InputError, match="prediction_00000"):
         kidneys.kidney_samples(records, CONFIG, str(masks), tmp_path / "samples")
@@ -79,7 +79,7 @@ def test_native_cubes_are_padded_crops(folder, tmp_path):
     for sample in kidneys.kidney_samples(prepared.find_records(folder), config, "labels", tmp_path):
         found = read(sample)
         assert all(size % unit == 0 for size, unit in zip(found["image"].shape, (4, 8, 8), strict=True))
-        np.testing.assert_allclose(found["pixel_mm"], (4.0, 4.0))
+        np.testing.assert_allclose(found["spacing_mm"], (5.0, 4.0, 4.0))
         tumor_voxels = (planted.labels() == 2).sum() if sample["tumor"] else 0
         assert found["label"].sum() == tumor_voxels
 

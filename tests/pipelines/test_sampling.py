@@ -80,3 +80,17 @@ def test_below_is_uniform_and_stays_below():
     np.testing.assert_allclose(found[:3], 10000, rtol=0.03)
     assert found[3] == 0
     assert int(sampling.below(tf.constant(0.99999994), 2**24)) < 2**24
+
+
+def test_bell_numbers_are_nearly_normal():
+    numbers = sampling.bell([200, 500], sampling.fold(tf.constant([1, 2]), 3)).numpy()
+    assert numbers.mean() == pytest.approx(0, abs=0.01) and numbers.std() == pytest.approx(1, abs=0.01)
+    assert np.mean(np.abs(numbers) < 1) == pytest.approx(0.667, abs=0.01)  # of normal ones 0.683
+    assert 3 < np.abs(numbers).max() < 3.5
+
+
+def test_draws_are_the_same_under_xla():
+    for draw in (sampling.uniform, sampling.bell):
+        seeds = tf.constant([5, 6])
+        compiled = tf.function(lambda seed, draw=draw: draw([7], sampling.fold(seed, 1)), jit_compile=True)(seeds)
+        np.testing.assert_allclose(compiled, draw([7], sampling.fold(seeds, 1)), rtol=1e-6)
