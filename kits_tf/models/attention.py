@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from kits_tf.models.blocks import convolution, normalization_layer
+from kits_tf.models import arguments
+from kits_tf.models.blocks import NORMALIZATIONS, convolution, normalization_layer
 from kits_tf.models.resize import LinearUpsampling
 
 
@@ -23,9 +24,14 @@ class AttentionGate(keras.layers.Layer):
     Args:
         normalization: "batch" or "group".
         momentum: of batch normalisation.
+
+    Raises:
+        ValueError: an argument is out of its range; names it, its value and what it takes.
     """
 
     def __init__(self, normalization="batch", momentum=0.99, **kwargs):
+        arguments.one_of("normalization", normalization, NORMALIZATIONS)
+        arguments.fraction("momentum", momentum)
         super().__init__(**kwargs)
         self.normalization = normalization
         self.momentum = momentum

@@ -8,7 +8,8 @@ a signal, and of its gradient, is left, and training takes several times as many
 import keras
 from keras import ops
 
-from kits_tf.models.blocks import convolution, normalization_layer
+from kits_tf.models import arguments
+from kits_tf.models.blocks import NORMALIZATIONS, convolution, normalization_layer
 from kits_tf.models.slicewise import SlicewiseConvolution3D
 
 OPEN = 2.0  # sigmoid(2) = 0.88
@@ -23,9 +24,13 @@ class ChannelAttention(keras.layers.Layer):
 
     Args:
         reduction: channels per hidden unit.
+
+    Raises:
+        ValueError: an argument is out of its range; names it, its value and what it takes.
     """
 
     def __init__(self, reduction=16, **kwargs):
+        arguments.positive_integer("reduction", reduction)
         super().__init__(**kwargs)
         self.reduction = reduction
 
@@ -68,9 +73,14 @@ class SpatialAttention(keras.layers.Layer):
     Args:
         normalization: "batch" or "group".
         momentum: of batch normalisation.
+
+    Raises:
+        ValueError: an argument is out of its range; names it, its value and what it takes.
     """
 
     def __init__(self, normalization="batch", momentum=0.99, **kwargs):
+        arguments.one_of("normalization", normalization, NORMALIZATIONS)
+        arguments.fraction("momentum", momentum)
         super().__init__(**kwargs)
         self.normalization = normalization
         self.momentum = momentum
@@ -114,9 +124,15 @@ class CBAM(keras.layers.Layer):
         reduction: channels per hidden unit of the channel attention.
         normalization: "batch" or "group", of the spatial attention.
         momentum: of batch normalisation.
+
+    Raises:
+        ValueError: an argument is out of its range; names it, its value and what it takes.
     """
 
     def __init__(self, reduction=16, normalization="batch", momentum=0.99, **kwargs):
+        arguments.positive_integer("reduction", reduction)
+        arguments.one_of("normalization", normalization, NORMALIZATIONS)
+        arguments.fraction("momentum", momentum)
         super().__init__(**kwargs)
         self.reduction = reduction
         self.normalization = normalization

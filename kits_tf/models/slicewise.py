@@ -17,11 +17,16 @@ class SlicewiseConvolution3D(keras.layers.Conv3D):
 
     Args:
         kernel_size: an odd number.
+
+    Raises:
+        ValueError: `kernel_size` is even.
     """
 
     def __init__(self, kernel_size, **kwargs):
         fixed = {"filters": 1, "strides": 1, "padding": "same", "use_bias": False, "data_format": "channels_last"}
         super().__init__(kernel_size=kernel_size, **fixed, **kwargs)
+        if any(size % 2 == 0 for size in self.kernel_size):
+            raise ValueError(f"kernel_size={kernel_size!r}: takes odd numbers")
 
     def windows(self, x):
         """Every BLOCK slices with the neighbours that they need, zeros beyond the ends, slices as channels.

@@ -2,7 +2,9 @@
 
 import pytest
 
-from kits_tf.models import KidneyNetwork, TumorNetwork
+from kits_tf.models import CBAM, AttentionGate, KidneyNetwork, TumorNetwork
+from kits_tf.models.cbam import ChannelAttention, SpatialAttention
+from kits_tf.models.slicewise import SlicewiseConvolution3D
 
 COMMON = [
     ({"base_filters": 0}, "base_filters=0: takes a positive integer"),
@@ -41,3 +43,23 @@ def test_kidney_network(options, message):
 def test_tumor_network(options, message):
     with pytest.raises(ValueError, match=message):
         TumorNetwork(**options)
+
+
+NORMALIZATION = ({"normalization": "layer"}, "normalization='layer': takes 'batch' or 'group'")
+MOMENTUM = ({"momentum": 1}, r"momentum=1: takes a number in \[0, 1\)")
+REDUCTION = ({"reduction": 0}, "reduction=0: takes a positive integer")
+LAYERS = {
+    AttentionGate: [NORMALIZATION, MOMENTUM],
+    ChannelAttention: [REDUCTION],
+    SpatialAttention: [NORMALIZATION, MOMENTUM],
+    CBAM: [REDUCTION, NORMALIZATION, MOMENTUM],
+    SlicewiseConvolution3D: [({"kernel_size": 4}, "kernel_size=4: takes odd numbers")],
+}
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "message"), [(layer, *case) for layer, cases in LAYERS.items() for case in cases]
+)
+def test_layers(layer, options, message):
+    with pytest.raises(ValueError, match=message):
+        layer(**options)
