@@ -18,7 +18,7 @@ PRESETS = ("paper", "best", "small")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """What both stages share: the body box, the optimiser, the schedule and the augmentation."""
+    """What both stages share: the body box, the optimiser, its schedule, validation and the augmentation."""
 
     base_filters: int = 64
     normalization: typing.Literal["batch", "group"] = "batch"
@@ -29,8 +29,16 @@ class Config:
     num_steps: int = 100_000
     batch_size: int = 8
     learning_rate: float = 1e-4
-    schedule: typing.Literal["constant", "cosine"] = "constant"
+    schedule: typing.Literal["constant", "cosine", "step"] = "constant"
     warmup_steps: int = 0
+    decay_steps: int = 10_000  # "step": every so many steps the rate is multiplied ...
+    decay_factor: float = 0.3  # ... by this
+    clip_norm: float = 0.0  # longest gradient, over all weights; 0 leaves it as it is
+    accumulation: int = 1  # parts that a device takes its share of a batch in, one after the other, to save memory
+    average_decay: float = 0.0  # of the moving average of the weights, which is then validated and kept; 0: none
+    validate_every: int = 0  # steps from one look at the whole validation volumes to the next; 0: never
+    patience: int = 0  # validations without a better Dice after which training ends; 0: never
+    keep: typing.Literal["last", "best"] = "last"  # weights that stay at the end; "best" by the validation
     foreground_fraction: float = 0.0  # share of samples centred on foreground; the others are drawn evenly
     augment: bool = True
     max_rotation_degrees: float = 10.0
@@ -49,6 +57,13 @@ class Config:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             check_value(field.name, getattr(self, field.name), hints[field.name])
+        for name in ("average_decay", "decay_factor"):
+            if getattr(self, name) >= 1:
+                raise ValueError(f"{name}={getattr(self, name)!r}: takes less than 1")
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"accumulation={self.accumulation!r}: takes a divisor of batch_size={self.batch_size!r}")
+        if not self.validate_every and (self.patience or self.keep == "best"):
+            raise ValueError("validate_every=0: takes a number of steps where patience or keep='best' goes by it")
         if self.clip_low_hu >= self.clip_high_hu:
             raise ValueError(f"clip_low_hu={self.clip_low_hu!r}: takes less than clip_high_hu={self.clip_high_hu!r}")
 
@@ -101,7 +116,7 @@ class TumorConfig(Config):
 PRESET_OPTIONS = {
     "kidney": {
         "paper": {},
-        "best": {"body_box": True},
+        "best": {"body_box": True, "validate_every": 5000, "keep": "best"},
         "small": {
             "body_box": True,
             "clip_low_hu": -200.0,
@@ -124,7 +139,7 @@ PRESET_OPTIONS = {
     },
     "tumor": {
         "paper": {},
-        "best": {"body_box": True},
+        "best": {"body_box": True, "validate_every": 5000, "keep": "best"},
         "small": {
             "body_box": True,
             "clip_low_hu": -200.0,
@@ -204,7 +219,8 @@ def parse_value(text, hint):
 
 
 POSITIVE = {"base_filters", "num_steps", "batch_size", "learning_rate", "depth", "patch_rows", "patch_columns",
-            "patch_slices", "max_distance_mm", "small_tumor_ml", "elastic_mm"}  # fmt: skip
+            "patch_slices", "max_distance_mm", "small_tumor_ml", "elastic_mm", "decay_steps", "decay_factor",
+            "accumulation"}  # fmt: skip
 SIGNED = {"clip_low_hu", "clip_high_hu"}
 
 

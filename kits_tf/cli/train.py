@@ -2,12 +2,10 @@
 
 import dataclasses
 import pathlib
-import sys
 
 from absl import flags
 
 from kits_tf import config as configs
-from kits_tf.checkpoint import network_name
 from kits_tf.cli import app
 from kits_tf.errors import UsageError
 
@@ -37,9 +35,11 @@ flags.DEFINE_enum(
 )  # fmt: skip
 flags.DEFINE_string("tpu", None, "Name or address of a TPU, for --strategy=tpu.", flag_values=FLAGS)
 flags.DEFINE_bool("deterministic", False, "The same bits on every run, slower.", flag_values=FLAGS)
+flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "Compilation by XLA; auto: on one GPU.", flag_values=FLAGS)
 flags.DEFINE_enum(
     "precision", "float32", ["float32", "mixed_bfloat16", "mixed_float16"], "Of the computations.", flag_values=FLAGS
 )
+flags.DEFINE_bool("tensorboard", True, "Write for TensorBoard too, where it is installed.", flag_values=FLAGS)
 
 
 def main():
@@ -47,19 +47,15 @@ def main():
     check_flags()
     config = make_config()
     app.load_tensorflow()
-    from kits_tf.training import loop, run
+    from kits_tf.training import run, settings
 
-    settings = run.Settings(FLAGS.seed, FLAGS.precision, kidney_masks())
+    depends_on = settings.Settings(FLAGS.seed, FLAGS.precision, kidney_masks())
+    machine = settings.Machine(FLAGS.strategy, FLAGS.tpu, FLAGS.jit, FLAGS.deterministic, FLAGS.tensorboard)
     try:
-        done = run.run(
-            config, FLAGS.data_dir, FLAGS.checkpoint_dir, settings, FLAGS.strategy, FLAGS.tpu, FLAGS.deterministic,
-            report,
-        )  # fmt: skip
-    except loop.LossError as error:
-        folder = pathlib.Path(FLAGS.checkpoint_dir) / network_name(config)
-        advice = "the last good state is kept there; a lower --learning_rate may help"
-        print(f"{folder}: {error}; {advice}", file=sys.stderr)
-        return 1
+        done = run.run(config, FLAGS.data_dir, FLAGS.checkpoint_dir, depends_on, machine, report)
+    except run.TrainingError as error:
+        app.complain("kits-train", error)
+        return app.EXIT_SOME_FAILED
     return app.EXIT_DONE if done else app.EXIT_TERMINATED
 
 

@@ -1,4 +1,8 @@
-"""The training state on disk: model, optimizer and step, the last three of them, and the weights for prediction."""
+"""The training state on disk: model, optimizer, averaged weights and step, the last three of them.
+
+What else a run depends on is not state: every random draw is a function of the seed and the step, the learning rate of
+the step, and the best score stands in `validation.csv`.
+"""
 
 import pathlib
 import re
@@ -7,8 +11,6 @@ import tempfile
 
 import tensorflow as tf
 
-from kits_tf import files
-from kits_tf.checkpoint import WEIGHTS_NAME
 from kits_tf.errors import InputError
 
 KEPT = 3
@@ -20,31 +22,33 @@ class Checkpoints:
 
     Args:
         folder: the network's own folder.
-        model: a built keras.Model.
-        optimizer: its optimizer, built.
+        parts: what to save, by name: the model, its optimizer, ...
         chief: whether this process writes the shared files. All workers must call `save` since variables that are
             kept on each replica are read together; the others write to a temporary folder.
     """
 
-    def __init__(self, folder, model, optimizer, chief=True):
-        self._folder = pathlib.Path(folder)
-        self._model = model
+    def __init__(self, folder, parts, chief=True):
+        self._folder = pathlib.Path(folder) / STATE_FOLDER
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self._checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer, step=self._step)
-        self._chief = chief
+        self._checkpoint = tf.train.Checkpoint(**parts, step=self._step)
         self._scratch = None if chief else tempfile.TemporaryDirectory()
-        target = self._folder / STATE_FOLDER if chief else self._scratch.name
+        target = self._folder if chief else self._scratch.name
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(target), max_to_keep=KEPT, checkpoint_name="step"
         )
 
     def save(self, step):
-        """Writes the state after `step` steps, and the weights."""
+        """Writes the state after `step` steps.
+
+        Raises:
+            InputError: the disk is full, or the folder cannot be written to; the states before are still there.
+        """
         self._step.assign(step)
-        self._manager.save(checkpoint_number=step)
-        if self._chief:
-            with files.replacing(self._folder / WEIGHTS_NAME) as temporary:
-                self._model.save_weights(temporary)
+        try:
+            self._manager.save(checkpoint_number=step)
+        except (OSError, tf.errors.OpError) as error:
+            remove_unfinished(self._folder, step)
+            raise InputError(self._folder, f"step {step} cannot be written ({reason(error)})") from None
 
     def restore(self):
         """Restores the newest state that can be read.
@@ -53,19 +57,26 @@ class Checkpoints:
             The number of steps that are done; 0 if there is no state.
 
         Raises:
-            InputError: there are states, but none can be read.
+            InputError: there are states, but none can be read, or the newest is of another network.
         """
-        saved = saved_states(self._folder / STATE_FOLDER)
+        saved = saved_states(self._folder)
         for _, path in reversed(saved):
             try:
                 self._checkpoint.restore(str(path)).assert_existing_objects_matched()
                 return int(self._step.numpy())
+            except (AssertionError, ValueError):  # readable, but other variables or other shapes
+                what = "is the state of another network or of other options; takes another --checkpoint_dir"
+                raise InputError(path, what) from None
             except Exception as error:  # a damaged file makes TensorFlow's reader raise errors of many kinds
-                reason = (str(error).splitlines() or ["unreadable"])[0]
-                print(f"warning: {path} is skipped: {reason[:200]}", file=sys.stderr, flush=True)
+                print(f"warning: {path} is skipped: {reason(error)}", file=sys.stderr, flush=True)
         if saved:
-            raise InputError(self._folder / STATE_FOLDER, "no saved state can be read; move the folder away to start")
+            raise InputError(self._folder, "no saved state can be read; move the folder away to start")
         return 0
+
+
+def reason(error):
+    """The first line of an error's text, cut where it is long."""
+    return (str(error).splitlines() or ["unreadable"])[0][:200]
 
 
 def saved_states(folder):
@@ -73,3 +84,10 @@ def saved_states(folder):
     paths = pathlib.Path(folder).glob("step-*.index")
     found = [(re.fullmatch(r"step-(\d+)\.index", path.name), path.with_suffix("")) for path in paths]
     return sorted((int(match.group(1)), path) for match, path in found if match)
+
+
+def remove_unfinished(folder, step):
+    """Removes what a failed save of a step has left."""
+    for path in pathlib.Path(folder).glob(f"step-{step}[._]*"):
+        if path.is_file():
+            path.unlink()

@@ -1,13 +1,18 @@
-"""The training data of a network as a distributed iterator."""
+"""The data of a network: what its pipeline reads, and the distributed iterator of batches."""
+
+import hashlib
+import json
 
 import tensorflow as tf
 
 from kits_tf.dataset import prepared
-from kits_tf.dataset.kidneys import kidney_samples
+from kits_tf.dataset.kidneys import case_of, kidney_samples
 from kits_tf.dataset.working import working_records
 from kits_tf.errors import InputError, UsageError
 from kits_tf.pipelines import kidney, tumor
 from kits_tf.pipelines.sampling import Order
+
+PIPELINES = {"kidney": kidney, "tumor": tumor}
 
 
 def training_sources(config, data_dir, folder, kidney_masks="labels", report=print):
@@ -26,13 +31,58 @@ def training_sources(config, data_dir, folder, kidney_masks="labels", report=pri
     Raises:
         InputError: the folder or a record in it cannot be used.
     """
-    records = prepared.find_records(data_dir, "training")
-    missing = [path for path in records if not path.is_file()]
-    if missing or not records:
-        raise InputError(missing[0] if missing else data_dir, "no training case; run kits-prepare again")
+    records = split_records(data_dir, "training")
+    if not records:
+        raise InputError(data_dir, "no training case; run kits-prepare again")
     if config.stage == "kidney":
         return working_records(records, config, report)
     return kidney_samples(records, config, kidney_masks, folder / "samples", report)
+
+
+def split_records(data_dir, split):
+    """The records of a split.
+
+    Raises:
+        InputError: one of them is not there.
+    """
+    records = prepared.find_records(data_dir, split)
+    for path in records:
+        if not path.is_file():
+            raise InputError(path, "no such file; run kits-prepare again")
+    return records
+
+
+def digest(data_dir):
+    """Tells whether a prepared folder has other training or validation cases than before, or other content in them."""
+    kept = ("id", "split", "shape", "spacing_mm", "image_digest", "label_digest")
+    cases = prepared.read_index(data_dir)["cases"]
+    described = [{name: case.get(name) for name in kept} for case in cases if case["split"] != "test"]
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def order_of(config, sources, seed, workers=1, worker=0):
+    """The Order of a network's samples for one of the workers."""
+    return Order(
+        num_cases=len(sources),
+        per_visit=PIPELINES[config.stage].per_visit(config),
+        seed=seed,
+        batch_size=config.batch_size,
+        workers=workers,
+        worker=worker,
+    )
+
+
+def cases_of_step(config, sources, seed, step):
+    """The names of the cases (kidneys, for the tumor network) that a step's samples come from, in order.
+
+    Args:
+        config: a KidneyConfig or TumorConfig.
+        sources: from `training_sources`.
+        seed: of the run.
+        step: the step, from 1.
+    """
+    found = PIPELINES[config.stage].sources_of_step(sources, config, order_of(config, sources, seed), step - 1)
+    return list(dict.fromkeys(case_of(path) for path in found))
 
 
 def batches(config, sources, seed, step, context):
@@ -45,16 +95,8 @@ def batches(config, sources, seed, step, context):
         step: where to start.
         context: a tf.distribute.InputContext.
     """
-    pipeline = {"kidney": kidney, "tumor": tumor}[config.stage]
-    order = Order(
-        num_cases=len(sources),
-        per_visit=pipeline.per_visit(config),
-        seed=seed,
-        batch_size=config.batch_size,
-        workers=context.num_input_pipelines,
-        worker=context.input_pipeline_id,
-    )
-    samples = pipeline.samples(sources, config, order, step)
+    order = order_of(config, sources, seed, context.num_input_pipelines, context.input_pipeline_id)
+    samples = PIPELINES[config.stage].samples(sources, config, order, step)
     size = context.get_per_replica_batch_size(config.batch_size)
     if config.stage == "tumor" and not config.grid:
         return samples.padded_batch(size, drop_remainder=True).prefetch(2)
@@ -67,9 +109,10 @@ def distributed(strategy, config, sources, seed, step):
     Raises:
         UsageError: the batch cannot be shared evenly.
     """
-    replicas = strategy.num_replicas_in_sync
-    if config.batch_size % replicas:
-        raise UsageError("batch_size", f"{config.batch_size} is no multiple of the {replicas} replicas")
+    replicas, parts = strategy.num_replicas_in_sync, config.accumulation
+    if config.batch_size % (replicas * parts):
+        what = f"{replicas} replicas" + (f" times {parts} parts (accumulation)" if parts > 1 else "")
+        raise UsageError("batch_size", f"{config.batch_size} is no multiple of the {what}")
 
     def make(context):
         options = tf.data.Options()

@@ -5,6 +5,8 @@ import io
 import pathlib
 
 from kits_tf import files
+from kits_tf.training.schedules import make_schedule
+from kits_tf.training.watcher import Watcher
 
 
 class History:
@@ -21,10 +23,14 @@ class History:
         if rows or step == 0:
             kept = [row for row in rows if int(row[0]) <= step]
             if kept:
-                files.write_text(self._path, to_text([self._header, *kept]))
+                self._rewrite(to_text([self._header, *kept]))
             else:
                 self._path.unlink(missing_ok=True)
                 self._header = None
+
+    def _rewrite(self, text):
+        if self._path.read_text(encoding="utf-8") != text:
+            files.write_text(self._path, text)
 
     def append(self, rows):
         """Writes rows at once.
@@ -37,6 +43,32 @@ class History:
             files.write_text(self._path, to_text([self._header]))
         with open(self._path, "a", newline="", encoding="utf-8") as file:
             file.write(to_text([[format_number(row[name]) for name in self._header] for row in rows]))
+
+
+class LossRows(Watcher):
+    """Writes the losses of every step to `history.csv`.
+
+    Args:
+        history: a History.
+        config: a KidneyConfig or TumorConfig, for the learning rate of a step.
+    """
+
+    def __init__(self, history, config):
+        self._history = history
+        self._rate = make_schedule(config)
+
+    def losses(self, step, names, values):
+        """Rows of the steps after `step`; step 1 is the first."""
+        self._history.append(
+            [
+                {
+                    "step": step + i + 1,
+                    "learning_rate": float(self._rate(step + i)),
+                    **{name: float(v) for name, v in zip(names, value, strict=True)},
+                }
+                for i, value in enumerate(values)
+            ]
+        )
 
 
 def read_rows(path):

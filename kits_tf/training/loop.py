@@ -1,7 +1,5 @@
 """The training loop: one for every strategy, several steps in a compiled call."""
 
-import signal
-import threading
 import time
 
 import keras
@@ -9,22 +7,30 @@ import numpy as np
 import tensorflow as tf
 
 from kits_tf import losses, models
+from kits_tf.training.average import Average
+from kits_tf.training.gradients import accumulated, clipped
 from kits_tf.training.schedules import make_schedule
+from kits_tf.training.termination import Termination
 
 CALL_SECONDS = 1.0  # a call takes about this long, so that a signal is answered soon
 MAX_CALL_STEPS = 100
-SAVE_SECONDS = 120.0
 
 INPUTS = {"kidney": "slab", "tumor": "image"}
 LOSSES = {"kidney": losses.kidney_loss, "tumor": losses.tumor_loss}
 
 
 class LossError(Exception):
-    """The loss is no longer a number."""
+    """The loss, or a weight, is no longer a number.
+
+    Attributes:
+        step: the step that found it, from 1.
+        name: of the loss, or "a weight".
+    """
 
     def __init__(self, step, name):
         super().__init__(f"{name} is not finite at step {step}")
         self.step = step
+        self.name = name
 
 
 class Trainer:
@@ -33,13 +39,15 @@ class Trainer:
     Args:
         config: a KidneyConfig or TumorConfig.
         strategy: a tf.distribute strategy.
+        jit: whether XLA compiles a replica's part of a step.
 
     Attributes:
         model: the network.
         optimizer: Adam on the config's schedule, built.
+        average: the moving average of the weights.
     """
 
-    def __init__(self, config, strategy):
+    def __init__(self, config, strategy, jit=False):
         self.config = config
         self.strategy = strategy
         with strategy.scope():
@@ -48,8 +56,11 @@ class Trainer:
             if keras.mixed_precision.dtype_policy().name == "mixed_float16":
                 self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
             self.optimizer.build(self.model.trainable_variables)
+            self.average = Average(self.model, config.average_decay)
         self._names = None
+        self._replica_step = tf.function(self._step, jit_compile=True, autograph=False) if jit else self._step
         self._run = tf.function(self._steps)
+        self._reduce = tf.function(self._mean, autograph=False)
 
     def run(self, iterator, count):
         """Takes `count` steps with batches of a distributed iterator.
@@ -60,67 +71,98 @@ class Trainer:
         values = self._run(iterator, tf.constant(count)).numpy()
         return self._names, values
 
+    def agree(self, *numbers):
+        """The means of numbers over all workers, so that clocks and signals lead to the same decisions everywhere."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return numbers
+        return self._reduce(tf.constant(numbers, tf.float32)).numpy().tolist()
+
     def _steps(self, iterator, count):
         values = tf.TensorArray(tf.float32, size=count)
         for index in tf.range(count):
-            replicas = self.strategy.run(self._step, args=(next(iterator),))
-            values = values.write(index, self.strategy.reduce("MEAN", replicas, axis=None))
+            replicas = self.strategy.run(self._replica_step, args=(next(iterator),))
+            values = values.write(index, self._mean_of(replicas))
+        if self.strategy.num_replicas_in_sync > 1:
+            self.strategy.run(self._share_statistics)
         return values.stack()
 
     @tf.autograph.experimental.do_not_convert
     def _step(self, batch):
         """One replica's part of a step. The optimizer sums gradients over replicas, so each loss is a share."""
+        config, variables = self.config, self.model.trainable_variables
+        losses, *gradients = accumulated(self._losses_and_gradients, batch, config.accumulation)
+        if config.clip_norm:
+            gradients = clipped(gradients, self.optimizer.scale_loss(config.clip_norm))
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.average.update(self.optimizer.iterations.value)
+        return losses
+
+    def _losses_and_gradients(self, batch):
         stage = self.config.stage
         with tf.GradientTape() as tape:
             outputs = self.model(batch[INPUTS[stage]], training=True)
             total, terms = LOSSES[stage](batch, outputs, self.config)
             share = self.optimizer.scale_loss(total / self.strategy.num_replicas_in_sync)
-        variables = self.model.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(share, variables), variables, strict=True))
         self._names = ["loss", *terms]
-        return tf.stack([total, *terms.values()])
+        return [tf.stack([total, *terms.values()]), *tape.gradient(share, self.model.trainable_variables)]
+
+    @tf.autograph.experimental.do_not_convert
+    def _share_statistics(self):
+        """Batch normalisation's moving statistics become their mean over the replicas; each saw other samples."""
+        own = [variable.value for variable in self.model.non_trainable_variables]
+        if own:
+            means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, own)
+            for variable, mean in zip(own, means, strict=True):
+                variable.assign(mean)
+
+    def _mean(self, values):
+        return self._mean_of(self.strategy.run(tf.identity, args=(values,)))
+
+    @tf.autograph.experimental.do_not_convert
+    def _mean_of(self, replicas):
+        return self.strategy.reduce("MEAN", replicas, axis=None)
 
 
-def train(trainer, iterator, step, checkpoints, history, progress):
-    """Trains to the config's last step.
+def train(trainer, iterator, step, keeper):
+    """Trains until the keeper says that it is enough, or SIGTERM.
 
     Args:
         trainer: a Trainer.
         iterator: distributed iterator that starts at `step`.
         step: steps that are done.
-        checkpoints: a Checkpoints.
-        history: a History, or None on a worker that does not write it.
-        progress: a Progress.
+        keeper: a Keeper; it saves, validates and shows.
 
     Returns:
-        True when all steps are done, False when SIGTERM asked to stop; the state is saved either way.
+        True when training is over, False when SIGTERM asked to stop; the state is saved either way.
 
     Raises:
         LossError: the loss is not finite; the state saved last is left as it is.
     """
-    total, count = trainer.config.num_steps, 1
-    saved, saved_at = step, time.monotonic()
+    count = 1
     with Termination() as termination:
-        while step < total and not termination.asked:
+        stopped = keeper.resume(step, termination)
+        while not stopped and not keeper.is_over(step):
             start = time.monotonic()
             names, values = trainer.run(iterator, count)
             check_finite(names, values, step)
-            if history is not None:
-                history.append(rows(trainer, step, names, values))
+            keeper.note(step, names, values)
             step += count
-            progress.update(step, dict(zip(names, values.mean(axis=0), strict=True)))
-            if step < total and time.monotonic() - saved_at > SAVE_SECONDS:
-                checkpoints.save(step)
-                saved, saved_at = step, time.monotonic()
-            count = next_count(count, time.monotonic() - start, total - step)
-        if step > saved:
-            checkpoints.save(step)
-    return step >= total
+            spent = time.monotonic() - start
+            asked, seconds, unsaved = trainer.agree(termination.asked, spent / count, keeper.unsaved_seconds())
+            stopped = keeper.keep(step, asked > 0, unsaved, termination)
+            count = next_count(count, seconds, keeper.next_look(step) - step)
+    return not stopped
 
 
 def next_count(count, seconds, left):
-    """Steps of the next call: at most twice as many, about CALL_SECONDS long, and never beyond the end."""
-    wanted = int(count * CALL_SECONDS / max(seconds, 1e-3))
+    """Steps of the next call: about CALL_SECONDS long, at most twice as many as before, never beyond the next look.
+
+    Args:
+        count: steps of the call before.
+        seconds: that one of them took.
+        left: steps up to the next look.
+    """
+    wanted = int(CALL_SECONDS / max(seconds, 1e-6))
     return max(1, min(wanted, 2 * count, MAX_CALL_STEPS, left))
 
 
@@ -129,36 +171,3 @@ def check_finite(names, values, step):
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         raise LossError(step + int(bad[0, 0]) + 1, names[int(bad[0, 1])])
-
-
-def rows(trainer, step, names, values):
-    """Rows of history.csv for the steps after `step`; step 1 is the first."""
-    schedule = make_schedule(trainer.config)
-    return [
-        {
-            "step": step + i + 1,
-            "learning_rate": float(schedule(step + i)),
-            **{name: float(v) for name, v in zip(names, value, strict=True)},
-        }
-        for i, value in enumerate(values)
-    ]
-
-
-class Termination:
-    """While open, SIGTERM is noted in `asked` instead of ending the program in the middle of a step or a file."""
-
-    def __init__(self):
-        self.asked = False
-        self._previous = None
-
-    def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGTERM, self._note)
-        return self
-
-    def _note(self, number, frame):
-        self.asked = True
-
-    def __exit__(self, *error):
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)

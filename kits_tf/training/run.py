@@ -10,26 +10,27 @@ import tensorflow as tf
 from kits_tf import config as configs
 from kits_tf import files
 from kits_tf.checkpoint import CONFIG_NAME, network_name
-from kits_tf.errors import InputError, UsageError
-from kits_tf.training import data, loop
-from kits_tf.training.checkpoints import STATE_FOLDER, Checkpoints, saved_states
-from kits_tf.training.history import History
+from kits_tf.errors import UsageError
+from kits_tf.training import board, curves, data, loop, strategies
+from kits_tf.training.checkpoints import STATE_FOLDER, Checkpoints, reason, saved_states
+from kits_tf.training.history import History, LossRows
+from kits_tf.training.keeper import Keeper
+from kits_tf.training.plain_copy import PlainCopy
 from kits_tf.training.progress import Progress
-from kits_tf.training.strategies import is_chief, make_strategy
+from kits_tf.training.settings import SETTINGS_NAME, Machine, check_folder
+from kits_tf.training.validation import Validation
 
-SETTINGS_NAME = "training.json"
+ONE_MACHINE = Machine()
 
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What a run depends on beside the config and the data: kept in `training.json`, and the same when continued."""
-
-    seed: int = 0
-    precision: str = "float32"
-    kidney_masks: str | None = None
+# What other workers see when one of them ends.
+LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)
 
 
-def run(config, data_dir, checkpoint_dir, settings, strategy="auto", tpu=None, deterministic=False, report=print):
+class TrainingError(Exception):
+    """Training ended before its time, through no fault of the flags or the data; says what to do."""
+
+
+def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=print):
     """Trains a network, or continues where an earlier run stopped.
 
     Args:
@@ -37,41 +38,96 @@ def run(config, data_dir, checkpoint_dir, settings, strategy="auto", tpu=None, d
         data_dir: a prepared folder.
         checkpoint_dir: the folder of all networks; this one's own is in it.
         settings: a Settings.
-        strategy: one of strategies.NAMES.
-        tpu: a TPU's name.
-        deterministic: the same bits on every run of one machine, slower.
+        machine: a Machine.
         report: called with lines for a person.
 
     Returns:
-        True when all steps are done, False when SIGTERM asked to stop.
+        True when training is over, False when SIGTERM asked to stop.
 
     Raises:
         UsageError, InputError: flags, data or an existing folder that do not fit.
-        loop.LossError: the loss is no longer a number.
+        TrainingError: the loss is no longer a number, or another worker is gone.
     """
     folder = pathlib.Path(checkpoint_dir) / network_name(config)
+    settings = dataclasses.replace(settings, data=data.digest(data_dir))
     check_folder(folder, config, settings)
-    prepare_process(settings, deterministic)
-    distribution = make_strategy(strategy, tpu)
+    prepare_process(settings, machine.deterministic)
+    strategy = strategies.make_strategy(machine.strategy, machine.tpu)
+    jit = strategies.compiles(machine.jit, config, strategy)
     sources = data.training_sources(config, data_dir, folder, settings.kidney_masks, report)
-    trainer = loop.Trainer(config, distribution)
-    chief = is_chief(distribution)
-    checkpoints = Checkpoints(folder, trainer.model, trainer.optimizer, chief)
+    trainer = loop.Trainer(config, strategy, jit)
+    copy = PlainCopy(config)
+    worker, workers = strategies.worker_of(strategy)
+    parts = {"model": trainer.model, "optimizer": trainer.optimizer}
+    parts |= {"average": trainer.average} if config.average_decay else {}
+    checkpoints = Checkpoints(folder, parts, chief=worker == 0)
     step = checkpoints.restore()
-    if step >= config.num_steps:
-        report(f"{network_name(config)}: all {step} steps are done")
+    validation = make_validation(config, copy.model, data_dir, settings.kidney_masks, report)
+    keeper = Keeper(folder, trainer, copy, checkpoints, step, validation, worker, workers)
+    if keeper.is_over(step):
+        keeper.finish()
+        early = "" if step >= config.num_steps else ", no better validation came for long enough"
+        report(f"{network_name(config)}: all {step} steps are done{early}")
         return True
-    if chief:
+    iterator = data.distributed(strategy, config, sources, settings.seed, step)
+    if worker == 0:
         configs.save(config, folder / CONFIG_NAME)
         files.write_text(folder / SETTINGS_NAME, json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
-    report(opening_line(config, distribution, sources, step))
-    iterator = data.distributed(distribution, config, sources, settings.seed, step)
-    history = History(folder / "history.csv", step) if chief else None
-    progress = Progress(network_name(config), step, config.num_steps)
+        keeper.watchers += watchers(config, sources, folder, settings, machine, copy, step, report)
+    report(opening_line(config, strategy, sources, step))
     try:
-        return loop.train(trainer, iterator, step, checkpoints, history, progress)
+        done = loop.train(trainer, iterator, step, keeper)
+    except loop.LossError as error:
+        raise TrainingError(explain(error, config, sources, settings.seed, folder)) from None
+    except LOST as error:
+        if workers == 1:
+            raise
+        what = "another worker is gone; the same command, started on every worker again, continues"
+        raise TrainingError(f"{folder}: {what} from {last_state(folder)} ({reason(error)})") from None
     finally:
-        progress.close()
+        keeper.close()
+    if done:
+        keeper.finish()
+        if worker == 0 and not curves.draw(folder):
+            report("curves.png takes matplotlib: pip install 'kits-tf[report]'")
+    return done
+
+
+def make_validation(config, model, data_dir, kidney_masks, report):
+    """The Validation that the config asks for, or None."""
+    if not config.validate_every:
+        return None
+    records = data.split_records(data_dir, "validation")
+    if not records:
+        report(f"{data_dir} holds no validation case; validate_every is left alone, and the last weights are kept")
+        return None
+    return Validation(config, model, records, kidney_masks)
+
+
+def watchers(config, sources, folder, settings, machine, copy, step, report):
+    """What writes and shows the losses and scores of a run."""
+    found = [LossRows(History(folder / "history.csv", step), config)]
+    found.append(Progress(network_name(config), step, config.num_steps))
+    if machine.tensorboard and not board.is_installed():
+        report("nothing is written for TensorBoard: pip install 'kits-tf[tensorboard]', or --notensorboard")
+    elif machine.tensorboard:
+        description = {"config": dataclasses.asdict(config), "run": dataclasses.asdict(settings)}
+        sample = next(iter(data.batches(config, sources, settings.seed, 0, tf.distribute.InputContext())))
+        found.append(board.Board(folder, step, description, sample, copy))
+    return found
+
+
+def explain(error, config, sources, seed, folder):
+    """What a LossError means for the one who reads it, in a line."""
+    cases = ", ".join(data.cases_of_step(config, sources, seed, error.step))
+    advice = "a lower --learning_rate or --set=clip_norm=1 may help"
+    return f"{folder}: {error}, on {cases}; {last_state(folder)} is the last good one; {advice}"
+
+
+def last_state(folder):
+    """The newest saved state in words."""
+    saved = saved_states(folder / STATE_FOLDER)
+    return f"state {saved[-1][1]}" if saved else "the start (no state is saved yet)"
 
 
 def opening_line(config, strategy, sources, step):
@@ -92,35 +148,3 @@ def prepare_process(settings, deterministic):
     keras.mixed_precision.set_dtype_policy(settings.precision)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-
-
-def check_folder(folder, config, settings):
-    """Refuses a folder whose network or run is another one; more steps are welcome while the rate is constant.
-
-    Raises:
-        UsageError: names what differs; nothing has been written.
-    """
-    if not (folder / CONFIG_NAME).is_file():
-        if saved_states(folder / STATE_FOLDER):
-            raise InputError(folder / CONFIG_NAME, "is missing beside a saved state; move the folder away to start")
-        return
-    there, asked = dataclasses.asdict(configs.load(folder / CONFIG_NAME)), dataclasses.asdict(config)
-    if there["schedule"] == asked["schedule"] == "constant" and asked["num_steps"] > there["num_steps"]:
-        there["num_steps"] = asked["num_steps"]
-    there |= read_settings(folder / SETTINGS_NAME)
-    asked |= dataclasses.asdict(settings)
-    different = [f"{name} is {there[name]} there, {asked[name]} asked" for name in there if there[name] != asked[name]]
-    if different:
-        reason = f"{folder} holds another run ({'; '.join(different)})"
-        raise UsageError("checkpoint_dir", f"{reason}; takes another folder")
-
-
-def read_settings(path):
-    """The settings of an earlier run; an empty dict if there are none."""
-    try:
-        names = {field.name for field in dataclasses.fields(Settings)}
-        return {k: v for k, v in json.loads(path.read_text(encoding="utf-8")).items() if k in names}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, AttributeError):
-        raise InputError(path, "is not what kits-train writes") from None

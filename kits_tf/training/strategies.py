@@ -27,7 +27,10 @@ def make_strategy(name, tpu=None):
     if name == "multi_worker":
         if "TF_CONFIG" not in os.environ:
             raise UsageError("strategy", "multi_worker takes the cluster from the environment variable TF_CONFIG")
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+            raise UsageError("strategy", f"multi_worker cannot use TF_CONFIG ({str(error).splitlines()[0]})") from None
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     devices = [device.name for device in devices]
     if name == "mirrored":
@@ -55,11 +58,36 @@ def tpu_strategy(tpu):
     return tf.distribute.TPUStrategy(resolver)
 
 
-def is_chief(strategy):
-    """Whether this process writes the files that all workers share."""
+def worker_of(strategy):
+    """Which worker this process is, from 0, and how many there are; worker 0 writes the files that all share."""
     resolver = strategy.cluster_resolver
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or not resolver.cluster_spec().as_dict():
-        return True
-    if "chief" in resolver.cluster_spec().as_dict():
-        return resolver.task_type == "chief"
-    return resolver.task_type in (None, "worker") and not resolver.task_id
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
+        return 0, 1
+    cluster = resolver.cluster_spec().as_dict()
+    chiefs, workers = (len(cluster.get(kind, [])) for kind in ("chief", "worker"))
+    if not chiefs + workers:
+        return 0, 1
+    return (chiefs if resolver.task_type == "worker" else 0) + (resolver.task_id or 0), chiefs + workers
+
+
+def compiles(jit, config, strategy):
+    """Whether XLA compiles a replica's part of a step; a TPU does so in any case.
+
+    Args:
+        jit: "on", "off" or "auto": on a single GPU, not on a CPU, where it is slower.
+        config: a KidneyConfig or TumorConfig.
+        strategy: a tf.distribute strategy.
+
+    Raises:
+        UsageError: "on" where it cannot be.
+    """
+    one = isinstance(strategy, tf.distribute.OneDeviceStrategy)
+    fixed = config.stage == "kidney" or config.grid > 0
+    if jit == "on" and not one:
+        raise UsageError(
+            "jit", "on takes --strategy=one; XLA does not compile the sum of gradients over replicas here"
+        )
+    if jit == "on" and not fixed:
+        raise UsageError("jit", "on takes a grid; native cubes differ in size, and each size would be compiled anew")
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    return jit == "on" or (jit == "auto" and one and fixed and on_gpu)

@@ -1,5 +1,9 @@
 """Proves kits-train's messages: every bad combination of flags is one line that names the flag, exit code 2."""
 
+import json
+import re
+import shutil
+
 import pytest
 
 from kits_tf.cli import app, train
@@ -40,6 +44,12 @@ def run(data, folder, *arguments):
         ([*KIDNEY, "--learning_rate=-1"], "--learning_rate"),
         ([*KIDNEY, "--learning_rate=nan"], "--learning_rate"),
         ([*KIDNEY, "--precision=mixed_float16"], "--precision"),
+        ([*KIDNEY, "--jit=always"], "--jit"),
+        ([*KIDNEY, "--jit=on", "--strategy=mirrored"], "--jit"),
+        (["--stage=tumor", "--jit=on", "--strategy=one", "--set=grid=0"], "--jit"),
+        ([*KIDNEY, "--set=accumulation=3"], "--set"),
+        ([*KIDNEY, "--set=average_decay=1"], "--set"),
+        ([*KIDNEY, "--set=patience=3"], "--set"),
         ([*KIDNEY, "--strategy=one", "--tpu=local"], "--tpu"),
         ([*KIDNEY, "--strategy=multi_worker"], "--strategy"),
     ],
@@ -64,10 +74,10 @@ def test_flags_and_set_reach_the_config(data, monkeypatch):
 
     monkeypatch.setattr(training, "run", lambda config, *others: seen.append((config, others)) or True)
     assert run(data, "x", *KIDNEY, *TINY, "--learning_rate=0.5", "--seed=4", "--set=mirror=true") == 0
-    config, (_, _, settings, *_) = seen[0]
+    config, (_, _, settings, machine, _) = seen[0]
     assert (config.base_filters, config.batch_size, config.num_steps, config.depth) == (2, 1, 2, 1)
     assert (config.learning_rate, config.mirror, config.plane, settings.seed) == (0.5, True, "axial", 4)
-    assert settings.kidney_masks is None
+    assert settings.kidney_masks is None and machine.strategy == "auto" and machine.jit == "auto"
     assert run(data, "x", "--stage=tumor") == 0
     assert seen[1][1][2].kidney_masks == "labels"
 
@@ -86,7 +96,31 @@ def test_a_folder_with_another_network_is_left_alone(data, tmp_path, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
 
 
-def test_a_loss_that_is_no_number_stops_the_run(data, tmp_path, capsys):
+def test_other_data_is_refused_and_nothing_overwritten(data, tmp_path, capsys):
+    """The same run on a prepared folder with another content of its one case."""
+    own = tmp_path / "prepared"
+    shutil.copytree(data, own)
+    assert run(own, tmp_path / "out", *KIDNEY, *TINY, *PATCH) == 0
+    index = json.loads((own / "dataset.json").read_text())
+    index["cases"][0]["image_digest"] = "other"
+    (own / "dataset.json").write_text(json.dumps(index))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert run(own, tmp_path / "out", *KIDNEY, *TINY, *PATCH) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1 and "holds another run (data is" in errors[0]
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()}
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(data, tmp_path, capsys):
+    (tmp_path / "kidney_axial").write_text("a file where the network's folder should be")
+    assert run(data, tmp_path, *KIDNEY, *TINY, *PATCH) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1 and "kidney_axial" in errors[0]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_step_cases_and_state(data, tmp_path, capsys):
     assert run(data, tmp_path, *KIDNEY, *TINY, *PATCH, "--learning_rate=1e38", "--num_steps=6") == 1
-    errors = capsys.readouterr().err
-    assert "not finite at step" in errors and "Traceback" not in errors
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.search(r"kits-train: .*kidney_axial: \w+ is not finite at step \d, on case_00000; ", last)
+    assert "the start (no state is saved yet) is the last good one" in last

@@ -3,21 +3,21 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from kits_tf.checkpoint import WEIGHTS_NAME
 from kits_tf.errors import InputError
 from kits_tf.training.checkpoints import STATE_FOLDER, Checkpoints, saved_states
 
 
 @pytest.fixture(name="make")
 def maker(tmp_path):
-    """make() -> (model, optimizer, Checkpoints) of one folder, freshly initialised."""
+    """make(width) -> (model, optimizer, Checkpoints) of one folder, freshly initialised."""
 
-    def make():
-        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    def make(width=2):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(width)])
         optimizer = keras.optimizers.Adam(0.1)
         optimizer.build(model.trainable_variables)
-        return model, optimizer, Checkpoints(tmp_path, model, optimizer)
+        return model, optimizer, Checkpoints(tmp_path, {"model": model, "optimizer": optimizer})
 
     return make
 
@@ -45,9 +45,6 @@ def test_the_newest_state_comes_back_and_three_are_kept(make, tmp_path):
     assert int(optimizer.iterations) == 5
     for found, expected in zip(model.get_weights(), weights[5], strict=True):
         np.testing.assert_array_equal(found, expected)
-    fresh, _, _ = make()
-    fresh.load_weights(tmp_path / WEIGHTS_NAME)
-    np.testing.assert_array_equal(fresh.get_weights()[0], weights[5][0])
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "gone", "bits"])
@@ -77,3 +74,28 @@ def test_no_readable_state_is_an_error_and_none_is_a_start(make, tmp_path):
         path.write_bytes(b"")
     with pytest.raises(InputError, match="no saved state can be read"):
         make()[2].restore()
+
+
+def test_the_state_of_another_network_is_refused_and_left_alone(make, tmp_path):
+    save_five(make)
+    before = {path: path.read_bytes() for path in (tmp_path / STATE_FOLDER).iterdir()}
+    with pytest.raises(InputError, match="step-5: is the state of another network .* another --checkpoint_dir"):
+        make(width=3)[2].restore()
+    assert before == {path: path.read_bytes() for path in (tmp_path / STATE_FOLDER).iterdir()}
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_states_before(make, tmp_path, monkeypatch):
+    save_five(make)
+    model, _, checkpoints = make()
+    assert checkpoints.restore() == 5
+
+    def fail(self, checkpoint_number):
+        (tmp_path / STATE_FOLDER / "step-6.data-00000-of-00001.tempstate17").write_bytes(b"part")
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.train.CheckpointManager, "save", fail)
+    with pytest.raises(InputError, match="step 6 cannot be written .*No space left on device"):
+        checkpoints.save(6)
+    assert not list((tmp_path / STATE_FOLDER).glob("step-6*"))
+    monkeypatch.undo()
+    assert make()[2].restore() == 5

@@ -1,80 +1,26 @@
-"""Proves that a stopped and continued run ends exactly as an uninterrupted one, and that strategies agree.
+"""Proves that runs stopped by SIGTERM or kill -9 end as an uninterrupted one, and that all strategies agree.
 
-Determinism and logical devices are set for a whole process, so both run in processes of their own: this file.
+Determinism and logical devices are set for a whole process, so each run has a process of its own (`tiny_runs`).
 """
 
-import dataclasses
 import json
 import os
-import pathlib
+import random
 import signal
+import socket
 import subprocess
-import sys
+import time
 
+import h5py
+import numpy as np
 import pytest
 
-from kits_tf.config import preset
 from tests import planted
+from tests.training.tiny_runs import NETWORKS, program, run_program
 
-STEPS, STOP = 5, 3
-
-
-def tiny_config():
-    """An axial network of base width 2 with group normalization, so that replicas see the same statistics."""
-    return dataclasses.replace(
-        preset("small", "kidney", "axial"),
-        base_filters=2,
-        depth=1,
-        normalization="group",
-        inplane_mm=0.0,
-        patch_rows=16,
-        patch_columns=16,
-        batch_size=4,
-        num_steps=STEPS,
-        dice_weight=0.0,
-    )
-
-
-def train(data, folder, strategy="one", config=None):
-    from kits_tf.training import run
-
-    settings = run.Settings(seed=3)
-    return run.run(config or tiny_config(), data, folder, settings, strategy, deterministic=True)
-
-
-def stop_and_continue(data, folder):
-    """Trains with a SIGTERM after STOP steps and a state that is two rows behind history, then goes on."""
-    from kits_tf.training import history, loop
-
-    loop.MAX_CALL_STEPS = 1
-    append = history.History.append
-
-    def append_and_stop(self, rows):
-        append(self, rows)
-        if rows[-1]["step"] == STOP:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    history.History.append = append_and_stop
-    assert train(data, folder) is False
-    history.History.append = append
-    path = pathlib.Path(folder) / "kidney_axial" / "history.csv"
-    path.write_text(path.read_text() + "4,9,9,9,9\n5,9")  # rows of steps that were lost with a kill
-    assert train(data, folder) is True
-
-
-def main(kind, data, folder):
-    """What the tests start: leaves {name: weights} as JSON in `folder`."""
-    import tensorflow as tf
-
-    if kind == "mirrored":
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    assert train(data, f"{folder}/whole") is True
-    if kind == "mirrored":
-        assert train(data, f"{folder}/other", "mirrored") is True
-    else:
-        stop_and_continue(data, f"{folder}/other")
-        assert train(data, f"{folder}/other") is True  # nothing left to do
+STEPS = 20
+OPTIONS = [f"--set=num_steps={STEPS}"]
+PATIENCE_S = 300  # a slow machine's, for a process to get somewhere
 
 
 @pytest.fixture(name="data", scope="module")
@@ -82,44 +28,119 @@ def prepared_data(tmp_path_factory):
     return planted.prepared_folder(tmp_path_factory.mktemp("data"), count=2)
 
 
-def run_both(kind, data, folder):
-    """Runs `main` and returns the two runs' network folders."""
-    line = [sys.executable, "-m", "tests.training.test_run", kind, str(data), str(folder)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder / "whole" / "kidney_axial", folder / "other" / "kidney_axial"
+@pytest.fixture(name="whole", scope="module")
+def uninterrupted(data, tmp_path_factory):
+    """The folder of the four networks, trained by one device without a stop."""
+    folder = tmp_path_factory.mktemp("whole")
+    run_program(",".join(NETWORKS), data, folder, *OPTIONS)
+    return folder
+
+
+def rows(folder):
+    """The rows of history.csv, and only whole ones."""
+    path = folder / "history.csv"
+    text = path.read_text() if path.is_file() else ""
+    return [line.split(",") for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
 def losses(folder):
-    return [line.split(",") for line in (folder / "history.csv").read_text().splitlines()]
+    """[steps, columns] without the header."""
+    return np.array(rows(folder)[1:], float)
 
 
 def weights(folder):
-    import h5py
-    import numpy as np
-
     found = {}
     with h5py.File(folder / "model.weights.h5") as file:
         file.visititems(lambda name, item: found.update({name: np.array(item)}) if hasattr(item, "shape") else None)
     return found
 
 
-def test_a_continued_run_equals_an_uninterrupted_one(data, tmp_path):
-    whole, continued = run_both("resume", data, tmp_path)
-    assert losses(continued) == losses(whole)
-    assert [row[0] for row in losses(whole)] == ["step", *map(str, range(1, STEPS + 1))]
-    first, second = weights(whole), weights(continued)
+def largest_difference(first, second):
+    first, second = weights(first), weights(second)
     assert first.keys() == second.keys() and len(first) > 4
-    assert all((first[name] == second[name]).all() for name in first)
-    assert json.loads((whole / "config.json").read_text())["base_filters"] == 2
+    return max(float(np.abs(first[name] - second[name]).max()) for name in first)
 
 
-def test_two_replicas_equal_one_device(data, tmp_path):
-    """Same seed and global batch on two logical CPUs: losses to 1e-4."""
-    one, mirrored = run_both("mirrored", data, tmp_path)
-    for row, other in zip(losses(one)[1:], losses(mirrored)[1:], strict=True):
-        assert [float(value) for value in other] == pytest.approx([float(value) for value in row], rel=1e-4)
+def start_and_wait_for(line, folder, steps):
+    """Starts a run and waits until its history holds so many steps."""
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    end = time.monotonic() + PATIENCE_S
+    while len(rows(folder)) <= steps and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    return process
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def test_killed_three_times_it_ends_as_an_uninterrupted_run(whole, data, tmp_path):
+    """Kill -9 at random moments, which may be in the middle of a row, a state or a step."""
+    line = program("kidney_axial", data, tmp_path, *OPTIONS, "--save_seconds=0", "--max_call_steps=1")
+    chance = random.Random(1)
+    for least in (2, 7, 12):
+        process = start_and_wait_for(line, tmp_path / "kidney_axial", least + chance.randrange(4))
+        time.sleep(chance.random() / 10)
+        process.kill()
+        process.communicate()
+    run_program(*line[3:])
+    assert rows(tmp_path / "kidney_axial") == rows(whole / "kidney_axial")
+    assert [row[0] for row in rows(tmp_path / "kidney_axial")] == ["step", *map(str, range(1, STEPS + 1))]
+    assert largest_difference(tmp_path / "kidney_axial", whole / "kidney_axial") == 0
+    assert json.loads((tmp_path / "kidney_axial" / "config.json").read_text())["base_filters"] == 2
+
+
+def test_stopped_by_sigterm_it_goes_on_and_nothing_is_lost(whole, data, tmp_path):
+    line = program("kidney_coronal", data, tmp_path, *OPTIONS, "--max_call_steps=1")
+    process = start_and_wait_for(line, tmp_path / "kidney_coronal", 3)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 143
+    done = len(rows(tmp_path / "kidney_coronal")) - 1
+    assert 3 <= done < STEPS and (tmp_path / "kidney_coronal" / "state" / f"step-{done}.index").is_file()
+    run_program(*line[3:])
+    assert rows(tmp_path / "kidney_coronal") == rows(whole / "kidney_coronal")
+    assert largest_difference(tmp_path / "kidney_coronal", whole / "kidney_coronal") == 0
+
+
+def test_two_replicas_equal_one_device(whole, data, tmp_path):
+    """Same seed and global batch on two logical CPUs, group normalization: losses of the four networks to 1e-4."""
+    run_program(",".join(NETWORKS), data, tmp_path, *OPTIONS, "--devices=2", "--strategy=mirrored")
+    for network in NETWORKS:
+        assert len(losses(tmp_path / network)) == STEPS
+        np.testing.assert_allclose(losses(tmp_path / network), losses(whole / network), rtol=1e-4)
+
+
+def start_workers(monkeypatch, data, folder, *options):
+    """Starts two workers on this machine."""
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    processes = []
+    for index in range(2):
+        task = {"type": "worker", "index": index}
+        cluster = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]}, "task": task}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+        line = program("kidney_axial", data, folder, *OPTIONS, "--strategy=multi_worker", *options)
+        line.append(f"--weights={folder}/worker_{index}.npz")
+        processes.append(subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    return processes
+
+
+def test_two_workers_equal_one_device_also_when_one_was_killed(whole, data, tmp_path, monkeypatch):
+    """A killed worker ends the other with a line that says what to do; started again, both end as one device."""
+    folder = tmp_path / "kidney_axial"
+    first, second = start_workers(monkeypatch, data, tmp_path, "--save_seconds=0", "--max_call_steps=1")
+    end = time.monotonic() + PATIENCE_S
+    while len(rows(folder)) <= 5 and first.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    os.kill(second.pid, signal.SIGKILL)
+    said, _ = first.communicate(timeout=PATIENCE_S)
+    second.communicate()
+    assert first.returncode == 1, said[-3000:]
+    assert "another worker is gone; the same command" in said.splitlines()[-1]
+    assert 5 <= len(losses(folder)) < STEPS
+    for process in start_workers(monkeypatch, data, tmp_path):
+        said, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, said[-3000:]
+    np.testing.assert_allclose(losses(folder), losses(whole / "kidney_axial"), rtol=1e-4)
+    own = [list(np.load(tmp_path / f"worker_{index}.npz").values()) for index in range(2)]
+    assert all((a == b).all() for a, b in zip(*own, strict=True))

@@ -28,6 +28,13 @@ def test_rates(shape, warmup, step, expected):
     assert float(schedule(step)) == pytest.approx(2 * expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("step, expected", [(0, 0.25), (4, 1.0), (29, 1.0), (30, 0.2), (59, 0.2), (60, 0.04)])
+def test_rates_in_steps(step, expected):
+    """A rise over four steps, then a fifth of the rate from steps 30 and 60 on."""
+    schedule = WarmupSchedule(2.0, 4, 100, "step", decay_steps=30, decay_factor=0.2)
+    assert float(schedule(step)) == pytest.approx(2 * expected, rel=1e-6)
+
+
 def test_config_round_trip():
     schedule = WarmupSchedule(0.1, 5, 50, "cosine")
     again = WarmupSchedule.from_config(schedule.get_config())

@@ -1,0 +1,54 @@
+"""`validation.csv`: one row a validation. It is the record that the best weights and early stopping go by."""
+
+import pathlib
+
+import numpy as np
+
+from kits_tf.training.history import History, read_rows
+
+NAME = "validation.csv"
+
+
+class Scores:
+    """The mean Dice of each validation up to a step.
+
+    Args:
+        folder: the network's own folder.
+        step: the last step that is done; what was found beyond it is forgotten, as it will be found again.
+        chief: whether this process writes the file.
+
+    Attributes:
+        means: {step: mean Dice, to six digits}.
+    """
+
+    def __init__(self, folder, step, chief=True):
+        path = pathlib.Path(folder) / NAME
+        _, rows = read_rows(path)
+        self.means = {int(row[0]): float(row[1]) for row in rows if int(row[0]) <= step}
+        self._history = History(path, step) if chief else None
+
+    def add(self, step, name, cases):
+        """Notes a validation.
+
+        Args:
+            step: steps that are done.
+            name: of the score.
+            cases: {case id: Dice}.
+
+        Returns:
+            Whether its mean is better than all before.
+        """
+        before = self.best
+        self.means[step] = round(float(np.mean(list(cases.values()))), 6)
+        if self._history is not None:
+            self._history.append([{"step": step, name: self.means[step], **cases}])
+        return before is None or self.means[step] > self.means[before]
+
+    @property
+    def best(self):
+        """The step of the best validation, the earlier of equal ones; None before the first."""
+        return max(self.means, key=lambda step: (self.means[step], -step), default=None)
+
+    def since_best(self):
+        """Validations after the best."""
+        return sum(step > self.best for step in self.means)

@@ -1,0 +1,84 @@
+"""Proves kits-recipe: its messages, what it prints, and how it runs its commands."""
+
+import pytest
+
+from kits_tf.cli import app, recipe
+from tests import planted
+
+TINY = [
+    "--preset=small",
+    "--set=base_filters=2",
+    "--set=batch_size=1",
+    "--set=depth=1",
+    "--kidney_set=inplane_mm=0",
+    "--kidney_set=slice_mm=0",
+    "--kidney_set=patch_rows=16",
+    "--kidney_set=patch_columns=16",
+    "--kidney_set=patch_slices=8",
+    "--kidney_set=num_steps=2",
+    "--fold_set=num_steps=1",
+    "--tumor_set=num_steps=2",
+    "--tumor_set=grid=16",
+]
+
+
+@pytest.fixture(name="data", scope="module")
+def prepared_data(tmp_path_factory):
+    return planted.prepared_folder(tmp_path_factory.mktemp("data"), count=2)
+
+
+def run(data, folder, *arguments):
+    line = ["kits-recipe", f"--data_dir={data}", f"--checkpoint_dir={folder}", *arguments]
+    return app.execute(recipe.main, recipe.FLAGS, line)
+
+
+@pytest.mark.parametrize(
+    "arguments, flag",
+    [
+        (["--parts=oblique"], "--parts"),
+        (["--parts="], "--parts"),
+        (["--preset=huge"], "--preset"),
+        (["--set=nonsense=1"], "--set"),
+        (["--set=grid=16"], "--set"),
+        (["--tumor_set=pooling=max"], "--set"),
+        (["--num_folds=1"], "--num_folds"),
+        (["--num_folds=3"], "--num_folds"),
+        (["--fold=0"], "--fold"),
+        (["--kidney_masks=/nowhere"], "--kidney_masks"),
+        (["--data_dir=/nowhere"], "--data_dir"),
+    ],
+)
+def test_bad_flags_are_one_line_and_train_nothing(data, tmp_path, capsys, arguments, flag):
+    assert run(data, tmp_path / "out", *arguments) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1 and flag in errors[0]
+    assert not (tmp_path / "out" / "kidney_axial").exists()
+
+
+def test_the_commands_can_be_printed_for_other_machines(data, tmp_path, capsys):
+    assert run(data, tmp_path / "out", "--num_folds=2", "--print_only", "--parts=coronal", *TINY) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    for line, steps in zip(lines, (2, 1, 1), strict=True):
+        assert line.startswith("kits-train --stage=kidney --plane=coronal ")
+        assert f"--set=num_steps={steps}" in line.split()[-1]
+
+
+def test_commands_run_in_order_and_a_failure_ends_the_recipe(data, tmp_path, capsys, monkeypatch):
+    ran = []
+
+    def run_here(words):
+        ran.append(words)
+        return 143 if "--stage=tumor" in words else 0
+
+    monkeypatch.setattr(recipe, "run_command", run_here)
+    assert run(data, tmp_path / "out", "--num_folds=2", *TINY) == 143
+    captured = capsys.readouterr()
+    assert len(ran) == 3 + 6 + 2 + 1
+    assert captured.out.splitlines()[-1] == "[12/12] tumor"
+    assert captured.err == "kits-recipe: tumor ended with exit code 143; the same command goes on there\n"
+
+
+def test_a_command_is_a_process_of_its_own():
+    assert recipe.run_command(("kits-evaluate", "--help")) == 0
+    assert recipe.run_command(("kits-evaluate", "--no_such_flag")) == 2

@@ -1,0 +1,95 @@
+"""Proves which commands the recipe runs on which cases: no case's kidneys come from a network that trained on it."""
+
+import json
+import pathlib
+
+import pytest
+
+from kits_tf.dataset import prepared
+from kits_tf.errors import UsageError
+from kits_tf.training import recipe
+
+SPLITS = ["training"] * 7 + ["validation"] * 2 + ["test"]
+
+
+@pytest.fixture(name="data")
+def prepared_folder(tmp_path):
+    """A prepared folder without records: the recipe reads the index alone."""
+    cases = [
+        {"id": f"case_{n:05d}", "split": split, "fold": None if split == "test" else n % 3}
+        for n, split in enumerate(SPLITS)
+    ]
+    (tmp_path / "data" / "cases").mkdir(parents=True)
+    text = json.dumps({"format": prepared.FORMAT, "cases": cases})
+    (tmp_path / "data" / prepared.INDEX_NAME).write_text(text)
+    return tmp_path / "data"
+
+
+def options(data, **changes):
+    return recipe.Options(data, data.parent / "networks", **{"num_folds": 3, **changes})
+
+
+def flag(step, name):
+    [value] = [word.partition("=")[2] for word in step.words if word.startswith(f"--{name}=")]
+    return value
+
+
+def cases(folder, *splits):
+    return {case["id"] for case in prepared.read_index(pathlib.Path(folder))["cases"] if case["split"] in splits}
+
+
+def test_the_order_is_the_papers(data):
+    names = [step.name for step in recipe.steps(options(data))]
+    planes = ["kidney_axial", "kidney_coronal", "kidney_sagittal"]
+    assert names[:3] == planes
+    assert names[3:12] == [f"folds/{fold}/{plane}" for fold in range(3) for plane in planes]
+    assert names[12:] == [*(f"folds/{fold}/kidneys" for fold in range(3)), "validation/kidneys", "tumor"]
+
+
+def test_no_kidney_is_found_by_a_network_that_has_seen_the_case(data):
+    steps = recipe.steps(options(data))
+    seen_by = {}
+    for step in [step for step in steps if step.words[0] == "kits-train" and step.part != "tumor"]:
+        seen_by.setdefault(flag(step, "checkpoint_dir"), set()).update(cases(flag(step, "data_dir"), "training"))
+    found = []
+    for step in [step for step in steps if step.part == "kidneys"]:
+        predicted = cases(flag(step, "input"), "training", "validation", "test")
+        assert predicted and not predicted & seen_by[flag(step, "checkpoint_dir")]
+        assert flag(step, "output_dir") == flag(steps[-1], "kidney_masks")
+        found += predicted
+    assert sorted(found) == sorted(cases(data, "training", "validation"))
+    assert all(len(seen) in (7, 5, 4) for seen in seen_by.values())
+
+
+def test_with_labels_there_are_no_folds(data):
+    steps = recipe.steps(options(data, kidney_masks="labels"))
+    assert [step.part for step in steps] == ["axial", "coronal", "sagittal", "tumor"]
+    assert flag(steps[-1], "kidney_masks") == "labels"
+
+
+def test_flags_reach_their_commands(data):
+    steps = recipe.steps(options(data, kidney=("--k",), folds=("--f",), tumor=("--t",), predict=("--p",)))
+    for step in steps:
+        own = {"kits-predict": "--p"}.get(step.words[0]) or ("--f" if step.name.startswith("folds") else "--k")
+        assert step.words[-1] == ("--t" if step.part == "tumor" else own)
+
+
+def test_a_fold_for_cross_validation_is_the_split(data):
+    step = recipe.steps(options(data, fold=1))[0]
+    assert cases(flag(step, "data_dir"), "validation") == {"case_00001", "case_00004", "case_00007"}
+    assert len(cases(flag(step, "data_dir"), "training")) == 6
+    assert cases(flag(step, "data_dir"), "test") == {"case_00009"}
+    with pytest.raises(UsageError, match="--fold: 3 is no fold .* folds 0, 1, 2"):
+        recipe.steps(options(data, fold=3))
+
+
+def test_records_are_linked_and_a_second_run_writes_nothing(data):
+    step = recipe.steps(options(data))[3]
+    view = pathlib.Path(flag(step, "data_dir"))
+    (data / "cases" / "case_00000.tfrecord").write_bytes(b"record")
+    assert (view / "cases" / "case_00000.tfrecord").read_bytes() == b"record"
+    (view / "working" / "3mm").mkdir()
+    assert (data / "working" / "3mm").is_dir()
+    before = (view / prepared.INDEX_NAME).stat().st_mtime_ns
+    recipe.steps(options(data))
+    assert (view / prepared.INDEX_NAME).stat().st_mtime_ns == before

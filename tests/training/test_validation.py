@@ -1,0 +1,84 @@
+"""Proves that validation scores exactly what kits-predict would write, and stops when it is asked to."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from kits_tf import geometry, models
+from kits_tf.arrays import NumPy
+from kits_tf.checkpoint import WEIGHTS_NAME
+from kits_tf.dataset import prepared
+from kits_tf.errors import InputError
+from kits_tf.evaluation.metrics import dice
+from kits_tf.inference.segmenter import load_segmenter
+from kits_tf.training.validation import StopError, Validation
+from tests import planted
+from tests.tiny import tiny_configs, write_checkpoint
+
+
+@pytest.fixture(name="records", scope="module")
+def two_records(tmp_path_factory):
+    return prepared.find_records(planted.prepared_folder(tmp_path_factory.mktemp("data"), count=2))
+
+
+@pytest.fixture(name="checkpoint", scope="module")
+def half_sure_networks(records, tmp_path_factory):
+    """Random networks whose last bias makes about half of a CT foreground."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    configs = {name: tiny_configs()[name] for name in ("kidney_axial", "kidney_coronal", "tumor")}
+    write_checkpoint(folder, configs)
+    scaled = geometry.scale(NumPy, prepared.read_volume(records[0]).hu, configs["tumor"].clip_hu)
+    inputs = {"kidney": np.stack([scaled] * 3, axis=-1), "tumor": scaled[None, ..., None]}
+    for name, config in configs.items():
+        model = models.build(config)
+        model.load_weights(folder / name / WEIGHTS_NAME)
+        head = model.get_layer("logits")
+        head.bias.assign(head.bias - np.median(model(inputs[config.stage], training=False)["logits"]))
+        model.save_weights(folder / name / WEIGHTS_NAME)
+    return folder
+
+
+def validation_of(name, checkpoint, records, kidney_masks=None):
+    config = tiny_configs()[name]
+    model = models.build(config)
+    model.load_weights(checkpoint / name / WEIGHTS_NAME)
+    return Validation(config, model, records, kidney_masks)
+
+
+def test_a_plane_is_scored_as_it_predicts(records, checkpoint):
+    validation = validation_of("kidney_coronal", checkpoint, records)
+    assert validation.name == "kidney_dice" and validation.cases == ["case_00000", "case_00001"]
+    segmenter = load_segmenter(checkpoint, "tensorflow", ["coronal"], stage="kidney")
+    expected = [predicted_dice(segmenter, path, 0) for path in records]
+    assert validation.scores(0, 1, lambda: False) == expected and 0 < min(expected) < 1
+    assert validation.scores(1, 2, lambda: False) == [0.0, expected[1]]
+
+
+def test_the_tumor_is_scored_inside_the_labels_kidneys(records, checkpoint):
+    validation = validation_of("tumor", checkpoint, records[:1], "labels")
+    segmenter = load_segmenter(checkpoint, "tensorflow", stage="tumor")
+    mask = prepared.restore(prepared.read_record(records[0]).label, prepared.read_record(records[0]), 0) > 0
+    assert validation.scores(0, 1, lambda: False) == [predicted_dice(segmenter, records[0], 1, mask)]
+
+
+def predicted_dice(segmenter, path, threshold, mask=None):
+    volume, record = prepared.read_volume(path), prepared.read_record(path)
+    labels = segmenter.run(volume.hu, volume.spacing_mm, mask).labels
+    return dice(labels > threshold, prepared.restore(record.label, record, 0) > threshold)
+
+
+def test_it_stops_between_batches_of_slabs(records, checkpoint):
+    answers = iter([False, False, True])
+    with pytest.raises(StopError):
+        validation_of("kidney_axial", checkpoint, records).scores(0, 1, lambda: next(answers))
+    assert next(answers, None) is None
+
+
+def test_a_missing_prediction_is_found_at_the_start(records, checkpoint, tmp_path):
+    shutil.copy(
+        records[0].parents[2] / "raw" / "case_00000" / "segmentation.nii.gz", tmp_path / "prediction_00000.nii.gz"
+    )
+    validation_of("tumor", checkpoint, records[:1], str(tmp_path))
+    with pytest.raises(InputError, match="prediction_00001.nii.gz: no such file"):
+        validation_of("tumor", checkpoint, records, str(tmp_path))
