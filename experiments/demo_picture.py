@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from kits_tf import files, volume  # noqa: E402
-from kits_tf.report import figures, panels  # noqa: E402
+from kits_tf.report import figures, layout, panels  # noqa: E402
 
 
 def main():
@@ -27,7 +27,8 @@ def main():
     name = folder.name.replace("case_", "prediction_") + ".nii.gz"
     prediction, _ = volume.read_labels(arguments.demo_dir / "prediction" / name)
     case = panels.Case(ct.hu, ct.spacing_mm, prediction, reference)
-    picture = figures.draw([panels.views(case, 1 if (prediction > 1).any() else 0)])
+    planes = panels.views(case, 1 if (prediction > 1).any() else 0)
+    picture = figures.draw([layout.columns(planes)])
     with files.replacing(arguments.output) as temporary:
         temporary.write_bytes(picture)
     print(arguments.output)

@@ -1,10 +1,12 @@
-"""Colours that colour-blind readers can tell apart (Okabe and Ito 2008), on grey pictures and on paper."""
+"""Colours that colour-blind readers can tell apart (Okabe and Ito 2008), on grey pictures and on paper.
+
+Prediction is coloured and the reference white; what was found too much has the prediction's own colour.
+"""
 
 KIDNEY = "#56B4E9"
 TUMOR = "#E69F00"
-REFERENCE_KIDNEY = "#FFFFFF"
-REFERENCE_TUMOR = "#F0E442"
-MISSED = "#CC79A7"
-EXTRA = "#009E73"
+REFERENCE = "#FFFFFF"
+MISSED = "#D55E00"
+EXTRA = KIDNEY
 BACKGROUND = "#000000"
 TEXT = "#F2F2F2"

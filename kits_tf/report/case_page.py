@@ -1,15 +1,13 @@
 """The page of one case: pictures, measurements, scores where there is a reference, and how it was computed."""
 
-import json
-
 import numpy as np
 from scipy import ndimage
 
 from kits_tf.evaluation.lesions import detect, side_scores
 from kits_tf.evaluation.measurements import MIN_TUMOR_ML, measure
-from kits_tf.evaluation.metrics import METRICS, score
-from kits_tf.evaluation.table import NAMES, shown
-from kits_tf.report import figures, page, panels, surface3d
+from kits_tf.evaluation.metrics import score
+from kits_tf.report import figures, layout, page, panels, provenance, surface3d
+from kits_tf.report.score_tables import against_reference
 
 MAX_STRIPS = 4
 """Pictures of tumors on one page; further tumors are in the table alone."""
@@ -32,21 +30,34 @@ def case_page(name, volume, prediction, reference=None, summary=None):
     """
     case = panels.Case(volume.hu, volume.spacing_mm, prediction, reference)
     measured = measure(prediction, volume.spacing_mm)
-    scores = None if reference is None else score(prediction, reference, volume.spacing_mm)
+    facts = measured | {"scores": None}
     parts = [
         page.heading(name, describe(volume)),
         overview(case, measured),
         page.section("Measurements", measurements(measured, volume.hu, prediction)),
-        *surface_sections(case),
-        *tumor_sections(case),
     ]
-    if scores is not None:
-        parts.append(error_section(case))
-        parts.append(
-            page.section("Against the reference", score_table(scores, measured, prediction, reference, volume))
-        )
-    parts.append(page.section("How it was computed", provenance(summary)))
-    return page.document(f"{name}: kidney and kidney tumor", "".join(parts)), {**measured, "scores": scores}
+    if reference is not None:
+        facts |= compare(prediction, reference, volume.spacing_mm)
+        tables = against_reference(facts["scores"], measured, facts["reference"], facts["detection"], facts["sides"])
+        parts += [page.section("Against the reference", tables), error_section(case)]
+    parts += [*surface_sections(case), *tumor_sections(case, measured["tumors"])]
+    parts.append(page.section("How it was computed", provenance.table(summary)))
+    return page.document(f"{name}: kidney and kidney tumor", "".join(parts)), facts
+
+
+def compare(prediction, reference, spacing_mm):
+    """How a prediction stands against its reference.
+
+    Returns:
+        Dict of "reference" as `measure` gives it, "scores" as `score`, "detection" as `detect` and "sides" as
+        `side_scores`.
+    """
+    return {
+        "reference": measure(reference, spacing_mm),
+        "scores": score(prediction, reference, spacing_mm),
+        "detection": detect(prediction, reference, spacing_mm),
+        "sides": side_scores(prediction, reference, spacing_mm),
+    }
 
 
 def describe(volume):
@@ -58,10 +69,10 @@ def describe(volume):
 
 def overview(case, measured):
     """The section with the three planes."""
-    rows = [panels.views(case, 0)]
+    rows = [layout.columns(panels.views(case, 0))]
     said = "largest cross-sections of the kidneys"
     if (case.shown > 1).any():
-        rows.append(panels.views(case, 1))
+        rows.append(layout.columns(panels.views(case, 1)))
         said += " (above) and of the tumor (below)"
     caption = (
         f"Axial, coronal and sagittal planes through the {said}. Radiological view: the patient's right (R) is on the "
@@ -89,11 +100,14 @@ def measurements(measured, hu, labels):
         if values.size
     ]
     if attenuation:
-        tables.append(page.table(["", "mean", "s. d.", "5 %", "median", "95 %"], attenuation, "HU"))
+        heads = ["", "mean", "s. d.", "5 %", "median", "95 %"]
+        tables.append(page.table(heads, attenuation, "CT numbers, HU"))
     else:
         tables.append("<p>No kidney and no tumor was found.</p>")
     note = f"Tumors under {MIN_TUMOR_ML} ml count in the volume and are not listed."
-    return f'<div class="tables">{"".join(tables)}</div><p class="lead">{note}</p>'
+    if len(measured["tumors"]) > MAX_STRIPS:
+        note += f" Slices are shown of the {MAX_STRIPS} largest."
+    return f'<div class="tables">{"".join(tables)}</div><p class="note">{note}</p>'
 
 
 def surface_sections(case):
@@ -106,10 +120,15 @@ def surface_sections(case):
     return [page.section("In three dimensions", page.picture(drawn, "Kidneys and tumors from four sides", caption))]
 
 
-def tumor_sections(case):
-    """A strip of slices for each tumor, the largest first, and then for those of the reference that were missed."""
-    found = tumor_boxes(case.prediction == 2, case.spacing_mm)
-    named = [(f"Tumor {number}", box) for number, box in enumerate(found, 1)][:MAX_STRIPS]
+def tumor_sections(case, tumors):
+    """A strip of slices for each tumor, the largest first, and then for those of the reference that were missed.
+
+    Args:
+        case: a `panels.Case`.
+        tumors: the prediction's, as `measure` lists them.
+    """
+    found = tumor_boxes(case.prediction == 2, case.spacing_mm)[:MAX_STRIPS]
+    named = [(tumor_name(number, tumors[number - 1]), box) for number, box in enumerate(found, 1)]
     if case.reference is not None:
         missed = [
             box
@@ -120,19 +139,24 @@ def tumor_sections(case):
     return [tumor_section(case, name, box) for name, box in named]
 
 
+def tumor_name(number, tumor):
+    """Such as "Tumor 1: left, 8.5 ml, 29.5 mm"."""
+    return f"Tumor {number}: {tumor['side']}, {tumor['volume_ml']:.1f} ml, {tumor['max_axial_diameter_mm']:.1f} mm"
+
+
 def tumor_section(case, name, box):
     """A strip of slices through one tumor."""
-    strip = panels.tumor_strip(case, box)
+    strip = [[panel] for panel in panels.tumor_strip(case, box)]
     half = (len(strip) + 1) // 2
     rows = [strip[:half], strip[half:]] if len(strip) > 4 else [strip]
-    text = f"{name} from its first to its last slice"
-    return page.section(name, page.picture(figures.draw(rows, _INCHES_PER_MM, "jpeg"), text, text))
+    caption = f"Axial slices from its first ({box[0].start}) to its last ({box[0].stop - 1})."
+    return page.section(name, page.picture(figures.draw(rows, _INCHES_PER_MM, "jpeg"), f"{name}, in slices", caption))
 
 
 def error_section(case):
     """What was missed and what was found too much, where each is most."""
     rows = [(threshold, panels.error_views(case, threshold)) for threshold in (0, 1)]
-    rows = [(threshold, row) for threshold, row in rows if row]
+    rows = [(threshold, layout.columns(planes)) for threshold, planes in rows if planes]
     if not rows:
         return page.section("Errors", "<p>None: prediction and reference are the same.</p>")
     named = [("kidney with tumor", "tumor")[threshold] for threshold, _ in rows]
@@ -147,62 +171,3 @@ def tumor_boxes(mask, spacing_mm):
     sizes = np.bincount(components.ravel())[1:] * float(np.prod(spacing_mm)) / 1000
     boxes = ndimage.find_objects(components)
     return [boxes[number] for number in np.argsort(-sizes, kind="stable") if sizes[number] >= MIN_TUMOR_ML]
-
-
-def score_table(scores, measured, labels, reference, volume):
-    """The scores of a case as a table, and the reference's own volumes."""
-    truth = measure(reference, volume.spacing_mm)
-    texts = shown(scores)
-    rows = [[NAMES[metric], texts[metric]] for metric in METRICS]
-    volumes = [
-        [name, f"{measured[key]:.1f}", f"{truth[key]:.1f}"]
-        for name, key in (("kidney with tumor", "kidney_ml"), ("tumor", "tumor_ml"))
-    ]
-    tables = [page.table(["", "score"], rows), page.table(["ml", "prediction", "reference"], volumes)]
-    tables += detection_tables(detect(labels, reference, volume.spacing_mm))
-    tables += side_tables(side_scores(labels, reference, volume.spacing_mm))
-    note = (
-        "Kidney is scored with its tumor, as the challenge does. Surface Dice: the share of both surfaces within "
-        "1.033 mm (kidney) or 1.150 mm (tumor) of the other. HD95: 95 % Hausdorff distance. Error: volume, prediction "
-        "minus reference."
-    )
-    return f'<div class="tables">{"".join(tables)}</div><p class="lead">{note}</p>'
-
-
-def detection_tables(detection):
-    """The reference's tumors, found or missed, and the false ones; no table where there are none."""
-    rows = [
-        [tumor["side"], f"{tumor['volume_ml']:.1f}", f"{tumor['max_axial_diameter_mm']:.1f}", said]
-        for tumor, said in [
-            *((tumor, "found" if tumor["found"] else "missed") for tumor in detection["tumors"]),
-            *((tumor, "false: not in the reference") for tumor in detection["false"]),
-        ]
-    ]
-    return [page.table(["tumor", "ml", "diameter, mm", ""], rows, "Tumors, one by one")] if rows else []
-
-
-def side_tables(sides):
-    """Dice of each side's kidney and tumor."""
-    rows = [
-        [name, *(f"{scores[f'{structure}_dice']:.4f}" for structure in ("kidney", "tumor"))]
-        for name, scores in sides.items()
-        if scores
-    ]
-    return [page.table(["side", "kidney Dice", "tumor Dice"], rows, "Left and right")] if rows else []
-
-
-def provenance(summary):
-    """What kits-predict recorded beside the prediction, as a table."""
-    if not summary:
-        return "<p>Not recorded: no JSON lies beside the prediction.</p>"
-    measured = ("kidney_ml", "tumor_ml", "kidneys", "tumors")
-    return page.table(["", ""], [[key, plain(value)] for key, value in summary.items() if key not in measured])
-
-
-def plain(value):
-    """A JSON value as readable text."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {plain(entry)}" for key, entry in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(plain, value))
-    return value if isinstance(value, str) else json.dumps(value)

@@ -23,12 +23,8 @@ def figure1(cases, file_format="png"):
     Returns:
         The bytes of a PNG or JPEG file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     width, height = 3 * _INCHES + _CASE_INCHES, len(cases) * _INCHES + _TITLE_INCHES
-    figure = Figure(figsize=(width, height), facecolor=palette.BACKGROUND)
-    FigureCanvasAgg(figure)
+    figure = figures.new_figure(width, height)
     for row, (name, case) in enumerate(cases.items()):
         bottom = height - _TITLE_INCHES - (row + 1) * _INCHES
         figure.text(0.05 / width, (bottom + _INCHES / 2) / height, name, color=palette.TEXT, rotation=90, va="center")

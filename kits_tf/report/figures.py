@@ -1,4 +1,4 @@
-"""Draws panels of CT with outlines: kidney and tumor in full lines, the reference dashed; errors as areas.
+"""Draws panels of CT with outlines: the prediction in full lines, the reference broken; errors as areas.
 
 Needs matplotlib.
 """
@@ -9,15 +9,17 @@ import numpy as np
 
 from kits_tf import palette
 from kits_tf.errors import UsageError
+from kits_tf.report import layout
 
 WINDOW_HU = (-160.0, 240.0)
 """The usual soft-tissue window: level 40, width 400."""
 
 DPI = 110
-_GAP_MM = 6.0
-_WIDTH_INCHES = 12.5
-_TITLE_INCHES = 0.28
 LEGEND_INCHES = 0.34
+_WIDTH_INCHES = 12.5
+_GAP_PIXELS = 12  # between three-dimensional views
+_LINE_WIDTHS = {"solid": 1.4, "dashed": 1.3, "dotted": 1.6}
+_RIM = 0.8  # of black around lines and letters, which shows them on bright organs too
 
 
 def require_matplotlib(flag="output_dir"):
@@ -32,7 +34,7 @@ def draw(rows, per_mm=None, file_format="png"):
     """Draws rows of panels, all at one scale, with a legend beneath.
 
     Args:
-        rows: list of lists of `panels.Panel`.
+        rows: list of rows, each a list of columns of `panels.Panel` as `layout.arrange` takes them.
         per_mm: inches for a millimetre; by default the widest row fills the figure's width.
         file_format: "png", or "jpeg" at a quarter of the size.
 
@@ -40,9 +42,9 @@ def draw(rows, per_mm=None, file_format="png"):
         The bytes of a file.
     """
     entries = [("kidney with tumor", palette.KIDNEY, "solid"), ("tumor", palette.TUMOR, "solid")]
-    if any(panel.reference is not None for row in rows for panel in row):
-        entries.append(("reference: kidney with tumor", palette.REFERENCE_KIDNEY, "dashed"))
-        entries.append(("reference: tumor", palette.REFERENCE_TUMOR, "dashed"))
+    if any(panel.reference is not None for row in rows for column in row for panel in column):
+        entries.append(("reference: kidney with tumor", palette.REFERENCE, "dashed"))
+        entries.append(("reference: tumor", palette.REFERENCE, "dotted"))
     return compose(rows, draw_panel, entries, per_mm, file_format)
 
 
@@ -50,17 +52,17 @@ def draw_errors(rows, file_format="png"):
     """Draws rows of panels with what was missed and what was found too much as areas.
 
     Args:
-        rows: list of (threshold, list of `panels.Panel`): label > threshold is looked at.
+        rows: list of (threshold, row as `draw` takes it): label > threshold is looked at.
         file_format: see `draw`.
 
     Returns:
         The bytes of a file.
     """
-    thresholds = {id(panel): threshold for threshold, row in rows for panel in row}
+    thresholds = {id(panel): threshold for threshold, row in rows for column in row for panel in column}
     entries = [
         ("missed", palette.MISSED, "area"),
         ("found too much", palette.EXTRA, "area"),
-        ("reference", palette.REFERENCE_KIDNEY, "dashed"),
+        ("reference", palette.REFERENCE, "dashed"),
     ]
     return compose(
         [row for _, row in rows],
@@ -76,30 +78,23 @@ def compose(rows, draw_one, entries, per_mm=None, file_format="png"):
     Returns:
         The bytes of a file.
     """
+    height, places = layout.arrange(rows, _WIDTH_INCHES, LEGEND_INCHES, per_mm)
+    figure = new_figure(_WIDTH_INCHES, height)
+    for place in places:
+        share = (place.left / _WIDTH_INCHES, place.bottom / height, place.width / _WIDTH_INCHES, place.height / height)
+        draw_one(figure.add_axes(share, frameon=False), place.panel)
+    draw_legend(figure, entries)
+    return encoded(figure, file_format)
+
+
+def new_figure(width, height):
+    """An empty black matplotlib figure of a size in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    widest_mm = max(sum(panel.size_mm[1] + _GAP_MM for panel in row) - _GAP_MM for row in rows)
-    per_mm = min(per_mm or np.inf, _WIDTH_INCHES / widest_mm)
-    width = _WIDTH_INCHES
-    heights = [max(panel.size_mm[0] for panel in row) * per_mm + _TITLE_INCHES for row in rows]
-    height = sum(heights) + LEGEND_INCHES
     figure = Figure(figsize=(width, height), facecolor=palette.BACKGROUND)
     FigureCanvasAgg(figure)
-    top = height
-    for row, row_height in zip(rows, heights, strict=True):
-        left = (width - sum((panel.size_mm[1] + _GAP_MM) * per_mm for panel in row) + _GAP_MM * per_mm) / 2
-        for panel in row:
-            panel_height, panel_width = (side * per_mm for side in panel.size_mm)
-            bottom = top - _TITLE_INCHES - panel_height
-            axes = figure.add_axes(
-                (left / width, bottom / height, panel_width / width, panel_height / height), frameon=False
-            )
-            draw_one(axes, panel)
-            left += panel_width + _GAP_MM * per_mm
-        top -= row_height
-    draw_legend(figure, entries)
-    return encoded(figure, file_format)
+    return figure
 
 
 def encoded(figure, file_format):
@@ -118,8 +113,8 @@ def draw_panel(axes, panel):
     outline(axes, panel.prediction > 0, panel.pixel_mm, palette.KIDNEY, "solid")
     outline(axes, panel.prediction > 1, panel.pixel_mm, palette.TUMOR, "solid")
     if panel.reference is not None:
-        outline(axes, panel.reference > 0, panel.pixel_mm, palette.REFERENCE_KIDNEY, "dashed")
-        outline(axes, panel.reference > 1, panel.pixel_mm, palette.REFERENCE_TUMOR, "dashed")
+        outline(axes, panel.reference > 0, panel.pixel_mm, palette.REFERENCE, "dashed")
+        outline(axes, panel.reference > 1, panel.pixel_mm, palette.REFERENCE, "dotted")
 
 
 def draw_error_panel(axes, panel, threshold):
@@ -133,7 +128,7 @@ def draw_error_panel(axes, panel, threshold):
     areas[prediction & ~reference] = to_rgba(palette.EXTRA, 0.8)
     height_mm, width_mm = panel.size_mm
     axes.imshow(areas, extent=(0, width_mm, height_mm, 0), aspect="auto", interpolation="nearest")
-    outline(axes, reference, panel.pixel_mm, palette.REFERENCE_KIDNEY, "dashed")
+    outline(axes, reference, panel.pixel_mm, palette.REFERENCE, "dashed")
 
 
 def draw_ct(axes, panel):
@@ -153,16 +148,20 @@ def draw_ct(axes, panel):
     draw_edges(axes, panel.edges)
 
 
-def draw_edges(axes, letters):
-    """Writes the letters of the left, right, top and bottom edge, each with a dark rim that shows on bone too."""
-    from matplotlib.patheffects import withStroke
-
-    places = ((0.015, 0.5, "left", "center"), (0.985, 0.5, "right", "center"))
+def draw_edges(axes, letters, height=0.5):
+    """Writes the letters of the left, right, top and bottom edge; `height` is that of the first two, 0 to 1."""
+    places = ((0.015, height, "left", "center"), (0.985, height, "right", "center"))
     places += ((0.5, 0.985, "center", "top"), (0.5, 0.015, "center", "bottom"))
     for letter, (x, y, horizontal, vertical) in zip(letters, places, strict=False):
         style = {"ha": horizontal, "va": vertical, "color": palette.TEXT, "fontsize": 10}
-        rim = [withStroke(linewidth=2.5, foreground=palette.BACKGROUND)]
-        axes.text(x, y, letter, transform=axes.transAxes, path_effects=rim, **style)
+        axes.text(x, y, letter, transform=axes.transAxes, path_effects=dark_rim(1), **style)
+
+
+def dark_rim(line_width):
+    """A black edge around letters, or around lines of a width in points."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=line_width + _RIM, foreground=palette.BACKGROUND)]
 
 
 def outline(axes, mask, pixel_mm, color, style):
@@ -173,8 +172,9 @@ def outline(axes, mask, pixel_mm, color, style):
     y, x = (
         (np.arange(size) - 0.5).clip(0, size - 2) * side for size, side in zip(padded.shape, pixel_mm, strict=True)
     )
-    width = 1.3 if style == "solid" else 0.9
-    axes.contour(x, y, padded, levels=[0.5], colors=[color], linestyles=[style], linewidths=[width])
+    width = _LINE_WIDTHS[style]
+    drawn = axes.contour(x, y, padded, levels=[0.5], colors=[color], linestyles=[style], linewidths=[width])
+    drawn.set_path_effects(dark_rim(width))
 
 
 def draw_legend(figure, entries):
@@ -182,7 +182,7 @@ def draw_legend(figure, entries):
 
     Args:
         figure: a matplotlib figure.
-        entries: list of (label, color, "solid", "dashed" or "area").
+        entries: list of (label, color, "solid", "dashed", "dotted" or "area").
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -208,26 +208,23 @@ def draw_surfaces(views, file_format="png"):
     Returns:
         The bytes of a file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import to_rgb
-    from matplotlib.figure import Figure
 
     from kits_tf.report.surface3d import colored
 
     colors = [to_rgb(color) for color in (palette.KIDNEY, palette.TUMOR, palette.BACKGROUND)]
     widths = [view.kidney.shape[1] for view in views]
-    tallest = max(view.kidney.shape[0] for view in views)
-    height = _WIDTH_INCHES * tallest / sum(widths) + _TITLE_INCHES + LEGEND_INCHES
-    figure = Figure(figsize=(_WIDTH_INCHES, height), facecolor=palette.BACKGROUND)
-    FigureCanvasAgg(figure)
-    left = 0.0
+    whole = sum(widths) + _GAP_PIXELS * (len(views) - 1)
+    around = layout.TITLE_INCHES + LEGEND_INCHES
+    height = _WIDTH_INCHES * max(view.kidney.shape[0] for view in views) / whole + around
+    figure = new_figure(_WIDTH_INCHES, height)
+    left = 0
     for view, width in zip(views, widths, strict=True):
-        share = width / sum(widths)
-        axes = figure.add_axes((left, LEGEND_INCHES / height, share, 1 - (_TITLE_INCHES + LEGEND_INCHES) / height))
+        axes = figure.add_axes((left / whole, LEGEND_INCHES / height, width / whole, 1 - around / height))
         axes.imshow(colored(view, *colors), interpolation="bilinear")
         axes.set_axis_off()
         axes.set_title(view.title, color=palette.TEXT, fontsize=9, pad=3)
-        draw_edges(axes, view.edges)
-        left += share
+        draw_edges(axes, view.edges, height=0.03)
+        left += width + _GAP_PIXELS
     draw_legend(figure, [("kidney", palette.KIDNEY, "area"), ("tumor", palette.TUMOR, "area")])
     return encoded(figure, file_format)

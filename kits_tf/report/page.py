@@ -1,11 +1,16 @@
 """Self-contained HTML: one page a case, and an index. Nothing is loaded from elsewhere, all text is escaped.
 
-The one script sorts the index's table; without it the page reads as it is.
+The one script sorts the index's table; without it the page reads as it is. Each page has a policy by which the browser
+itself loads nothing and runs no other script.
 """
 
 import base64
+import hashlib
 import html
+import re
 import urllib.parse
+
+_NUMBER = re.compile(r"[-+]?[\d.]*|-")
 
 WARNING = (
     "Not a medical device. These outlines and numbers come from research software and have not been checked by a "
@@ -24,13 +29,14 @@ h2 { font-size: 18px; margin: 0 0 10px; }
 section { background: #fff; border: 1px solid #d8dde3; border-radius: 8px; padding: 18px 20px; margin: 0 0 20px; }
 figure { margin: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: 4px; background: #000; }
-figcaption { color: #57606a; font-size: 13px; margin-top: 6px; }
-.tables { display: flex; flex-wrap: wrap; gap: 12px 48px; align-items: flex-start; margin-bottom: 10px; }
+figcaption, .note { color: #57606a; font-size: 13px; margin: 6px 0 0; max-width: 100ch; }
+.tables { display: flex; flex-wrap: wrap; gap: 16px 48px; align-items: flex-start; }
 .wide { overflow-x: auto; font-size: 13px; }
 .wide th, .wide td { padding-right: 10px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding-bottom: 4px; }
 th, td { padding: 4px 14px 4px 0; text-align: right; border-bottom: 1px solid #e6e9ed; vertical-align: top; }
+td.text { text-align: left; }
 th:first-child, td:first-child { text-align: left; min-width: 6.5em; overflow-wrap: anywhere; }
 thead th { color: #57606a; font-weight: 600; }
 th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; text-align: inherit;
@@ -44,6 +50,8 @@ footer { color: #57606a; font-size: 13px; }
   body { background: #fff; font-size: 11pt; }
   main { max-width: none; padding: 0; }
   section { border: 0; padding: 0; break-inside: avoid; }
+  h2 { break-after: avoid; }
+  figure img { max-height: 20cm; object-fit: contain; }
   figure img, .warning { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .wide { overflow: visible; font-size: 8pt; }
   th, td { padding-right: 8px; }
@@ -85,8 +93,12 @@ def document(title, body, script=""):
         body: HTML.
         script: JavaScript of this module, run at the end.
     """
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    allowed = f"script-src 'sha256-{digest}'; " if script else ""
+    policy = f"default-src 'none'; {allowed}img-src data:; style-src 'unsafe-inline'"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n"
         f"<footer>{html.escape(WARNING)}</footer>\n</main>\n"
@@ -133,7 +145,7 @@ def table(heads, rows, caption=None, last=(), sortable=False):
     """A table.
 
     Args:
-        heads: column heads, plain text.
+        heads: column heads, plain text; none for a table without.
         rows: lists of cells: plain text, or `Html`.
         caption: plain text above it, or None.
         last: rows that stay at the end.
@@ -146,11 +158,12 @@ def table(heads, rows, caption=None, last=(), sortable=False):
     above = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     below = f"<tfoot>\n{_lines(last)}</tfoot>" if last else ""
     kind = " class='sortable'" if sortable else ""
-    return f"<table{kind}>{above}<thead><tr>{top}</tr></thead>\n<tbody>\n{_lines(rows)}</tbody>{below}</table>"
+    head = f"<thead><tr>{top}</tr></thead>" if heads else ""
+    return f"<table{kind}>{above}{head}\n<tbody>\n{_lines(rows)}</tbody>{below}</table>"
 
 
 def _lines(rows):
-    return "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
+    return "".join("<tr>" + "".join(map(_cell, row)) + "</tr>\n" for row in rows)
 
 
 class Html(str):
@@ -163,4 +176,6 @@ def link(address, text):
 
 
 def _cell(cell):
-    return cell if isinstance(cell, Html) else html.escape(str(cell))
+    """A cell; numbers stand at its right, text at its left."""
+    kind = "" if _NUMBER.fullmatch(cell) else ' class="text"'
+    return f"<td{kind}>{cell if isinstance(cell, Html) else html.escape(cell)}</td>"

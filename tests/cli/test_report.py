@@ -89,7 +89,7 @@ def test_a_missed_tumor_is_shown_and_named(folders):
     write_labels(kidneys_alone, volume, folders / "predictions/prediction_00000.nii.gz")
     assert run(folders, f"--references={folders / 'data'}") == 0
     text = (folders / "pages/case_00000.html").read_text()
-    assert "Tumor of the reference that was missed" in text and "<td>missed</td>" in text
+    assert "Tumor of the reference that was missed" in text and '<td class="text">missed</td>' in text
 
 
 def test_without_references_there_are_no_scores(folders):

@@ -40,7 +40,7 @@ def near(picture, color):
 
 @pytest.mark.parametrize(("shape", "pixel_mm"), [((40, 80), (5.0, 1.0)), ((100, 50), (0.5, 2.0)), ((20, 20), (1, 1))])
 def test_a_panel_has_the_proportions_of_its_millimetres(shape, pixel_mm):
-    picture = pixels(figures.draw([[panel(*shape, pixel_mm)]], per_mm=0.02))
+    picture = pixels(figures.draw([[[panel(*shape, pixel_mm)]]], per_mm=0.02))
     white = near(picture, "#FFFFFF")[: -round(figures.LEGEND_INCHES * figures.DPI)]
     top, bottom, left, right = extent(white)
     proportion = shape[0] * pixel_mm[0] / (shape[1] * pixel_mm[1])
@@ -49,7 +49,7 @@ def test_a_panel_has_the_proportions_of_its_millimetres(shape, pixel_mm):
 
 
 def test_the_outline_surrounds_the_labels():
-    picture = pixels(figures.draw([[panel(40, 40, (2.0, 2.0))]], per_mm=0.05))
+    picture = pixels(figures.draw([[[panel(40, 40, (2.0, 2.0))]]], per_mm=0.05))
     body = picture[: -round(figures.LEGEND_INCHES * figures.DPI)]
     top, bottom, left, right = extent(near(body, "#FFFFFF"))
     outline = extent(near(body, palette.KIDNEY)[:, left:right])
@@ -71,19 +71,24 @@ def test_an_outline_is_closed_at_the_pictures_edge():
     np.testing.assert_array_equal(corners[0], corners[-1])
 
 
-def test_a_reference_adds_dashed_outlines():
+def test_a_reference_adds_broken_white_outlines():
     reference = np.zeros((40, 40), np.uint8)
     reference[20:30, 20:30] = 2
-    without = pixels(figures.draw([[panel(40, 40, (2.0, 2.0))]]))
-    with_it = pixels(figures.draw([[panel(40, 40, (2.0, 2.0), reference)]]))
-    assert near(with_it, palette.REFERENCE_TUMOR).sum() > near(without, palette.REFERENCE_TUMOR).sum() + 50
+    plain, scored = (panel(40, 40, (2.0, 2.0), labels) for labels in (None, reference))
+    for one in (plain, scored):
+        one.hu[...] = -160.0  # black in the window
+    legend = round(figures.LEGEND_INCHES * figures.DPI)
+    without, with_it = (near(pixels(figures.draw([[[one]]]))[:-legend], palette.REFERENCE) for one in (plain, scored))
+    top, bottom, left, right = extent(with_it)
+    assert without.sum() == 0 and bottom - top == pytest.approx(right - left, abs=6)
+    assert 0.2 < with_it[top : top + 3].max(axis=0)[left:right].mean() < 0.95
 
 
 def test_errors_are_areas_of_their_own_color():
     reference = np.zeros((40, 40), np.uint8)
     reference[10:20, 15:25] = 1  # the panel's labels are rows and columns 10 to 19
     one = panel(40, 40, (2.0, 2.0), reference)
-    picture = pixels(figures.draw_errors([(0, [one])]))
+    picture = pixels(figures.draw_errors([(0, [[one]])]))
     picture = picture[: -round(figures.LEGEND_INCHES * figures.DPI)]
     white = [0.2 + 0.8 * int(palette.MISSED[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     missed = np.abs(picture - white).max(axis=-1) < 0.05
@@ -91,7 +96,7 @@ def test_errors_are_areas_of_their_own_color():
     extra = np.abs(picture - white).max(axis=-1) < 0.05
     assert missed.sum() == pytest.approx(extra.sum(), rel=0.2) and missed.sum() > 1000
     assert extent(extra)[3] <= extent(missed)[2]  # found too far to the left
-    assert not near(pixels(figures.draw_errors([(1, [one])])), palette.EXTRA)[:-60].any()
+    assert not near(pixels(figures.draw_errors([(1, [[one]])])), palette.EXTRA)[:-60].any()
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):

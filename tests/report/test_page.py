@@ -46,6 +46,13 @@ def test_a_sortable_table_keeps_its_last_rows_apart():
     assert "</script" not in page.SORT and "http" not in page.SORT
 
 
+def test_numbers_stand_right_and_text_left():
+    text = page.table(["", "score"], [["Dice", "-0.5"], ["HD95", "-"]])
+    for cell in ('<td class="text">Dice</td><td>-0.5</td>', '<td class="text">HD95</td><td>-</td>'):
+        assert cell in text
+    assert "<thead>" in text and "<thead>" not in page.table([], [["a", "b"]])
+
+
 def test_a_page_carries_its_warning_and_needs_nothing_else():
     reader = Reader(page.document("title", page.heading("title", "lead")))
     assert page.WARNING in reader.text
