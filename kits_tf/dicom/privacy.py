@@ -49,9 +49,13 @@ def safe_name(name, words, uid):
     Returns:
         `name`, or `series_` and eight hexadecimal digits.
     """
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    parts = {re.sub(r"[^a-z0-9]", "", word) for word in words}
-    named = any(word in name.lower() for word in words) or any(len(p) >= _SHORTEST and p in plain for p in parts)
-    if named or not name:
+    if not name or names_patient(name, words):
         return f"series_{hashlib.sha256(uid.encode()).hexdigest()[:8]}"
     return name
+
+
+def names_patient(name, words):
+    """Whether a folder's name or path holds one of the words that `identifying_words` found, punctuation aside."""
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    parts = {re.sub(r"[^a-z0-9]", "", word) for word in words}
+    return any(word in name.lower() for word in words) or any(len(p) >= _SHORTEST and p in plain for p in parts)

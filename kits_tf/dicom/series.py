@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from kits_tf.dicom.privacy import identifying_words, quiet, safe_name
+from kits_tf.dicom.privacy import identifying_words, names_patient, quiet, safe_name
 from kits_tf.errors import InputError, UsageError
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -87,20 +87,19 @@ def find_series(folder):
 
     Raises:
         UsageError: pydicom is not installed.
-        InputError: there is no CT image, or a header cannot be read.
+        InputError: there is no CT image, or a header cannot be read; the folder is named unless its path names a
+            patient, or no header says whether it does.
     """
     require_pydicom()
     folder = pathlib.Path(folder)
-    by_uid, enhanced = {}, False
-    for path in filter(is_dicom, _files(folder)):
-        header = _read_header(folder, path)
-        enhanced |= header.dataset.get("SOPClassUID") in ENHANCED_CT
+    headers, damage = _read_headers(folder)
+    by_uid = {}
+    for header in headers:
         if _is_ct_slice(header.dataset):
             instances = by_uid.setdefault(str(header.dataset.SeriesInstanceUID), {})
             instances.setdefault(str(header.dataset.SOPInstanceUID), header)
-    if not by_uid:
-        which = "only multi-frame (enhanced) CT; single-frame CT images are read" if enhanced else "no CT image"
-        raise InputError(folder, f"holds {which}")
+    if damage or not by_uid:
+        raise InputError(_nameless(folder, headers), f"holds {damage or _instead_of_ct(headers)}")
     found = [_series(folder, uid, tuple(instances.values())) for uid, instances in by_uid.items()]
     return sorted(found, key=lambda series: (series.number is None, series.number, series.uid))
 
@@ -140,7 +139,22 @@ def _files(folder):
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
 
 
-def _read_header(folder, path):
+def _read_headers(folder):
+    """The headers of all DICOM files in a folder and below it, and what is wrong with one of them, or None."""
+    headers, damage = [], None
+    for path in filter(is_dicom, _files(folder)):
+        try:
+            headers.append(_read_header(path))
+        except _DamagedError as error:
+            damage = f"a damaged DICOM file ({error})"
+    return headers, damage
+
+
+class _DamagedError(Exception):
+    """A header that cannot be read; its text quotes nothing of it."""
+
+
+def _read_header(path):
     import pydicom
 
     try:
@@ -149,11 +163,24 @@ def _read_header(folder, path):
             for element in dataset:  # values are converted when first used: better here than later
                 element.value  # noqa: B018
     except Exception as error:  # a damaged file can raise anything, and the text of it may quote the header
-        raise InputError(folder, f"holds a damaged DICOM file ({type(error).__name__})") from None
+        raise _DamagedError(type(error).__name__) from None
     promised = dataset.file_meta.get("MediaStorageSOPClassUID")
     if promised == CT_IMAGE and not all(dataset.get(key) for key in _NEEDED):
-        raise InputError(folder, "holds a damaged DICOM file (it ends inside its header)")
+        raise _DamagedError("it ends inside its header")
     return Header(path, dataset)
+
+
+def _instead_of_ct(headers):
+    """What a folder without a CT slice holds."""
+    if any(header.dataset.get("SOPClassUID") in ENHANCED_CT for header in headers):
+        return "only multi-frame (enhanced) CT; single-frame CT images are read"
+    return "no CT image"
+
+
+def _nameless(folder, headers):
+    """What a message calls a folder: its path, or where that may name a patient, what it is."""
+    words = {word for header in headers for word in identifying_words(header.dataset)}
+    return folder if headers and not names_patient(str(folder), words) else "the folder of DICOM files"
 
 
 def _is_ct_slice(dataset):

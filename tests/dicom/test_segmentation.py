@@ -1,14 +1,16 @@
 """A DICOM SEG holds the labels voxel for voxel, coded, in the CT's frame of reference; read back by pydicom alone."""
 
+import nibabel
 import numpy as np
 import pytest
 
-pytest.importorskip("highdicom")
+highdicom = pytest.importorskip("highdicom")
 pydicom = pytest.importorskip("pydicom")
 
 from kits_tf.dicom import find_series  # noqa: E402
 from kits_tf.dicom.reading import read_volume  # noqa: E402
 from kits_tf.dicom.segmentation import write_segmentation  # noqa: E402
+from kits_tf.volume import write_labels  # noqa: E402
 from tests.dicom.planted import PATIENT_ID, images, write  # noqa: E402
 from tests.tiny import small_ct  # noqa: E402
 
@@ -57,6 +59,28 @@ def test_every_voxel_is_in_the_frame_of_its_own_image(tmp_path, orientation):
         for segment in (1, 2):
             mask = found.get((segment, image.SOPInstanceUID), np.zeros(expected.shape, bool))
             np.testing.assert_array_equal(mask, expected == segment)
+
+
+@pytest.mark.parametrize("orientation", [(1, 0, 0, 0, 1, 0), TURNED], ids=["axial", "sagittal"])
+def test_what_is_read_back_is_the_nifti_voxel_for_voxel_in_the_same_place(tmp_path, orientation):
+    (series,) = find_series(write(images(small_ct(SHAPE), orientation=orientation), tmp_path / "ct"))
+    volume = read_volume(series)
+    labels = planted_labels(volume.shape)
+    write_segmentation(labels, series, tmp_path / "labels.dcm")
+    write_labels(labels, volume, tmp_path / "labels.nii.gz")
+    segmentation = highdicom.seg.segread(tmp_path / "labels.dcm").get_volume(combine_segments=True)
+    nifti = nibabel.load(tmp_path / "labels.nii.gz")
+    values = np.asarray(nifti.dataobj)
+    assert {1, 2} <= set(np.unique(values))
+    # each voxel of the one is, at its place in the patient, a voxel of the other; DICOM counts left and posterior
+    to_nifti = np.linalg.inv(nifti.affine) @ np.diag([-1, -1, 1, 1]) @ segmentation.affine
+    indices = np.argwhere(np.ones(segmentation.array.shape, bool))
+    found = np.c_[indices, np.ones(len(indices))] @ to_nifti.T
+    np.testing.assert_allclose(found, np.rint(found), atol=1e-4)
+    found = np.rint(found[:, :3]).astype(int)
+    inside = ((found >= 0) & (found < values.shape)).all(axis=1)
+    np.testing.assert_array_equal(values[tuple(found[inside].T)], segmentation.array[tuple(indices[inside].T)])
+    assert np.count_nonzero(values) == np.count_nonzero(segmentation.array[tuple(indices[inside].T)])
 
 
 def test_segments_are_coded_and_the_patient_is_the_cts(tmp_path):

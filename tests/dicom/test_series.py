@@ -73,3 +73,14 @@ def test_no_ct_and_damaged_files_are_refused_without_quoting_them(tmp_path, hu):
     with pytest.raises(InputError) as caught:
         find_series(tmp_path / "damaged")
     assert "damaged DICOM" in str(caught.value) and "Mustermann" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_a_damaged_file_in_a_folder_named_after_the_patient_lends_no_name(tmp_path, hu, kept):
+    folder = write(images(hu), tmp_path / "mustermann" / "ct")
+    for path in sorted(folder.iterdir())[kept:]:
+        path.write_bytes(path.read_bytes()[:400])
+    with pytest.raises(InputError) as caught:
+        find_series(folder)
+    message = str(caught.value)
+    assert "damaged DICOM" in message and "mustermann" not in message.lower() and "\n" not in message
