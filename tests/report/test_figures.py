@@ -74,20 +74,20 @@ def test_an_outline_is_closed_at_the_pictures_edge():
 def test_a_reference_adds_broken_white_outlines():
     reference = np.zeros((40, 40), np.uint8)
     reference[20:30, 20:30] = 2
-    plain, scored = (panel(40, 40, (2.0, 2.0), labels) for labels in (None, reference))
+    plain, scored = (panel(40, 40, (0.5, 2.0), labels) for labels in (None, reference))
     for one in (plain, scored):
         one.hu[...] = -160.0  # black in the window
     legend = round(figures.LEGEND_INCHES * figures.DPI)
     without, with_it = (near(pixels(figures.draw([[[one]]]))[:-legend], palette.REFERENCE) for one in (plain, scored))
     top, bottom, left, right = extent(with_it)
-    assert without.sum() == 0 and bottom - top == pytest.approx(right - left, abs=6)
+    assert without.sum() == 0 and bottom - top == pytest.approx((right - left) / 4, abs=6)
     assert 0.2 < with_it[top : top + 3].max(axis=0)[left:right].mean() < 0.95
 
 
 def test_errors_are_areas_of_their_own_color():
     reference = np.zeros((40, 40), np.uint8)
     reference[10:20, 15:25] = 1  # the panel's labels are rows and columns 10 to 19
-    one = panel(40, 40, (2.0, 2.0), reference)
+    one = panel(40, 40, (0.5, 2.0), reference)
     picture = pixels(figures.draw_errors([(0, [[one]])]))
     picture = picture[: -round(figures.LEGEND_INCHES * figures.DPI)]
     white = [0.2 + 0.8 * int(palette.MISSED[start : start + 2], 16) / 255 for start in (1, 3, 5)]
