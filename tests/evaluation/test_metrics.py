@@ -1,5 +1,6 @@
 """Dice is KiTS19's; the other scores follow from it or from the surfaces; empty masks give what is promised."""
 
+import math
 import warnings
 
 import numpy as np
@@ -50,6 +51,34 @@ def test_two_boxes_shifted_by_one_voxel():
     assert scores["kidney_volume_error_ml"] == scores["tumor_volume_error_ml"] == 0.0
     assert scores["kits23_dice"] == pytest.approx((0.9 + 0.75 + 0.75) / 3)
     assert scores["kits23_surface_dice"] == 1.0
+
+
+def test_two_boxes_shifted_by_one_slice():
+    """A kidney of 4 x 10 x 10 voxels at (3, 0.8, 0.8) mm, and the same one slice further down.
+
+    Three of four slices overlap. Of the corner lattice, 5 x 11 x 11, the end left behind (9 x 9 inner corners, 4 edges
+    of 9, 4 vertices) is 3 mm away. The other end lies within the shifted box, whose nearest corners are on the side
+    walls: its rim is there itself, its 9 x 9 inner corners 0.8 mm away in the outer ring of 32, 1.6 mm in the next of
+    24, 2.4 mm in the next of 16, and then, 9 corners, 3 mm away at the shifted box's own end. Each inner corner stands
+    for one voxel's face.
+    """
+    reference = np.zeros((8, 14, 14), np.uint8)
+    reference[2:6, 2:12, 2:12] = 1
+    scores = score(np.roll(reference, 1, axis=0), reference, (3.0, 0.8, 0.8))
+
+    edge = 0.8 * math.hypot(1.5, 0.4)
+    vertex = 0.5 * math.hypot(1.5 * 0.4, 0.4 * 0.4, 0.4 * 1.5)
+    walls = 4 * 3 * 9 * 3 * 0.8 + 4 * 3 * 3 * math.hypot(0.4, 0.4)
+    end = 9 * 9 * 0.64 + 4 * 9 * edge + 4 * vertex
+    away = end + (24 + 16 + 9) * 0.64
+    assert scores["kidney_surface_dice"] == pytest.approx(1 - away / (walls + 2 * end))
+    assert end / (walls + 2 * end) > 0.05  # of each surface is 3 mm away
+    assert scores["kidney_hd95_mm"] == pytest.approx(3.0)
+    assert scores["kidney_dice"] == scores["kidney_only_dice"] == pytest.approx(3 / 4)
+    assert scores["kidney_volume_error_ml"] == scores["tumor_volume_error_ml"] == 0.0
+    assert scores["tumor_dice"] == scores["tumor_surface_dice"] == 1.0 and scores["tumor_hd95_mm"] is None
+    assert scores["kits23_dice"] == pytest.approx((3 / 4 + 2) / 3)
+    assert scores["kits23_surface_dice"] == pytest.approx((scores["kidney_surface_dice"] + 2) / 3)
 
 
 def test_masses_have_a_tolerance_of_their_own():
