@@ -12,6 +12,8 @@ HEADINGS = {
     "tumor_hd95_mm": "tumor HD95",
     "kidney_volume_error_ml": "kidney ml",
     "tumor_volume_error_ml": "tumor ml",
+    "kits23_dice": "KiTS23",
+    "kits23_surface_dice": "KiTS23 surf",
 }
 NAMES = {
     "kidney_dice": "kidney Dice",
@@ -29,7 +31,8 @@ NAMES = {
 NOTE = """\
 kidney: Dice of label > 0; tumor: Dice of label > 1; kidney only: Dice of label 1
 surf: surface Dice at 1.033 mm (kidney) and 1.150 mm (tumor); HD95: 95 % Hausdorff distance in mm
-ml: volume in ml, prediction minus reference; -: undefined, left out of the mean
+ml: volume in ml, prediction minus reference; KiTS23: mean over its three classes, masses here being the tumor
+-: undefined, left out of the mean
 95 %: confidence interval of the mean, bootstrap over cases"""
 
 SPREAD = {"median": "median", "q1": "1st quartile", "q3": "3rd quartile", "low": "95 % from", "high": "95 % to"}
@@ -118,6 +121,11 @@ def comparison_table(comparison, name):
         numbers = [found["mean_difference"], found["low"], found["high"]]
         cells = [str(found["count"]), *("-" if number is None else f"{number:+.4f}" for number in numbers)]
         cells += ["-" if found[key] is None else str(found[key]) for key in ("higher", "lower")]
-        cells.append("-" if found["p"] is None else f"{found['p']:.4f}")
+        cells.append(_probability(found["p"]))
         lines.append(f"{NAMES[metric]:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
     return "\n".join(lines)
+
+
+def _probability(p):
+    """A p-value as text; never a zero."""
+    return "-" if p is None else "<0.0001" if p < 0.0001 else f"{p:.4f}"
