@@ -36,7 +36,7 @@ figcaption, .note { color: #57606a; font-size: 13px; margin: 6px 0 0; max-width:
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding-bottom: 4px; }
 th, td { padding: 4px 14px 4px 0; text-align: right; border-bottom: 1px solid #e6e9ed; vertical-align: top; }
-td.text { text-align: left; }
+td.text, .plain td { text-align: left; }
 th:first-child, td:first-child { text-align: left; min-width: 6.5em; overflow-wrap: anywhere; }
 thead th { color: #57606a; font-weight: 600; }
 th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; text-align: inherit;
@@ -54,6 +54,7 @@ footer { color: #57606a; font-size: 13px; }
   figure img { max-height: 20cm; object-fit: contain; }
   figure img, .warning { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .wide { overflow: visible; font-size: 8pt; }
+  .tables { gap: 12px 28px; font-size: 10pt; }
   th, td { padding-right: 8px; }
   th button { text-decoration: none; }
 }
@@ -157,7 +158,7 @@ def table(heads, rows, caption=None, last=(), sortable=False):
         top = "".join(f"<th scope='col'>{html.escape(head)}</th>" for head in heads)
     above = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     below = f"<tfoot>\n{_lines(last)}</tfoot>" if last else ""
-    kind = " class='sortable'" if sortable else ""
+    kind = " class='sortable'" if sortable else "" if heads else " class='plain'"
     head = f"<thead><tr>{top}</tr></thead>" if heads else ""
     return f"<table{kind}>{above}{head}\n<tbody>\n{_lines(rows)}</tbody>{below}</table>"
 
