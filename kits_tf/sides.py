@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from kits_tf.arrays import NumPy
+from kits_tf.components import Components
 
 MIN_COMPONENT_ML = 2.0
 HORSESHOE_SHARE = 0.2  # a component with more than this on both sides of the middle is cut there
@@ -32,21 +33,20 @@ def kidney_sides(mask, spacing_mm, middle):
     box = bounding_box(mask)
     if box is None:
         return sides
-    components, count = ndimage.label(mask[box])
-    voxels = np.flatnonzero(components)
-    component = components.ravel()[voxels]
-    column = voxels % components.shape[2] + box[2].start
-    is_left = column >= middle
-
-    def per_component(weights=None):
-        return np.bincount(component, weights, minlength=count + 1)
-
-    found = sides_of_components(
-        NumPy, per_component(), per_component(is_left), per_component(column), spacing_mm, middle
-    )
-    in_box = np.zeros(components.shape, np.uint8)
-    in_box.ravel()[voxels] = found[is_left.astype(np.uint8), component]
-    sides[box] = in_box
+    inside, first = sides[box], box[2].start
+    components = Components(mask[box])
+    size, left, columns = (np.zeros(components.count, np.int64) for _ in range(3))
+    for _, voxels, component in components:
+        column = voxels % inside.shape[2] + first
+        size += np.bincount(component, minlength=components.count)
+        left += np.bincount(component[column >= middle], minlength=components.count)
+        columns += np.bincount(component, column, minlength=components.count).astype(np.int64)
+    found = sides_of_components(NumPy, size, left, columns, spacing_mm, middle).astype(np.uint8)
+    for chunk, voxels, component in components:
+        is_left = voxels % inside.shape[2] + first >= middle
+        part = np.zeros(inside[chunk].shape, np.uint8)
+        part.ravel()[voxels] = found[is_left.astype(np.uint8), component]
+        inside[chunk] = part
     return sides
 
 
