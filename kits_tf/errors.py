@@ -1,4 +1,4 @@
-"""The two errors a user can cause; every command turns them into one line and an exit code."""
+"""The two errors a user can cause, which every command turns into one line and an exit code; and what he can stop."""
 
 
 class InputError(Exception):
@@ -9,6 +9,9 @@ class InputError(Exception):
         self.path = str(path)
         self.reason = reason
 
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)  # so that it reaches the process that waits for a worker's
+
 
 class UsageError(Exception):
     """Unusable flags or nothing to do: names the flag and what it takes (exit code 2)."""
@@ -17,3 +20,7 @@ class UsageError(Exception):
         super().__init__(f"--{flag}: {takes}")
         self.flag = flag
         self.takes = takes
+
+
+class CancelledError(Exception):
+    """A segmentation was stopped because its `cancel` was set."""

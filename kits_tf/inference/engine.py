@@ -6,13 +6,24 @@ import numpy as np
 
 from kits_tf import working_grid
 from kits_tf.arrays import NumPy
+from kits_tf.inference.kidney import BATCH_PIXELS
 from kits_tf.inference.tumor import stage_two
 
 
 class Engine:
-    """Runs networks; a subclass gives `name` and `probability`, and resizes by other means if it has them."""
+    """Runs networks; a subclass gives `name`, `precision` and `probability`, and what it does by better means.
+
+    It may be used from several threads at once.
+
+    Attributes:
+        name: as `--engine` takes it.
+        precision: "float32" or "bfloat16".
+        batch_pixels: pixels of the batches of slabs that suit it.
+    """
 
     name = None
+    precision = "float32"
+    batch_pixels = BATCH_PIXELS
 
     def probability(self, network, batch):
         """Foreground probability.
@@ -27,10 +38,16 @@ class Engine:
         """
         raise NotImplementedError
 
+    def probabilities(self, network, batches):
+        """`probability` of each of an iterable of batches, in order, as they come."""
+        for batch in batches:
+            yield self.probability(network, batch)
+
     def resize(self, part, slices, rows, columns):
         """`geometry.resize` of a float32 array."""
         return working_grid.resize(part, slices, rows, columns)
 
     def stage_two(self, config, hu, mask, spacing_mm):
         """The tumor's probability in one kidney; see `tumor.stage_two`."""
-        return stage_two(NumPy, functools.partial(self.probability, "tumor"), config, hu, np.asarray(mask), spacing_mm)
+        run = functools.partial(self.probabilities, "tumor")
+        return stage_two(NumPy, run, config, hu, np.asarray(mask), spacing_mm)

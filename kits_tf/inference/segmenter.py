@@ -1,19 +1,22 @@
 """The two-stage system on arrays: a CT in, labels out."""
 
 import dataclasses
+import math
 import time
 
 import numpy as np
 
-from kits_tf import checkpoint, geometry
+from kits_tf import checkpoint, cubes, geometry
+from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES
-from kits_tf.errors import UsageError
-from kits_tf.inference import kidney
-from kits_tf.inference.fusion import THRESHOLD, Fusion
+from kits_tf.errors import CancelledError
+from kits_tf.inference import averaging, engines, kidney
+from kits_tf.inference.fusion import THRESHOLD, Fusion, fixed_point
 from kits_tf.sides import kidney_sides, kidneys
 
 KIDNEY, TUMOR = 1, 2
-ENGINES = ("auto", "tensorflow", "openvino")
+MAX_CUBE_VOXELS = 2**28
+"""Of a kidney's cube where it is not resized: what takes a gigabyte as float32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,49 +27,51 @@ class Segmentation:
         labels: uint8 [slices, rows, columns]: 0 background, 1 kidney, 2 tumor.
         sides: uint8 of the same shape: 0 nothing, 1 the patient's right kidney with its tumor, 2 the left.
         seconds: time of each stage, {"kidney", "tumor"}; a stage that did not run took none.
+        probabilities: {"kidney", "tumor"}: uint16 of the same shape, in units of 1 / `fusion.UNIT`, the tumor's zero
+            outside the kidneys; empty unless asked for, and without a stage that did not run.
     """
 
     labels: np.ndarray
     sides: np.ndarray
     seconds: dict
+    probabilities: dict = dataclasses.field(default_factory=dict)
 
 
-def load_segmenter(name_or_folder, engine="auto", planes=PLANES, fusion="union", stage="both"):
+def load_segmenter(
+    name_or_folder, engine="auto", planes=PLANES, fusion="union", stage="both", precision="auto", tta="none"
+):
     """Loads the networks of a checkpoint folder, or released weights by name.
 
     Args:
-        name_or_folder: a checkpoint folder, or a name such as "phantom".
-        engine: "auto", "tensorflow" or "openvino".
+        name_or_folder: a checkpoint folder, or a name such as "phantom"; or a list of them, whose networks'
+            probabilities are averaged.
+        engine: "auto" (the fastest that is installed), "tensorflow" or "openvino".
         planes: the planes whose networks find the kidney.
         fusion: "union", "majority" or "mean" of the planes.
         stage: "both", "kidney" or "tumor": which networks to load.
+        precision: "auto", "float32" or "bfloat16".
+        tta: test-time augmentation: "none", "shift" or "flip"; see `averaging.augmented`.
 
     Raises:
-        InputError: the folder or one of its files is missing or unreadable.
-        UsageError: an engine that is not installed.
+        InputError: a folder or one of its files is missing or unreadable.
+        UsageError: an engine that is not installed, or networks that cannot be averaged.
     """
-    folder = checkpoint.find(name_or_folder)
+    several = (
+        [name_or_folder]
+        if isinstance(name_or_folder, (str, bytes)) or hasattr(name_or_folder, "__fspath__")
+        else list(name_or_folder)
+    )
+    folders = [checkpoint.find(one) for one in several]
     names = [f"kidney_{plane}" for plane in planes] if stage != "tumor" else []
     names += ["tumor"] if stage != "kidney" else []
-    configs = checkpoint.load_configs(folder, names)
-    return Segmenter(load_engine(engine, folder, configs), configs, fusion)
-
-
-def load_engine(name, folder, configs):
-    """The engine of that name, holding the networks of `configs`; "auto" is TensorFlow."""
-    if name not in ENGINES:
-        raise UsageError("engine", f"{name!r} is not one of {', '.join(ENGINES)}")
-    if name == "openvino":
-        from kits_tf.inference.openvino_engine import OpenVINOEngine
-
-        return OpenVINOEngine(folder, configs)
-    from kits_tf.inference.tensorflow_engine import TensorFlowEngine
-
-    return TensorFlowEngine(folder, configs)
+    configs = [checkpoint.load_configs(folder, names) for folder in folders]
+    averaging.check_alike(configs, folders)
+    members = [engines.load(engine, folder, own, precision) for folder, own in zip(folders, configs, strict=True)]
+    return Segmenter(averaging.augmented(averaging.ensemble(members), tta, configs[0]), configs[0], fusion)
 
 
 class Segmenter:
-    """The two-stage system.
+    """The two-stage system; safe to be called from several threads.
 
     Args:
         engine: runs the networks.
@@ -81,59 +86,149 @@ class Segmenter:
         self.fusion = fusion
         self._kidney_configs = {name: c for name, c in configs.items() if c.stage == "kidney"}
 
-    def segment(self, hu, spacing_mm, progress=None):
+    def segment(self, hu, spacing_mm, progress=None, cancel=None):
         """Labels of a CT.
 
         Args:
             hu: [slices, rows, columns], HU, axes I, P, L.
             spacing_mm: (slice, row, column).
             progress: called with the share done, 0 to 1, now and then.
+            cancel: a `threading.Event` or the like; once it is set, the work is given up within a batch of slabs or
+                a kidney.
 
         Returns:
             uint8 [slices, rows, columns]: 0 background, 1 kidney, 2 tumor.
 
         Raises:
             ValueError: an array that is not 3D, is empty or holds values that are not finite, or a spacing that is
-                not three positive numbers.
+                not three positive numbers; or kidneys too large for cubes that are not resized.
+            CancelledError: `cancel` was set.
         """
-        return self.run(hu, spacing_mm, progress=progress).labels
+        return self.run(hu, spacing_mm, progress=progress, cancel=cancel).labels
 
-    def run(self, hu, spacing_mm, mask=None, progress=None):
-        """As `segment`, but returns a Segmentation; `mask` (bool, the CT's shape) replaces stage 1."""
+    def run(self, hu, spacing_mm, mask=None, progress=None, cancel=None, roi=None, probabilities=False):
+        """As `segment`, but returns a Segmentation.
+
+        Args:
+            mask: bool of the CT's shape, replaces stage 1.
+            roi: region of interest, (slices, rows, columns) as `slice` objects without a step. Slices outside are not
+                looked at, as if the CT had been cut to those inside; outside the rows and columns nothing is kidney.
+            probabilities: whether to keep probabilities too; 4 bytes a voxel more.
+        """
         hu, spacing_mm = checked(hu, spacing_mm)
-        progress = progress or (lambda share: None)
+        if roi is None:
+            return self._run(hu, spacing_mm, mask, watched(progress, cancel), None, probabilities)
+        slices, *inplane = checked_roi(roi, hu.shape)
+        mask = None if mask is None else mask[slices]
+        found = self._run(hu[slices], spacing_mm, mask, watched(progress, cancel), tuple(inplane), probabilities)
+        return placed(found, slices, hu.shape)
+
+    def _run(self, hu, spacing_mm, mask, progress, inplane, probabilities):
+        """`run` on the slices inside a region of interest; `inplane` are its rows and columns, or None."""
         boxes = Boxes(hu)
+        kept = {}
         start = time.perf_counter()
         if mask is None:
-            mask = self.kidney_mask(hu, spacing_mm, boxes, progress)
+            mask = self.kidney_mask(hu, spacing_mm, boxes, progress, kept if probabilities else None)
+        if inplane:
+            mask = only_inside(mask, inplane)
         middle = geometry.middle_column(boxes.box(next(iter(self.configs.values()))).columns)
         sides = kidney_sides(mask, spacing_mm, middle)
+        del mask
         labels = np.minimum(sides, KIDNEY)
         seconds = {"kidney": time.perf_counter() - start, "tumor": 0.0}
         if "tumor" in self.configs:
             start = time.perf_counter()
-            self.add_tumors(labels, sides, hu, spacing_mm)
+            if probabilities:
+                kept["tumor"] = np.zeros(hu.shape, np.uint16)
+            self.add_tumors(labels, sides, hu, spacing_mm, progress, kept.get("tumor"))
             seconds["tumor"] = time.perf_counter() - start
         progress(1.0)
-        return Segmentation(labels, sides, seconds)
+        return Segmentation(labels, sides, seconds, kept)
 
-    def kidney_mask(self, hu, spacing_mm, boxes, progress):
-        """Stage 1: the fused mask of all planes, bool [slices, rows, columns], before component filtering."""
-        fusion = Fusion(hu.shape, self.fusion, len(self._kidney_configs))
+    def kidney_mask(self, hu, spacing_mm, boxes, progress, kept=None):
+        """Stage 1: the fused mask of all planes, bool [slices, rows, columns], before component filtering.
+
+        Args:
+            kept: a dict that takes the probability under "kidney", or None.
+        """
+        fusion = Fusion(hu.shape, self.fusion, len(self._kidney_configs), kept is not None)
         done = Counter(progress, 0.8 / len(self._kidney_configs))
+        working = {}
         for name, config in self._kidney_configs.items():
             box = boxes.box(config)
             index = (slice(None), slice(*box.rows), slice(*box.columns))
             done.start(slab_count(config.plane, hu[index].shape))
-            kidney.stage_one(self.engine, name, config, hu[index], spacing_mm, fusion.region(index), done)
-        return fusion.mask()
+            kidney.stage_one(
+                self.engine, name, config, hu[index], spacing_mm, fusion.region(index), done,
+                working.setdefault(config.body_box, {}),
+            )  # fmt: skip
+        mask = fusion.mask()
+        if kept is not None:
+            kept["kidney"] = fusion.probability()
+        return mask
 
-    def add_tumors(self, labels, sides, hu, spacing_mm):
-        """Stage 2: writes label 2 where a kidney's tumor probability is above one half."""
+    def add_tumors(self, labels, sides, hu, spacing_mm, progress, kept=None):
+        """Stage 2: writes label 2 where a kidney's tumor is more likely than not; `kept` takes the probabilities."""
         for found in kidneys(sides):
+            progress(0.8 if found.side == 1 else 0.9)
             mask = sides[found.box] == found.side
+            check_cube(self.configs["tumor"], mask.shape, spacing_mm)
             probability = self.engine.stage_two(self.configs["tumor"], hu[found.box], mask, spacing_mm)
             labels[found.box][mask & (probability > THRESHOLD)] = TUMOR
+            if kept is not None:
+                kept[found.box][mask] = fixed_point(probability[mask])
+
+
+def watched(progress, cancel):
+    """A function of the share done that calls `progress` and raises CancelledError once `cancel` is set."""
+
+    def call(share):
+        if cancel is not None and cancel.is_set():
+            raise CancelledError
+        if progress is not None:
+            progress(share)
+
+    return call
+
+
+def checked_roi(roi, shape):
+    """The region of interest with bounds from 0 to the shape; raises ValueError where nothing lies in it."""
+    bounds = [slice(*part.indices(size)[:2]) for part, size in zip(roi, shape, strict=True)]
+    if any(part.start >= part.stop for part in bounds):
+        raise ValueError(f"no voxel of a CT of shape {tuple(shape)} lies in the region of interest {roi}")
+    return bounds
+
+
+def check_cube(config, shape, spacing_mm):
+    """Raises ValueError where a kidney's cube is not resized and would not fit into memory."""
+    if config.grid:
+        return
+    padding = cubes.native_padding(NumPy, shape, spacing_mm, config.margin_mm, 2**config.depth)
+    sizes = [size + sum(int(width) for width in widths) for size, widths in zip(shape, padding, strict=True)]
+    if math.prod(sizes) > MAX_CUBE_VOXELS:
+        text = "x".join(map(str, sizes))
+        raise ValueError(f"a kidney's cube would have {text} voxels, more than {MAX_CUBE_VOXELS}")
+
+
+def only_inside(mask, inplane):
+    """A mask without what lies outside (rows, columns)."""
+    inside = np.zeros_like(mask, bool)
+    index = (slice(None), *inplane)
+    inside[index] = mask[index]
+    return inside
+
+
+def placed(found, slices, shape):
+    """A Segmentation of some slices as one of all, empty elsewhere."""
+
+    def whole(part):
+        array = np.zeros(shape, part.dtype)
+        array[slices] = part
+        return array
+
+    probabilities = {name: whole(part) for name, part in found.probabilities.items()}
+    return Segmentation(whole(found.labels), whole(found.sides), found.seconds, probabilities)
 
 
 class Boxes:

@@ -3,6 +3,8 @@
 The functions are those that the exported system runs (`kits_tf.export`), so both give the same bits.
 """
 
+import collections
+import concurrent.futures
 import functools
 
 import numpy as np
@@ -10,7 +12,7 @@ import tensorflow as tf
 
 from kits_tf import checkpoint, geometry, models
 from kits_tf.arrays import tensorflow
-from kits_tf.errors import InputError
+from kits_tf.errors import InputError, UsageError
 from kits_tf.inference.engine import Engine
 from kits_tf.inference.tumor import stage_two
 
@@ -18,33 +20,65 @@ VOLUME = tf.TensorSpec([None, None, None], tf.float32)
 MATRIX = tf.TensorSpec([None, None], tf.float32)
 
 
+def load(folder, configs, precision):
+    """The engine of a checkpoint folder; see `engines.load`."""
+    if precision == "bfloat16":
+        raise UsageError("engine_precision", "--engine=tensorflow computes in float32; bfloat16 takes openvino")
+    return TensorFlowEngine(folder, configs)
+
+
 class TensorFlowEngine(Engine):
-    """Runs networks on whatever device TensorFlow finds.
+    """Runs networks on every GPU that TensorFlow finds, each with a share of the batches, or else on the CPU.
 
     Args:
         folder: the checkpoint folder.
         configs: {network name: config} of the networks to load.
+        devices: names of the devices to use; by default all GPUs.
     """
 
     name = "tensorflow"
 
-    def __init__(self, folder, configs):
-        self._hold({name: load_network(folder / name, config) for name, config in configs.items()}, configs)
+    def __init__(self, folder, configs, devices=None):
+        devices = devices or [gpu.name for gpu in tf.config.list_logical_devices("GPU")] or ["/CPU:0"]
+        copies = []
+        for device in devices:
+            with tf.device(device):
+                copies.append({name: load_network(folder / name, config) for name, config in configs.items()})
+        self._hold(copies, configs, devices)
 
     @classmethod
     def of_model(cls, model, name, config):
         """An engine with one network that is in memory, such as one under training; its weights are read anew."""
         engine = cls.__new__(cls)
-        engine._hold({name: network_module(model)}, {name: config})
+        engine._hold([{name: network_module(model)}], {name: config}, [None])
         return engine
 
-    def _hold(self, networks, configs):
-        self._networks = networks
+    def _hold(self, copies, configs, devices):
+        self._copies = copies
+        self._devices = devices
         if "tumor" in configs:
-            self._stage_two = tumor_function(self._networks["tumor"].probability, configs["tumor"])
+            self._stage_two = tumor_function(copies[0]["tumor"].probability, configs["tumor"])
 
     def probability(self, network, batch):
-        return self._networks[network].probability(batch).numpy()
+        return self._on(0, network, batch)
+
+    def _on(self, number, network, batch):
+        with tf.device(self._devices[number]):
+            return self._copies[number][network].probability(batch).numpy()
+
+    def probabilities(self, network, batches):
+        count = len(self._devices)
+        if count == 1:
+            yield from super().probabilities(network, batches)
+            return
+        running = collections.deque()
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            for index, batch in enumerate(batches):
+                running.append(pool.submit(self._on, index % count, network, batch))
+                if len(running) > count:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
 
     def resize(self, part, slices, rows, columns):
         return resize(part, slices, rows, columns).numpy()
@@ -84,7 +118,10 @@ def tumor_function(probability, config):
 
     @tf.function(input_signature=[VOLUME, mask, spacing_mm], autograph=False)
     def tumor_probability(hu, mask, spacing_mm):
-        return stage_two(tensorflow(), in_turn(probability), config, hu, mask, spacing_mm)
+        one_by_one = in_turn(probability)
+        return stage_two(
+            tensorflow(), lambda blocks: [one_by_one(block) for block in blocks], config, hu, mask, spacing_mm
+        )
 
     return tumor_probability
 

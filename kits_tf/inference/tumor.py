@@ -10,8 +10,8 @@ def stage_two(xp, run, config, hu, mask, spacing_mm):
     """Tumor probability of one kidney.
 
     Args:
-        run: run(batch) gives the probability [batch, slices, rows, columns] of float32 [batch, slices, rows, columns,
-            1], whose sizes are multiples of what the network needs.
+        run: run(batches) gives the probability [batch, slices, rows, columns] of each float32 [batch, slices, rows,
+            columns, 1], whose sizes are multiples of what the network needs.
         config: its TumorConfig.
         hu: [slices, rows, columns], cut to the kidney's bounding box.
         mask: bool of the same shape, the kidney with its tumor.
@@ -30,11 +30,9 @@ def stage_two(xp, run, config, hu, mask, spacing_mm):
 
 
 def run_cube(xp, run, config, cube):
-    """Runs the four sub-blocks of a cube [slices, rows, columns], one at a time, and joins their probabilities."""
+    """Runs the four sub-blocks of a cube [slices, rows, columns] and joins their probabilities."""
     blocks = cubes.split(xp, cube, config.blocks)
-    results = []
-    for index in range(4):
-        padded = geometry.pad_to_multiple(xp, blocks[index][None, ..., None], 2**config.depth, (1, 2, 3))
-        shape = xp.shape(blocks[index])
-        results.append(run(padded)[0, : shape[0], : shape[1], : shape[2]])
+    shape = xp.shape(blocks)
+    padded = geometry.pad_to_multiple(xp, blocks[..., None], 2**config.depth, (1, 2, 3))
+    results = [found[0, : shape[1], : shape[2], : shape[3]] for found in run([padded[i : i + 1] for i in range(4)])]
     return cubes.join(xp, xp.stack(results), config.blocks)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kits_tf import checkpoint, models
-from kits_tf.inference.segmenter import load_engine
+from kits_tf.inference import engines
 from tests.tiny import tiny_configs, write_checkpoint
 
 
@@ -23,5 +23,5 @@ def test_engine_gives_the_sigmoid_of_the_models_logits(folder, engine, network, 
     model.load_weights(folder / network / checkpoint.WEIGHTS_NAME)
     batch = np.random.default_rng(0).random(shape, np.float32)
     logits = np.asarray(model(batch, training=False)["logits"])[..., 0]
-    probability = load_engine(engine, folder, {network: config}).probability(network, batch)
+    probability = engines.load(engine, folder, {network: config}, "float32").probability(network, batch)
     np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logits)), atol=1e-5)

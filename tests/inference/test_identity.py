@@ -24,7 +24,7 @@ def kidney_config(plane, **options):
     return dataclasses.replace(preset("paper", "kidney", plane), **options)
 
 
-def stage_one_probability(hu, config):
+def stage_one_probability(hu, config, engine=None):
     """What stage 1 hands to the fusion, collected into one float volume."""
     probability = np.full(hu.shape, np.nan, np.float32)
 
@@ -33,7 +33,7 @@ def stage_one_probability(hu, config):
         assert np.isnan(target).all()
         target[...] = values
 
-    stage_one(IdentityEngine(), "kidney", config, hu, (3.0, 0.8, 0.8), add, lambda count: None)
+    stage_one(engine or IdentityEngine(), "kidney", config, hu, (3.0, 0.8, 0.8), add, lambda count: None)
     return probability
 
 

@@ -1,0 +1,138 @@
+"""Proves the segmenter's calls: progress, cancelling, threads, regions of interest, probabilities, odd anatomy."""
+
+import concurrent.futures
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+
+from kits_tf import geometry
+from kits_tf.arrays import NumPy
+from kits_tf.config import PLANES, preset
+from kits_tf.errors import CancelledError
+from kits_tf.inference.fusion import UNIT
+from kits_tf.inference.segmenter import Segmenter
+from tests.identity import IdentityEngine
+
+BIG_MM = (13.0, 13.0, 13.0)  # voxels that are no specks
+
+
+def segmenter(planes=PLANES, fusion="union", **options):
+    """Identity networks: kidney where the scaled HU is above one half, and all of it tumor."""
+    configs = {f"kidney_{plane}": dataclasses.replace(preset("paper", "kidney", plane), **options) for plane in planes}
+    configs["tumor"] = dataclasses.replace(preset("paper", "tumor"), grid=0)
+    return Segmenter(IdentityEngine(), configs, fusion)
+
+
+def ct(*boxes, shape=(12, 40, 50)):
+    hu = np.full(shape, -1024, np.int16)
+    for box in boxes:
+        hu[tuple(slice(*bounds) for bounds in box)] = 2125
+    return hu
+
+
+RIGHT_BOX, LEFT_BOX = ((2, 9), (10, 20), (5, 15)), ((3, 10), (12, 22), (33, 44))
+
+
+def test_progress_rises_to_one():
+    shares = []
+    segmenter().segment(ct(RIGHT_BOX, LEFT_BOX), BIG_MM, progress=shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) > 6
+
+
+def test_cancelling_gives_up_within_a_batch():
+    cancel, calls = threading.Event(), []
+
+    def progress(share):
+        calls.append(share)
+        cancel.set()
+
+    with pytest.raises(CancelledError):
+        segmenter().segment(ct(RIGHT_BOX), BIG_MM, progress=progress, cancel=cancel)
+    assert len(calls) == 1
+
+
+def test_several_threads_get_what_one_gets():
+    one = segmenter()
+    cts = [np.random.default_rng(seed).integers(-1024, 2126, (9, 33, 40), dtype=np.int16) for seed in range(6)]
+    expected = [one.segment(hu, BIG_MM) for hu in cts]
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda hu: one.segment(hu, BIG_MM), cts))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_region_of_interest_keeps_what_lies_in_it():
+    hu = ct(RIGHT_BOX, LEFT_BOX)
+    roi = (slice(4, 11), slice(0, 18), slice(8, None))
+    found = segmenter().run(hu, BIG_MM, roi=roi)
+    expected = np.zeros(hu.shape, np.uint8)
+    expected[roi] = 2 * (hu[roi] > 0)
+    np.testing.assert_array_equal(found.labels, expected)
+    assert set(np.unique(found.sides)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("roi", [(slice(4, 4), slice(None), slice(None)), (slice(None), slice(90, 99), slice(None))])
+def test_a_region_of_interest_beside_the_ct_is_refused(roi):
+    with pytest.raises(ValueError, match="region of interest"):
+        segmenter().run(ct(RIGHT_BOX), BIG_MM, roi=roi)
+
+
+@pytest.mark.parametrize("fusion", ("union", "majority", "mean"))
+def test_probabilities_are_those_of_the_networks(fusion):
+    hu = np.random.default_rng(0).integers(-1024, 2126, (9, 33, 40), dtype=np.int16)
+    found = segmenter(fusion=fusion).run(hu, BIG_MM, probabilities=True)
+    scaled = geometry.scale(NumPy, hu)
+    np.testing.assert_allclose(found.probabilities["kidney"] / UNIT, scaled, atol=0.6 / UNIT)
+    np.testing.assert_allclose(found.probabilities["tumor"] / UNIT, scaled * (found.sides > 0), atol=0.6 / UNIT)
+    plain = segmenter(fusion=fusion).run(hu, BIG_MM)
+    np.testing.assert_array_equal(found.labels, plain.labels)
+    assert plain.probabilities == {}
+
+
+@pytest.mark.parametrize("fusion", ("union", "majority", "mean"))
+@pytest.mark.parametrize("planes", [("axial",), ("coronal", "sagittal"), PLANES], ids=str)
+@pytest.mark.parametrize("options", [{}, {"overlap": 4, "mirror": True}], ids=str)
+def test_every_fusion_of_identity_networks_is_exact(fusion, planes, options):
+    hu = np.random.default_rng(1).integers(-1024, 2126, (7, 31, 42), dtype=np.int16)
+    found = segmenter(planes, fusion, **options).segment(hu, BIG_MM)
+    np.testing.assert_array_equal(found, 2 * (geometry.scale(NumPy, hu) > 0.5).astype(np.uint8))
+
+
+ANATOMIES = {
+    "missing": [],
+    "solitary": [RIGHT_BOX],
+    "horseshoe": [((3, 8), (10, 20), (8, 44))],
+    "pelvic, over the middle": [((9, 12), (10, 20), (22, 40))],
+    "at every edge": [((0, 12), (0, 40), (0, 50))],
+    "at the first slice": [((0, 1), (10, 20), (5, 15)), ((0, 1), (10, 20), (33, 44))],
+    "at the last slice": [((11, 12), (10, 20), (5, 15))],
+}
+SIDES = {"missing": 0, "solitary": 1, "horseshoe": 2, "pelvic, over the middle": 1, "at every edge": 2,
+         "at the first slice": 2, "at the last slice": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ANATOMIES)
+def test_odd_anatomy(name):
+    hu = ct(*ANATOMIES[name])
+    found = segmenter().run(hu, BIG_MM)
+    np.testing.assert_array_equal(found.labels, 2 * (hu > 0))
+    assert len(np.unique(found.sides[found.sides > 0])) == SIDES[name]
+
+
+@pytest.mark.parametrize("shape", [(1, 20, 24), (2000, 20, 24)], ids=str)
+@pytest.mark.parametrize("spacing_mm", [(0.3, 0.3, 0.3), (10.0, 10.0, 10.0), (0.3, 10.0, 10.0)], ids=str)
+def test_one_slice_and_two_thousand_at_any_spacing(shape, spacing_mm):
+    hu = ct(((0, shape[0]), (4, 16), (2, 9)), ((0, shape[0]), (4, 16), (15, 22)), shape=shape)
+    kidneys_alone = segmenter()
+    del kidneys_alone.configs["tumor"]
+    found = kidneys_alone.segment(hu, spacing_mm)
+    kept = 84 * shape[0] * np.prod(spacing_mm) >= 2000  # else it is a speck
+    np.testing.assert_array_equal(found, (hu > 0) * kept)
+
+
+def test_a_cube_beyond_memory_is_refused():
+    hu = ct(((0, 2000), (4, 16), (2, 9)), shape=(2000, 20, 24))
+    with pytest.raises(ValueError, match="2016x2016x2016 voxels"):
+        segmenter().segment(hu, (1.0, 1.0, 1.0))
