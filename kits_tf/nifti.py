@@ -118,8 +118,8 @@ def chunks(nifti):
         stream.read(2**16)  # reaching the end makes gzip compare its checksum
 
 
-def write(path, header, array):
-    """Writes `array` unscaled under a copy of `header`, whole or not at all.
+def write(path, header, array, slope=1.0):
+    """Writes `array` under a copy of `header`, whole or not at all.
 
     The same array gives the same bytes: no time and no name goes into the gzip stream. Free text and extensions of the
     header are left behind, for they may name a patient.
@@ -128,6 +128,7 @@ def write(path, header, array):
         path: a name ending in `.nii` or `.nii.gz`.
         header: the header of the grid; its shape, affine codes, spacing and units are kept.
         array: values in the axis order of the header.
+        slope: what a reader multiplies them by.
 
     Raises:
         InputError: the name has another ending.
@@ -135,7 +136,7 @@ def write(path, header, array):
     path = pathlib.Path(path)
     if not path.name.endswith((".nii", ".nii.gz")):
         raise InputError(path, "only .nii and .nii.gz files are written")
-    header = _header_for(header, array)
+    header = _header_for(header, array, slope)
     with replacing(path) as temporary, open(temporary, "wb") as raw, _compressor(path, raw) as stream:
         stream.write(header.binaryblock)
         stream.write(bytes(_data_offset(header) - len(header.binaryblock)))
@@ -320,11 +321,11 @@ def _spacing_text(spacing):
     return ", ".join(f"{float(side):g}" for side in spacing)
 
 
-def _header_for(header, array):
-    """A little-endian copy of `header` for `array`: its type, no scaling, no window, no free text, no extension."""
+def _header_for(header, array, slope):
+    """A little-endian copy of `header` for `array`: its type and scale, no window, no free text, no extension."""
     header = header.as_byteswapped("<")
     header.set_data_dtype(array.dtype)
-    header["scl_slope"], header["scl_inter"] = 1, 0
+    header["scl_slope"], header["scl_inter"] = slope, 0
     header["cal_min"], header["cal_max"] = 0, 0
     header["vox_offset"] = len(header.binaryblock) + 4
     for field in ("descrip", "aux_file", "intent_name", "db_name"):

@@ -1,7 +1,9 @@
 """Progress of long work: a bar on a terminal, plain lines in a log."""
 
 import collections.abc
+import contextlib
 import sys
+import threading
 import time
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -63,3 +65,33 @@ def say(text):
         tqdm.write(text, file=sys.stdout)
     else:
         print(text, flush=True)
+
+
+@contextlib.contextmanager
+def shares(count, description):
+    """Progress of several items that are in work side by side; yields a function of (item, share done).
+
+    The function may be called from several threads. On a terminal this is a bar; elsewhere a line every half minute.
+
+    Args:
+        count: of all items.
+        description: what is being done.
+    """
+    from tqdm import tqdm
+
+    done, lock, printed = {}, threading.Lock(), [time.monotonic()]
+    is_terminal = sys.stderr.isatty()
+    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=count, desc=description, bar_format=form, leave=False, disable=not is_terminal) as bar:
+
+        def update(item, share):
+            with lock:
+                done[item] = max(share, done.get(item, 0.0))
+                total = sum(done.values())
+                bar.update(total - bar.n)
+                now = time.monotonic()
+                if not is_terminal and now - printed[0] >= SECONDS_BETWEEN_LINES:
+                    print(f"{description}: {total:.1f} of {count} CTs", file=sys.stderr, flush=True)
+                    printed[0] = now
+
+        yield update

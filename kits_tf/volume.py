@@ -180,6 +180,21 @@ def write_labels(labels, volume, path):
     _write(labels, volume, path)
 
 
+def write_scaled(stored, slope, volume, path):
+    """Writes whole numbers that stand for themselves times `slope` on a volume's own grid, whole or not at all.
+
+    Args:
+        stored: [slices, rows, columns] of an integer type.
+        slope: what NIfTI's `scl_slope` becomes.
+        volume: the `Volume` or `Grid` they belong to.
+        path: a name ending in `.nii` or `.nii.gz`.
+
+    Raises:
+        InputError: the name has another ending.
+    """
+    _write(stored, volume, path, slope)
+
+
 def write_volume(volume, path):
     """Writes a volume's HU on its own grid, whole or not at all.
 
@@ -193,11 +208,11 @@ def write_volume(volume, path):
     _write(volume.hu, volume, path)
 
 
-def _write(array, grid, path):
+def _write(array, grid, path, slope=1.0):
     if grid.source is None:
-        nifti.write(path, nifti.new_header(grid.affine, array.shape), array)
+        nifti.write(path, nifti.new_header(grid.affine, array.shape), array, slope)
     else:
-        nifti.write(path, grid.source.header, _disk_view(array, grid.source))
+        nifti.write(path, grid.source.header, _disk_view(array, grid.source), slope)
 
 
 def _grid(file):

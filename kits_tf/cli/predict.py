@@ -4,77 +4,38 @@ import contextlib
 import pathlib
 import sys
 
-from absl import flags
-
-from kits_tf.cli import app
-from kits_tf.config import PLANES
+from kits_tf.cli import app, predict_flags
+from kits_tf.cli.predict_flags import FLAGS
 from kits_tf.errors import InputError, UsageError
-
-FLAGS = flags.FlagValues()
-
-flags.DEFINE_string(
-    "input",
-    None,
-    "A NIfTI file, a folder of NIfTI files, a case folder, a KiTS19-layout folder, a prepared folder, or the folder "
-    "of a DICOM series, which yields a DICOM SEG too.",
-    required=True,
-    flag_values=FLAGS,
-)
-flags.DEFINE_string("output_dir", None, "Folder to write labels and JSON to.", required=True, flag_values=FLAGS)
-flags.DEFINE_string(
-    "checkpoint_dir", "phantom", "A checkpoint folder, or the name of released weights.", flag_values=FLAGS
-)
-flags.DEFINE_enum("engine", "auto", ["auto", "tensorflow", "openvino"], "What runs the networks.", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "stage", "both", ["both", "kidney", "tumor"], "Kidney alone, tumor alone (see --kidney_masks), or both.",
-    flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_string(
-    "kidney_masks", None, "Folder of kidney masks (label > 0) for --stage=tumor, named as this command's output or in "
-    "the KiTS19 layout.", flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_list("planes", list(PLANES), "The planes whose networks find the kidney.", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "fusion", "union", ["union", "majority", "mean"], "How the planes' masks become one.", flag_values=FLAGS
-)
-flags.DEFINE_string(
-    "series", None, "Which of several DICOM series of a folder: Series Number or Series Instance UID.",
-    flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_bool("report", False, "Write the page of kits-report beside each label file.", flag_values=FLAGS)
-flags.DEFINE_bool(
-    "viewer_files", False, "Write names and colors of the labels for 3D Slicer and ITK-SNAP beside them.",
-    flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_bool("overwrite", False, "Segment cases again that are already written.", flag_values=FLAGS)
-
-flags.register_validator(
-    "planes",
-    lambda planes: planes and set(planes) <= set(PLANES) and len(set(planes)) == len(planes),
-    message=f"takes one or more of {','.join(PLANES)}, each once",
-    flag_values=FLAGS,
-)
 
 
 def main():
     """Segments every CT of --input; returns the exit code."""
-    if (FLAGS.stage == "tumor") != (FLAGS.kidney_masks is not None):
-        raise UsageError("kidney_masks", "takes a folder, with --stage=tumor and only there")
-    if FLAGS.kidney_masks and not pathlib.Path(FLAGS.kidney_masks).is_dir():
-        raise UsageError("kidney_masks", f"{FLAGS.kidney_masks}: no such folder")
-    if pathlib.Path(FLAGS.output_dir).is_file():
-        raise UsageError("output_dir", f"{FLAGS.output_dir} is a file; takes a folder")
+    predict_flags.check()
+    roi = predict_flags.roi()
     from kits_tf.inference import cases, inputs
 
     sources = unique(inputs.find_inputs(FLAGS.input, FLAGS.series))
+    if FLAGS.shard:
+        sources = inputs.share_of(sources, FLAGS.shard)
     waiting = [s for s in sources if FLAGS.overwrite or not cases.is_done(s, FLAGS.output_dir)]
     if len(waiting) < len(sources):
         print(f"{len(sources) - len(waiting)} of {len(sources)} CTs are already written; --overwrite does them again")
-    if not waiting:
-        return 0
-    more = companions()
-    segmenter = load_segmenter()
-    failed = sum(not segment(segmenter, source, f"[{i}/{len(waiting)}]", more) for i, source in enumerate(waiting, 1))
+    failed = {}
+    if waiting:
+        more = companions()
+        task = cases.Task(
+            segmenter=load_segmenter(waiting),
+            output_dir=pathlib.Path(FLAGS.output_dir),
+            checkpoint=",".join(predict_flags.checkpoints()),
+            kidney_masks=FLAGS.kidney_masks,
+            roi=roi,
+            probabilities=FLAGS.probabilities,
+            companions=tuple(more),
+        )
+        failed = segment(task, waiting)
+    if len(sources) > 1:
+        summarize(sources, waiting, failed)
     return 1 if failed else 0
 
 
@@ -88,19 +49,26 @@ def unique(sources):
     return sources
 
 
-def load_segmenter():
+def load_segmenter(sources):
     """The segmenter that the flags ask for."""
-    app.load_tensorflow()
+    from kits_tf.dataset import prepared
+    from kits_tf.inference import engines
+
+    if engines.resolve(FLAGS.engine) == "tensorflow" or any(prepared.is_record(source.path) for source in sources):
+        app.load_tensorflow()
     from kits_tf.inference.segmenter import load_segmenter
 
     try:
-        return load_segmenter(FLAGS.checkpoint_dir, FLAGS.engine, FLAGS.planes, FLAGS.fusion, FLAGS.stage)
+        return load_segmenter(
+            predict_flags.checkpoints(), FLAGS.engine, FLAGS.planes, FLAGS.fusion, FLAGS.stage,
+            FLAGS.engine_precision, FLAGS.tta,
+        )  # fmt: skip
     except InputError as error:
         raise UsageError("checkpoint_dir", str(error)) from None
 
 
 def companions():
-    """What the flags want written beside the labels, as functions for `cases.segment_file`."""
+    """What the flags want written beside the labels, as functions for `cases.Task`."""
     from kits_tf.report import figures, viewers
 
     found = []
@@ -122,34 +90,54 @@ def write_page(path, source, volume, labels, summary):
     files.write_text(companion(path, ".html"), case_page(name, volume, labels, summary=summary)[0])
 
 
-def segment(segmenter, source, position, more):
-    """Segments one CT and prints a line about it; returns whether it went well."""
-    from kits_tf.inference import cases
+def segment(task, waiting):
+    """Segments CTs and prints a line about each; returns {output name: reason} of those that failed."""
+    from kits_tf.inference import memory, pool
 
-    try:
-        with progress_bar(f"{position} {source.name}") as progress:
-            summary = cases.segment_file(
-                segmenter, source, FLAGS.output_dir, FLAGS.checkpoint_dir, FLAGS.kidney_masks, progress, more
-            )
-    except (InputError, MemoryError) as error:
-        where = source.series.where if source.series else source.path
-        reason = f"{where}: not enough memory" if isinstance(error, MemoryError) else error
-        print(f"{position} {reason}", file=sys.stderr)
-        return False
+    total_bytes = FLAGS.memory_gb * memory.GB if FLAGS.memory_gb else memory.SHARE * memory.free_bytes()
+    failed = {}
+    with predict_progress(len(waiting)) as progress:
+        outcomes = pool.segment_all(task, waiting, FLAGS.workers, total_bytes, progress)
+        with contextlib.closing(outcomes):
+            for number, outcome in enumerate(outcomes, 1):
+                say(f"[{number}/{len(waiting)}]", outcome)
+                if outcome.reason:
+                    failed[outcome.source.output_name] = outcome.reason
+    return failed
+
+
+def say(position, outcome):
+    """Prints a line about what became of a CT: on stdout, or on stderr if it failed."""
+    if outcome.reason:
+        print(f"{position} {outcome.reason}", file=sys.stderr, flush=True)
+        return
+    found = outcome.summary
     print(
-        f"{position} {source.output_name}: kidney {summary['kidney_ml']:.1f} ml, tumor {summary['tumor_ml']:.1f} ml, "
-        f"{summary['seconds']['total']:.1f} s"
+        f"{position} {outcome.source.output_name}: kidney {found['kidney_ml']:.1f} ml, tumor {found['tumor_ml']:.1f} "
+        f"ml, {found['seconds']['total']:.1f} s",
+        flush=True,
     )
-    return True
 
 
-@contextlib.contextmanager
-def progress_bar(description):
-    """A bar on a terminal; yields a function that takes the share done, 0 to 1."""
-    from tqdm import tqdm
+def predict_progress(count):
+    """A bar on a terminal, plain lines in a log; yields a function of (output's name, share done)."""
+    from kits_tf.progress import shares
 
-    with tqdm(total=100, desc=description, unit="%", leave=False, disable=not sys.stderr.isatty()) as bar:
-        yield lambda share: bar.update(int(100 * share) - bar.n)
+    return shares(count, "Segmenting")
+
+
+def summarize(sources, waiting, failed):
+    """Prints a table of all CTs and writes it as CSV, each shard's under its own name."""
+    from kits_tf.inference import summary
+
+    rows, done_now = [], {source.output_name for source in waiting}
+    for source in sources:
+        status = "written" if source.output_name in done_now else "already written"
+        status = "failed" if source.output_name in failed else status
+        rows.append(summary.row(source, FLAGS.output_dir, status, failed.get(source.output_name, "")))
+    name = f"summary_{FLAGS.shard.replace('/', '_of_')}.csv" if FLAGS.shard else "summary.csv"
+    summary.write_csv(rows, pathlib.Path(FLAGS.output_dir) / name)
+    print("\n".join(summary.lines(rows)))
 
 
 def run():

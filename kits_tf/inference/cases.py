@@ -1,5 +1,7 @@
 """One CT file to one label file and its JSON: reading, segmenting, writing, and what is said about it."""
 
+import contextlib
+import dataclasses
 import json
 import pathlib
 import resource
@@ -13,8 +15,9 @@ from kits_tf.dicom.reading import read_volume as read_series
 from kits_tf.dicom.segmentation import write_segmentation
 from kits_tf.errors import InputError
 from kits_tf.evaluation.measurements import measure
+from kits_tf.inference.fusion import UNIT
 from kits_tf.inference.inputs import kidney_mask_path
-from kits_tf.volume import read_labels, read_volume, write_labels
+from kits_tf.volume import read_labels, read_volume, write_labels, write_scaled
 
 
 def is_done(source, output_dir):
@@ -33,51 +36,92 @@ def companion(path, suffix):
     return path.with_name(path.name.removesuffix(".nii.gz") + suffix)
 
 
-def segment_file(segmenter, source, output_dir, checkpoint, kidney_masks=None, progress=None, companions=()):
-    """Segments one CT and writes its labels, for a DICOM series a DICOM SEG too, and last its JSON.
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is done with each CT.
 
-    Args:
+    Attributes:
         segmenter: a Segmenter.
-        source: an Input.
         output_dir: folder to write to.
         checkpoint: the checkpoint's name, for the JSON.
         kidney_masks: folder of masks (label > 0) that replace stage 1, or None.
-        progress: called with the share done, 0 to 1.
+        roi: region of interest, as `Segmenter.run` takes it, or None.
+        probabilities: whether to write probabilities beside the labels.
         companions: functions that write more beside the labels; called with their path, the Input, the `Volume`, the
             labels and the JSON's content.
+    """
+
+    segmenter: object
+    output_dir: pathlib.Path
+    checkpoint: str
+    kidney_masks: str | None = None
+    roi: tuple | None = None
+    probabilities: bool = False
+    companions: tuple = ()
+
+
+def segment_file(task, source, progress=None, cancel=None, turn=None):
+    """Segments one CT and writes its labels, for a DICOM series a DICOM SEG too, and last its JSON.
+
+    Args:
+        task: a Task.
+        source: an Input.
+        progress, cancel: as `Segmenter.segment` takes them.
+        turn: a lock that is held while networks run, where several CTs are in work.
 
     Returns:
         The JSON's content.
 
     Raises:
         InputError: the CT or its mask cannot be used.
+        CancelledError: `cancel` was set.
     """
     start = time.perf_counter()
     volume = read(source)
-    mask = read_mask(kidney_masks, source, volume) if kidney_masks else None
+    mask = read_mask(task.kidney_masks, source, volume) if task.kidney_masks else None
     seconds = {"read": time.perf_counter() - start}
-    result = segmenter.run(volume.hu, volume.spacing_mm, mask=mask, progress=progress)
+    with turn or contextlib.nullcontext():
+        result = run(task, source, volume, mask, progress, cancel)
     seconds |= result.seconds
-    path = pathlib.Path(output_dir) / source.output_name
+    path = pathlib.Path(task.output_dir) / source.output_name
     writing = time.perf_counter()
-    write_labels(result.labels, volume, path)
-    if source.series:
-        write_segmentation(result.labels, source.series, companion(path, ".dcm"))
-    seconds |= {"write": time.perf_counter() - writing, "total": time.perf_counter() - start}
+    write(task, source, volume, result, path)
+    seconds["write"] = time.perf_counter() - writing
+    seconds["total"] = sum(seconds.values())  # without waiting for others
+    engine = task.segmenter.engine
     summary = {
         "input": source.name,
         "shape": list(volume.shape),
         "spacing_mm": [round(s, 6) for s in volume.spacing_mm],
-        "engine": segmenter.engine.name,
+        "engine": engine.name,
+        "precision": engine.precision,
         "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         **measure(result.labels, volume.spacing_mm, sides=result.sides),
-        "checkpoint": checkpoint,
+        "checkpoint": task.checkpoint,
     }
-    for write in companions:
-        write(path, source, volume, result.labels, summary)
+    for companion_writer in task.companions:
+        companion_writer(path, source, volume, result.labels, summary)
     files.write_text(summary_path(path), json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def run(task, source, volume, mask, progress, cancel):
+    """The Segmentation of a CT that was read; a region of interest that misses it becomes an InputError."""
+    options = {"mask": mask, "progress": progress, "cancel": cancel, "probabilities": task.probabilities}
+    try:
+        return task.segmenter.run(volume.hu, volume.spacing_mm, roi=task.roi, **options)
+    except ValueError as error:
+        raise InputError(source.where, error) from None
+
+
+def write(task, source, volume, result, path):
+    """Writes what was found: probabilities, a DICOM SEG and labels, each whole or not at all."""
+    for name, probability in result.probabilities.items():
+        write_scaled(probability, 1 / UNIT, volume, companion(path, f"_{name}_probability.nii.gz"))
+    write_labels(result.labels, volume, path)
+    if source.series:
+        write_segmentation(result.labels, source.series, companion(path, ".dcm"))
 
 
 def read(source):

@@ -2,12 +2,15 @@
 
 import dataclasses
 import pathlib
+import re
 
 from kits_tf import dicom
 from kits_tf.dataset import kits19, prepared
 from kits_tf.errors import UsageError
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
+LIST_SUFFIX = ".txt"
+SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +34,17 @@ class Input:
         """What it is called in the JSON, in reports and on the terminal; a DICOM series by nothing out of it."""
         return self.case or (self.series.name if self.series else self.path.name)
 
+    @property
+    def where(self):
+        """What messages about it begin with; names no patient of a DICOM series."""
+        return self.series.where if self.series else self.path
+
 
 def find_inputs(path, series=None):
     """The CTs of a NIfTI file, a folder of them, a case folder, a KiTS19-layout or prepared folder, a DICOM series.
 
     Args:
-        path: what `--input` names.
+        path: what `--input` names; a file `.txt` lists any of these, one a line.
         series: a Series Number or Series Instance UID, where a folder holds several DICOM series.
 
     Raises:
@@ -45,6 +53,8 @@ def find_inputs(path, series=None):
     """
     path = pathlib.Path(path)
     if path.is_file():
+        if path.suffix == LIST_SUFFIX:
+            return [source for line in listed(path) for source in find_inputs(line, series)]
         if not is_nifti(path):
             hint = "; a DICOM series is named by its folder" if dicom.is_dicom(path) else ""
             raise UsageError("input", f"{path} is not a NIfTI file (.nii or .nii.gz){hint}")
@@ -58,6 +68,37 @@ def find_inputs(path, series=None):
         what = f"no NIfTI file, no DICOM series and no case_NNNNN folder with {kits19.IMAGE_NAME}"
         raise UsageError("input", f"{path} holds {what}")
     return inputs
+
+
+def listed(path):
+    """The paths in a list, relative ones taken from the list's own folder; empty lines and `#` lines are passed over.
+
+    Raises:
+        UsageError: the file is no text, or lists nothing, or a list.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError:
+        raise UsageError("input", f"{path} is not a list of paths, one a line") from None
+    paths = [path.parent / line for line in lines if line and not line.startswith("#")]
+    if not paths:
+        raise UsageError("input", f"{path} lists nothing")
+    if any(line.suffix == LIST_SUFFIX for line in paths):
+        raise UsageError("input", f"{path} lists another list")
+    return paths
+
+
+def share_of(sources, shard):
+    """The part of a list that `--shard=I/N` names: every N-th one from the I-th.
+
+    Raises:
+        UsageError: it is not of that form, or I is not between 1 and N.
+    """
+    match = SHARD.fullmatch(shard)
+    number, count = (int(group) for group in match.groups()) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise UsageError("shard", f"takes I/N with I from 1 to N, such as 2/8; not {shard!r}")
+    return sources[number - 1 :: count]
 
 
 def from_folder(folder):

@@ -1,6 +1,8 @@
 """Proves kits-predict end to end on tiny random networks: names, grids, orientations, bad files, resuming, flags."""
 
+import csv
 import gzip
+import itertools
 import json
 import pathlib
 
@@ -13,7 +15,12 @@ from kits_tf.inference import segmenter
 from tests.tiny import small_ct, write_checkpoint
 
 SPACING_MM = (4.0, 3.0, 3.0)
-ORIENTATIONS = ("IPL", "RAS", "LPS", "ASR", "SPR", "PIL")
+ROTATIONS = [
+    "".join(codes[axis] for axis in axes)
+    for axes in itertools.permutations(range(3))
+    for codes in itertools.product("RL", "AP", "SI")
+]
+"""All 48 ways to store a volume: 24 rotations, and each mirrored."""
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +81,14 @@ def test_a_case_folder_gets_the_challenges_name_and_its_json(tmp_path, checkpoin
     assert sorted(path.name for path in out.iterdir()) == ["prediction_00210.json", "prediction_00210.nii.gz"]
 
 
-def test_six_orientations_of_one_ct_give_the_same_voxels(tmp_path, checkpoint):
+def test_all_orientations_of_one_ct_give_the_same_voxels(tmp_path, checkpoint):
     hu = small_ct()
-    for codes in ORIENTATIONS:
+    for codes in ROTATIONS:
         save(image_of(hu, codes), tmp_path / "data" / f"{codes}.nii.gz")
     out = tmp_path / "out"
     assert run(f"--input={tmp_path / 'data'}", f"--output_dir={out}", f"--checkpoint_dir={checkpoint}") == 0
     back = []
-    for codes in ORIENTATIONS:
+    for codes in ROTATIONS:
         ct = nibabel.load(tmp_path / "data" / f"{codes}.nii.gz")
         labels = nibabel.load(out / f"{codes}_segmentation.nii.gz")
         assert labels.shape == ct.shape and labels.header.get_zooms() == ct.header.get_zooms()
@@ -105,7 +112,11 @@ def test_bad_files_are_named_in_one_line_each_and_the_good_ones_written(tmp_path
     for name in ("text", "truncated", "flat", "four"):
         assert sum(f"{name}.nii.gz" in line for line in lines) == 1
     assert len(lines) == 4
-    assert sorted(path.name for path in out.iterdir()) == ["good_segmentation.json", "good_segmentation.nii.gz"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "good_segmentation.json",
+        "good_segmentation.nii.gz",
+        "summary.csv",
+    ]
 
 
 def test_written_cases_are_skipped_unless_overwrite(tmp_path, checkpoint, capsys):
@@ -162,6 +173,16 @@ def test_planes_and_fusion_matter(tmp_path, checkpoint):
         (["--planes="], "--planes"),
         (["--fusion=average"], "--fusion"),
         (["--engine=abacus"], "--engine"),
+        (["--engine_precision=int4"], "--engine_precision"),
+        (["--engine=tensorflow", "--engine_precision=bfloat16"], "--engine_precision"),
+        (["--tta=rotate"], "--tta"),
+        (["--roi=1:2"], "--roi"),
+        (["--roi=1:2,a:b,:"], "--roi"),
+        (["--roi=-1:2,:,:"], "--roi"),
+        (["--shard=3/2"], "--shard"),
+        (["--workers=0"], "--workers"),
+        (["--memory_gb=-1"], "--memory_gb"),
+        (["--checkpoint_dir=,"], "--checkpoint_dir"),
         (["--stage=tumor"], "--kidney_masks"),
         (["--kidney_masks=."], "--kidney_masks"),
         (["--checkpoint_dir=/nowhere"], "--checkpoint_dir"),
@@ -188,6 +209,77 @@ def test_an_empty_folder_and_missing_weights_exit_2(tmp_path, checkpoint, capsys
     assert run(f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={missing}") == 2
     line = capsys.readouterr().err
     assert "--checkpoint_dir" in line and "config.json" in line
+
+
+def read_csv(path):
+    with open(path, newline="") as file:
+        return {row["input"]: row for row in csv.DictReader(file)}
+
+
+def test_shards_together_do_everything_and_each_says_what_it_did(tmp_path, checkpoint):
+    for number in range(5):
+        save(image_of(small_ct(seed=number)), tmp_path / "data" / f"{number}.nii.gz")
+    (tmp_path / "data" / "bad.nii.gz").write_text("not an image")
+    common = (f"--input={tmp_path / 'data'}", f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}")
+    codes = [run(*common, f"--shard={number}/2") for number in (1, 2)]
+    assert sorted(codes) == [0, 1]
+    tables = [read_csv(tmp_path / "out" / f"summary_{number}_of_2.csv") for number in (1, 2)]
+    assert sorted([*tables[0], *tables[1]]) == [*(f"{number}.nii.gz" for number in range(5)), "bad.nii.gz"]
+    assert run(*common) == 1  # the rest is there, the bad one is tried again
+    table = read_csv(tmp_path / "out" / "summary.csv")
+    assert {row["status"] for name, row in table.items() if name != "bad.nii.gz"} == {"already written"}
+    assert table["bad.nii.gz"]["status"] == "failed" and "not a NIfTI file" in table["bad.nii.gz"]["reason"]
+    said = json.loads((tmp_path / "out" / "0_segmentation.json").read_text())
+    assert float(table["0.nii.gz"]["kidney_ml"]) == said["kidney_ml"]
+
+
+def test_a_too_large_ct_is_refused_before_it_is_read(tmp_path, checkpoint, capsys):
+    save(image_of(small_ct()), tmp_path / "data" / "small.nii.gz")
+    save(image_of(small_ct((40, 200, 200))), tmp_path / "data" / "large.nii.gz")
+    out = tmp_path / "out"
+    common = (f"--input={tmp_path / 'data'}", f"--output_dir={out}", f"--checkpoint_dir={checkpoint}")
+    assert run(*common, "--memory_gb=0.002") == 1
+    assert "large.nii.gz: too large" in capsys.readouterr().err
+    assert sorted(path.name for path in out.glob("*.nii.gz")) == ["small_segmentation.nii.gz"]
+
+
+def test_probabilities_agree_with_the_labels_and_lie_on_the_grid(tmp_path, checkpoint):
+    save(image_of(small_ct(), "RAS"), tmp_path / "ct.nii.gz")
+    common = (f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}")
+    assert run(*common, "--probabilities") == 0
+    labels = nibabel.load(tmp_path / "ct_segmentation.nii.gz")
+    found = {}
+    for name in ("kidney", "tumor"):
+        image = nibabel.load(tmp_path / f"ct_segmentation_{name}_probability.nii.gz")
+        np.testing.assert_array_equal(image.affine, labels.affine)
+        found[name] = image.get_fdata()
+        assert 0 <= found[name].min() and found[name].max() <= 1.00001
+    values = np.asarray(labels.dataobj)
+    assert (found["kidney"][values > 0] >= 0.5).all()
+    assert (found["tumor"][values == 2] >= 0.4999).all() and (found["tumor"][values == 1] <= 0.5001).all()
+    assert not found["tumor"][values == 0].any()
+
+
+def test_a_region_of_interest_and_its_misses(tmp_path, checkpoint, capsys):
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    common = (f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}")
+    assert run(*common, "--roi=2:9,:,0:40") == 0
+    values = np.asarray(nibabel.load(tmp_path / "ct_segmentation.nii.gz").dataobj)
+    assert values.any() and not values[:2].any() and not values[9:].any() and not values[:, :, 40:].any()
+    assert run(*common, "--roi=500:,:,:", "--overwrite") == 1
+    assert "no voxel of a CT of shape (12, 60, 80)" in capsys.readouterr().err
+
+
+def test_two_checkpoints_and_their_mean(tmp_path, checkpoint, capsys):
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    common = (f"--input={tmp_path / 'ct.nii.gz'}", "--stage=kidney")
+    assert run(*common, f"--output_dir={tmp_path / 'one'}", f"--checkpoint_dir={checkpoint}") == 0
+    twice = f"--checkpoint_dir={checkpoint},{checkpoint}"
+    assert run(*common, f"--output_dir={tmp_path / 'two'}", twice, "--tta=none") == 0
+    one, two = (nibabel.load(tmp_path / name / "ct_segmentation.nii.gz").dataobj for name in ("one", "two"))
+    np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
+    assert json.loads((tmp_path / "two" / "ct_segmentation.json").read_text())["checkpoint"] == twice.split("=")[1]
+    assert run(*common, f"--output_dir={tmp_path / 'tta'}", f"--checkpoint_dir={checkpoint}", "--tta=shift") == 0
 
 
 def test_two_files_of_one_output_name_are_refused(tmp_path, checkpoint, capsys):

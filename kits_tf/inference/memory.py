@@ -1,0 +1,109 @@
+"""How much memory a CT takes, before it is read, and a bound on what is taken at the same time."""
+
+import contextlib
+import math
+import os
+import pathlib
+import threading
+
+from kits_tf import nifti, working_grid
+from kits_tf.dataset import prepared
+from kits_tf.errors import InputError
+
+GB = 1e9
+LABEL_BYTES = 3  # a voxel: fusion, sides, labels
+MEAN_BYTES = 2  # a voxel more: sums of the method "mean", two bytes and a mask
+PROBABILITY_BYTES = 4  # a voxel more: kidney and tumor
+WORKING_BYTES = 8  # a voxel of the working grid: the CT and the probability, float32
+SHARE = 0.8  # of what is free, where no bound is given
+
+
+def needed_bytes(source, configs, fusion="union", probabilities=False):
+    """What segmenting an Input takes, networks aside, by its header alone.
+
+    Args:
+        source: an `inputs.Input`.
+        configs: {network name: config} of the networks.
+        fusion: method of the fusion.
+        probabilities: whether probabilities are kept.
+
+    Raises:
+        InputError: the header cannot be used.
+    """
+    shape, spacing_mm, voxel_bytes = header_of(source)
+    a_voxel = voxel_bytes + LABEL_BYTES
+    a_voxel += MEAN_BYTES if fusion == "mean" else 0
+    a_voxel += PROBABILITY_BYTES if probabilities else 0
+    grids = [
+        math.prod(working_grid.working_shape(shape, spacing_mm, config))
+        for config in configs.values()
+        if config.stage == "kidney" and not working_grid.is_native(config)
+    ]
+    return math.prod(shape) * a_voxel + WORKING_BYTES * max(grids, default=0)
+
+
+def header_of(source):
+    """(shape, spacing_mm, bytes of a voxel once read) of an Input; not on the working axes for a DICOM series."""
+    if source.series:
+        first = source.series.headers[0].dataset
+        shape = len(source.series.headers), int(first.get("Rows") or 0), int(first.get("Columns") or 0)
+        pixel_mm = first.get("PixelSpacing") or (1.0, 1.0)
+        return shape, (1.0, float(pixel_mm[0]), float(pixel_mm[1])), 4
+    if prepared.is_record(source.path):
+        header = prepared.read_header(str(source.path))
+        return tuple(int(size) for size in header["full_shape"]), tuple(float(s) for s in header["spacing_mm"]), 2
+    from kits_tf.volume import read_grid
+
+    grid = read_grid(source.path)
+    file = nifti.read_header(source.path)
+    is_plain = (file.slope, file.intercept) == (1.0, 0.0) and file.dtype.kind in "iu" and file.dtype.itemsize <= 2
+    return grid.shape, grid.spacing_mm, 2 if is_plain else 6  # while int16 is widened to float32, both are there
+
+
+def free_bytes():
+    """Memory that this process may take: what the system has free, or its control group if that is less."""
+    free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        free.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]))
+    group = pathlib.Path("/sys/fs/cgroup")
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            free.append(int((group / limit).read_text()) - int((group / used).read_text()))
+    return max(0, min(free))
+
+
+class Budget:
+    """Lets CTs into work as long as what they take together stays below a bound.
+
+    Args:
+        total: bytes.
+    """
+
+    def __init__(self, total):
+        self.total = total
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, source, count, cancel):
+        """Waits until `count` bytes are to be had and holds them while the block runs.
+
+        Raises:
+            InputError: they never will be.
+        """
+        if count > self.total:
+            reason = f"too large: would take {count / GB:.1f} GB, --memory_gb allows {self.total / GB:.1f}"
+            raise InputError(source.where, reason)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + count <= self.total or cancel.is_set())
+            self._taken += count
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= count
+                self._changed.notify_all()

@@ -1,0 +1,59 @@
+"""All cases of a run in one table: a CSV beside the labels, and lines for the terminal."""
+
+import csv
+import io
+import json
+import pathlib
+
+from kits_tf import files
+from kits_tf.inference.cases import summary_path
+
+COLUMNS = ("input", "output", "status", "kidney_ml", "tumor_ml", "tumors", "slices", "seconds", "reason")
+
+
+def row(source, output_dir, status, reason=""):
+    """One line of the table, from a case's JSON where there is one.
+
+    Args:
+        source: an `inputs.Input`.
+        output_dir: the folder of labels and JSONs.
+        status: "written", "already written" or "failed".
+        reason: why it failed.
+    """
+    found = {} if status == "failed" else read(summary_path(pathlib.Path(output_dir) / source.output_name))
+    return {
+        "input": source.name,
+        "output": "" if status == "failed" else source.output_name,
+        "status": status,
+        "kidney_ml": found.get("kidney_ml", ""),
+        "tumor_ml": found.get("tumor_ml", ""),
+        "tumors": len(found["tumors"]) if "tumors" in found else "",
+        "slices": found["shape"][0] if "shape" in found else "",
+        "seconds": found.get("seconds", {}).get("total", ""),
+        "reason": reason,
+    }
+
+
+def read(path):
+    """A case's JSON; empty where it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def write_csv(rows, path):
+    """Writes the table as CSV, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(path, text.getvalue())
+
+
+def lines(rows):
+    """The table for a terminal, columns aligned; without the reasons, which were said when they came up."""
+    shown = [column for column in COLUMNS if column not in ("output", "reason")]
+    cells = [shown, *([str(row[column]) for column in shown] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(shown))]
+    return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]

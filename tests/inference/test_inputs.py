@@ -1,0 +1,39 @@
+"""Proves which CTs a list names, and which part of them a shard takes."""
+
+import pytest
+
+from kits_tf.errors import UsageError
+from kits_tf.inference.inputs import find_inputs, share_of
+
+
+def test_a_list_names_files_and_folders_beside_it(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for name in ("a.nii.gz", "folder/b.nii", "folder/c.nii.gz"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text(f"# CTs\na.nii.gz\n\nfolder\n{tmp_path}/a.nii.gz\n")
+    found = [source.path.name for source in find_inputs(tmp_path / "list.txt")]
+    assert found == ["a.nii.gz", "b.nii", "c.nii.gz", "a.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [(b"\n# nothing\n", "lists nothing"), (b"\xff\xfe\x00", "not a list"), (b"list.txt", "another list")],
+)
+def test_a_list_of_nothing_is_refused(tmp_path, content, said):
+    (tmp_path / "list.txt").write_bytes(content)
+    with pytest.raises(UsageError, match=said):
+        find_inputs(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("count", (1, 2, 3, 7, 20))
+def test_shards_share_a_list_out(count):
+    sources = list(range(11))
+    parts = [share_of(sources, f"{number}/{count}") for number in range(1, count + 1)]
+    assert sorted(sum(parts, [])) == sources
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("shard", ("0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/2", ""))
+def test_other_shards_are_refused(shard):
+    with pytest.raises(UsageError, match="--shard"):
+        share_of([1, 2], shard)
