@@ -1,0 +1,70 @@
+"""Prediction against the straightforward path, an older checkout with TensorFlow in float32: time, and labels.
+
+    git worktree add ../before af92d0b
+    python experiments/benchmarks/predict_before.py --before=../before --repeats=2
+
+By turns, random weights of preset `best`, 108x512x512, two kidneys given to stage 2; then both with trained weights on
+that CT, whose labels are compared. Writes `experiments/results/predict_before.json`. Hardware meant: two cores, 8 GB,
+about 25 minutes.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+import numpy as np  # noqa: E402
+
+from experiments.benchmarks.machine import machine  # noqa: E402
+from experiments.benchmarks.predict_setup import random_checkpoint, segment_apart, simulated_ct  # noqa: E402
+from experiments.documents import ROOT, write_result  # noqa: E402
+from kits_tf.volume import read_labels  # noqa: E402
+
+
+def main():
+    """Runs both by turns and writes ratio and differences."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--before", type=pathlib.Path, required=True)
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--slices", type=int, default=108)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--trained", default=str(ROOT / "checkpoints" / "phantom"))
+    parser.add_argument("--work_dir", type=pathlib.Path, default=pathlib.Path("build/benchmarks"))
+    arguments = parser.parse_args()
+    case = simulated_ct(arguments.work_dir / "ct", arguments.slices).resolve()
+    checkpoint = random_checkpoint(arguments.work_dir, arguments.width).resolve()
+    roads = {
+        "before": {"package": arguments.before.resolve(), "engine": "tensorflow"},
+        "now": {"package": ROOT, "engine": "auto"},
+    }
+    out = (arguments.work_dir / "compared").resolve()
+    runs = {name: [] for name in roads}
+    for _ in range(arguments.repeats):
+        for name, road in roads.items():
+            runs[name].append(segment_apart(case, checkpoint, out / name, **road))
+    fastest = {name: statistics.median(run["segment_seconds"] for run in found) for name, found in runs.items()}
+    for name, road in roads.items():
+        segment_apart(case, arguments.trained, out / f"{name}_trained", injected=0, **road)
+    result = {
+        "times_faster": round(fastest["before"] / fastest["now"], 2),
+        "trained": differences(*(out / f"{name}_trained" / "prediction_00000.nii.gz" for name in roads)),
+        "runs": runs,
+        "machine": machine(),
+    }
+    print(json.dumps(result, indent=1))
+    write_result("predict_before", result)
+
+
+def differences(first, second):
+    """How many voxels two label files tell apart, in all and as a share of the foreground of either."""
+    one, other = read_labels(first)[0], read_labels(second)[0]
+    differ = int(np.count_nonzero(one != other))
+    foreground = int(np.count_nonzero((one > 0) | (other > 0)))
+    return {"voxels": differ, "foreground": foreground, "percent": round(100 * differ / max(1, foreground), 4)}
+
+
+if __name__ == "__main__":
+    main()
