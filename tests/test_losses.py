@@ -156,7 +156,9 @@ def tumor_gradient(label, logits, config):
     return total, terms, tape.gradient(total, [outputs["logits"], outputs["regression"]])
 
 
-STAGES = [(kidney_gradient, plane, KidneyConfig), (tumor_gradient, block, TumorConfig)]
+STAGES = [(kidney_gradient, plane, KidneyConfig(dice_weight=1.0))] + [
+    (tumor_gradient, block, TumorConfig(dice_weight=1.0, regression=regression)) for regression in REGRESSIONS
+]
 
 
 @pytest.mark.parametrize(("gradient", "sample", "config"), STAGES)
@@ -164,7 +166,7 @@ STAGES = [(kidney_gradient, plane, KidneyConfig), (tumor_gradient, block, TumorC
 @pytest.mark.parametrize("logit", [-1e4, -50.0, 0.0, 50.0, 1e4])
 def test_finite_for_extreme_masks_and_logits(gradient, sample, config, mask, logit):
     label = sample(*mask)
-    total, terms, gradients = gradient(label, np.full_like(label, logit), config(dice_weight=1.0))
+    total, terms, gradients = gradient(label, np.full_like(label, logit), config)
     for value in (total, *terms.values(), *gradients):
         assert np.all(np.isfinite(value))
 
