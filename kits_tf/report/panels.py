@@ -76,7 +76,7 @@ def views(case, threshold):
     Returns:
         List of three `Panel`; the middle planes where there is nothing.
     """
-    box = _shown_box(case)
+    box = shown_box(case)
     cuts = largest_cross_sections(case.shown > threshold)
     return [_panel(case, axis, cut, box) for axis, cut in enumerate(cuts)]
 
@@ -86,7 +86,7 @@ def error_views(case, threshold):
     errors = (case.prediction > threshold) != (case.reference > threshold)
     if not errors.any():
         return []
-    box = _shown_box(case)
+    box = shown_box(case)
     return [_panel(case, axis, cut, box) for axis, cut in enumerate(largest_cross_sections(errors))]
 
 
@@ -134,7 +134,7 @@ def _panel(case, axis, cut, box, short=False):
     )
 
 
-def _shown_box(case):
+def shown_box(case):
     """The body in-plane, and the slices around kidneys and tumors."""
     rows, columns = (slice(int(start), int(stop)) for start, stop in body_box(case.hu))
     found = bounding_box(case.shown)

@@ -75,7 +75,7 @@ def test_figure_1_shows_the_cases_asked_for(folders, capsys):
     references = f"--references={folders / 'data'}"
     assert run(folders, references, "--figure1=case_00001,case_00000") == 0
     height, width, _ = image.imread(folders / "pages/figure1.png").shape
-    assert 0.6 < height / width < 0.8  # two rows of three squares, and titles
+    assert 0.4 < height / width < 0.6  # two rows of three bodies of 80 x 112 mm, and titles
     assert run(folders, references, "--figure1=case_00007") == 2
     assert run(folders, "--figure1=case_00000") == 2
     assert "--figure1" in capsys.readouterr().err
