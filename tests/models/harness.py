@@ -1,24 +1,30 @@
 """What the tests of networks share: weights that do not depend on Keras's initialisers, inputs, round trips."""
 
+import tempfile
+
 import keras
 import numpy as np
 
 
-def randomise(model, seed=0):
-    """Sets every weight of a model or layer from NumPy's generator; returns the model.
-
-    Kernels keep the variance of ReLU features (He et al. 2015); scales and variances lie in [0.5, 1.5].
+def random_value(variable, rng):
+    """A value for a weight, float32. Kernels keep the variance of ReLU features (He et al. 2015); scales and variances
+    lie in [0.5, 1.5].
     """
+    shape = tuple(variable.shape)
+    if variable.name in ("gamma", "moving_variance"):
+        value = rng.uniform(0.5, 1.5, shape)
+    elif variable.name == "kernel":
+        value = rng.normal(0, np.sqrt(2 / max(1, np.prod(shape[:-1]))), shape)
+    else:
+        value = rng.normal(0, 0.1, shape)
+    return value.astype("float32")
+
+
+def randomise(model, seed=0):
+    """Sets every weight of a model or layer from NumPy's generator; returns the model."""
     rng = np.random.default_rng(seed)
     for variable in model.weights:
-        shape = tuple(variable.shape)
-        if variable.name in ("gamma", "moving_variance"):
-            value = rng.uniform(0.5, 1.5, shape)
-        elif variable.name == "kernel":
-            value = rng.normal(0, np.sqrt(2 / max(1, np.prod(shape[:-1]))), shape)
-        else:
-            value = rng.normal(0, 0.1, shape)
-        variable.assign(value.astype("float32"))
+        variable.assign(random_value(variable, rng))
     return model
 
 
@@ -33,13 +39,20 @@ def arrays(outputs):
 
 
 def check_layer_round_trip(layer, *inputs):
-    """A layer rebuilt from its config and given the first one's weights gives the same output."""
-    randomise_after_call(layer, *inputs)
+    """A layer survives its config, saved weights and a saved model; all give the same output as itself."""
+    expected = randomise_after_call(layer, *inputs)(*inputs)
     copy = type(layer).from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
-    copy(*inputs)
-    copy.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(copy(*inputs), layer(*inputs))
+    tensors = [keras.Input(x.shape[1:]) for x in inputs]
+    model, copied = (keras.Model(tensors, one(*tensors)) for one in (layer, copy))
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_weights(f"{folder}/layer.weights.h5")
+        copied.load_weights(f"{folder}/layer.weights.h5")
+        model.save(f"{folder}/layer.keras")
+        loaded = keras.saving.load_model(f"{folder}/layer.keras")
+    assert type(loaded.layers[-1]) is type(layer) and loaded.layers[-1].get_config() == layer.get_config()
+    for one in (copy, loaded.layers[-1]):
+        np.testing.assert_array_equal(one(*inputs), expected)
 
 
 def randomise_after_call(layer, *inputs):

@@ -156,7 +156,7 @@ def test_fixed_size():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"pooling": "max", "attention": False, "normalization": "group", "name": "other"}],
+    [{}, {"pooling": "haar"}, {"pooling": "max", "attention": False, "normalization": "group", "name": "other"}],
 )
 def test_round_trip(options, tmp_path):
     check_network_round_trip(KidneyNetwork(2, depth=2, **options), random_input(1, 8, 4, 3), tmp_path)
