@@ -14,6 +14,7 @@ WEIGHTS = "kits_tf.checkpoints"
 
 REPORT = ["matplotlib>=3.7"]
 SERVING = ["tensorflow-serving-api>=2.18"]
+TENSORBOARD = ["tensorboard>=2.18"]
 
 # GDCM decodes the compressed transfer syntaxes, lossless JPEG included.
 DICOM = ["highdicom>=0.24", "pydicom>=3.0", "python-gdcm>=3.0.24"]
@@ -50,11 +51,12 @@ setup(
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "tf2onnx>=1.16"],
         "report": REPORT,
         "serving": SERVING,
-        "tensorboard": ["tensorboard>=2.18"],
+        "tensorboard": TENSORBOARD,
         "test": [
             *DICOM,
             *REPORT,
             *SERVING,
+            *TENSORBOARD,
             "hypothesis>=6.100",
             "jax>=0.4.30",
             "pytest>=8",

@@ -91,7 +91,8 @@ def run_command(words):
 def check_folders():
     """Raises UsageError for folders that cannot be used."""
     if not (pathlib.Path(FLAGS.data_dir) / "dataset.json").is_file():
-        raise UsageError("data_dir", f"{FLAGS.data_dir} holds no dataset.json; takes a folder made by kits-prepare")
+        takes = "takes a local folder made by kits-prepare"
+        raise UsageError("data_dir", f"{FLAGS.data_dir} holds no dataset.json; {takes}")
     if pathlib.Path(FLAGS.checkpoint_dir).is_file():
         raise UsageError("checkpoint_dir", f"{FLAGS.checkpoint_dir} is a file; takes a folder")
     if FLAGS.kidney_masks not in ("out_of_fold", "labels") and not pathlib.Path(FLAGS.kidney_masks).is_dir():

@@ -71,12 +71,19 @@ def check_flags():
         raise UsageError("kidney_masks", f"{FLAGS.kidney_masks}: no such folder; takes 'labels' or a folder")
     if FLAGS.tpu is not None and FLAGS.strategy not in ("tpu", "auto"):
         raise UsageError("tpu", "goes with --strategy=tpu alone")
+    check_data_dir()
+    if pathlib.Path(FLAGS.checkpoint_dir).is_file():
+        raise UsageError("checkpoint_dir", f"{FLAGS.checkpoint_dir} is a file; takes a folder")
+
+
+def check_data_dir():
+    """Raises UsageError for a local folder that is not there or was not prepared; an address is read later."""
+    if "://" in FLAGS.data_dir:
+        return
     if not pathlib.Path(FLAGS.data_dir).is_dir():
         raise UsageError("data_dir", f"{FLAGS.data_dir}: no such folder")
     if not (pathlib.Path(FLAGS.data_dir) / "dataset.json").is_file():
         raise UsageError("data_dir", f"{FLAGS.data_dir} holds no dataset.json; takes a folder made by kits-prepare")
-    if pathlib.Path(FLAGS.checkpoint_dir).is_file():
-        raise UsageError("checkpoint_dir", f"{FLAGS.checkpoint_dir} is a file; takes a folder")
 
 
 def make_config():

@@ -32,6 +32,8 @@ class Checkpoints:
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self._checkpoint = tf.train.Checkpoint(**parts, step=self._step)
         self._scratch = None if chief else tempfile.TemporaryDirectory()
+        if chief:
+            self._folder.mkdir(parents=True, exist_ok=True)  # or TensorFlow would, with an error of its own kind
         target = self._folder if chief else self._scratch.name
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(target), max_to_keep=KEPT, checkpoint_name="step"

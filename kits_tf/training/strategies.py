@@ -27,10 +27,7 @@ def make_strategy(name, tpu=None):
     if name == "multi_worker":
         if "TF_CONFIG" not in os.environ:
             raise UsageError("strategy", "multi_worker takes the cluster from the environment variable TF_CONFIG")
-        try:
-            return tf.distribute.MultiWorkerMirroredStrategy()
-        except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
-            raise UsageError("strategy", f"multi_worker cannot use TF_CONFIG ({str(error).splitlines()[0]})") from None
+        return multi_worker_strategy()
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     devices = [device.name for device in devices]
     if name == "mirrored":
@@ -45,6 +42,18 @@ def fitting(tpu):
     if "TF_CONFIG" in os.environ:
         return "multi_worker"
     return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one"
+
+
+def multi_worker_strategy():
+    """Joins the cluster of TF_CONFIG; waits for the other workers."""
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except (ValueError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError("strategy", f"multi_worker cannot use TF_CONFIG ({reason})") from None
+    if not strategy.cluster_resolver.cluster_spec().as_dict():
+        raise UsageError("strategy", "multi_worker takes a TF_CONFIG that names a cluster")
+    return strategy
 
 
 def tpu_strategy(tpu):
