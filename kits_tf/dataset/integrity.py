@@ -11,6 +11,9 @@ from kits_tf.dataset import kits19
 from kits_tf.errors import InputError
 from kits_tf.volume import read_labels, read_volume
 
+CHECKS = 1
+"""Raised when cases that earlier versions checked must be checked anew."""
+
 AFFINE_TOLERANCE_MM = 0.1  # at the corners of the volume; qforms are stored as float32 quaternions
 FIELD_OF_VIEW_MM = (100.0, 1200.0)  # of rows and columns
 MAX_LENGTH_MM = 2500.0  # of the slices; longer than any patient

@@ -16,6 +16,7 @@ from scipy import ndimage
 from kits_tf import cubes, files, geometry, sides
 from kits_tf.arrays import NumPy as xp
 from kits_tf.dataset import kits19, prepared
+from kits_tf.dataset.places import place
 from kits_tf.errors import InputError, UsageError
 from kits_tf.volume import read_labels
 
@@ -79,7 +80,7 @@ def read_index(folder, key):
 
 def case_of(path):
     """The case id of a record's path."""
-    return pathlib.Path(path).name.split(".")[0]
+    return place(path).name.split(".")[0]
 
 
 def mask_path(kidney_masks, case):

@@ -1,4 +1,4 @@
-"""Makes a prepared folder: checks every case, writes its record, splits the cases, and leaves alone what is done."""
+"""Makes a prepared folder: checks every case, then writes the records and the split, and leaves alone what is done."""
 
 import dataclasses
 import json
@@ -7,12 +7,12 @@ import pathlib
 import numpy as np
 
 from kits_tf import files
-from kits_tf.dataset import integrity, prepared, workers
+from kits_tf.dataset import integrity, notes, prepared, workers
 from kits_tf.dataset.fingerprint import fingerprint, hu_percentiles
 from kits_tf.dataset.splits import fold_cases, read_split_file, split_cases, split_of_fold
 from kits_tf.errors import InputError
 from kits_tf.progress import progress, say
-from kits_tf.volume import read_grid
+from kits_tf.volume import read_grid, read_labels, read_volume
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Split:
 
 
 def prepare(cases, output_dir, split, strict=False, processes=1, report=say, complain=say):
-    """Checks and prepares cases; what an earlier run has done of unchanged files is kept.
+    """Checks all cases, then writes the good ones; what an earlier run has done of unchanged files is kept.
 
     Args:
         cases: list of `kits19.Case`.
         output_dir: the folder to write; `dataset.json` is written last.
         split: a Split.
-        strict: check all cases first, and write nothing if any is bad.
+        strict: write nothing if any case is bad.
         processes: how many cases to work on at the same time, as far as memory goes.
         report: called with a line for each case that is looked at.
         complain: called with each Finding, as soon as it is found.
@@ -73,39 +73,52 @@ def prepare(cases, output_dir, split, strict=False, processes=1, report=say, com
         InputError: the split file cannot be used.
     """
     split.apply([case.id for case in cases])  # hopeless from the start?
-    entries = {case.id: entry for case in cases if (entry := done_entry(case, output_dir)) is not None}
-    waiting = [case for case in cases if case.id not in entries]
-    findings = []
-
-    def note(found):
-        findings.extend(found)
-        for finding in found:
-            complain(finding)
-
-    def work(folder):
-        facts = dict(entries)
-        jobs = [((case, folder), size_of(case)) for case in waiting]
-        verb = "Checking" if folder is None else "Preparing"
-        for case, entry, found in progress(workers.spread(prepare_case, jobs, processes), verb, len(jobs)):
-            note(found)
-            report(f"{case}: " + ("left out" if found else describe(entry)))
-            if entry is not None:
-                facts[case] = entry
-        return facts
-
-    if strict and waiting:
-        found_twice = integrity.duplicates(cases, work(None))
-        note(found_twice)
-        if findings:
-            return findings
-    entries = work(str(output_dir))
-    note(integrity.duplicates(cases, entries))
+    known = check(cases, output_dir, processes, report, complain)
+    entries = {name: note.entry for name, note in known.items() if note.entry is not None}
+    twice = integrity.duplicates(cases, entries)
+    for finding in twice:
+        complain(finding)
+    findings = [finding for note in known.values() for finding in note.findings] + twice
     bad = {finding.case for finding in findings}
-    entries = [entry for name, entry in sorted(entries.items()) if name not in bad]
+    good = [case for case in cases if case.id not in bad]
     if strict and bad:
         return findings
-    write_index(entries, split, findings, output_dir)
+    split.apply([case.id for case in good])
+    for case in cases:
+        if case.id in bad and case.image and case.label and not is_noted(case, output_dir):
+            notes.write_note(case, known[case.id], output_dir)
+    write(good, entries, output_dir, processes, report)
+    write_index([entries[case.id] for case in good], split, findings, output_dir)
     return findings
+
+
+def is_noted(case, output_dir):
+    """Whether a case that is left out has its Note and no record."""
+    return notes.recall(case, output_dir) is not None and not notes.is_written(case, output_dir)
+
+
+def check(cases, output_dir, processes, report, complain):
+    """Checks the cases that no Note tells of; {case id: Note}, in the order of `cases`."""
+    known = {case.id: note for case in cases if (note := notes.recall(case, output_dir)) is not None}
+    for note in known.values():
+        for finding in note.findings:
+            complain(finding)
+    jobs = [((case,), size_of(case)) for case in cases if case.id not in known]
+    for name, note in progress(workers.spread(check_case, jobs, processes), "Checking", len(jobs)):
+        for finding in note.findings:
+            complain(finding)
+        report(f"{name}: " + (describe(note.entry) if note.entry else "left out"))
+        known[name] = note
+    return {case.id: known[case.id] for case in cases}
+
+
+def write(cases, entries, output_dir, processes, report):
+    """Writes the records that are not there yet."""
+    notes.remove_unfinished(output_dir)
+    waiting = [case for case in cases if not notes.is_written(case, output_dir)]
+    jobs = [((case, entries[case.id], str(output_dir)), size_of(case)) for case in waiting]
+    for name in progress(workers.spread(write_case, jobs, processes), "Writing", len(jobs)):
+        report(f"{name}: written")
 
 
 def size_of(case):
@@ -116,15 +129,11 @@ def size_of(case):
         return 0
 
 
-def prepare_case(case, output_dir):
-    """Reads and checks one case, and writes it unless `output_dir` is None.
-
-    Returns:
-        (id, entry, findings): what `dataset.json` says of the case, without its split, or None; and its findings.
-    """
+def check_case(case):
+    """Reads and checks one case: (id, Note)."""
     volume, labels, findings = integrity.read_case(case)
     if findings:
-        return case.id, None, findings
+        return case.id, notes.Note(None, findings)
     entry = {
         "id": case.id,
         "shape": list(volume.shape),
@@ -137,41 +146,16 @@ def prepare_case(case, output_dir):
     record = prepared.from_volume(volume, labels, entry["orientation"])
     del volume, labels  # a case of a thousand slices is large; only its body box stays
     entry["hu"] = hu_percentiles(record.image, record.label)
-    if output_dir is not None:
-        path = prepared.record_path(output_dir, case.id)
-        entry_path(path).unlink(missing_ok=True)
-        prepared.write_record(record, path)
-        content = {"stamp": stamp(case), "entry": entry}
-        files.write_text(entry_path(path), json.dumps(content, indent=2) + "\n")
-    return case.id, entry, []
+    return case.id, notes.Note(entry, [])
 
 
-def done_entry(case, output_dir):
-    """The entry of a case whose record is there and whose files have not changed since, or None."""
-    path = prepared.record_path(output_dir, case.id)
-    if case.image is None or case.label is None or not path.is_file():
-        return None
-    try:
-        content = json.loads(entry_path(path).read_text(encoding="utf-8"))
-        return content["entry"] if content["stamp"] == stamp(case) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def entry_path(record_path):
-    """The JSON beside a record, written after it: a record without one is half done."""
-    return record_path.with_suffix(".json")
-
-
-def stamp(case):
-    """What tells whether a case's files, or the format, have changed."""
-    return {"format": prepared.FORMAT, **{path.name: file_stamp(path) for path in (case.image, case.label)}}
-
-
-def file_stamp(path):
-    """Size and time of change of a file."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+def write_case(case, entry, output_dir):
+    """Writes the record of one case that has been checked; returns its id."""
+    volume, (labels, _) = read_volume(case.image), read_labels(case.label)
+    record = prepared.from_volume(volume, labels, entry["orientation"])
+    del volume, labels
+    notes.write_case(case, record, entry, output_dir)
+    return case.id
 
 
 def orientation(volume):

@@ -29,11 +29,11 @@ be four times larger. `docs/data.md` has the figures behind the choice.
 import dataclasses
 import itertools
 import json
-import pathlib
 
 import numpy as np
 
-from kits_tf import files, geometry
+from kits_tf import geometry
+from kits_tf.dataset.places import place, replacing
 from kits_tf.errors import InputError
 from kits_tf.volume import Volume
 
@@ -145,63 +145,10 @@ def write_examples(examples, path):
     """Writes dicts of features as a TFRecord file of Examples, whole or not at all."""
     import tensorflow as tf
 
-    with files.replacing(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+    with replacing(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
         for features in examples:
             example = tf.train.Example(features=tf.train.Features(feature=features))
             writer.write(example.SerializeToString(deterministic=True))
-
-
-def read_header(path):
-    """Reads a record's header in TensorFlow ops; may be traced.
-
-    Args:
-        path: scalar string tensor, a local path or one that TensorFlow's file systems know.
-
-    Returns:
-        dict of tensors: shape and full_shape int32 [3]; box int32 [4]; middle_column int32; spacing_mm float64 [3];
-        foreground int32 [n, 3].
-    """
-    import tensorflow as tf
-
-    features = {
-        "shape": tf.io.FixedLenFeature([3], tf.int64),
-        "full_shape": tf.io.FixedLenFeature([3], tf.int64),
-        "box": tf.io.FixedLenFeature([4], tf.int64),
-        "middle_column": tf.io.FixedLenFeature([], tf.int64),
-        "spacing_mm": tf.io.FixedLenFeature([], tf.string),
-        "foreground": tf.io.FixedLenFeature([], tf.string),
-    }
-    header = tf.io.parse_single_example(tf.data.TFRecordDataset(path).take(1).get_single_element(), features)
-    integers = {name: tf.cast(header[name], tf.int32) for name in ("shape", "full_shape", "box", "middle_column")}
-    return integers | {
-        "spacing_mm": tf.ensure_shape(tf.io.decode_raw(header["spacing_mm"], tf.float64), [3]),
-        "foreground": tf.reshape(tf.io.decode_raw(header["foreground"], tf.int32), [-1, 3]),
-    }
-
-
-def read_slices(path, shape, start, stop):
-    """Reads the blocks that hold some slices, in TensorFlow ops; may be traced.
-
-    Args:
-        path: scalar string tensor.
-        shape: the header's, int32 [3].
-        start: the first slice, int32.
-        stop: the slice after the last, int32; above `start` and at most the number of slices.
-
-    Returns:
-        (image, label, first): int16 and uint8 [n, rows, columns]; slice i of the case is at i - first. There may be
-        slices on either side that were not asked for, and air beyond the case's last.
-    """
-    import tensorflow as tf
-
-    first, last = start // BLOCK, -(-stop // BLOCK)
-    count = tf.cast(last - first, tf.int64)
-    records = tf.data.TFRecordDataset(path).skip(tf.cast(first, tf.int64) + 1).take(count)
-    features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", "label")}
-    parsed = tf.io.parse_example(records.batch(count).get_single_element(), features)
-    size = tf.concat([[-1], shape[1:]], axis=0)
-    image = tf.reshape(tf.io.decode_raw(parsed["image"], tf.int16), size)
-    return image, tf.reshape(tf.io.decode_raw(parsed["label"], tf.uint8), size), first * BLOCK
 
 
 def read_record(path):
@@ -263,17 +210,17 @@ def read_volume(path):
 
 def is_record(path):
     """Whether a path has a prepared case's name."""
-    return pathlib.Path(path).name.endswith(RECORD_SUFFIX)
+    return place(path).name.endswith(RECORD_SUFFIX)
 
 
 def is_prepared(folder):
     """Whether a folder holds prepared data."""
-    return (pathlib.Path(folder) / INDEX_NAME).is_file()
+    return (place(folder) / INDEX_NAME).is_file()
 
 
 def record_path(folder, case):
     """Where a prepared folder keeps a case: `cases/case_00007.tfrecord`."""
-    return pathlib.Path(folder) / "cases" / f"{case}{RECORD_SUFFIX}"
+    return place(folder) / "cases" / f"{case}{RECORD_SUFFIX}"
 
 
 def read_index(folder):
@@ -282,7 +229,7 @@ def read_index(folder):
     Raises:
         InputError: it is missing or not what kits-prepare writes.
     """
-    path = pathlib.Path(folder) / INDEX_NAME
+    path = place(folder) / INDEX_NAME
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         [(case["id"], case["split"]) for case in index["cases"]]

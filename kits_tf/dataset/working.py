@@ -5,13 +5,12 @@ of their own: the same format, but resized, with label 0/1 (kidney and tumor as 
 """
 
 import dataclasses
-import os
-import pathlib
 
 import numpy as np
 
 from kits_tf import geometry, working_grid
 from kits_tf.dataset import prepared
+from kits_tf.dataset.places import place
 
 
 def working_records(records, config, report=print):
@@ -38,7 +37,7 @@ def working_records(records, config, report=print):
 
 def working_path(path, config):
     """Where the working record of a prepared case lies."""
-    path = pathlib.Path(path)
+    path = place(path)
     part = "body" if config.body_box else "whole"
     grid = f"{config.slice_mm:g}x{config.inplane_mm:g}mm"
     return path.parent.parent / "working" / f"{grid}_{part}" / path.name
@@ -53,7 +52,7 @@ def describe(config):
 
 def is_outdated(source, target):
     """Whether a working record is missing, or older than the record it was made from."""
-    return not target.is_file() or os.path.getmtime(target) < os.path.getmtime(source)
+    return not target.is_file() or target.stat().st_mtime_ns < place(source).stat().st_mtime_ns
 
 
 def resized(record, config):

@@ -11,7 +11,7 @@ import typing
 import tensorflow as tf
 
 from kits_tf import arrays, geometry, working_grid
-from kits_tf.dataset import prepared
+from kits_tf.dataset import prepared, streaming
 from kits_tf.pipelines import sampling
 from kits_tf.pipelines.augmentation import augment, compiled
 
@@ -86,7 +86,7 @@ def open_case(path, config):
         the header's tensors; "frame", int32 [3], the frame's shape; "corner", int32 [3], where the record's arrays
         begin in it; "foreground" in the frame.
     """
-    header = prepared.read_header(path)
+    header = streaming.read_header(path)
     if config.body_box or not working_grid.is_native(config):
         return header | {"frame": header["shape"], "corner": tf.zeros([3], tf.int32)}
     corner = tf.stack([0, header["box"][0], header["box"][2]])
@@ -98,7 +98,7 @@ def patches(path, case, count, seed, on_foreground, config):
     bounds = window(case, sampling.fold(seed, 0), on_foreground, config)
     places = draw(case, count, sampling.fold(seed, 1), bounds, on_foreground, config)
     first, last = tf.maximum(bounds[0] - 1, 0), tf.minimum(bounds[1] + 1, case["frame"][0])
-    image, label, offset = prepared.read_slices(path, case["shape"], first, last)
+    image, label, offset = streaming.read_slices(path, case["shape"], first, last)
     content = Content(image, label, case["corner"] + tf.stack([offset, 0, 0]), case["frame"])
     size = patch_size(config)
     signature = {"slab": tf.TensorSpec([*size, 3], tf.int16), "label": tf.TensorSpec([*size, 1], tf.uint8)}

@@ -50,7 +50,8 @@ def test_a_second_run_touches_nothing_and_a_changed_case_is_done_again(data, tmp
     case = data / "case_00001"
     (case / kits19.LABEL_NAME).write_bytes((case / kits19.LABEL_NAME).read_bytes() + b"\0")
     run(data, out)
-    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if "case_" in line] == ["case_00001"]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "case_" in line]
+    assert {line.split(":")[0] for line in lines} == {"case_00001"} and lines[-1].endswith(": written")
 
 
 def test_bad_cases_are_left_out(data, tmp_path, capsys):

@@ -29,7 +29,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if isinstance(behaviour, int):
             self.send_error(behaviour)
             return
-        content = b"no gzip" if behaviour == "damaged" else CONTENT
+        content = {"damaged": b"no gzip", "truncated": CONTENT[:100_000]}.get(behaviour, CONTENT)
         start = int(self.headers["Range"][6:-1]) if "Range" in self.headers and behaviour != "no ranges" else 0
         if start >= len(content):
             self.send_response(416)
@@ -83,6 +83,7 @@ def fetch(server, tmp_path, *behaviours):
         (["drop", "no ranges"], [None, 100_000]),
         ([503, 503, "drop", 503], [None, None, None, 100_000, 100_000]),
         (["damaged"], [None, None]),
+        (["truncated"], [None, None]),
         (["no length"], [None]),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kits_tf import volume
-from kits_tf.dataset import prepared
+from kits_tf.dataset import prepared, streaming
 from kits_tf.errors import InputError
 from tests import planted
 
@@ -46,7 +46,7 @@ def test_tensorflow_reads_what_numpy_reads(case, tmp_path):
     path = tmp_path / "case_00003.tfrecord"
     prepared.write_record(prepared.from_volume(*case, "RAS"), path)
     record = prepared.read_record(path)
-    header = tf.function(prepared.read_header)(tf.constant(str(path)))
+    header = tf.function(streaming.read_header)(tf.constant(str(path)))
     for name in ("full_shape", "spacing_mm", "middle_column"):
         np.testing.assert_array_equal(header[name], getattr(record, name))
     np.testing.assert_array_equal(header["shape"], record.image.shape)
@@ -62,7 +62,7 @@ def test_slices_are_read_by_blocks(tmp_path, start, stop):
     rng = np.random.default_rng(0)
     hu, label = rng.integers(-1000, 1000, (21, 4, 5)).astype(np.int16), rng.integers(0, 3, (21, 4, 5)).astype(np.uint8)
     path = planted.write_record(tmp_path / "case_00000.tfrecord", hu, label)
-    read = tf.function(prepared.read_slices)
+    read = tf.function(streaming.read_slices)
     image, mask, first = read(tf.constant(str(path)), tf.constant(hu.shape), tf.constant(start), tf.constant(stop))
     blocks = range(start // 8, (stop - 1) // 8 + 1)
     assert int(first) == 8 * blocks[0] and image.shape == mask.shape == (8 * len(blocks), 4, 5)
