@@ -1,12 +1,13 @@
 """Samples a second of the training pipelines, two cores, and the memory they take over many batches.
 
     kits-prepare --data_dir=build/raw --output_dir=build/prepared --num_validation=3 --num_test=3
-    python experiments/benchmarks/pipeline_speed.py --data_dir=build/prepared
+    python experiments/benchmarks/pipeline_speed.py --data_dir=build/prepared --batches=2000
 
 Every stage is a process of its own that reads all cases of the folder, with the `paper` preset's patches on the
-native grid. Megapixels are those of a slab's one slice (512 x 256 for an axial half); CPU seconds tell what the work
-took where the machine was busy with something else. The bare NumPy loop cuts the same patches from one volume in
-memory, clips and scales them. Writes `experiments/results/pipeline_speed.json`.
+native grid: plain, augmented as the preset says, and with every kind of augmentation. Megapixels are those of a slab's
+one slice (512 x 256 for an axial half); CPU seconds tell what the work took where the machine was busy with something
+else. The bare NumPy loop cuts the same patches from one volume in memory, clips and scales them. Writes
+`experiments/results/pipeline_speed.json` and the table in `docs/data.md`.
 """
 
 import argparse
@@ -26,12 +27,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from experiments.benchmarks.machine import machine, resident_mb  # noqa: E402
-from experiments.documents import write_result  # noqa: E402
+from experiments.documents import replace_block, table, write_result  # noqa: E402
 
 STAGES = [
-    *itertools.product(("axial", "coronal", "sagittal"), ("plain", "augmented", "numpy")),
-    ("tumor", "augmented"),
+    *itertools.product(("axial", "coronal", "sagittal"), ("numpy", "plain", "augmented", "full")),
+    *itertools.product(("tumor",), ("augmented", "full")),
 ]
+SHOWN = ("samples_a_second", "megapixels_a_second", "ratio_to_numpy", "memory_mb")
+FULL = {"max_elastic_mm": 6.0, "max_gamma": 0.3, "max_blur_mm": 1.5, "max_coarsening": 1.5}  # beside the preset's own
 
 
 def main():
@@ -47,13 +50,38 @@ def main():
         print(json.dumps(measure(*arguments.only, arguments)))
         return
     result = {"machine": machine(), "data": describe(arguments.data_dir), "stages": []}
+    bare = {}
     for stage, kind in STAGES:
-        result["stages"].append(in_a_process(arguments, "--only", stage, kind))
-        print(json.dumps(result["stages"][-1]), flush=True)
+        found = in_a_process(arguments, "--only", stage, kind)
+        if kind == "numpy":
+            bare[stage] = found["megapixels_a_second"]
+        elif stage in bare:
+            found["ratio_to_numpy"] = round(found["megapixels_a_second"] / bare[stage], 3)
+        result["stages"].append(found)
+        print(json.dumps(found), flush=True)
     if arguments.batches:
         result["memory"] = in_a_process(arguments, "--only", "axial", "memory", f"--batches={arguments.batches}")
         print(json.dumps(result["memory"]), flush=True)
     write_result("pipeline_speed", result)
+    replace_block("data.md", "speed", lines_of(result))
+
+
+def lines_of(result):
+    """The table in Markdown."""
+    header = ["samples", "augmentation", "a second", "megapixels a second", "to NumPy", "MB"]
+    rows = [
+        [stage["stage"], stage["kind"], *(stage.get(name, "") for name in SHOWN)]
+        for stage in result["stages"]
+        if stage["kind"] != "numpy"
+    ]
+    lines = [*table(header, rows), "", f"{result['data']['cases']} cases; {result['machine']['cores']} cores."]
+    if "memory" in result:
+        memory = result["memory"]
+        span = f"between {min(memory['memory_mb'])} and {max(memory['memory_mb'])} MB"
+        lines += [
+            f"Over {memory['batches']} axial batches the process took {span}, at the peak {memory['peak_mb']} MB."
+        ]
+    return lines
 
 
 def in_a_process(arguments, *flags):
@@ -73,11 +101,11 @@ def measure(stage, kind, arguments):
     """What one stage does in a while."""
     if kind == "numpy":
         return {"stage": stage, "kind": kind} | numpy_loop(stage, arguments)
-    config, batches = open_pipeline(stage, kind != "plain", arguments)
+    config, batches = open_pipeline(stage, kind, arguments)
     if kind == "memory":
         return {"stage": stage, "kind": kind} | memory_over(batches, arguments.batches)
     pixels = math.prod(patch_shape(stage, config))
-    for _ in range(max(1, 300 // config.batch_size)):  # past the start, into the second pool
+    for _ in range(2 + 300 // config.batch_size if stage != "tumor" else 8):  # past the start
         next(batches)
     start, used, count = time.monotonic(), cpu_seconds(), 0
     while time.monotonic() - start < arguments.seconds:
@@ -108,7 +136,7 @@ def patch_shape(stage, config):
     return tumor.padded_shape(config)[1:] if stage == "tumor" else kidney.patch_size(config)
 
 
-def open_pipeline(stage, augmented, arguments):
+def open_pipeline(stage, kind, arguments):
     """(config, iterator of batches) of a stage over all cases of the folder, whatever their split."""
     import tensorflow as tf
 
@@ -118,7 +146,7 @@ def open_pipeline(stage, augmented, arguments):
 
     plane = None if stage == "tumor" else stage
     config = override(preset("paper", "tumor" if stage == "tumor" else "kidney", plane), arguments.set)
-    config = dataclasses.replace(config, augment=augmented)
+    config = dataclasses.replace(config, augment=kind != "plain", **(FULL if kind == "full" else {}))
     sources = prepared.find_records(arguments.data_dir)
     if stage == "tumor":
         folder = pathlib.Path(tempfile.gettempdir()) / "pipeline_speed_kidneys"

@@ -3,7 +3,7 @@
     kits-phantom --masks_dir=kits19/data --cases=0-27,151,160 --output_dir=build/raw
     python experiments/benchmarks/prepare_cases.py --data_dir=build/raw --cases=0-27,151,160
 
-Writes `experiments/results/prepare_cases.json`.
+Writes `experiments/results/prepare_cases.json` and a table in `docs/data.md`.
 """
 
 import argparse
@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from experiments.benchmarks.machine import MemoryWatch, machine  # noqa: E402
-from experiments.documents import write_result  # noqa: E402
+from experiments.documents import replace_block, table, write_result  # noqa: E402
 
 
 def main():
@@ -30,7 +30,7 @@ def main():
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     shutil.rmtree(arguments.output_dir, ignore_errors=True)
-    result = {"machine": machine(), "processes": arguments.processes}
+    result = {"machine": machine(), "selected": arguments.cases, "processes": arguments.processes}
     result["first"] = run(arguments)
     result["second"] = run(arguments)
     cases = json.loads((arguments.output_dir / "dataset.json").read_text(encoding="utf-8"))["cases"]
@@ -44,6 +44,20 @@ def main():
     }
     print(json.dumps(result, indent=1))
     write_result("prepare_cases", result)
+    replace_block("data.md", "prepare", lines_of(result))
+
+
+def lines_of(result):
+    """The figures as a table in Markdown."""
+    first, second = result["first"], result["second"]
+    rows = [
+        ["cases", f"{result['cases']} of {result['selected'] or 'the folder'}, {result['slices']} slices"],
+        ["first run", f"{first['seconds']} s in {result['processes']} processes, {result['seconds_a_case']} s a case"],
+        ["memory", f"{first['peak_memory_mb'] / 1000:.1f} GB at the most, of all processes together"],
+        ["size", f"{result['megabytes_a_case']} MB a case, the largest {result['megabytes_of_the_largest']} MB"],
+        ["second run", f"{second['seconds']} s"],
+    ]
+    return table(["`kits-prepare`", "simulated imaging around KiTS19's labels"], rows)
 
 
 def run(arguments):

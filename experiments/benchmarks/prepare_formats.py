@@ -4,7 +4,7 @@
 
 The windows are those of a visit: 34 slices for axial patches, 128 for coronal and sagittal ones, from the middle of
 the case; a volume must be read whole for either. Times are CPU seconds, the least of five, so that other work on the
-machine does not count. Writes `experiments/results/prepare_formats.json`.
+machine does not count. Writes `experiments/results/prepare_formats.json` and the table in `docs/data.md`.
 """
 
 import argparse
@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from experiments.benchmarks.machine import machine  # noqa: E402
-from experiments.documents import write_result  # noqa: E402
+from experiments.documents import replace_block, table, write_result  # noqa: E402
 
 WINDOWS = {"axial": 34, "coronal": 128}
 
@@ -50,17 +50,29 @@ def main():
     shape = list(record.image.shape)
     write_result("prepare_formats", {"machine": machine(), "shape": shape, "formats": rows, "zlib_image": gzip})
     print(gzip)
+    replace_block("data.md", "formats", lines_of(rows, shape, gzip))
+
+
+def lines_of(rows, shape, gzip):
+    """The table in Markdown."""
+    header = ["records of", "MB", *(f"CPU s for {count} slices" for count in WINDOWS.values())]
+    lines = table(header, [[row["format"], row["megabytes"], *row["cpu_seconds"].values()] for row in rows])
+    size = " x ".join(map(str, shape))
+    packed = (
+        f"zlib would shrink the image to {gzip['megabytes']} MB, and take {gzip['unpacking']:.2f} CPU s to unpack it."
+    )
+    return [*lines, "", f"A case of {size} voxels. {packed}"]
 
 
 def read_seconds(path, record, count):
     """CPU seconds to read a window of slices from the middle of a case, in TensorFlow ops."""
     import tensorflow as tf
 
-    from kits_tf.dataset import prepared
+    from kits_tf.dataset import streaming
 
     shape = tf.constant(record.image.shape)
     first = (record.image.shape[0] - count) // 2
-    read = tf.function(lambda: prepared.read_slices(tf.constant(str(path)), shape, first, first + count))
+    read = tf.function(lambda: streaming.read_slices(tf.constant(str(path)), shape, first, first + count))
     read()
     times = []
     for _ in range(5):

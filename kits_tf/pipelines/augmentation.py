@@ -12,7 +12,7 @@ from kits_tf.pipelines import warping
 from kits_tf.pipelines.sampling import bell, fold, uniform
 from kits_tf.pipelines.softening import soften
 
-SMALLEST = 1e-9  # keeps the logarithm of air finite
+SMALLEST = 1e-6  # keeps logarithms and quotients finite where there is nothing but air
 
 
 def compiled(function):
@@ -54,14 +54,19 @@ def move(image, targets, spacing_mm, seed, config):
 
 
 def sharpness(image, spacing_mm, seed, config):
-    """Blur and low resolution, each in half of the samples; what was air stays air."""
+    """Blur and low resolution, each in half of the samples; air stays air, and does not blur into the rest."""
     if not (config.max_blur_mm or config.max_coarsening):
         return image
     numbers = uniform([4], seed)
     sigma = tf.where(numbers[0] < 0.5, config.max_blur_mm * numbers[1], 0.0) / spacing_mm
     factor = tf.where(numbers[2] < 0.5, 1 + config.max_coarsening * numbers[3], 1.0)
-    softer = (tf.reduce_max(sigma) > 0) | (factor > 1)
-    return tf.cond(softer, lambda: tf.where(image > 0, soften(image, sigma, factor), 0.0), lambda: image)
+
+    def softened():
+        inside = tf.cast(tf.reduce_max(image, axis=-1, keepdims=True) > 0, tf.float32)
+        both = soften(tf.concat([image, inside], axis=-1), sigma, factor)
+        return tf.where(image > 0, both[..., :-1] / tf.maximum(both[..., -1:], SMALLEST), 0.0)
+
+    return tf.cond((tf.reduce_max(sigma) > 0) | (factor > 1), softened, lambda: image)
 
 
 def intensity(image, seed, config):
@@ -70,9 +75,25 @@ def intensity(image, seed, config):
     numbers, draws = uniform([], fold(seed, 0)), 2 * uniform([3], fold(seed, 1)) - 1
     changed = image
     if config.max_gamma:
-        power = tf.exp(math.log(1 + config.max_gamma) * draws[2])
-        changed = tf.exp(power * tf.math.log(tf.maximum(image, SMALLEST)))  # a third of the time of image ** power
+        changed = bent(image, tf.exp(math.log(1 + config.max_gamma) * draws[2]))
     changed = changed * (1 + draws[0] * config.max_intensity_scaling) + draws[1] * config.max_shift_hu * unit
     if config.max_noise_hu:
         changed += config.max_noise_hu * unit * numbers * bell(tf.shape(image), fold(seed, 2))
     return tf.where(image > 0, tf.clip_by_value(changed, 0.0, 1.0), 0.0)
+
+
+def bent(image, gamma):
+    """image ** gamma, brought back to the mean and the standard deviation that the image has where it is not air.
+
+    Without that, a gamma moves soft tissue by hundreds of HU where the range of HU is wide.
+    """
+    inside = tf.cast(image > 0, tf.float32)
+    power = tf.exp(gamma * tf.math.log(tf.maximum(image, SMALLEST)))  # a third of the time of image ** gamma
+    count = tf.maximum(tf.reduce_sum(inside), 1.0)
+
+    def moments(values):
+        mean = tf.reduce_sum(values * inside) / count
+        return mean, tf.sqrt(tf.reduce_sum(inside * (values - mean) ** 2) / count)
+
+    (mean, deviation), (new_mean, new_deviation) = moments(image), moments(power)
+    return mean + (power - new_mean) * (deviation / tf.maximum(new_deviation, SMALLEST))

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from kits_tf.pipelines.warping import along, sides, steps
+from kits_tf import arrays, geometry
+from kits_tf.pipelines.warping import sides, steps
 
 SHARPEST = 1e-3  # voxels; a standard deviation below which nothing is blurred
 
@@ -19,7 +20,7 @@ def soften(image, sigma, factor):
         float32, the image's shape; the image itself for sigma 0 and factor 1.
     """
     for axis, size in enumerate(sides(image)):
-        image = along(resolution_matrix(size, sigma[axis], factor), image, axis)
+        image = geometry.along(arrays.tensorflow(), resolution_matrix(size, sigma[axis], factor), image, axis)
     return image
 
 

@@ -9,6 +9,7 @@ import math
 
 import tensorflow as tf
 
+from kits_tf import arrays, geometry
 from kits_tf.pipelines.sampling import uniform
 
 CONTROL_POINTS = 16  # along each axis; the field repeats beyond the last, if the image reaches so far
@@ -75,7 +76,7 @@ def displacement_mm(shape, spacing_mm, seed, max_mm, distance_mm):
     field = max_mm * (2 * uniform([CONTROL_POINTS] * num_axes + [num_axes], seed) - 1)
     for axis, size in enumerate(shape):
         places = steps(size) * spacing_mm[axis] / distance_mm
-        field = along(spline_weights(places), field, axis)
+        field = geometry.along(arrays.tensorflow(), spline_weights(places), field, axis)
     return field
 
 
@@ -86,13 +87,6 @@ def spline_weights(places):
     reach = tf.abs(tf.math.floormod(offsets + half, CONTROL_POINTS) - half)
     inner, outer = 2 / 3 - reach**2 + reach**3 / 2, tf.maximum(2 - reach, 0) ** 3 / 6
     return tf.where(reach < 1, inner, outer)
-
-
-def along(matrix, array, axis):
-    """A matrix [n, m] applied along an axis of length m."""
-    moved = tf.tensordot(matrix, array, [[1], [axis]])
-    order = [*range(1, axis + 1), 0, *range(axis + 1, array.shape.rank)]
-    return tf.transpose(moved, order)
 
 
 def source_positions(shape, matrix, field=None):

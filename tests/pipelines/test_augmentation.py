@@ -117,20 +117,40 @@ def test_a_rotation_is_one_in_mm():
         assert np.abs(turned.numpy() - disc).mean() < 0.01
 
 
-def test_gain_shift_and_gamma_are_one_formula():
-    """The sample is where(image, (image ** gamma) gain + shift): three samples of a ramp tell all three numbers."""
+def test_gain_and_shift_are_a_line_within_the_options():
     ramp = np.linspace(0.3, 0.7, 40, dtype=np.float32).reshape(1, 40, 1)
-    bounds = {"max_shift_hu": 60.0, "max_intensity_scaling": 0.1}
+    config = dataclasses.replace(STILL, max_shift_hu=60.0, max_intensity_scaling=0.1)
     for seed in range(5):
-        found = augment(ramp, [], [seed, 0], dataclasses.replace(STILL, **bounds))[0].ravel()
+        found = augment(ramp, [], [seed, 0], config)[0].ravel()
         gain = (found[-1] - found[0]) / 0.4
         shift_hu = (found[0] - gain * 0.3) * 600
         assert abs(gain - 1) <= 0.1 and abs(shift_hu) <= 60.0
         np.testing.assert_allclose(found, gain * ramp.ravel() + shift_hu / 600, atol=1e-5)
-        found = augment(ramp, [], [seed, 0], dataclasses.replace(STILL, max_gamma=0.5))[0].ravel()
-        gamma = np.log(found[0]) / np.log(0.3)
-        assert 1 / 1.5 <= gamma <= 1.5
-        np.testing.assert_allclose(found, ramp.ravel() ** gamma, rtol=1e-4)
+
+
+@pytest.mark.parametrize("gamma", [0.7, 1.0, 1.4])
+def test_gamma_bends_and_keeps_mean_and_spread(gamma):
+    image = with_body((48, 40))
+    inside = image > 0
+    found = augmentation.bent(tf.constant(image), tf.constant(gamma)).numpy()
+    for moment in (np.mean, np.std):
+        assert moment(found[inside]) == pytest.approx(moment(image[inside]), abs=1e-4)
+    line = np.polyfit(image[inside] ** gamma, found[inside], 1)
+    np.testing.assert_allclose(np.polyval(line, image[inside] ** gamma), found[inside], atol=1e-5)
+
+
+def test_gamma_of_nothing_but_air_is_air():
+    config = dataclasses.replace(STILL, max_gamma=0.5)
+    assert not augment(np.zeros((8, 9, 1), np.float32), [], [1, 0], config)[0].any()
+
+
+def test_air_does_not_blur_into_the_rest():
+    """A constant disc stays as it is to its very border."""
+    image = np.zeros((30, 30, 1), np.float32)
+    image[8:20, 10:25] = 0.6
+    config = dataclasses.replace(STILL, max_blur_mm=3.0, max_coarsening=3.0)
+    for seed in range(6):
+        np.testing.assert_allclose(augment(image, [], [seed, 0], config)[0], image, atol=1e-4)
 
 
 def test_noise_is_at_most_what_the_option_says():
