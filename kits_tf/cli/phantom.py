@@ -1,5 +1,6 @@
-"""Makes simulated CTs of the abdomen in the KiTS19 layout, from random numbers or around real label volumes."""
+"""Makes simulated CTs of the abdomen in the KiTS19 layout: random, around real labels, or from organ label maps."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -8,7 +9,7 @@ import sys
 from absl import flags
 
 from kits_tf.cli import app
-from kits_tf.errors import UsageError
+from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
 PHASES = ("unenhanced", "corticomedullary", "nephrographic", "excretory")
@@ -23,6 +24,11 @@ flags.DEFINE_integer("seed", 0, "Seed; each case depends on it and its own numbe
                      flag_values=FLAGS)  # fmt: skip
 flags.DEFINE_string("masks_dir", None, "Folder of KiTS19-layout labels to simulate imaging around; grid, affine and "
                     "case ids are kept.", flag_values=FLAGS)  # fmt: skip
+flags.DEFINE_list("anatomy", None, "Organ label maps to make patients from, each case of one of them.",
+                  flag_values=FLAGS)  # fmt: skip
+flags.DEFINE_string("legend", None, "JSON legend of the --anatomy maps: label to organ name.", flag_values=FLAGS)
+flags.DEFINE_list("anatomy_ct", None, "The CT of each --anatomy map, on its grid, which tells fat from muscle where "
+                  "no label does; without it their shape is guessed.", flag_values=FLAGS)  # fmt: skip
 flags.DEFINE_integer("size", 512, "Rows and columns; below 512 the field of view is kept.", lower_bound=32,
                      upper_bound=LARGEST_SIZE, flag_values=FLAGS)  # fmt: skip
 flags.DEFINE_integer("slices", None, "Slices; drawn as in KiTS19 by default.", lower_bound=1,
@@ -62,6 +68,7 @@ def main():
     """Makes the cases that the flags ask for; returns the exit code."""
     refuse_idle_flags()
     numbers = masked_numbers() if FLAGS.masks_dir is not None else random_numbers()
+    organs = organ_sources() if FLAGS.anatomy is not None else None
     from kits_tf.dataset.phantom import cases
     from kits_tf.progress import progress
 
@@ -74,7 +81,7 @@ def main():
             "pixel_spacing_mm": read_range(FLAGS.pixel_spacing_mm),
             "slice_spacing_mm": read_range(FLAGS.slice_spacing_mm),
         }
-    request = cases.Request(FLAGS.output_dir, FLAGS.seed, options, FLAGS.masks_dir)
+    request = cases.Request(FLAGS.output_dir, FLAGS.seed, options, FLAGS.masks_dir, organs)
     processes = FLAGS.processes or usable_cores()
     failures = 0
     for _, reason in progress(cases.make_cases(request, numbers, processes), "Simulating", total=len(numbers)):
@@ -86,9 +93,13 @@ def main():
 
 
 def refuse_idle_flags():
-    """A flag that would do nothing beside --masks_dir or --cases is an error."""
+    """A flag that would do nothing beside --masks_dir or --cases, or without --anatomy, is an error."""
+    if FLAGS.anatomy is None:
+        for name in ("legend", "anatomy_ct"):
+            if FLAGS[name].present:
+                raise UsageError(name, "does nothing without --anatomy")
     if FLAGS.masks_dir is not None:
-        for name in ("num_cases", "size", "slices", "pixel_spacing_mm", "slice_spacing_mm", "first_case"):
+        for name in ("anatomy", "num_cases", "size", "slices", "pixel_spacing_mm", "slice_spacing_mm", "first_case"):
             if FLAGS[name].present:
                 raise UsageError(name, "does nothing beside --masks_dir, whose labels give the grid and the cases")
     if FLAGS.cases:
@@ -125,6 +136,36 @@ def masked_numbers():
     if not numbers:
         raise UsageError("cases", f"{FLAGS.cases!r} names no case of {FLAGS.masks_dir}")
     return numbers
+
+
+def organ_sources():
+    """The checked organ maps of --anatomy, an `anatomy.Sources`."""
+    if FLAGS.legend is None:
+        raise UsageError("legend", "takes the JSON legend of the --anatomy maps")
+    cts = FLAGS.anatomy_ct or []
+    if not FLAGS.anatomy:
+        raise UsageError("anatomy", "takes at least one organ label map")
+    if cts and len(cts) != len(FLAGS.anatomy):
+        raise UsageError("anatomy_ct", f"takes one CT for each of the {len(FLAGS.anatomy)} --anatomy maps")
+    from kits_tf.dataset import anatomy
+
+    with as_usage("legend"):
+        legend = anatomy.read_legend(FLAGS.legend)
+    for number, path in enumerate(FLAGS.anatomy):
+        with as_usage("anatomy"):
+            organs = anatomy.read_organs(path, legend)
+        with as_usage("anatomy_ct"):
+            anatomy.check_ct(organs, cts[number] if cts else None)
+    return anatomy.Sources(tuple(FLAGS.anatomy), FLAGS.legend, tuple(cts))
+
+
+@contextlib.contextmanager
+def as_usage(flag):
+    """Turns an input that cannot be used into an error of the flag that named it."""
+    try:
+        yield
+    except InputError as error:
+        raise UsageError(flag, error) from None
 
 
 def read_range(text):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from kits_tf.cli import app, phantom
+from tests.dataset.anatomy import small_person
 
 TINY = ["--size=32", "--slices=4", "--seed=3"]
 
@@ -105,3 +106,48 @@ def test_a_bad_label_file_is_named_and_the_others_are_made(tmp_path, capsys):
     assert len(errors) == 1 and "case_00001" in errors[0]
     assert (tmp_path / "out" / "case_00002" / "imaging.nii.gz").is_file()
     assert not (tmp_path / "out" / "case_00001" / "imaging.nii.gz").exists()
+
+
+def test_organ_maps_give_the_same_cases_in_any_number_of_processes(tmp_path):
+    paths = small_person.write(tmp_path / "map")
+    organs = [f"--anatomy={paths['map']}", f"--legend={paths['legend']}", f"--anatomy_ct={paths['ct']}"]
+    assert run(f"--output_dir={tmp_path / 'a'}", "--num_cases=2", "--processes=2", *organs, *TINY) == 0
+    assert run(f"--output_dir={tmp_path / 'b'}", "--cases=1", "--processes=1", *organs, *TINY) == 0
+    for one, other in zip(read(tmp_path / "a" / "case_00001"), read(tmp_path / "b" / "case_00001"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag", "reason"),
+    [
+        (["--anatomy={map}"], "legend", "takes"),
+        (["--legend={legend}"], "legend", "--anatomy"),
+        (["--anatomy_ct={ct}"], "anatomy_ct", "--anatomy"),
+        (["--anatomy={map}", "--legend={no_kidney}"], "legend", "names no kidney"),
+        (["--anatomy={map}", "--legend={map}"], "legend", "no legend"),
+        (["--anatomy={map}", "--legend=/nowhere"], "legend", "No such file"),
+        (["--anatomy={empty}", "--legend={legend}"], "anatomy", "holds no labels"),
+        (["--anatomy={map},{empty}", "--legend={legend}"], "anatomy", "holds no labels"),
+        (["--anatomy={map}", "--legend={short}"], "anatomy", "holds the label 1,"),
+        (["--anatomy={legend}", "--legend={legend}"], "anatomy", "organs.json"),
+        (["--anatomy=/nowhere.nii.gz", "--legend={legend}"], "anatomy", "nowhere"),
+        (["--anatomy=", "--legend={legend}"], "anatomy", "takes"),
+        (["--anatomy={map}", "--legend={legend}", "--anatomy_ct={ct},{ct}"], "anatomy_ct", "takes one CT"),
+        (["--anatomy={map}", "--legend={legend}", "--anatomy_ct={other_ct}"], "anatomy_ct", "another grid"),
+        (["--anatomy={map}", "--legend={legend}", "--masks_dir={folder}"], "anatomy", "--masks_dir"),
+    ],
+)
+def test_bad_organ_maps_exit_2_in_one_line(tmp_path, capsys, arguments, flag, reason):
+    labels = small_person.organs()
+    paths = small_person.write(tmp_path / "map")
+    paths["empty"] = small_person.write(tmp_path / "empty", labels * 0)["map"]
+    paths["no_kidney"] = small_person.write(tmp_path / "no_kidney", legend={"1": "liver"})["legend"]
+    paths["short"] = small_person.write(tmp_path / "short", legend={"2": "kidney_right", "3": "kidney"})["legend"]
+    paths["other_ct"] = small_person.write(tmp_path / "other", labels[:-1])["map"]
+    paths["folder"] = tmp_path
+    flags = [argument.format(**paths) for argument in arguments]
+    assert run(f"--output_dir={tmp_path / 'out'}", "--num_cases=1", *flags, *TINY) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"kits-phantom: --{flag}") or f"--{flag}:" in message
+    assert reason in message and message.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -11,7 +11,7 @@ import signal
 import sys
 
 from kits_tf import volume
-from kits_tf.dataset import kits19
+from kits_tf.dataset import anatomy, kits19
 from kits_tf.dataset.phantom.around import simulate_around
 from kits_tf.dataset.phantom.simulation import simulate
 from kits_tf.errors import InputError
@@ -26,13 +26,15 @@ class Request:
         output_dir: folder for the cases.
         seed: seed of the whole set.
         options: keyword arguments of `simulate`, of which `simulate_around` takes `phases` alone.
-        masks_dir: KiTS19-layout folder of label volumes to simulate around; None for random patients.
+        masks_dir: KiTS19-layout folder of label volumes to simulate around; None for whole patients.
+        organs: the `anatomy.Sources` to make patients from; None for random ones.
     """
 
     output_dir: str
     seed: int
     options: dict
     masks_dir: str | None = None
+    organs: anatomy.Sources | None = None
 
 
 def make_cases(request, numbers, processes):
@@ -76,7 +78,8 @@ def make_case(request, number):
     if image.is_file() and label.is_file():
         return
     if request.masks_dir is None:
-        hu, labels, spacing_mm, affine = simulate(request.seed, number, **request.options)
+        whole = simulate if request.organs is None else functools.partial(anatomy.simulate, request.organs)
+        hu, labels, spacing_mm, affine = whole(request.seed, number, **request.options)
         case = volume.Volume(hu, spacing_mm, affine)
         volume.write_volume(case, image)
         volume.write_labels(labels, case, label)

@@ -73,18 +73,23 @@ def choose_phase(key, count):
 
 def place(patient, protocol, rng):
     """Patient mm (z, y, x) of the first voxel: the trunk in the middle of the field of view, kidneys inside."""
-    slices, rows, columns = protocol.shape
-    dz, dy, dx = protocol.spacing_mm
-    extent = (slices - 1) * dz
-    first, last = patient.kidney_ends_mm
-    middle = (first + last) / 2
-    top = middle - extent * protocol.above_share
-    if protocol.whole_kidneys and last - first + 2 * SPARE_MM < extent:
-        top = float(np.clip(top, last + SPARE_MM - extent, first - SPARE_MM))
+    _, rows, columns = protocol.shape
+    _, dy, dx = protocol.spacing_mm
+    top = first_slice_mm(protocol, patient.kidney_ends_mm)
     frame = patient.frame
     centre_y = frame.centre_y + (frame.posterior + frame.fat_mm[2] - frame.anterior - frame.fat_mm[1]) / 2
     centre_y += rng.normal(8, 7)
     return (top, centre_y - (rows - 1) / 2 * dy, rng.normal(0, 5) - (columns - 1) / 2 * dx)
+
+
+def first_slice_mm(protocol, kidney_ends_mm):
+    """z in mm of the first slice, for kidneys that reach from the first to the last of two z."""
+    extent = (protocol.shape[0] - 1) * protocol.spacing_mm[0]
+    first, last = kidney_ends_mm
+    top = (first + last) / 2 - extent * protocol.above_share
+    if protocol.whole_kidneys and last - first + 2 * SPARE_MM < extent:
+        top = float(np.clip(top, last + SPARE_MM - extent, first - SPARE_MM))
+    return top
 
 
 def render(layers, materials, scanner, shape, origin_mm, key, given_labels=None, with_tissues=False):

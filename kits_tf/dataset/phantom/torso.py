@@ -35,9 +35,13 @@ def covering(frame, rng):
 
 
 def table(frame, rng):
-    """The curved table top under the patient, a bright shell around a light core; sometimes a mattress."""
+    """The table under a trunk."""
     back = max(frame.on_cavity(z, 0.0)[1] for z in (-150.0, 0.0, 150.0))
-    back += frame.wall_mm + frame.fat_mm[2] * 1.3 + rng.uniform(4, 12)
+    return table_top(rng, back + frame.wall_mm + frame.fat_mm[2] * 1.3 + rng.uniform(4, 12))
+
+
+def table_top(rng, back):
+    """The curved table top under a back at y = `back` mm, a bright shell around a light core."""
     radius, width = rng.uniform(320, 600), rng.uniform(190, 240)
     angles = np.linspace(-1, 1, 19) * np.arcsin(width / radius)
     thickness = rng.uniform(6, 14)
