@@ -3,7 +3,7 @@
     python experiments/train_phantom.py --work_dir=build/phantom
 
 The phantoms are the training suite of `phantom_suites.py`; seeds are fixed. The tumor network learns on kidneys that
-the kidney networks found, in the paper's order, and most of its cases are none of theirs. Every part resumes where an
+the kidney networks found, in the paper's order, in cases that those have never seen. Every part resumes where an
 earlier run stopped. The result, `config.json` and `model.weights.h5` of each network, is copied to --output_dir; what
 each part took, by the clock and in seconds of CPU, is printed and written to `seconds.json` in --work_dir. Hardware
 meant: two CPU cores, 45 minutes. The scores in its model card are made by `score_phantom_weights.py`; see
@@ -18,10 +18,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import four_networks  # noqa: E402
 import phantom_suites  # noqa: E402
 
-# 192 of the tumor network's 300 cases are new to the kidney networks, so their kidneys are as faulty as a patient's.
+# The tumor network's cases are new to the kidney networks, so their kidneys are as faulty as a patient's.
 RECIPE = four_networks.Recipe(
     simulations=(phantom_suites.TRAINING.flags,),
-    cases={"kidney": "0-287", "tumor": f"180-{phantom_suites.TRAINING.num_cases - 1}"},
+    cases={"kidney": "0-287", "tumor": f"288-{phantom_suites.TRAINING.num_cases - 1}"},
 )
 
 

@@ -1,0 +1,138 @@
+"""Trains the four networks of a set of released weights on simulated CTs; `train_phantom.py` and its like say which.
+
+Every part resumes where an earlier run stopped. What each part took, by the clock and in seconds of CPU, is printed
+and written to `seconds.json` in the work folder.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import pathlib
+import resource
+import shutil
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
+
+from commands import command  # noqa: E402
+
+from kits_tf import files  # noqa: E402
+from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME  # noqa: E402
+
+NETWORKS = {
+    "kidney_axial": ["--stage=kidney", "--plane=axial"],
+    "kidney_coronal": ["--stage=kidney", "--plane=coronal"],
+    "kidney_sagittal": ["--stage=kidney", "--plane=sagittal"],
+    "tumor": ["--stage=tumor"],
+}
+COPIED = (CONFIG_NAME, WEIGHTS_NAME)
+SEED = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What a set of weights is made from.
+
+    Attributes:
+        simulations: for each call of kits-phantom its flags, without the output folder.
+        cases: numbers of the cases that each stage learns from, {"kidney": "0-287", "tumor": "180-479"}.
+        options: more flags of kits-train for each stage.
+    """
+
+    simulations: tuple
+    cases: dict
+    options: dict = dataclasses.field(default_factory=lambda: {"kidney": [], "tumor": []})
+
+
+def parser(name, description):
+    """The command line of an experiment whose weights are called `name`."""
+    result = argparse.ArgumentParser(description=description)
+    result.add_argument("--work_dir", type=pathlib.Path, default=ROOT / "build" / name)
+    result.add_argument("--output_dir", type=pathlib.Path, default=ROOT / "checkpoints" / name)
+    result.add_argument("--networks", default=",".join(NETWORKS), help="which to train, with commas")
+    result.add_argument("options", nargs="*", help="more flags for kits-train, after --")
+    return result
+
+
+def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
+    """Simulates, prepares and trains; the tumor network learns on kidneys that the kidney networks found.
+
+    Args:
+        recipe: a `Recipe`.
+        work: folder for everything on the way.
+        output: folder that each network's config and weights are copied to.
+        networks: which of NETWORKS to train.
+        options: flags of kits-train for all of them, after the recipe's.
+    """
+    seconds = Seconds(work / "seconds.json")
+    phantoms, prepared, checkpoints = work / "phantoms", work / "prepared", work / "checkpoints"
+    with seconds.of("phantoms"):
+        for flags in recipe.simulations:
+            command("phantom", f"--output_dir={phantoms}", *flags)
+    with seconds.of("prepare"):
+        for stage, cases in recipe.cases.items():
+            folders = f"--data_dir={phantoms}", f"--output_dir={prepared / stage}"
+            command("prepare", *folders, f"--cases={cases}", "--num_validation=0", "--num_test=0")
+    for network in networks:
+        if network == "tumor":
+            with seconds.of("kidneys"):
+                folders = f"--input={prepared / 'tumor'}", f"--output_dir={work / 'kidneys'}"
+                command("predict", "--stage=kidney", *folders, f"--checkpoint_dir={checkpoints}")
+        with seconds.of(network):
+            train(network, work, [*recipe.options[network.partition("_")[0]], *options])
+        copy(checkpoints / network, output / network)
+    seconds.print()
+
+
+def train(network, work, options):
+    """Trains one network of the small preset."""
+    prepared = work / "prepared" / network.partition("_")[0]
+    folders = f"--data_dir={prepared}", f"--checkpoint_dir={work / 'checkpoints'}"
+    masks = [f"--kidney_masks={work / 'kidneys'}"] if network == "tumor" else []
+    command("train", *NETWORKS[network], *folders, *masks, "--preset=small", f"--seed={SEED}", *options)
+
+
+def copy(source, target):
+    """Copies what a released network consists of."""
+    for name in COPIED:
+        with files.replacing(target / name) as temporary:
+            shutil.copyfile(source / name, temporary)
+
+
+class Seconds:
+    """What each part took, over all runs that shared the work folder: {part: [by the clock, of CPU]}."""
+
+    def __init__(self, path):
+        self._path = path
+        self._seconds = json.loads(path.read_text()) if path.is_file() else {}
+
+    @contextlib.contextmanager
+    def of(self, part):
+        """Adds what the block takes to a part, also when it ends early."""
+        start = now()
+        try:
+            yield
+        finally:
+            before = self._seconds.get(part, [0.0, 0.0])
+            self._seconds[part] = [round(b + t - s, 1) for b, t, s in zip(before, now(), start, strict=True)]
+            files.write_text(self._path, json.dumps(self._seconds, indent=2) + "\n")
+            self.print_line(part, self._seconds[part])
+
+    def print(self):
+        """Prints all parts and their sum."""
+        for part, taken in self._seconds.items():
+            self.print_line(part, taken)
+        self.print_line("together", [sum(taken) for taken in zip(*self._seconds.values(), strict=True)])
+
+    def print_line(self, part, taken):
+        """Prints one part in minutes."""
+        print(f"{part:16} {taken[0] / 60:6.1f} min, {taken[1] / 60:6.1f} min of CPU", flush=True)
+
+
+def now():
+    """The clock, and the CPU's seconds of all commands that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.monotonic(), children.ru_utime + children.ru_stime
