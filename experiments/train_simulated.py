@@ -4,8 +4,8 @@
 
 Several maps may be given with commas. Two groups of cases, one of fine and one of coarse pixels, so that the working
 grid is reached from both sides; all phases, so that a quarter is unenhanced. The tumor network learns on kidneys that
-the kidney networks found, half of them in cases that are none of theirs. --num_cases scales everything; more flags for
-kits-train follow after --. Hardware meant: two CPU cores, about two hours, most of it in the kidney networks' steps.
+the kidney networks found, in cases that those have never seen. --num_cases scales everything; more flags for
+kits-train follow after --. Hardware meant: two CPU cores, an hour and a half, most of it in the kidney networks.
 `real_ct.py` scores the result on a real CT.
 """
 
@@ -36,15 +36,15 @@ def recipe(anatomy, num_cases):
             [*common, "--size=160", "--pixel_spacing_mm=2.2,3.1", f"--first_case={fine}"]
             + [f"--num_cases={num_cases - fine}"],
         ),
-        # Of four cases in turn three are the kidney networks', and two the tumor network's: one shared, one unseen.
-        cases={"kidney": spread(num_cases, range(0, 3)), "tumor": spread(num_cases, range(2, 4))},
+        # Of five cases in turn three are the kidney networks' and two, new to these, the tumor network's.
+        cases={"kidney": spread(num_cases, range(0, 3)), "tumor": spread(num_cases, range(3, 5))},
         options={"kidney": [f"--set=num_steps={KIDNEY_STEPS}"], "tumor": [f"--set=num_steps={TUMOR_STEPS}"]},
     )
 
 
 def spread(num_cases, remainders):
-    """The case numbers that leave one of some remainders when divided by 4, as the commands take them."""
-    return ",".join(str(number) for number in range(num_cases) if number % 4 in remainders)
+    """The case numbers that leave one of some remainders when divided by 5, as the commands take them."""
+    return ",".join(str(number) for number in range(num_cases) if number % 5 in remainders)
 
 
 def main():
