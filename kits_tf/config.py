@@ -151,7 +151,7 @@ PRESET_OPTIONS = {
             "max_scaling": 0.2,
             "grid": 64,
             "blocks": "polyphase",
-            "num_steps": 1600,
+            "num_steps": 1000,
             "batch_size": 8,
             "learning_rate": 0.01,
             "schedule": "cosine",
