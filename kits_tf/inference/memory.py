@@ -50,7 +50,9 @@ def header_of(source):
         pixel_mm = first.get("PixelSpacing") or (1.0, 1.0)
         return shape, (1.0, float(pixel_mm[0]), float(pixel_mm[1])), 4
     if prepared.is_record(source.path):
-        header = prepared.read_header(str(source.path))
+        from kits_tf.dataset import streaming
+
+        header = streaming.read_header(str(source.path))
         return tuple(int(size) for size in header["full_shape"]), tuple(float(s) for s in header["spacing_mm"]), 2
     from kits_tf.volume import read_grid
 
