@@ -13,9 +13,11 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 import kits_tf
 from kits_tf import checkpoint
@@ -24,6 +26,8 @@ from kits_tf.errors import InputError
 VARIABLE = "KITS_TF_CACHE"
 """The environment variable that names the cache folder; empty keeps nothing."""
 
+KEPT = 40  # networks: ten checkpoints
+DEAD_SECONDS = 24 * 3600
 LIBRARIES = ("openvino", "tensorflow", "keras")
 
 
@@ -50,6 +54,9 @@ def converted(folder, networks):
                 convert_apart(folder, pathlib.Path(target), lacking)
                 for name in lacking:
                     keep(pathlib.Path(target) / name, paths[name].parent)
+        for path in paths.values():
+            os.utime(path.parent)  # used last
+        prune(cache)
         yield paths
 
 
@@ -99,6 +106,18 @@ def keep(made, place):
     except OSError:
         if not (place / "model.xml").is_file():
             raise
+
+
+def prune(cache):
+    """Deletes what was not used for long, and what conversions that were killed left behind."""
+    ages = {}
+    for path in cache.iterdir():
+        with contextlib.suppress(OSError):  # another process may have deleted it
+            ages[path] = time.time() - path.stat().st_mtime
+    networks = sorted((path for path in ages if not path.name.startswith(".")), key=ages.get)
+    dead = [path for path in ages if path.name.startswith(".converting-") and ages[path] > DEAD_SECONDS]
+    for path in [*networks[KEPT:], *dead]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def convert_apart(folder, target, networks):

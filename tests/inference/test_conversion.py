@@ -1,6 +1,8 @@
 """Proves that a network is converted once, again when anything it depends on changes, and never read half written."""
 
 import json
+import os
+import time
 
 import pytest
 
@@ -62,6 +64,20 @@ def test_other_versions_are_another_network(folder, conversions, monkeypatch):
     monkeypatch.setattr(conversion, "version", lambda library: "another")
     converted(folder)
     assert len(conversions) == 2
+
+
+def test_the_cache_keeps_what_was_used_last(folder, conversions, monkeypatch):
+    monkeypatch.setattr(conversion, "KEPT", 3)
+    for number in range(6):
+        (folder / "cache" / f"kidney-{number}").mkdir(parents=True)
+        os.utime(folder / "cache" / f"kidney-{number}", (number, number))
+    for name, age in ((".converting-dead", 2 * conversion.DEAD_SECONDS), (".converting-alive", 60)):
+        (folder / "cache" / name).mkdir()
+        os.utime(folder / "cache" / name, (time.time() - age,) * 2)
+    converted(folder)
+    left = {path.name for path in (folder / "cache").iterdir()}
+    assert {name for name in left if not name.startswith("tumor-")} == {"kidney-5", "kidney-4", ".converting-alive"}
+    assert len(left) == 4
 
 
 @pytest.mark.parametrize("cache", ("", "/proc/nowhere"))
