@@ -26,6 +26,7 @@ class Config:
     clip_high_hu: float = 2125.0
     body_box: bool = False  # cut slices to the patient's body before anything else
     dice_weight: float = 0.0  # weight of the soft Dice term beside the cross-entropy
+    dice_over: typing.Literal["batch", "sample"] = "batch"  # what that Dice is taken over
     num_steps: int = 100_000
     batch_size: int = 8
     learning_rate: float = 1e-4
@@ -151,12 +152,13 @@ PRESET_OPTIONS = {
             "max_scaling": 0.2,
             "grid": 64,
             "blocks": "polyphase",
-            "num_steps": 1000,
+            "num_steps": 1500,
             "batch_size": 8,
             "learning_rate": 0.01,
             "schedule": "cosine",
             "warmup_steps": 10,
             "dice_weight": 1.0,
+            "dice_over": "sample",
             "foreground_fraction": 0.5,
             "batch_norm_momentum": 0.9,
         },

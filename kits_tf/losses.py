@@ -23,22 +23,24 @@ def cross_entropy(labels, logits, foreground_weight=1.0):
     return ops.mean(foreground_weight * labels * ops.softplus(-logits) + (1 - labels) * ops.softplus(logits))
 
 
-def dice_loss(labels, logits):
-    """One minus the soft Dice over all voxels of the batch: 1 - (2 sum(p y) + s) / (sum(p) + sum(y) + s), s = 1.
-
-    Taken over the batch and not for each sample since many samples hold no foreground.
+def dice_loss(labels, logits, over="batch"):
+    """One minus the soft Dice: 1 - (2 sum(p y) + s) / (sum(p) + sum(y) + s), s = 1.
 
     Args:
         labels: [batch, *spatial, 1], 0 or 1.
         logits: the same shape.
+        over: "batch": the sums are over all voxels of the batch, which suits batches in which many samples hold no
+            foreground. "sample": over each sample's voxels, then the mean, so that small foregrounds count as much as
+            large ones.
 
     Returns:
-        A float32 scalar in [0, 1]; 0 for an empty mask with no probability anywhere.
+        A float32 scalar in [0, 1]; 0 for empty masks with no probability anywhere.
     """
     labels, probability = ops.cast(labels, "float32"), ops.sigmoid(ops.cast(logits, "float32"))
-    overlap = ops.sum(probability * labels)
-    total = ops.sum(probability) + ops.sum(labels)
-    return 1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)
+    axes = tuple(range(0 if over == "batch" else 1, len(labels.shape)))
+    overlap = ops.sum(probability * labels, axis=axes)
+    total = ops.sum(probability, axis=axes) + ops.sum(labels, axis=axes)
+    return ops.mean(1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING))
 
 
 def kidney_loss(targets, outputs, config):
@@ -89,7 +91,7 @@ def segmentation_terms(labels, logits, foreground_weight, config):
     terms = {"cross_entropy": cross_entropy(labels, logits, foreground_weight)}
     total = terms["cross_entropy"]
     if config.dice_weight:
-        terms["dice"] = dice_loss(labels, logits)
+        terms["dice"] = dice_loss(labels, logits, config.dice_over)
         total = total + config.dice_weight * terms["dice"]
     return total, terms
 

@@ -47,6 +47,14 @@ def test_dice_loss_by_hand():
     assert float(losses.dice_loss(labels, logits)) == pytest.approx(1 - 3.5 / 5.25, rel=1e-6)
 
 
+def test_dice_over_samples_counts_a_small_foreground_as_much_as_a_large_one():
+    """One voxel of four missed, p = 0 there, and four of four found: 1 - 1 / 2 and 0; over the batch 1 - 9 / 10."""
+    labels = np.reshape([1, 0, 0, 0, 1, 1, 1, 1], (2, 2, 2, 1)).astype(np.float32)
+    logits = np.reshape([-100] * 4 + [100] * 4, (2, 2, 2, 1)).astype(np.float32)
+    assert float(losses.dice_loss(labels, logits, "sample")) == pytest.approx((0.5 + 0) / 2, rel=1e-6)
+    assert float(losses.dice_loss(labels, logits, "batch")) == pytest.approx(1 - 9 / 10, rel=1e-6)
+
+
 def test_dice_loss_of_empty_masks():
     nothing = plane(0, 0, 0, 0)
     assert float(losses.dice_loss(nothing, nothing - 100)) == pytest.approx(0, abs=1e-6)
