@@ -21,6 +21,7 @@ from commands import command  # noqa: E402
 
 from kits_tf import files  # noqa: E402
 from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME  # noqa: E402
+from kits_tf.dataset import kits19  # noqa: E402
 
 NETWORKS = {
     "kidney_axial": ["--stage=kidney", "--plane=axial"],
@@ -38,7 +39,8 @@ class Recipe:
 
     Attributes:
         simulations: for each call of kits-phantom its flags, without the output folder.
-        cases: numbers of the cases that each stage learns from, {"kidney": "0-287", "tumor": "180-479"}.
+        cases: numbers of the cases that the kidney networks learn from, and of those that they find kidneys in for the
+            tumor network, {"kidney": "0-287", "tumor": "288-479"}.
         options: more flags of kits-train for each stage.
     """
 
@@ -58,7 +60,10 @@ def parser(name, description):
 
 
 def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
-    """Simulates, prepares and trains; the tumor network learns on kidneys that the kidney networks found.
+    """Simulates, prepares and trains.
+
+    The tumor network learns on all cases: on kidneys that the kidney networks found, where these have not learned, and
+    on those of the labels elsewhere, where finds would be nearly as good.
 
     Args:
         recipe: a `Recipe`.
@@ -73,14 +78,14 @@ def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
         for flags in recipe.simulations:
             command("phantom", f"--output_dir={phantoms}", *flags)
     with seconds.of("prepare"):
-        for stage, cases in recipe.cases.items():
+        for stage, cases in {"kidney": recipe.cases["kidney"], "tumor": ",".join(recipe.cases.values())}.items():
             folders = f"--data_dir={phantoms}", f"--output_dir={prepared / stage}"
             command("prepare", *folders, f"--cases={cases}", "--num_validation=0", "--num_test=0")
     for network in networks:
         if network == "tumor":
             with seconds.of("kidneys"):
-                folders = f"--input={prepared / 'tumor'}", f"--output_dir={work / 'kidneys'}"
-                command("predict", "--stage=kidney", *folders, f"--checkpoint_dir={checkpoints}")
+                find_kidneys(recipe, phantoms, checkpoints, work / "kidneys")
+                copy_kidneys(recipe, phantoms, work / "kidneys")
         with seconds.of(network):
             train(network, work, [*recipe.options[network.partition("_")[0]], *options])
         copy(checkpoints / network, output / network)
@@ -93,6 +98,25 @@ def train(network, work, options):
     folders = f"--data_dir={prepared}", f"--checkpoint_dir={work / 'checkpoints'}"
     masks = [f"--kidney_masks={work / 'kidneys'}"] if network == "tumor" else []
     command("train", *NETWORKS[network], *folders, *masks, "--preset=small", f"--seed={SEED}", *options)
+
+
+def find_kidneys(recipe, phantoms, checkpoints, kidneys):
+    """Predicts the kidneys of the cases that are new to the kidney networks."""
+    folders = [
+        str(phantoms.resolve() / kits19.case_name(number)) for number in kits19.parse_cases(recipe.cases["tumor"])
+    ]
+    inputs = checkpoints.parent / "new_cases.txt"
+    files.write_text(inputs, "\n".join(folders) + "\n")
+    command(
+        "predict", "--stage=kidney", f"--input={inputs}", f"--output_dir={kidneys}", f"--checkpoint_dir={checkpoints}"
+    )
+
+
+def copy_kidneys(recipe, phantoms, kidneys):
+    """Puts the labels of the kidney networks' own cases where predictions are looked for."""
+    for number in kits19.parse_cases(recipe.cases["kidney"]):
+        with files.replacing(kidneys / f"prediction_{number:05d}.nii.gz") as temporary:
+            shutil.copyfile(phantoms / kits19.case_name(number) / kits19.LABEL_NAME, temporary)
 
 
 def copy(source, target):

@@ -2,9 +2,9 @@
 
     python experiments/train_phantom.py --work_dir=build/phantom
 
-The phantoms are the training suite of `phantom_suites.py`; seeds are fixed. The tumor network learns on kidneys that
-the kidney networks found, in the paper's order, in cases that those have never seen. Every part resumes where an
-earlier run stopped. The result, `config.json` and `model.weights.h5` of each network, is copied to --output_dir; what
+The phantoms are the training suite of `phantom_suites.py`; seeds are fixed. In the paper's order, the tumor network
+learns on kidneys that the kidney networks found, in 192 cases that those have never seen; of the 288 that they learned
+from it takes the labels' kidneys. Every part resumes where an earlier run stopped. The result, `config.json` and `model.weights.h5` of each network, is copied to --output_dir; what
 each part took, by the clock and in seconds of CPU, is printed and written to `seconds.json` in --work_dir. Hardware
 meant: two CPU cores, 45 minutes. The scores in its model card are made by `score_phantom_weights.py`; see
 `checkpoints/phantom/MODEL_CARD.md`.
@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import four_networks  # noqa: E402
 import phantom_suites  # noqa: E402
 
-# The tumor network's cases are new to the kidney networks, so their kidneys are as faulty as a patient's.
+# The kidneys that are found for the tumor network are as faulty as a patient's, for these cases are new.
 RECIPE = four_networks.Recipe(
     simulations=(phantom_suites.TRAINING.flags,),
     cases={"kidney": "0-287", "tumor": f"288-{phantom_suites.TRAINING.num_cases - 1}"},

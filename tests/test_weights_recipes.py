@@ -20,6 +20,7 @@ def commands(request, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(four_networks, "command", lambda name, *flags: seen.append((name, list(flags))))
     monkeypatch.setattr(four_networks, "copy", lambda source, target: None)
+    monkeypatch.setattr(four_networks, "copy_kidneys", lambda recipe, phantoms, kidneys: None)
     four_networks.make(RECIPES[request.param], tmp_path, tmp_path / "out", options=["--set=num_steps=3"])
     return seen
 
