@@ -3,11 +3,11 @@
     python experiments/train_phantom.py --work_dir=build/phantom
 
 The phantoms are the training suite of `phantom_suites.py`; seeds are fixed. In the paper's order, the tumor network
-learns on kidneys that the kidney networks found, in 192 cases that those have never seen; of the 288 that they learned
-from it takes the labels' kidneys. Every part resumes where an earlier run stopped. The result, `config.json` and `model.weights.h5` of each network, is copied to --output_dir; what
-each part took, by the clock and in seconds of CPU, is printed and written to `seconds.json` in --work_dir. Hardware
-meant: two CPU cores, 45 minutes. The scores in its model card are made by `score_phantom_weights.py`; see
-`checkpoints/phantom/MODEL_CARD.md`.
+learns on kidneys that the kidney networks found, in 192 cases that those have never seen; of the 288 that they
+learned from it takes the labels' kidneys. Every part resumes where an earlier run stopped. The result, `config.json`
+and `model.weights.h5` of each network, is copied to --output_dir; what each part took, by the clock and in seconds of
+CPU, is printed and written to `seconds.json` in --work_dir. Hardware meant: two CPU cores, 45 minutes. The scores in
+its model card are made by `score_phantom_weights.py`; see `checkpoints/phantom/MODEL_CARD.md`.
 """
 
 import pathlib

@@ -152,7 +152,7 @@ PRESET_OPTIONS = {
             "max_scaling": 0.2,
             "grid": 64,
             "blocks": "polyphase",
-            "num_steps": 1500,
+            "num_steps": 1200,
             "batch_size": 8,
             "learning_rate": 0.01,
             "schedule": "cosine",
