@@ -8,13 +8,20 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def command(name, *flags):
+def command(name, *flags, **variables):
     """Runs `kits-NAME` with flags and stops with its exit code if it fails.
+
+    Args:
+        name: such as "predict".
+        *flags: of the command.
+        **variables: more environment variables.
 
     Returns:
         (seconds, megabytes): what it took, and the peak resident memory of its largest process.
     """
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    environment = dict(
+        os.environ, **variables, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    )
     line = [sys.executable, "-m", f"kits_tf.cli.{name}", *flags]
     start = time.monotonic()
     _, status, usage = os.wait4(os.posix_spawn(sys.executable, line, environment), 0)

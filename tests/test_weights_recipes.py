@@ -18,7 +18,7 @@ RECIPES = {
 def commands(request, tmp_path, monkeypatch):
     """The commands of a recipe, list of (name, flags), none of them run."""
     seen = []
-    monkeypatch.setattr(four_networks, "command", lambda name, *flags: seen.append((name, list(flags))))
+    monkeypatch.setattr(four_networks, "command", lambda name, *flags, **variables: seen.append((name, list(flags))))
     monkeypatch.setattr(four_networks, "copy", lambda source, target: None)
     monkeypatch.setattr(four_networks, "copy_kidneys", lambda recipe, phantoms, kidneys: None)
     four_networks.make(RECIPES[request.param], tmp_path, tmp_path / "out", options=["--set=num_steps=3"])
