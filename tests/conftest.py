@@ -1,7 +1,8 @@
-"""What all tests share: quiet libraries, and the folder of real data that a few of them need."""
+"""What all tests share: quiet libraries, the folder of real data that a few of them need, an exported system."""
 
 import os
 import pathlib
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read once, when TensorFlow is first imported
 
@@ -9,6 +10,10 @@ import pytest  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+# Networks converted in tests are kept for the other tests, not for the user.
+CONVERTED = tempfile.TemporaryDirectory(prefix="kits-tf-converted-")
+os.environ["KITS_TF_CACHE"] = CONVERTED.name
 
 # Programs that a test starts see this checkout, as the tests themselves do.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -27,3 +32,21 @@ def pytest_collection_modifyitems(items):
 def shared_data():
     """The folder of real label volumes and the real CT; only for tests marked `shared`."""
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def decisive_weights(tmp_path_factory):
+    """A checkpoint of tiny networks that find something in `tests.tiny.small_ct`."""
+    from tests.export.decisive import decisive_checkpoint
+
+    return decisive_checkpoint(tmp_path_factory.mktemp("decisive"))
+
+
+@pytest.fixture(scope="session")
+def exported_models(decisive_weights, tmp_path_factory):
+    """The folder that `kits-export` makes of `decisive_weights`."""
+    from kits_tf.export.folder import export
+
+    folder = tmp_path_factory.mktemp("models")
+    export(decisive_weights, folder, report=lambda line: None)
+    return folder

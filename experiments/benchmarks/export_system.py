@@ -1,4 +1,4 @@
-"""The exported system against kits-predict: same labels, time, peak memory.
+"""The exported system against kits-predict: same labels, time, peak memory; and the sizes of what is exported.
 
     python experiments/benchmarks/export_system.py --python=ENVIRONMENT/bin/python --slices=108 --repeats=2
 
@@ -22,6 +22,9 @@ import numpy as np  # noqa: E402
 from experiments.benchmarks.machine import machine  # noqa: E402
 from experiments.commands import command  # noqa: E402
 from experiments.documents import write_result  # noqa: E402
+from kits_tf import checkpoint  # noqa: E402
+from kits_tf.export.folder import NETWORKS, SYSTEM  # noqa: E402
+from kits_tf.models import build  # noqa: E402
 from kits_tf.volume import read_labels, read_volume  # noqa: E402
 
 ALONE = pathlib.Path(__file__).with_name("serve_alone.py")
@@ -63,8 +66,24 @@ def compare(folder, arguments):
         "voxels_of_each_label": np.bincount(served.ravel(), minlength=3).tolist(),
         "system_over_kits_predict": round(fastest["system"] / fastest["kits_predict"], 2),
         "runs": runs,
+        "megabytes": sizes(folder / "models", checkpoint.find(arguments.checkpoint_dir)),
         "machine": machine(),
     }
+
+
+def sizes(models, weights):
+    """{model: {"weights", "folder"}}: of the float32 weights and of all files, in units of a million bytes."""
+    configs = checkpoint.load_configs(weights, NETWORKS)
+    of_weights = {name: 4 * build(config).count_params() / 1e6 for name, config in configs.items()}
+    of_weights[SYSTEM] = sum(of_weights.values())
+    found = {}
+    for name, megabytes in of_weights.items():
+        files = [path for path in (models / name / "1").rglob("*") if path.is_file()]
+        found[name] = {
+            "weights": round(megabytes, 2),
+            "folder": round(sum(path.stat().st_size for path in files) / 1e6, 2),
+        }
+    return found
 
 
 def predict(folder, checkpoint_dir):

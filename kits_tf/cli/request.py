@@ -37,23 +37,19 @@ def main():
     """Segments every CT of --input on the server; returns the exit code."""
     if not FLAGS.check and not (FLAGS.input and FLAGS.output_dir):
         raise UsageError("output_dir" if FLAGS.input else "input", "is required, except with --check")
+    if FLAGS.output_dir and pathlib.Path(FLAGS.output_dir).is_file():
+        raise UsageError("output_dir", f"{FLAGS.output_dir} is a file; takes a folder")
     client = connect()
     if FLAGS.check:
         return check(client)
+    from kits_tf.cli.predict import unique
     from kits_tf.inference import inputs
 
-    sources = inputs.find_inputs(FLAGS.input)
+    sources = unique(inputs.find_inputs(FLAGS.input))
     waiting = [s for s in sources if FLAGS.overwrite or not (pathlib.Path(FLAGS.output_dir) / s.output_name).is_file()]
     if len(waiting) < len(sources):
         print(f"{len(sources) - len(waiting)} of {len(sources)} CTs are already written; --overwrite does them again")
-    with concurrent.futures.ThreadPoolExecutor(FLAGS.workers) as pool:
-        results = [pool.submit(segment, client, source) for source in waiting]
-        failed = 0
-        for number, result in enumerate(concurrent.futures.as_completed(results), 1):
-            error, line = result.result()
-            failed += error
-            print(f"[{number}/{len(waiting)}] {line}", file=sys.stderr if error else sys.stdout, flush=True)
-    return 1 if failed else 0
+    return 1 if segment_all(client, waiting) else 0
 
 
 def connect():
@@ -84,6 +80,24 @@ def check(client):
     return 0
 
 
+def segment_all(client, sources):
+    """Segments CTs, some at once, and prints a line about each; returns how many failed.
+
+    A run that is stopped waits for the CTs under way and leaves the others.
+    """
+    failed = 0
+    pool = concurrent.futures.ThreadPoolExecutor(FLAGS.workers)
+    try:
+        results = [pool.submit(segment, client, source) for source in sources]
+        for number, result in enumerate(concurrent.futures.as_completed(results), 1):
+            error, line = result.result()
+            failed += error
+            print(f"[{number}/{len(sources)}] {line}", file=sys.stderr if error else sys.stdout, flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return failed
+
+
 def segment(client, source):
     """Segments one CT; returns (whether it failed, a line about it)."""
     from kits_tf.inference import cases
@@ -101,6 +115,8 @@ def segment(client, source):
         return True, f"{source.path}: {error}"
     except MemoryError:
         return True, f"{source.path}: not enough memory"
+    except OSError as error:
+        return True, f"{source.path}: {error.filename or FLAGS.output_dir}: {error.strerror}"
     return False, f"{source.output_name}: {time.monotonic() - start:.1f} s"
 
 

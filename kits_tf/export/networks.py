@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from kits_tf import geometry
 from kits_tf.arrays import tensorflow
+from kits_tf.checkpoint import WEIGHTS_NAME
+from kits_tf.errors import InputError
 from kits_tf.inference.tensorflow_engine import load_network
 
 INPUTS = {"kidney": "slab", "tumor": "block"}
@@ -48,9 +50,11 @@ def exported(folder, config):
     """The ExportedNetwork of a network's own folder.
 
     Raises:
-        InputError: the weights are not this network's.
+        InputError: the weights are not this network's, or not finite.
     """
     module = load_network(folder, config)
+    if not all(np.isfinite(weights).all() for weights in module.model.get_weights()):
+        raise InputError(folder / WEIGHTS_NAME, "holds weights that are not finite; did the training diverge?")
     name = INPUTS[config.stage]
     spec = tf.TensorSpec([None, *module.model.input.shape[1:]], tf.float32, name=name)
     axes = tuple(range(1, len(spec.shape) - 1))
@@ -68,12 +72,17 @@ def exported(folder, config):
 
 
 def largest_difference(found, expected):
-    """The largest absolute difference over all named outputs.
+    """The largest absolute difference over all named outputs; a share of an output's own size where that is above 1.
+
+    A second head may speak of millimetres; float32 holds no more of them than of a probability.
 
     Raises:
         KeyError: an expected output is missing.
     """
-    return max(float(np.abs(np.asarray(found[name]) - value).max()) for name, value in expected.items())
+    return max(
+        float(np.abs(np.asarray(found[name]) - value).max() / max(1, np.abs(value).max()))
+        for name, value in expected.items()
+    )
 
 
 def signature(network):

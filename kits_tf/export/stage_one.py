@@ -15,7 +15,7 @@ BACK = {
 }  # of [index, height, width] to a volume's axes
 
 
-def stage_one(run, config, hu, spacing_mm, convert, dtype):
+def stage_one(run, config, hu, spacing_mm, convert, dtype, working):
     """Runs one plane's network over a volume cut to its body; see `inference.kidney.stage_one`.
 
     Args:
@@ -25,15 +25,18 @@ def stage_one(run, config, hu, spacing_mm, convert, dtype):
         spacing_mm: float64 [3].
         convert: makes what is kept of a probability, so that memory does not grow with floats nobody asked for.
         dtype: of what `convert` makes.
+        working: a dict that keeps `hu` on working grids, {(slice_mm, inplane_mm): volume}, for the planes that follow.
 
     Returns:
         `dtype` of the volume's shape.
     """
     if working_grid.is_native(config):
         return run_plane(run, config, hu, convert, dtype)
-    shape = working_shape(hu, spacing_mm, config)
-    working = resized(hu, shape, lambda part: tf.clip_by_value(part, geometry.HU_MIN, geometry.HU_MAX))
-    probability = run_plane(run, config, working, tf.identity, tf.float32)
+    grid = (config.slice_mm, config.inplane_mm)
+    if grid not in working:
+        shape = working_shape(hu, spacing_mm, config)
+        working[grid] = resized(hu, shape, lambda part: tf.clip_by_value(part, geometry.HU_MIN, geometry.HU_MAX))
+    probability = run_plane(run, config, working[grid], tf.identity, tf.float32)
     return resized(probability, tf.unstack(tf.shape(hu)), tf.identity, convert, dtype)
 
 

@@ -17,11 +17,18 @@ from kits_tf.sides import LEFT, RIGHT
 
 VOLUME = tf.TensorSpec([None, None, None], tf.float32, name="volume")
 SPACING_MM = tf.TensorSpec([3], tf.float32, name="spacing_mm")
+CT = (VOLUME, SPACING_MM)
 COMPACT = (
     tf.TensorSpec([], tf.string, name="volume_bytes"),
     tf.TensorSpec([3], tf.int32, name="shape"),
     SPACING_MM,
 )
+SIGNATURES = {
+    "serving_default": ("labels", CT),
+    "compact": ("compact", COMPACT),
+    "probabilities": ("probabilities", CT),
+    "measurements": ("measurements", CT),
+}  # {name: (method of System, inputs)}
 
 
 class System:
@@ -33,24 +40,19 @@ class System:
     """
 
     def __init__(self, networks, configs):
-        self._networks = networks
+        self._run = {name: called(network.probability) for name, network in networks.items()}
         self._kidney_configs = {name: c for name, c in configs.items() if c.stage == "kidney"}
-        self._run_tumor = tumor_function(networks["tumor"].probability, configs["tumor"])
-        self._segment = tf.function(self._segmentation, input_signature=[VOLUME, SPACING_MM], autograph=False)
+        self._run_tumor = called(tumor_function(self._run["tumor"], configs["tumor"]))
+        self._segment = called(tf.function(self._segmentation, input_signature=CT, autograph=False))
 
     def signatures(self):
         """{signature name: concrete function}."""
-        ct = (VOLUME, SPACING_MM)
-        kinds = {
-            "serving_default": (self.labels, ct),
-            "compact": (self.compact, COMPACT),
-            "probabilities": (self.probabilities, ct),
-            "measurements": (self.measurements, ct),
-        }
-        return {
-            name: tf.function(function, input_signature=inputs, autograph=False).get_concrete_function()
-            for name, (function, inputs) in kinds.items()
-        }
+        return {name: self.signature(name) for name in SIGNATURES}
+
+    def signature(self, name):
+        """The concrete function of a signature."""
+        method, inputs = SIGNATURES[name]
+        return tf.function(getattr(self, method), input_signature=inputs, autograph=False).get_concrete_function()
 
     def labels(self, volume, spacing_mm):
         """Labels uint8 of the volume's shape: 0 background, 1 kidney, 2 tumor."""
@@ -116,12 +118,13 @@ class System:
 
     def _stage_one(self, volume, spacing_mm, boxes, convert, dtype, unite):
         """What the planes say of each voxel, united."""
-        united = None
+        united, working = None, {body: {} for body in boxes}
         for name, config in self._kidney_configs.items():
             box = boxes[config.body_box]
             with tf.control_dependencies([] if united is None else [united]):
                 part = regions.crop(tf.identity(volume), box)
-            found = stage_one(self._networks[name].probability, config, part, spacing_mm, convert, dtype)
+            kept = working[config.body_box]
+            found = stage_one(self._run[name], config, part, spacing_mm, convert, dtype, kept)
             placed = regions.uncrop(found, box, tf.shape(volume))
             united = placed if united is None else unite(united, placed)
         return united
@@ -145,6 +148,20 @@ class System:
             last = tf.ensure_shape(found, [None, None, None])
             parts.append((last, box, tf.shape(last)))
         return placed_together(parts, shape, dtype)
+
+
+def called(function):
+    """A `tf.function` that stays a call in the graphs it is called from.
+
+    TensorFlow would else copy it into each place and take the longer to optimise the whole, when a signature is first
+    asked.
+    """
+    return tf.function(
+        function,
+        input_signature=function.input_signature,
+        autograph=False,
+        experimental_attributes={"_noinline": True},
+    )
 
 
 def placed_together(parts, shape, dtype):

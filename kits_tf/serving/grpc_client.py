@@ -71,7 +71,9 @@ class GrpcClient:
             code, details = error.code(), one_line(error.details())
             if code == grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise RetryableError(f"no reply within {self._timeout_seconds:g} s") from None
-            if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+            if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
                 raise RequestError(f"a message is too large ({details})") from None
-            kind = RetryableError if code == grpc.StatusCode.UNAVAILABLE else RequestError
+            # A server that stops cancels what it has under way.
+            passing = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+            kind = RetryableError if passing else RequestError
             raise kind(f"the server answered {code.name}: {details}") from None

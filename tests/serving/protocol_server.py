@@ -1,7 +1,8 @@
 """A small server that speaks TensorFlow Serving's documented REST and gRPC protocols over a real SavedModel.
 
 It stands in for the TensorFlow Serving binary in tests. `fault` makes it misbehave: "stall" (no answer until it is
-stopped), "close" (the connection is closed unanswered), "large" (a reply without end), "busy" (503 once, then well).
+stopped), "close" (the connection is closed unanswered, or gRPC's own word for it), "large" (a reply without end),
+"busy" (503 once, then well).
 """
 
 import base64
@@ -9,6 +10,7 @@ import concurrent.futures
 import contextlib
 import http.server
 import json
+import socketserver
 import threading
 
 import grpc
@@ -24,13 +26,17 @@ MODEL = "system"
 
 
 class Model:
-    """A SavedModel's signatures, and how many requests were under way at once."""
+    """A SavedModel's signatures, and how many requests were under way at once.
+
+    The first requests are answered once `awaited` of them have come together, or never did within a minute.
+    """
 
     def __init__(self, folder):
         self._loaded = tf.saved_model.load(str(folder))
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._under_way = 0
         self.most_at_once = 0
+        self.awaited = 1
 
     def predict(self, signature, inputs):
         """{name: array}; raises tf.errors.OpError for what the graph refuses."""
@@ -42,13 +48,15 @@ class Model:
 
     @contextlib.contextmanager
     def _counted(self):
-        with self._lock:
+        with self._changed:
             self._under_way += 1
             self.most_at_once = max(self.most_at_once, self._under_way)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self.most_at_once >= self.awaited, timeout=60)
         try:
             yield
         finally:
-            with self._lock:
+            with self._changed:
                 self._under_way -= 1
 
 
@@ -192,3 +200,12 @@ def grpc_server(model, fault=None):
     finally:
         stopped.set()
         server.stop(None)
+
+
+@contextlib.contextmanager
+def closing_server():
+    """Yields the address of a server that closes every connection without a word."""
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
