@@ -19,7 +19,6 @@ PER_VISIT = {"axial": 32, "coronal": 128, "sagittal": 64}  # on the native grid:
 PER_WORKING_VISIT = 16  # on a coarser grid opening a case is cheap, and more cases a step are better
 AXIAL_WINDOW = 32  # slices
 PATCH_AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # a slab's height and width, as volume axes
-PATCH_ORDER = {"axial": (1, 2, 0), "coronal": (0, 2, 1), "sagittal": (0, 1, 2)}  # height, width, index
 
 
 def per_visit(config):
@@ -94,14 +93,14 @@ def open_case(path, config):
 
 
 def patches(path, case, count, seed, on_foreground, config):
-    """Draws patches from one window of a case: {"slab": int16 [n, height, width, 3], "label": uint8 [..., 1]}."""
+    """Draws patches from one window of a case: {"slab": int16 [n, 3, height, width], "label": uint8 [n, 1, ...]}."""
     bounds = window(case, sampling.fold(seed, 0), on_foreground, config)
     places = draw(case, count, sampling.fold(seed, 1), bounds, on_foreground, config)
     first, last = tf.maximum(bounds[0] - 1, 0), tf.minimum(bounds[1] + 1, case["frame"][0])
     image, label, offset = streaming.read_slices(path, case["shape"], first, last)
-    content = Content(image, label, case["corner"] + tf.stack([offset, 0, 0]), case["frame"])
+    content = plane_content(image, label, case["corner"] + tf.stack([offset, 0, 0]), case["frame"], config.plane)
     size = patch_size(config)
-    signature = {"slab": tf.TensorSpec([*size, 3], tf.int16), "label": tf.TensorSpec([*size, 1], tf.uint8)}
+    signature = {"slab": tf.TensorSpec([3, *size], tf.int16), "label": tf.TensorSpec([1, *size], tf.uint8)}
     return tf.map_fn(sampling.plain(lambda place: cut(content, place, config)), places, fn_output_signature=signature)
 
 
@@ -183,51 +182,57 @@ def half_bounds(frame, bounds, is_left, config):
 
 
 class Content(typing.NamedTuple):
-    """Slices of a case: image and label [slices, rows, columns], where they begin in the frame, and its shape."""
+    """Slices of a case, with the plane's axis first.
+
+    Image and label [index, height, width], where they begin in the frame, and how many indices the frame has.
+    """
 
     image: tf.Tensor
     label: tf.Tensor
     corner: tf.Tensor
-    frame: tf.Tensor
+    count: tf.Tensor
+
+
+def plane_content(image, label, corner, frame, plane):
+    """The Content of slices [slices, rows, columns]; turning them once is cheaper than cutting across them often."""
+    order = (geometry.AXIS[plane], *PATCH_AXES[plane])
+    if order != (0, 1, 2):
+        image, label = tf.transpose(image, order), tf.transpose(label, order)
+    return Content(image, label, tf.gather(corner, order), frame[geometry.AXIS[plane]])
 
 
 def cut(content, place, config):
-    """Cuts one patch: {"slab": int16 [height, width, 3], "label": uint8 [height, width, 1]}, padded with air."""
-    axis, size = geometry.AXIS[config.plane], patch_size(config)
-    slab = box(content.image, content.corner, place, config, depth=3, outside=prepared.AIR_HU)
-    neighbours = place.index + tf.constant([-1, 0, 1])
-    repeated = tf.clip_by_value(neighbours, 0, content.frame[axis] - 1) - neighbours[0]
-    slab = tf.transpose(tf.gather(slab, repeated, axis=axis), PATCH_ORDER[config.plane])
-    label = box(content.label, content.corner, place, config, depth=1, outside=0)
-    label = tf.transpose(label, PATCH_ORDER[config.plane])
+    """Cuts one patch: {"slab": int16 [3, height, width], "label": uint8 [1, height, width]}, padded with air."""
+    size = patch_size(config)
+    neighbours = tf.clip_by_value(place.index + tf.constant([-1, 0, 1]), 0, content.count - 1)
+    slab = box(content.image, neighbours, content.corner, place, size, outside=prepared.AIR_HU)
+    label = box(content.label, neighbours[1:2], content.corner, place, size, outside=0)
     if config.mirror:
-        mirrored = 2 if config.plane == "sagittal" else 1
+        mirrored = 0 if config.plane == "sagittal" else 2
         slab = tf.cond(place.flipped, lambda: tf.reverse(slab, [mirrored]), lambda: slab)
         label = tf.cond(place.flipped, lambda: tf.reverse(label, [mirrored]), lambda: label)
-    return {
-        "slab": tf.ensure_shape(slab, [*size, 3]),
-        "label": tf.ensure_shape(tf.cast(label > 0, tf.uint8), [*size, 1]),
-    }
+    return {"slab": tf.ensure_shape(slab, [3, *size]), "label": tf.ensure_shape(label, [1, *size])}
 
 
-def box(array, corner, place, config, depth, outside):
-    """The part of an array at a place, `depth` thick around its index; what is missing of the patch is `outside`."""
-    axis, axes, size = geometry.AXIS[config.plane], PATCH_AXES[config.plane], patch_size(config)
-    begin, end, wanted = [0] * 3, [0] * 3, [0] * 3
-    begin[axis], end[axis], wanted[axis] = place.index - depth // 2, place.index + depth // 2 + 1, depth
-    for k, along in enumerate(axes):
-        begin[along], end[along], wanted[along] = place.start[k], place.stop[k], size[k]
-    begin, end, extent = tf.stack(begin) - corner, tf.stack(end) - corner, tf.shape(array)
-    low, high = tf.clip_by_value(begin, 0, extent), tf.clip_by_value(end, 0, extent)
-    before = tf.clip_by_value(-begin, 0, wanted)
-    widths = tf.stack([before, wanted - before - (high - low)], axis=1)
-    return tf.pad(tf.slice(array, low, high - low), widths, constant_values=outside)
+def box(array, indices, corner, place, size, outside):
+    """The part of an array [index, height, width] at a place; what is missing of the patch is `outside`."""
+    extent = tf.shape(array)
+    indices = indices - corner[0]
+    inside = tf.gather(array, tf.clip_by_value(indices, 0, extent[0] - 1))
+    is_there = (indices >= 0) & (indices < extent[0])
+    begin, end = place.start - corner[1:], place.stop - corner[1:]
+    low, high = tf.clip_by_value(begin, 0, extent[1:]), tf.clip_by_value(end, 0, extent[1:])
+    before = tf.clip_by_value(-begin, 0, size)
+    after = size - before - (high - low)
+    part = inside[:, low[0] : high[0], low[1] : high[1]]
+    part = tf.where(is_there[:, None, None], part, tf.constant(outside, array.dtype))
+    return tf.pad(part, [[0, 0], [before[0], after[0]], [before[1], after[1]]], constant_values=outside)
 
 
 def finish(sample, config):
-    """Scales and augments one drawn sample."""
-    slab = geometry.scale(arrays.tensorflow(), sample["slab"], config.clip_hu)
-    label = tf.cast(sample["label"], tf.float32)
+    """Scales and augments one drawn sample; the slab's slices become channels, label 0/1."""
+    slab = geometry.scale(arrays.tensorflow(), tf.transpose(sample["slab"], (1, 2, 0)), config.clip_hu)
+    label = tf.cast(tf.transpose(sample["label"], (1, 2, 0)) > 0, tf.float32)
     if config.augment:
         slab, [label] = augment(slab, [(label, 0.0)], sample["pixel_mm"], sampling.fold(sample["seed"], 2), config)
         label = tf.cast(label >= 0.5, tf.float32)

@@ -19,7 +19,13 @@ from tests import planted
 from tests.training.tiny_runs import NETWORKS, program, run_program
 
 STEPS = 20
-OPTIONS = [f"--set=num_steps={STEPS}", "--set=clip_norm=0.1", "--set=average_decay=0.9"]
+# A low rate: Adam blows rounding up, and at 0.01 the losses of step 20 agree to 4e-4 alone.
+OPTIONS = [
+    f"--set=num_steps={STEPS}",
+    "--set=learning_rate=0.001",
+    "--set=clip_norm=0.1",
+    "--set=average_decay=0.9",
+]
 PATIENCE_S = 1200  # a busy machine's, for a process to get somewhere
 
 
@@ -99,13 +105,16 @@ def test_stopped_by_sigterm_it_goes_on_and_nothing_is_lost(whole, data, tmp_path
     assert largest_difference(tmp_path / "kidney_coronal", whole / "kidney_coronal") == 0
 
 
-def test_two_replicas_equal_one_device(whole, data, tmp_path):
-    """Same seed and global batch on two logical CPUs, group normalization: losses of the four networks to 1e-4."""
-    run_program(",".join(NETWORKS), data, tmp_path, *OPTIONS, "--devices=2", "--strategy=mirrored")
-    for network in NETWORKS:
-        assert len(losses(tmp_path / network)) == STEPS
-        np.testing.assert_allclose(losses(tmp_path / network), losses(whole / network), rtol=1e-4)
-        assert largest_difference(tmp_path / network, whole / network) < 1e-3
+@pytest.mark.parametrize("network", NETWORKS)
+def test_two_replicas_equal_one_device(whole, data, tmp_path, network):
+    """Same seed and global batch on two logical CPUs, group normalization: losses to 1e-4, weights to 1e-3.
+
+    A process for each network: TensorFlow remembers the shapes of a process's first MirroredStrategy on CPUs.
+    """
+    run_program(network, data, tmp_path, *OPTIONS, "--devices=2", "--strategy=mirrored")
+    assert len(losses(tmp_path / network)) == STEPS
+    np.testing.assert_allclose(losses(tmp_path / network), losses(whole / network), rtol=1e-4)
+    assert largest_difference(tmp_path / network, whole / network) < 1e-3
 
 
 def start_workers(monkeypatch, data, folder, *options):
