@@ -11,7 +11,7 @@ from tests import planted
 
 KIDNEY = ["--stage=kidney", "--plane=axial"]
 TINY = ["--preset=small", "--base_filters=2", "--batch_size=1", "--num_steps=2", "--set=depth=1", "--set=inplane_mm=0"]
-PATCH = ["--set=patch_rows=16", "--set=patch_columns=16"]
+PATCH = ["--set=patch_rows=16", "--set=patch_columns=16", "--set=augment=false"]
 
 
 @pytest.fixture(name="data", scope="module")
