@@ -255,7 +255,7 @@ def test_probabilities_agree_with_the_labels_and_lie_on_the_grid(tmp_path, check
         found[name] = image.get_fdata()
         assert 0 <= found[name].min() and found[name].max() <= 1.00001
     values = np.asarray(labels.dataobj)
-    assert (found["kidney"][values > 0] >= 0.5).all()
+    assert (found["kidney"][values > 0] >= 0.5 - 1e-6).all()  # stored in steps that round a little over a half to it
     assert (found["tumor"][values == 2] >= 0.4999).all() and (found["tumor"][values == 1] <= 0.5001).all()
     assert not found["tumor"][values == 0].any()
 
