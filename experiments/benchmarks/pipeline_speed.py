@@ -131,9 +131,9 @@ def cpu_seconds():
 
 def patch_shape(stage, config):
     """Height and width of a slab, or the sides of a sub-block."""
-    from kits_tf.pipelines import kidney, tumor
+    from kits_tf.pipelines import patches, tumor
 
-    return tumor.padded_shape(config)[1:] if stage == "tumor" else kidney.patch_size(config)
+    return tumor.padded_shape(config)[1:] if stage == "tumor" else patches.patch_size(config)
 
 
 def open_pipeline(stage, kind, arguments):
@@ -175,13 +175,13 @@ def numpy_loop(stage, arguments):
     from kits_tf import geometry
     from kits_tf.arrays import NumPy as xp
     from kits_tf.config import preset
-    from kits_tf.pipelines import kidney
+    from kits_tf.pipelines import patches
 
     config = preset("paper", "kidney", stage)
-    height, width = kidney.patch_size(config)
+    height, width = patches.patch_size(config)
     rng = np.random.default_rng(0)
     hu = rng.integers(-1024, 1500, (200, 512, 512)).astype(np.int16)
-    axes = kidney.PATCH_AXES[stage]
+    axes = patches.PATCH_AXES[stage]
     start, count = time.monotonic(), 0
     while time.monotonic() - start < arguments.seconds / 2:
         index = int(rng.integers(hu.shape[geometry.AXIS[stage]]))

@@ -6,33 +6,22 @@ foreground): over the visits, every slice is as likely as every other. Coronal a
 their slices, and differ in place within them.
 """
 
-import typing
-
 import tensorflow as tf
 
 from kits_tf import arrays, geometry, working_grid
-from kits_tf.dataset import prepared, streaming
+from kits_tf.dataset import streaming
 from kits_tf.pipelines import sampling
 from kits_tf.pipelines.augmentation import augment, compiled
+from kits_tf.pipelines.patches import PATCH_AXES, Place, channels_last, cut, patch_size, signature, turned
 
-PER_VISIT = {"axial": 32, "coronal": 128, "sagittal": 64}  # on the native grid: four million pixels of 512 x 256
+PER_VISIT = {"axial": 32, "coronal": 128, "sagittal": 96}  # on the native grid: four to six million pixels
 PER_WORKING_VISIT = 16  # on a coarser grid opening a case is cheap, and more cases a step are better
 AXIAL_WINDOW = 32  # slices
-PATCH_AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # a slab's height and width, as volume axes
 
 
 def per_visit(config):
     """How many samples are drawn each time a case is opened."""
     return PER_VISIT[config.plane] if working_grid.is_native(config) else PER_WORKING_VISIT
-
-
-def patch_size(config):
-    """Height and width of a training patch, in pixels of the working grid."""
-    return {
-        "axial": (config.patch_rows, config.patch_columns),
-        "coronal": (config.patch_slices, config.patch_columns),
-        "sagittal": (config.patch_slices, config.patch_rows),
-    }[config.plane]
 
 
 def samples(records, config, order, step=0):
@@ -93,15 +82,15 @@ def open_case(path, config):
 
 
 def patches(path, case, count, seed, on_foreground, config):
-    """Draws patches from one window of a case: {"slab": int16 [n, 3, height, width], "label": uint8 [n, 1, ...]}."""
+    """Draws patches from one window of a case: {"slab": int16, "label": uint8}, as of `cut`."""
     bounds = window(case, sampling.fold(seed, 0), on_foreground, config)
     places = draw(case, count, sampling.fold(seed, 1), bounds, on_foreground, config)
     first, last = tf.maximum(bounds[0] - 1, 0), tf.minimum(bounds[1] + 1, case["frame"][0])
     image, label, offset = streaming.read_slices(path, case["shape"], first, last)
-    content = plane_content(image, label, case["corner"] + tf.stack([offset, 0, 0]), case["frame"], config.plane)
-    size = patch_size(config)
-    signature = {"slab": tf.TensorSpec([3, *size], tf.int16), "label": tf.TensorSpec([1, *size], tf.uint8)}
-    return tf.map_fn(sampling.plain(lambda place: cut(content, place, config)), places, fn_output_signature=signature)
+    content = turned(image, label, case["corner"] + tf.stack([offset, 0, 0]), case["frame"], config.plane)
+    return tf.map_fn(
+        sampling.plain(lambda place: cut(content, place, config)), places, fn_output_signature=signature(config)
+    )
 
 
 def window(case, seed, on_foreground, config):
@@ -122,15 +111,6 @@ def foreground(voxels, numbers):
     """Voxels [n, 3] drawn from a list of them by numbers [n] in [0, 1); the first voxel of the case from none."""
     count = tf.shape(voxels)[0]
     return tf.gather(tf.pad(voxels, [[0, 1], [0, 0]]), sampling.below(numbers, tf.maximum(count, 1)))
-
-
-class Place(typing.NamedTuple):
-    """Places in the frame: the index along the plane's axis, bounds in height and width, whether it is flipped."""
-
-    index: tf.Tensor
-    start: tf.Tensor
-    stop: tf.Tensor
-    flipped: tf.Tensor
 
 
 def draw(case, count, seed, bounds, on_foreground, config):
@@ -181,58 +161,10 @@ def half_bounds(frame, bounds, is_left, config):
     return tf.stack([height[0] * ones, low], axis=1), tf.stack([height[1] * ones, high], axis=1)
 
 
-class Content(typing.NamedTuple):
-    """Slices of a case, with the plane's axis first.
-
-    Image and label [index, height, width], where they begin in the frame, and how many indices the frame has.
-    """
-
-    image: tf.Tensor
-    label: tf.Tensor
-    corner: tf.Tensor
-    count: tf.Tensor
-
-
-def plane_content(image, label, corner, frame, plane):
-    """The Content of slices [slices, rows, columns]; turning them once is cheaper than cutting across them often."""
-    order = (geometry.AXIS[plane], *PATCH_AXES[plane])
-    if order != (0, 1, 2):
-        image, label = tf.transpose(image, order), tf.transpose(label, order)
-    return Content(image, label, tf.gather(corner, order), frame[geometry.AXIS[plane]])
-
-
-def cut(content, place, config):
-    """Cuts one patch: {"slab": int16 [3, height, width], "label": uint8 [1, height, width]}, padded with air."""
-    size = patch_size(config)
-    neighbours = tf.clip_by_value(place.index + tf.constant([-1, 0, 1]), 0, content.count - 1)
-    slab = box(content.image, neighbours, content.corner, place, size, outside=prepared.AIR_HU)
-    label = box(content.label, neighbours[1:2], content.corner, place, size, outside=0)
-    if config.mirror:
-        mirrored = 0 if config.plane == "sagittal" else 2
-        slab = tf.cond(place.flipped, lambda: tf.reverse(slab, [mirrored]), lambda: slab)
-        label = tf.cond(place.flipped, lambda: tf.reverse(label, [mirrored]), lambda: label)
-    return {"slab": tf.ensure_shape(slab, [3, *size]), "label": tf.ensure_shape(label, [1, *size])}
-
-
-def box(array, indices, corner, place, size, outside):
-    """The part of an array [index, height, width] at a place; what is missing of the patch is `outside`."""
-    extent = tf.shape(array)
-    indices = indices - corner[0]
-    inside = tf.gather(array, tf.clip_by_value(indices, 0, extent[0] - 1))
-    is_there = (indices >= 0) & (indices < extent[0])
-    begin, end = place.start - corner[1:], place.stop - corner[1:]
-    low, high = tf.clip_by_value(begin, 0, extent[1:]), tf.clip_by_value(end, 0, extent[1:])
-    before = tf.clip_by_value(-begin, 0, size)
-    after = size - before - (high - low)
-    part = inside[:, low[0] : high[0], low[1] : high[1]]
-    part = tf.where(is_there[:, None, None], part, tf.constant(outside, array.dtype))
-    return tf.pad(part, [[0, 0], [before[0], after[0]], [before[1], after[1]]], constant_values=outside)
-
-
 def finish(sample, config):
     """Scales and augments one drawn sample; the slab's slices become channels, label 0/1."""
-    slab = geometry.scale(arrays.tensorflow(), tf.transpose(sample["slab"], (1, 2, 0)), config.clip_hu)
-    label = tf.cast(tf.transpose(sample["label"], (1, 2, 0)) > 0, tf.float32)
+    slab = geometry.scale(arrays.tensorflow(), channels_last(sample["slab"], config.plane), config.clip_hu)
+    label = tf.cast(channels_last(sample["label"], config.plane) > 0, tf.float32)
     if config.augment:
         slab, [label] = augment(slab, [(label, 0.0)], sample["pixel_mm"], sampling.fold(sample["seed"], 2), config)
         label = tf.cast(label >= 0.5, tf.float32)
