@@ -1,8 +1,9 @@
-"""Proves the flags of kits-export: what cannot be used is one line with the flag's name and exit code 2."""
+"""Proves the flags of kits-export: all that is asked for, or one line with the flag's name and exit code 2."""
 
 import pytest
 
 from kits_tf.cli import app, export
+from kits_tf.export import folder
 from tests.tiny import write_checkpoint
 
 
@@ -27,10 +28,12 @@ def test_unusable_flags(arguments, named, capsys, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_version_that_is_there(exported_models, decisive_weights, capsys):
-    assert run(f"--checkpoint_dir={decisive_weights}", f"--output_dir={exported_models}") == 2
+def test_a_version_that_is_there(tmp_path, capsys):
+    (tmp_path / "tumor" / "4").mkdir(parents=True)
+    assert run(f"--output_dir={tmp_path}", "--version=4") == 2
     line = capsys.readouterr().err
-    assert line.count("\n") == 1 and "--version" in line
+    assert line.count("\n") == 1 and "--version" in line and "tumor/4" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["tumor"]
 
 
 @pytest.mark.parametrize("damage", ["config.json", "model.weights.h5"])
@@ -43,11 +46,15 @@ def test_a_damaged_checkpoint_leaves_nothing(tmp_path, capsys, damage):
     assert not (tmp_path / "models").exists() or list((tmp_path / "models").iterdir()) == []
 
 
-def test_all_is_done(decisive_weights, tmp_path, capsys):
-    pytest.importorskip("openvino")
-    models = tmp_path / "models"
-    assert (
-        run(f"--checkpoint_dir={decisive_weights}", f"--output_dir={models}", "--format=openvino", "--version=2") == 0
-    )
-    assert (models / "tumor" / "2" / "model.xml").is_file()
-    assert len(capsys.readouterr().out.splitlines()) == 4
+@pytest.mark.parametrize("kind, count", [("saved_model", 5), ("openvino", 4), ("onnx", 4)])
+def test_all_is_done(tmp_path, monkeypatch, capsys, kind, count):
+    def write(source, configs, temporary, asked, report):
+        for name in [*folder.NETWORKS, folder.SYSTEM][:count]:
+            (temporary / name).mkdir()
+            report(f"{name}: {asked}")
+
+    monkeypatch.setattr(folder, "write", write)
+    assert run(f"--output_dir={tmp_path}", f"--format={kind}", "--version=2") == 0
+    assert len(list(tmp_path.glob("*/2/MODEL_CARD.md"))) == count
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == count and all(line.endswith(kind) for line in lines)
