@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kits_tf import checkpoint, models
-from kits_tf.inference import engines
+from kits_tf.inference import conversion, engines
 from tests.tiny import tiny_configs, write_checkpoint
 
 
@@ -25,3 +25,22 @@ def test_engine_gives_the_sigmoid_of_the_models_logits(folder, engine, network, 
     logits = np.asarray(model(batch, training=False)["logits"])[..., 0]
     probability = engines.load(engine, folder, {network: config}, "float32").probability(network, batch)
     np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logits)), atol=1e-5)
+
+
+def test_bfloat16_does_not_round_the_ct(tmp_path):
+    """OpenVINO reads the mark that conversion leaves on the first convolution, and on no other."""
+    openvino = pytest.importorskip("openvino")
+    opset = openvino.opset13
+    found = batch = opset.parameter([1, 1, 8, 8], np.float32)
+    for _ in range(2):
+        weights = opset.constant(np.ones((1, 1, 1, 1), np.float32))
+        found = opset.convolution(found, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+    openvino.save_model(openvino.Model([found], [batch]), tmp_path / "model.xml", compress_to_fp16=False)
+    conversion.keep_precise(tmp_path / "model.xml")
+    layers = openvino.Core().read_model(tmp_path / "model.xml").get_ordered_ops()
+    marked = [
+        any("Precision" in key for key in layer.get_rt_info())
+        for layer in layers
+        if layer.get_type_name() == "Convolution"
+    ]
+    assert marked == [True, False]
