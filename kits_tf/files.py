@@ -6,6 +6,16 @@ import pathlib
 
 
 @contextlib.contextmanager
+def naming(path):
+    """Lets an OSError of the block name `path`: that of a full disk names no file, others a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
 def replacing(path):
     """A temporary path to write to; it becomes `path` when the block ends and vanishes when the block fails.
 
@@ -14,11 +24,12 @@ def replacing(path):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with naming(path):
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path, text):

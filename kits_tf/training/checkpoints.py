@@ -77,8 +77,9 @@ class Checkpoints:
 
 
 def reason(error):
-    """The first line of an error's text, cut where it is long."""
-    return (str(error).splitlines() or ["unreadable"])[0][:200]
+    """What an error says in a line, cut where it is long; HDF5 hides the system's own words in the middle of its."""
+    system = re.search(r"error message = '([^']*)'", str(error))
+    return system[1] if system else (str(error).splitlines() or ["unreadable"])[0][:200]
 
 
 def saved_states(folder):

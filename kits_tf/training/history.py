@@ -41,7 +41,7 @@ class History:
         if self._header is None:
             self._header = list(rows[0])
             files.write_text(self._path, to_text([self._header]))
-        with open(self._path, "a", newline="", encoding="utf-8") as file:
+        with files.naming(self._path), open(self._path, "a", newline="", encoding="utf-8") as file:
             file.write(to_text([[format_number(row[name]) for name in self._header] for row in rows]))
 
 

@@ -120,9 +120,12 @@ class Keeper:
         return True
 
     def _save(self, step):
-        """Saves the state and the weights; all workers together, as what is kept on each replica is read together."""
+        """Saves the weights and the state; all workers together, as what is kept on each replica is read together.
+
+        The state comes last: where it is, the weights are of its step.
+        """
         self._copy.take(self._trainer.average, step)
-        self._checkpoints.save(step)
         if self._worker == 0:
             self._copy.save(self._folder / WEIGHTS_NAME)
+        self._checkpoints.save(step)
         self._saved, self._saved_at = step, time.monotonic()

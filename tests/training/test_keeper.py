@@ -6,6 +6,7 @@ import types
 import pytest
 
 from kits_tf.checkpoint import WEIGHTS_NAME
+from kits_tf.errors import InputError
 from kits_tf.training import keeper as keepers
 from kits_tf.training.validation import StopError
 from tests.training.tiny_runs import tiny_config
@@ -23,7 +24,7 @@ class Fakes:
         self.saved, self.validated = [], []
         self.step = 0
         self.termination = types.SimpleNamespace(asked=False)
-        self.stops_at = None
+        self.stops_at = self.disk_full_at = None
 
     def agree(self, *numbers):
         return [float(number) for number in numbers]
@@ -34,6 +35,8 @@ class Fakes:
     def save(self, target):
         if isinstance(target, int):
             self.saved.append(target)
+        elif self.step == self.disk_full_at:
+            raise InputError(target, "cannot be written (No space left on device)")
         else:
             target.write_text(f"weights of step {self.step}")
 
@@ -91,6 +94,15 @@ def test_without_validation_it_saves_at_the_end_and_now_and_then(tmp_path, monke
     keeper, fakes = make(tmp_path, config)
     run(keeper, fakes, 0)
     assert fakes.saved == [4, 8, 12, 16, 20, 24, 25]
+
+
+def test_no_state_is_saved_where_its_weights_could_not_be(tmp_path):
+    """Or the next start would find all steps done, with the weights of an earlier one."""
+    keeper, fakes = make(tmp_path, dataclasses.replace(CONFIG, validate_every=0))
+    fakes.disk_full_at = 25
+    with pytest.raises(InputError, match="No space left"):
+        run(keeper, fakes, 0)
+    assert fakes.saved == []
 
 
 def test_patience_ends_a_run_that_gets_no_better(tmp_path):
