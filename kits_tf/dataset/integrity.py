@@ -11,15 +11,17 @@ from kits_tf.dataset import kits19
 from kits_tf.errors import InputError
 from kits_tf.volume import read_labels, read_volume
 
-CHECKS = 1
+CHECKS = 3
 """Raised when cases that earlier versions checked must be checked anew."""
 
 AFFINE_TOLERANCE_MM = 0.1  # at the corners of the volume; qforms are stored as float32 quaternions
 FIELD_OF_VIEW_MM = (100.0, 1200.0)  # of rows and columns
 MAX_LENGTH_MM = 2500.0  # of the slices; longer than any patient
 MAX_DEPTH_TO_WIDTH = 1.25  # of the body: a patient on the back is wider than deep
+MIN_PART = 0.1  # of the labelled voxels that a kidney has at least, where there are two
 MIN_HU_RANGE = 800  # from air to bone there are over a thousand
 KIDNEY_HU = (-20, 500)  # bounds of the median, without and with contrast
+COLUMNS = 2  # the axis from the patient's right to left
 FAT_HU = -50
 MAX_FAT_SHARE = 0.25  # of a kidney's voxels
 FETCH_AGAIN = "fetch the file again"
@@ -138,15 +140,38 @@ def check_values(case, volume, labels):
     if depth_mm > MAX_DEPTH_TO_WIDTH * width_mm:
         reason = f"shows a body {depth_mm:.0f} mm deep and {width_mm:.0f} mm wide: its axes are swapped"
         return finding(case.image, reason, "correct the affine in both headers")
+    if (parted := parted_axes(labels)) and COLUMNS not in parted:
+        reason = "holds kidneys that lie behind or above each other, not side by side: its axes are swapped"
+        return finding(case.label, reason, "correct the affine in both headers")
     inside = volume.hu[labels == 1] if (labels == 1).any() else volume.hu[labels > 0]
-    median = float(np.median(inside))
-    if not KIDNEY_HU[0] <= median <= KIDNEY_HU[1]:
-        return finding(case.image, f"has a median of {median:g} in the kidneys, which is not in HU", rescale)
     fat = float(np.mean(inside < FAT_HU))
     if fat > MAX_FAT_SHARE:
         reason = f"does not fit the image: {100 * fat:.0f} % of its kidney is fat or air"
-        return finding(case.label, reason, "look whether it belongs to another case")
+        return finding(case.label, reason, "look whether it belongs to another case, and whether the image is in HU")
+    median = float(np.median(inside))
+    if not KIDNEY_HU[0] <= median <= KIDNEY_HU[1]:
+        return finding(case.image, f"has a median of {median:g} in the kidneys, which is not in HU", rescale)
     return []
+
+
+def parted_axes(labels):
+    """The axes of labels [slices, rows, columns] along which a gap parts what is labelled.
+
+    In KiTS19 that is the columns' axis alone, the patient's right and left, wherever there are two separate kidneys.
+    """
+    profiles = [np.zeros(size, np.int64) for size in labels.shape]
+    for number, label in enumerate(labels):
+        rows = np.count_nonzero(label, axis=1)
+        profiles[0][number] = rows.sum()
+        profiles[1] += rows
+        profiles[2] += np.count_nonzero(label, axis=0)
+    return [axis for axis, profile in enumerate(profiles) if is_parted(profile)]
+
+
+def is_parted(profile):
+    """Whether counts along an axis have a gap with at least MIN_PART of the whole on either side."""
+    share = np.cumsum(profile) / profile.sum()
+    return bool(((profile == 0) & (share >= MIN_PART) & (share <= 1 - MIN_PART)).any())
 
 
 def digest(array):

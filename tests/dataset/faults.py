@@ -10,6 +10,7 @@ from kits_tf.dataset import kits19
 from tests import planted
 
 SHAPE, SPACING_MM = (12, 60, 80), (5.0, 4.0, 4.0)
+PAD_TO_SQUARE = ((0, 0), (10, 10), (0, 0))
 
 
 def rewrite_image(case, change):
@@ -126,6 +127,24 @@ def rows_for_columns(case):
     volume.write_labels(np.ascontiguousarray(planted.labels().transpose(0, 2, 1)), turned, case / kits19.LABEL_NAME)
 
 
+def label_rows_for_columns(case):
+    """A label whose rows and columns changed places, on a grid with as many of both."""
+    wide = volume.Volume(
+        np.pad(volume.read_volume(case / kits19.IMAGE_NAME).hu, PAD_TO_SQUARE, mode="edge"), SPACING_MM
+    )
+    volume.write_volume(wide, case / kits19.IMAGE_NAME)
+    turned = np.pad(planted.labels(), PAD_TO_SQUARE).transpose(0, 2, 1)
+    volume.write_labels(np.ascontiguousarray(turned), wide, case / kits19.LABEL_NAME)
+
+
+def slices_for_columns(case):
+    """Columns in the place of slices, in both files and with their spacing: the field of view is that of a patient."""
+    ct = volume.read_volume(case / kits19.IMAGE_NAME)
+    turned = volume.Volume(np.ascontiguousarray(ct.hu.transpose(2, 1, 0)), (4.0, 4.0, 10.0))
+    volume.write_volume(turned, case / kits19.IMAGE_NAME)
+    volume.write_labels(np.ascontiguousarray(planted.labels().transpose(2, 1, 0)), turned, case / kits19.LABEL_NAME)
+
+
 def zero_spacing(case):
     """The header's pixdim, floats from byte 76: its second to fourth are the voxel's sides."""
     content = bytearray(gzip.decompress((case / kits19.IMAGE_NAME).read_bytes()))
@@ -197,6 +216,8 @@ FAULTS = [
     (turned_label, kits19.LABEL_NAME, "swapped"),
     (swapped_axes, kits19.IMAGE_NAME, "swapped"),
     (rows_for_columns, kits19.IMAGE_NAME, "swapped"),
+    (label_rows_for_columns, kits19.LABEL_NAME, "swapped"),
+    (slices_for_columns, kits19.IMAGE_NAME, "swapped"),
     (zero_spacing, kits19.IMAGE_NAME, "spacing"),
     (truncated_label, kits19.LABEL_NAME, "truncated"),
     (labels_of_another_case, kits19.LABEL_NAME, "does not fit"),
