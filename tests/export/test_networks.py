@@ -30,7 +30,7 @@ def test_a_saved_network_gives_what_keras_gives(exported_models, decisive_weight
     assert networks.largest_difference(found, expected) < 1e-5
 
 
-@pytest.mark.parametrize("name", ["kidney_axial", "kidney_coronal", "tumor"])  # sagittal is as coronal
+@pytest.mark.parametrize("name", ["kidney_axial", "tumor"])  # the others have no op of their own
 def test_openvino_reads_the_saved_model_directly(exported_models, decisive_weights, name):
     openvino = pytest.importorskip("openvino")
     exported = network(decisive_weights, name)
