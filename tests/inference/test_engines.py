@@ -14,7 +14,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("engine", ("tensorflow", "openvino"))
-@pytest.mark.parametrize("network, shape", [("kidney_axial", (3, 16, 24, 3)), ("tumor", (2, 8, 4, 6, 1))])
+@pytest.mark.parametrize(
+    "network, shape", [("kidney_axial", (3, 16, 24, 3)), ("kidney_coronal", (2, 4, 8, 3)), ("tumor", (2, 8, 4, 6, 1))]
+)
 def test_engine_gives_the_sigmoid_of_the_models_logits(folder, engine, network, shape):
     if engine == "openvino":
         pytest.importorskip("openvino")
