@@ -33,12 +33,12 @@ def write_case(folder, number, shape=(12, 60, 80), spacing_mm=(5.0, 4.0, 4.0)):
     return case
 
 
-def prepared_folder(folder, count=3, num_test=0):
+def prepared_folder(folder, count=3, num_test=0, num_validation=0):
     """Writes `count` cases, prepares them and returns the prepared folder."""
     for number in range(count):
         write_case(folder / "raw", number)
     cases = kits19.find_cases(folder / "raw")
-    assert preparation.prepare(cases, folder / "prepared", preparation.Split(0, num_test)) == []
+    assert preparation.prepare(cases, folder / "prepared", preparation.Split(num_validation, num_test)) == []
     return folder / "prepared"
 
 

@@ -24,7 +24,7 @@ class Progress(Watcher):
         self._name = name
         self._total = total
         self._clock = clock
-        self._previous = clock(), step
+        self._previous = None  # the first call, which compiles the step, says nothing of the rate
         self._dice = {}
         self._bar = self._open_bar(step) if sys.stderr.isatty() else None
 
@@ -41,6 +41,8 @@ class Progress(Watcher):
             self._bar.update(step - self._bar.n)
             return
         now = self._clock()
+        if self._previous is None:
+            self._previous = now, step
         if now - self._previous[0] < LINE_SECONDS and step < self._total:
             return
         rate = (step - self._previous[1]) / max(now - self._previous[0], 1e-9)

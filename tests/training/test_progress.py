@@ -22,12 +22,13 @@ def test_a_log_gets_plain_lines_with_everything(capsys, monkeypatch):
     monkeypatch.setattr(progress, "memory", lambda: "2.1 GB")
     shown = progress.Progress("tumor", 0, 100, clock=lambda: next(clock))
     names = ["loss", "regression"]
-    shown.losses(0, names, np.full((10, 2), [0.5, 0.25]))
+    shown.losses(0, names, np.full((2, 2), 9.0))  # compiles the step: the rate is counted from its end
+    shown.losses(2, names, np.full((8, 2), [0.5, 0.25]))
     shown.losses(10, names, np.full((1, 2), [0.4, 0.25]))  # a second later: no line
     shown.scores(11, "tumor_dice", SCORES)
     shown.losses(11, names, np.full((9, 2), [0.4, 0.25]))
     first, validation, last = capsys.readouterr().out.splitlines()
-    assert first == "tumor: step 10/100  loss 0.5000 regression 0.2500  2.1 GB  0.50 steps/s  3 min 00 s left"
+    assert first == "tumor: step 10/100  loss 0.5000 regression 0.2500  2.1 GB  0.40 steps/s  3 min 45 s left"
     assert validation == "tumor: step 11  validation tumor_dice 0.6000, best 0.7000 at step 5"
     assert last.startswith("tumor: step 20/100  loss 0.4000 regression 0.2500 tumor_dice 0.6000  2.1 GB  0.50 steps/s")
 

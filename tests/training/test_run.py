@@ -3,6 +3,7 @@
 Determinism and logical devices are set for a whole process, so each run has a process of its own (`tiny_runs`).
 """
 
+import csv
 import json
 import os
 import random
@@ -26,12 +27,13 @@ OPTIONS = [
     "--set=clip_norm=0.1",
     "--set=average_decay=0.9",
 ]
+VALIDATED = ["--set=validate_every=10", "--set=keep=best"]
 PATIENCE_S = 1200  # a busy machine's, for a process to get somewhere
 
 
 @pytest.fixture(name="data", scope="module")
 def prepared_data(tmp_path_factory):
-    return planted.prepared_folder(tmp_path_factory.mktemp("data"), count=2)
+    return planted.prepared_folder(tmp_path_factory.mktemp("data"), count=4, num_validation=2)
 
 
 @pytest.fixture(name="whole", scope="module")
@@ -129,15 +131,18 @@ def start_workers(monkeypatch, data, folder, *options):
         task = {"type": "worker", "index": index}
         cluster = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]}, "task": task}
         monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
-        line = program("kidney_axial", data, folder, *OPTIONS, "--strategy=multi_worker", *options)
+        line = program("kidney_sagittal", data, folder, *OPTIONS, *VALIDATED, "--strategy=multi_worker", *options)
         line.append(f"--weights={folder}/worker_{index}.npz")
         processes.append(subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
     return processes
 
 
 def test_two_workers_equal_one_device_also_when_one_was_killed(whole, data, tmp_path, monkeypatch):
-    """A killed worker ends the other with a line that says what to do; started again, both end as one device."""
-    folder = tmp_path / "kidney_axial"
+    """A killed worker ends the other with a line that says what to do; started again, both end as one device.
+
+    They validate as well, one case each, which one device did not.
+    """
+    folder = tmp_path / "kidney_sagittal"
     first, second = start_workers(monkeypatch, data, tmp_path, "--save_seconds=0", "--max_call_steps=1")
     end = time.monotonic() + PATIENCE_S
     while len(rows(folder)) <= 5 and first.poll() is None and time.monotonic() < end:
@@ -151,6 +156,13 @@ def test_two_workers_equal_one_device_also_when_one_was_killed(whole, data, tmp_
     for process in start_workers(monkeypatch, data, tmp_path):
         said, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, said[-3000:]
-    np.testing.assert_allclose(losses(folder), losses(whole / "kidney_axial"), rtol=1e-4)
+    np.testing.assert_allclose(losses(folder), losses(whole / "kidney_sagittal"), rtol=1e-4)
+    with open(folder / "validation.csv", encoding="utf-8") as file:
+        scores = list(csv.reader(file))
+    assert [row[0] for row in scores] == ["step", "10", "20"] and len(scores[0]) == 2 + 2
+    assert all(
+        float(row[1]) == pytest.approx(np.mean([float(dice) for dice in row[2:]]), abs=1e-6) for row in scores[1:]
+    )
+    assert (folder / "best.weights.h5").read_bytes() == (folder / "model.weights.h5").read_bytes()
     own = [list(np.load(tmp_path / f"worker_{index}.npz").values()) for index in range(2)]
     assert all((a == b).all() for a, b in zip(*own, strict=True))
