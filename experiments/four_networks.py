@@ -44,8 +44,8 @@ class Recipe:
 
     Attributes:
         simulations: for each call of kits-phantom its flags, without the output folder.
-        cases: numbers of the cases that the kidney networks learn from, and of those that they find kidneys in for the
-            tumor network, {"kidney": "0-287", "tumor": "288-479"}.
+        cases: numbers of the cases that the kidney networks learn from, and of those that they then find kidneys in
+            for the tumor network, {"kidney": "0-199", "tumor": "0-299"}.
         options: more flags of kits-train for each stage.
     """
 
@@ -67,9 +67,6 @@ def parser(name, description):
 def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
     """Simulates, prepares and trains.
 
-    The tumor network learns on all cases: on kidneys that the kidney networks found, where these have not learned, and
-    on those of the labels elsewhere, where finds would be nearly as good.
-
     Args:
         recipe: a `Recipe`.
         work: folder for everything on the way.
@@ -83,7 +80,7 @@ def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
         for flags in recipe.simulations:
             command("phantom", f"--output_dir={phantoms}", *flags)
     with seconds.of("prepare"):
-        for stage, cases in {"kidney": recipe.cases["kidney"], "tumor": ",".join(recipe.cases.values())}.items():
+        for stage, cases in recipe.cases.items():
             folders = f"--data_dir={phantoms}", f"--output_dir={prepared / stage}"
             command("prepare", *folders, f"--cases={cases}", "--num_validation=0", "--num_test=0")
     planes = [network for network in networks if network != "tumor"]
@@ -92,7 +89,6 @@ def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
     if "tumor" in networks:
         with seconds.of("kidneys"):
             find_kidneys(recipe, phantoms, checkpoints, work / "kidneys")
-            copy_kidneys(recipe, phantoms, work / "kidneys")
         with seconds.of("tumor network"):
             train("tumor", work, [*recipe.options["tumor"], *options])
     for network in networks:
@@ -111,22 +107,15 @@ def train(network, work, options):
 
 
 def find_kidneys(recipe, phantoms, checkpoints, kidneys):
-    """Predicts the kidneys of the cases that are new to the kidney networks."""
+    """Predicts the kidneys of the tumor network's cases."""
     folders = [
         str(phantoms.resolve() / kits19.case_name(number)) for number in kits19.parse_cases(recipe.cases["tumor"])
     ]
-    inputs = checkpoints.parent / "new_cases.txt"
+    inputs = checkpoints.parent / "tumor_cases.txt"
     files.write_text(inputs, "\n".join(folders) + "\n")
     command(
         "predict", "--stage=kidney", f"--input={inputs}", f"--output_dir={kidneys}", f"--checkpoint_dir={checkpoints}"
     )
-
-
-def copy_kidneys(recipe, phantoms, kidneys):
-    """Puts the labels of the kidney networks' own cases where predictions are looked for."""
-    for number in kits19.parse_cases(recipe.cases["kidney"]):
-        with files.replacing(kidneys / f"prediction_{number:05d}.nii.gz") as temporary:
-            shutil.copyfile(phantoms / kits19.case_name(number) / kits19.LABEL_NAME, temporary)
 
 
 def copy(source, target):

