@@ -42,7 +42,8 @@ demo: $(VENV)/.installed
 TEST_PROCESSES := 2
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not shared" --numprocesses=$(TEST_PROCESSES) --dist=loadfile --durations=10
+	$(BIN)/python -m pytest -m "not shared" --numprocesses=$(TEST_PROCESSES) --dist=loadfile \
+	    --max-worker-restart=0 --durations=10
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
