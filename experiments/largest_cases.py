@@ -23,7 +23,8 @@ from kits_tf.dataset.kits19 import case_name, parse_cases  # noqa: E402
 INTRODUCTION = """# The largest cases
 
 Imaging simulated around real KiTS19 labels, segmented with the `phantom` weights (simulated CTs alone) and scored,
-each step a process of its own on two CPU cores. Made by `python experiments/largest_cases.py`.
+each step a process of its own on two CPU cores. Made by
+`python experiments/largest_cases.py --masks_dir=kits19/data --cases=5,151,160`.
 
 """
 
