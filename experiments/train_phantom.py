@@ -6,8 +6,8 @@ The phantoms are the training suite of `phantom_suites.py`; seeds are fixed. In 
 learns on kidneys that the kidney networks found: in the cases that those learned from and, a third, in new ones. Every
 part resumes where an earlier run stopped. The result, `config.json` and `model.weights.h5` of each network, is copied
 to --output_dir; what each part took, by the clock and in seconds of CPU, is printed and written to `seconds.json` in
---work_dir. Hardware meant: two CPU cores that multiply bfloat16 (AVX-512), 45 minutes. The scores in its model card are
-made by `score_phantom_weights.py`; see `checkpoints/phantom/MODEL_CARD.md`.
+--work_dir. Hardware meant: two CPU cores that multiply bfloat16 (AVX-512), 45 minutes. Its model card,
+`checkpoints/phantom/MODEL_CARD.md`, has the scores, made by `score_phantom_weights.py`.
 """
 
 import pathlib
