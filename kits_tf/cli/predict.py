@@ -45,7 +45,8 @@ def unique(sources):
     for source in sources:
         other = by_name.setdefault(source.output_name, source)
         if other is not source:
-            raise UsageError("input", f"{other.path} and {source.path} would both be written as {source.output_name}")
+            both = f"{other.where} and {source.where}"
+            raise UsageError("input", f"{both} would both be written as {source.output_name}")
     return sources
 
 

@@ -14,6 +14,7 @@ from absl import flags
 from kits_tf import config as configs
 from kits_tf.cli import app
 from kits_tf.errors import UsageError
+from kits_tf.sizes import check_sizes
 
 FLAGS = flags.FlagValues()
 PARTS = (*configs.PLANES, "kidneys", "tumor")
@@ -69,6 +70,8 @@ def main():
             print(shlex.join(step.words))
             continue
         print(f"[{number}/{len(steps)}] {step.name}", flush=True)
+        if step.part == "kidneys":
+            recipe.forget_outdated(step)
         code = run_command(step.words)
         if code:
             app.complain("kits-recipe", f"{step.name} ended with exit code {code}; the same command goes on there")
@@ -105,9 +108,10 @@ def make_options():
 
     kidney, folds, tumor = FLAGS["set"].value + FLAGS.kidney_set, [], FLAGS["set"].value + FLAGS.tumor_set
     folds = kidney + FLAGS.fold_set
-    for stage, assignments in (("kidney", kidney), ("kidney", folds), ("tumor", tumor)):
-        plane = configs.PLANES[0] if stage == "kidney" else None
-        configs.override(configs.preset(FLAGS.preset, stage, plane), assignments)
+    for plane in configs.PLANES:
+        for assignments in (kidney, folds):
+            check_sizes(configs.override(configs.preset(FLAGS.preset, "kidney", plane), assignments))
+    check_sizes(configs.override(configs.preset(FLAGS.preset, "tumor"), tumor))
     common = [f"--preset={FLAGS.preset}", f"--seed={FLAGS.seed}", f"--strategy={FLAGS.strategy}"]
     common += [f"--precision={FLAGS.precision}", *(["--deterministic"] if FLAGS.deterministic else [])]
     kidney, folds, tumor = (

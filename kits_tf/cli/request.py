@@ -1,6 +1,7 @@
 """Segments CTs on a server: sends each to TensorFlow Serving, with what kits-export wrote, and writes its labels."""
 
 import concurrent.futures
+import logging
 import pathlib
 import sys
 import time
@@ -101,22 +102,28 @@ def segment_all(client, sources):
 def segment(client, source):
     """Segments one CT; returns (whether it failed, a line about it)."""
     from kits_tf.inference import cases
+    from kits_tf.inference.pool import one_line
     from kits_tf.serving.messages import RequestError, attempt
     from kits_tf.volume import write_labels
 
     start = time.monotonic()
     try:
+        if source.fault:
+            raise source.fault
         volume = cases.read(source)
         labels = attempt(lambda: client.segment(volume.hu, volume.spacing_mm), FLAGS.attempts, wait)
         write_labels(labels, volume, pathlib.Path(FLAGS.output_dir) / source.output_name)
     except InputError as error:
         return True, str(error)
     except RequestError as error:
-        return True, f"{source.path}: {error}"
+        return True, f"{source.where}: {error}"
     except MemoryError:
-        return True, f"{source.path}: not enough memory"
+        return True, f"{source.where}: not enough memory"
     except OSError as error:
-        return True, f"{source.path}: {error.filename or FLAGS.output_dir}: {error.strerror}"
+        return True, f"{source.where}: {error.filename or FLAGS.output_dir}: {error.strerror}"
+    except Exception as error:  # a fault of the program, or of a library: the other CTs do not suffer from it
+        logging.getLogger(__name__).debug("segmenting failed", exc_info=True)
+        return True, f"{source.where}: {one_line(error)}"
     return False, f"{source.output_name}: {time.monotonic() - start:.1f} s"
 
 

@@ -8,6 +8,7 @@ from absl import flags
 from kits_tf import config as configs
 from kits_tf.cli import app
 from kits_tf.errors import UsageError
+from kits_tf.sizes import check_sizes
 
 FLAGS = flags.FlagValues()
 OVERRIDES = ("num_steps", "batch_size", "base_filters", "learning_rate")
@@ -87,7 +88,7 @@ def check_data_dir():
 
 
 def make_config():
-    """The config of the preset with --set and the flags of single options applied."""
+    """The config of the preset with --set and the flags of single options applied; UsageError where it cannot work."""
     config = configs.override(configs.preset(FLAGS.preset, FLAGS.stage, FLAGS.plane), FLAGS["set"].value)
     changes = {name: FLAGS[name].value for name in OVERRIDES if FLAGS[name].value is not None}
     for name, value in changes.items():
@@ -95,6 +96,7 @@ def make_config():
             config = dataclasses.replace(config, **{name: value})
         except ValueError as error:
             raise UsageError(name, str(error)) from None
+    check_sizes(config)
     return config
 
 

@@ -27,8 +27,10 @@ be four times larger. `docs/data.md` has the figures behind the choice.
 """
 
 import dataclasses
+import errno
 import itertools
 import json
+import os
 
 import numpy as np
 
@@ -142,13 +144,30 @@ def raw(array, dtype):
 
 
 def write_examples(examples, path):
-    """Writes dicts of features as a TFRecord file of Examples, whole or not at all."""
+    """Writes dicts of features as a TFRecord file of Examples, whole or not at all.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written to.
+    """
     import tensorflow as tf
 
-    with replacing(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-        for features in examples:
-            example = tf.train.Example(features=tf.train.Features(feature=features))
-            writer.write(example.SerializeToString(deterministic=True))
+    with replacing(path) as temporary:
+        try:
+            with tf.io.TFRecordWriter(str(temporary)) as writer:
+                for features in examples:
+                    example = tf.train.Example(features=tf.train.Features(feature=features))
+                    writer.write(example.SerializeToString(deterministic=True))
+        except tf.errors.OpError as error:
+            raise os_error(error, path) from None
+
+
+def os_error(error, path):
+    """The OSError that says what TensorFlow met when it wrote a file; `path` is named by it."""
+    import tensorflow as tf
+
+    codes = {tf.errors.RESOURCE_EXHAUSTED: errno.ENOSPC, tf.errors.PERMISSION_DENIED: errno.EACCES}
+    code = codes.get(error.error_code, errno.EIO)
+    return OSError(code, os.strerror(code), str(path))
 
 
 def read_record(path):

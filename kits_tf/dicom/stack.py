@@ -71,11 +71,13 @@ def stack(series):
 
 
 def _check_complete(where, headers):
-    """Refuses images without a place, a spacing or a way to HU."""
+    """Refuses images without a place, a spacing, a size or a way to HU."""
     needed = {
         "ImagePositionPatient": (3, "position"),
         "ImageOrientationPatient": (6, "orientation"),
         "PixelSpacing": (2, "pixel spacing"),
+        "Rows": (1, "size"),
+        "Columns": (1, "size"),
     }
     for header in headers:
         for key, (count, name) in needed.items():

@@ -16,7 +16,7 @@ from kits_tf.dicom.segmentation import write_segmentation
 from kits_tf.errors import InputError
 from kits_tf.evaluation.measurements import measure
 from kits_tf.inference.fusion import UNIT
-from kits_tf.inference.inputs import kidney_mask_path
+from kits_tf.inference.inputs import PROBABILITY_SUFFIXES, kidney_mask_path
 from kits_tf.volume import read_labels, read_volume, write_labels, write_scaled
 
 
@@ -117,8 +117,9 @@ def run(task, source, volume, mask, progress, cancel):
 
 def write(task, source, volume, result, path):
     """Writes what was found: probabilities, a DICOM SEG and labels, each whole or not at all."""
+    summary_path(path).unlink(missing_ok=True)  # an old one would call new labels done
     for name, probability in result.probabilities.items():
-        write_scaled(probability, 1 / UNIT, volume, companion(path, f"_{name}_probability.nii.gz"))
+        write_scaled(probability, 1 / UNIT, volume, companion(path, PROBABILITY_SUFFIXES[name]))
     write_labels(result.labels, volume, path)
     if source.series:
         write_segmentation(result.labels, source.series, companion(path, ".dcm"))
@@ -137,8 +138,8 @@ def read_mask(folder, source, volume):
     """The kidney mask of an Input, bool on its grid."""
     path = kidney_mask_path(folder, source)
     if not path.is_file():
-        raise InputError(path, f"no such file; it should hold the kidney mask of {source.path}")
+        raise InputError(path, f"no such file; it should hold the kidney mask of {source.where}")
     labels, grid = read_labels(path)
     if labels.shape != volume.shape or not np.allclose(grid.affine, volume.affine, atol=1e-2):
-        raise InputError(path, f"shape {labels.shape} or affine differs from that of {source.path}")
+        raise InputError(path, f"shape {labels.shape} or affine differs from that of {source.where}")
     return labels > 0

@@ -6,10 +6,11 @@ import re
 
 from kits_tf import dicom
 from kits_tf.dataset import kits19, prepared
-from kits_tf.errors import UsageError
+from kits_tf.errors import InputError, UsageError
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 LIST_SUFFIX = ".txt"
+PROBABILITY_SUFFIXES = {stage: f"_{stage}_probability.nii.gz" for stage in ("kidney", "tumor")}
 SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 
@@ -22,22 +23,34 @@ class Input:
         output_name: the file to write, without a folder.
         case: the KiTS19 case id, or None.
         series: the `kits_tf.dicom.Series`, or None for a file.
+        fault: why a line of a list names no CT, raised in place of reading it; or None.
     """
 
     path: pathlib.Path
     output_name: str
     case: str | None = None
     series: dicom.Series | None = None
+    fault: InputError | None = None
 
     @property
     def name(self):
         """What it is called in the JSON, in reports and on the terminal; a DICOM series by nothing out of it."""
+        if self.fault:
+            return self.fault.path
         return self.case or (self.series.name if self.series else self.path.name)
 
     @property
     def where(self):
         """What messages about it begin with; names no patient of a DICOM series."""
+        if self.fault:
+            return self.fault.path
         return self.series.where if self.series else self.path
+
+    @property
+    def written_names(self):
+        """The names of the NIfTI files that may be written for it: labels and probabilities."""
+        stem = self.output_name.removesuffix(".nii.gz")
+        return {self.output_name, *(stem + suffix for suffix in PROBABILITY_SUFFIXES.values())}
 
 
 def find_inputs(path, series=None):
@@ -48,13 +61,13 @@ def find_inputs(path, series=None):
         series: a Series Number or Series Instance UID, where a folder holds several DICOM series.
 
     Raises:
-        InputError: a DICOM file is damaged, or none of them is a CT.
+        InputError: a DICOM file is damaged, or none of them is a CT; in a list it becomes the Input's `fault`.
         UsageError: there is no such file or folder, or nothing in it to segment.
     """
     path = pathlib.Path(path)
     if path.is_file():
         if path.suffix == LIST_SUFFIX:
-            return [source for line in listed(path) for source in find_inputs(line, series)]
+            return [source for number, line in listed(path) for source in from_line(path, number, line, series)]
         if not is_nifti(path):
             hint = "; a DICOM series is named by its folder" if dicom.is_dicom(path) else ""
             raise UsageError("input", f"{path} is not a NIfTI file (.nii or .nii.gz){hint}")
@@ -71,7 +84,7 @@ def find_inputs(path, series=None):
 
 
 def listed(path):
-    """The paths in a list, relative ones taken from the list's own folder; empty lines and `#` lines are passed over.
+    """The (number, path) of a list's lines, relative to the list's own folder; empty and `#` lines are passed over.
 
     Raises:
         UsageError: the file is no text, or lists nothing, or a list.
@@ -80,12 +93,21 @@ def listed(path):
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except ValueError:
         raise UsageError("input", f"{path} is not a list of paths, one a line") from None
-    paths = [path.parent / line for line in lines if line and not line.startswith("#")]
+    paths = [(n, path.parent / line) for n, line in enumerate(lines, 1) if line and not line.startswith("#")]
     if not paths:
         raise UsageError("input", f"{path} lists nothing")
-    if any(line.suffix == LIST_SUFFIX for line in paths):
+    if any(line.suffix == LIST_SUFFIX for _, line in paths):
         raise UsageError("input", f"{path} lists another list")
     return paths
+
+
+def from_line(path, number, line, series):
+    """The CTs that a line of a list names; where they cannot be found, one that has a `fault` and stops no other."""
+    try:
+        return find_inputs(line, series)
+    except InputError as error:
+        fault = InputError(f"{path.name}, line {number}", error)
+        return [Input(line, f"line_{number}_segmentation.nii.gz", fault=fault)]
 
 
 def share_of(sources, shard):
@@ -102,7 +124,7 @@ def share_of(sources, shard):
 
 
 def from_folder(folder):
-    """The CTs of a folder, whichever kind it is; an empty list if it is none."""
+    """The CTs of a folder, whichever kind it is, without what was written for them; an empty list if it is none."""
     if (folder / kits19.IMAGE_NAME).is_file():
         return [from_file(folder / kits19.IMAGE_NAME)]
     if prepared.is_prepared(folder):
@@ -110,7 +132,9 @@ def from_folder(folder):
     cases = kits19.find_cases(folder)
     if cases:
         return [from_case(case.folder / kits19.IMAGE_NAME, case.id) for case in cases]
-    return [from_file(path) for path in sorted(folder.iterdir()) if is_nifti(path) and path.is_file()]
+    found = [from_file(path) for path in sorted(folder.iterdir()) if is_nifti(path) and path.is_file()]
+    written = {name for source in found for name in source.written_names}
+    return [source for source in found if source.path.name not in written]
 
 
 def is_nifti(path):

@@ -16,6 +16,7 @@ MEAN_BYTES = 2  # a voxel more: sums of the method "mean", two bytes and a mask
 PROBABILITY_BYTES = 4  # a voxel more: kidney and tumor
 WORKING_BYTES = 8  # a voxel of the working grid: the CT and the probability, float32
 SHARE = 0.8  # of what is free, where no bound is given
+GROUP = pathlib.Path("/sys/fs/cgroup")
 
 
 def needed_bytes(source, configs, fusion="union", probabilities=False):
@@ -68,14 +69,39 @@ def free_bytes():
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         free.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]))
-    group = pathlib.Path("/sys/fs/cgroup")
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    return max(0, min(free + free_in_group(GROUP)))
+
+
+def free_in_group(folder):
+    """What a control group's limit leaves: a list, empty where no limit is set; the page cache counts as free.
+
+    Args:
+        folder: where control groups are mounted, of version 2 or 1.
+    """
+    free = []
+    for limit, used, stat, prefix in (
+        ("memory.max", "memory.current", "memory.stat", ""),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_"),
     ):
         with contextlib.suppress(OSError, ValueError):
-            free.append(int((group / limit).read_text()) - int((group / used).read_text()))
-    return max(0, min(free))
+            taken = int((folder / used).read_text()) - cached_bytes(folder / stat, prefix)
+            free.append(int((folder / limit).read_text()) - max(0, taken))
+    return free
+
+
+def cached_bytes(path, prefix=""):
+    """The page cache in a control group's `memory.stat`, which the kernel takes back when memory is asked for.
+
+    Args:
+        path: the file; without it there is no cache.
+        prefix: of the names that count groups below too: "total_" in version 1.
+    """
+    names = {f"{prefix}active_file", f"{prefix}inactive_file"}
+    try:
+        pairs = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
+        return sum(int(count) for name, count in pairs if name in names)
+    except (OSError, ValueError):
+        return 0
 
 
 class Budget:

@@ -42,6 +42,8 @@ def segment_all(task, sources, workers, total_bytes, progress=lambda name, share
 
     def work(source):
         try:
+            if source.fault:
+                raise source.fault
             count = memory.needed_bytes(source, task.segmenter.configs, task.segmenter.fusion, task.probabilities)
             with budget.taken(source, count, cancel):
                 if cancel.is_set():

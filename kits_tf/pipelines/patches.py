@@ -6,17 +6,15 @@ import tensorflow as tf
 
 from kits_tf import geometry
 from kits_tf.dataset import prepared
+from kits_tf.sizes import PATCH_SIDES
 
 PATCH_AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # a slab's height and width, as volume axes
 
 
 def patch_size(config):
     """Height and width of a training patch, in pixels of the working grid."""
-    return {
-        "axial": (config.patch_rows, config.patch_columns),
-        "coronal": (config.patch_slices, config.patch_columns),
-        "sagittal": (config.patch_slices, config.patch_rows),
-    }[config.plane]
+    height, width = PATCH_SIDES[config.plane]
+    return getattr(config, height), getattr(config, width)
 
 
 def index_axis(plane):

@@ -62,9 +62,13 @@ class Keeper:
         patience = self._config.patience
         return step >= self._config.num_steps or bool(patience and self.scores.since_best() >= patience)
 
+    def is_due(self, step):
+        """Whether a validation is to be run at a step and has not been carried to its end."""
+        return bool(self._validation) and 0 < step == self.next_look(step - 1) and step not in self.scores.means
+
     def resume(self, step, termination):
         """Makes up for a validation that a stop cut short; returns whether it was cut short again."""
-        return self._is_due(step) and self.keep(step, False, 0.0, termination)
+        return self.is_due(step) and self.keep(step, False, 0.0, termination)
 
     def keep(self, step, asked, unsaved, termination):
         """Validates and saves where it is time.
@@ -78,7 +82,7 @@ class Keeper:
         Returns:
             Whether to stop before the end.
         """
-        validated = not asked and self._is_due(step)
+        validated = not asked and self.is_due(step)
         if validated:
             asked = not self._validate(step, termination)
         if step > self._saved and (asked or validated or self.is_over(step) or unsaved > SAVE_SECONDS):
@@ -97,9 +101,6 @@ class Keeper:
         """Ends what shows the run."""
         for watcher in self.watchers:
             watcher.close()
-
-    def _is_due(self, step):
-        return bool(self._validation) and 0 < step == self.next_look(step - 1) and step not in self.scores.means
 
     def _validate(self, step, termination):
         """Runs a validation; returns False where it was cut short."""

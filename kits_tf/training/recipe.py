@@ -11,8 +11,10 @@ import os
 import pathlib
 
 from kits_tf import files
+from kits_tf.checkpoint import WEIGHTS_NAME
 from kits_tf.config import PLANES
 from kits_tf.dataset import prepared
+from kits_tf.dataset.kidneys import mask_path
 from kits_tf.dataset.splits import fold_cases
 from kits_tf.errors import UsageError
 
@@ -119,6 +121,22 @@ def predict(name, data_dir, output_dir, checkpoint_dir, more):
     return Step(name, "kidneys", ("kits-predict", "--stage=kidney", *folders, *more))
 
 
+def forget_outdated(step):
+    """Lets a step of "kidneys" find those kidneys anew that are older than its networks, which were trained on since.
+
+    It is the JSON of a prediction that goes: kits-predict then does the case again.
+    """
+    pairs = (word.removeprefix("--").partition("=") for word in step.words[1:])
+    flags = {name: value for name, _, value in pairs}
+    checkpoint_dir, kidneys = pathlib.Path(flags["checkpoint_dir"]), pathlib.Path(flags["output_dir"])
+    weights = [checkpoint_dir / f"kidney_{plane}" / WEIGHTS_NAME for plane in PLANES]
+    newest = max((path.stat().st_mtime_ns for path in weights if path.is_file()), default=0)
+    for case in prepared.read_index(flags["input"])["cases"]:  # the folder holds other steps' predictions too
+        path = mask_path(kidneys, case["id"]).with_suffix("").with_suffix(".json")
+        if path.is_file() and path.stat().st_mtime_ns < newest:
+            path.unlink()
+
+
 def view_of_fold(options):
     """The prepared folder that the recipe reads: as it is, or with the folds of `dataset.json` as its split."""
     if options.fold is None:
@@ -150,8 +168,10 @@ def write_view(data_dir, folder, split):
     for name in ("cases", "working"):
         target = (data_dir / name).resolve()
         target.mkdir(exist_ok=True)
-        if not (folder / name).is_symlink():
-            os.symlink(target, folder / name)
+        link = folder / name
+        if not link.is_symlink() or link.resolve() != target:  # none yet, or the prepared data have moved
+            with files.replacing(link) as temporary:
+                os.symlink(target, temporary)
     text = json.dumps(index, indent=2) + "\n"
     path = folder / prepared.INDEX_NAME
     if not path.is_file() or path.read_text(encoding="utf-8") != text:

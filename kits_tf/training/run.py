@@ -64,7 +64,7 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
     step = checkpoints.restore()
     validation = make_validation(config, copy.model, data_dir, settings.kidney_masks, report)
     keeper = Keeper(folder, trainer, copy, checkpoints, step, validation, worker, workers)
-    if keeper.is_over(step):
+    if keeper.is_over(step) and not keeper.is_due(step):
         keeper.finish()
         early = "" if step >= config.num_steps else ", no better validation came for long enough"
         report(f"{network_name(config)}: all {step} steps are done{early}")

@@ -69,3 +69,37 @@ def test_several_series_and_faults_are_one_line(tmp_path, checkpoint, capsys):
     assert error.count("\n") == 1 and "2 slices are missing" in error
     assert run(f"--input={folder}", "--series=8", *common) == 0
     assert (tmp_path / "out" / "two_segmentation.dcm").is_file()
+
+
+def test_a_list_is_done_but_for_its_damaged_series(tmp_path, checkpoint, capsys):
+    write(images(HU, SPACING_MM), tmp_path / "good")
+    folder = write(images(HU, SPACING_MM), tmp_path / "mustermann")
+    victim = next(folder.iterdir())
+    victim.write_bytes(victim.read_bytes()[:400])
+    (tmp_path / "list.txt").write_text("mustermann\ngood\n")
+    out = tmp_path / "out"
+    assert run(f"--input={tmp_path / 'list.txt'}", f"--output_dir={out}", f"--checkpoint_dir={checkpoint}") == 1
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and "list.txt, line 1: " in captured.err and "damaged" in captured.err
+    assert "mustermann" not in (captured.out + captured.err + (out / "summary.csv").read_text()).lower()
+    assert (out / "good_segmentation.dcm").is_file()
+
+
+def test_messages_about_masks_and_names_say_nothing_of_the_patient(tmp_path, checkpoint, capsys):
+    folder = write(images(HU, SPACING_MM), tmp_path / "mustermann")
+    common = [f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}"]
+    (tmp_path / "masks").mkdir()
+    assert run(f"--input={folder}", "--stage=tumor", f"--kidney_masks={tmp_path / 'masks'}", *common) == 1
+    error = capsys.readouterr().err
+    assert "should hold the kidney mask of series_" in error and "mustermann" not in error
+    write_volume(
+        Volume(np.zeros((3, 60, 80), np.int16), SPACING_MM),
+        tmp_path / "masks" / error.split("masks/")[1].split(":")[0],
+    )
+    assert run(f"--input={folder}", "--stage=tumor", f"--kidney_masks={tmp_path / 'masks'}", *common) == 1
+    error = capsys.readouterr().err
+    assert "differs from that of series_" in error and "mustermann" not in error
+    (tmp_path / "list.txt").write_text("mustermann\nmustermann\n")
+    assert run(f"--input={tmp_path / 'list.txt'}", *common) == 2
+    error = capsys.readouterr().err
+    assert "would both be written" in error and "mustermann" not in error

@@ -3,6 +3,7 @@
 import pytest
 
 from kits_tf.cli import app, recipe
+from kits_tf.training import recipe as training_recipe
 from tests import planted
 
 TINY = [
@@ -41,6 +42,9 @@ def run(data, folder, *arguments):
         (["--set=nonsense=1"], "--set"),
         (["--set=grid=16"], "--set"),
         (["--tumor_set=pooling=max"], "--set"),
+        (["--kidney_set=patch_slices=100"], "patch_slices=100"),
+        (["--fold_set=patch_columns=100"], "patch_columns=100"),
+        (["--tumor_set=grid=97"], "grid=97"),
         (["--num_folds=1"], "--num_folds"),
         (["--num_folds=3"], "--num_folds"),
         (["--fold=0"], "--fold"),
@@ -82,3 +86,11 @@ def test_commands_run_in_order_and_a_failure_ends_the_recipe(data, tmp_path, cap
 def test_a_command_is_a_process_of_its_own():
     assert recipe.run_command(("kits-evaluate", "--help")) == 0
     assert recipe.run_command(("kits-evaluate", "--no_such_flag")) == 2
+
+
+def test_outdated_kidneys_are_forgotten_before_they_are_found(data, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(training_recipe, "forget_outdated", lambda step: done.append(step.name))
+    monkeypatch.setattr(recipe, "run_command", lambda words: done.append(words[0]))
+    assert run(data, tmp_path / "out", "--num_folds=2", "--parts=coronal,kidneys", *TINY) == 0
+    assert done == ["kits-train"] * 3 + ["folds/0/kidneys", "kits-predict", "folds/1/kidneys", "kits-predict"]

@@ -171,6 +171,27 @@ def test_a_full_disk_costs_each_ct_a_line(offline, tmp_path, capsys, monkeypatch
     assert_a_line_each(capsys, NAMES[:2], "No space left on device")
 
 
+def test_a_fault_of_the_program_costs_each_ct_a_line(tmp_path, capsys, monkeypatch):
+    class Faulty:
+        def segment(self, hu, spacing_mm):
+            raise RuntimeError("broken\nand a long story")
+
+    monkeypatch.setattr(request, "connect", Faulty)
+    assert ask("http://nowhere", f"--input={write_cts(tmp_path, NAMES[:2])}", f"--output_dir={tmp_path / 'out'}") == 1
+    assert_a_line_each(capsys, NAMES[:2], "RuntimeError (broken)")
+
+
+def test_a_ct_of_a_list_that_cannot_be_found_costs_a_line(offline, tmp_path, capsys):
+    pytest.importorskip("highdicom")
+    write_cts(tmp_path, NAMES[:1])
+    (tmp_path / "series").mkdir()
+    (tmp_path / "series" / "image.dcm").write_bytes(bytes(128) + b"DICM" + b"\xff" * 40)
+    (tmp_path / "list.txt").write_text(f"series\n{NAMES[0]}.nii.gz\n")
+    assert ask("http://nowhere", f"--input={tmp_path / 'list.txt'}", f"--output_dir={tmp_path / 'out'}") == 1
+    assert "list.txt, line 1: " in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{NAMES[0]}_segmentation.nii.gz"]
+
+
 def test_a_run_that_is_stopped_leaves_the_cts_that_wait(offline, tmp_path, capsys, monkeypatch):
     begun = []
 

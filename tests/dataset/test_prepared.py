@@ -1,5 +1,8 @@
 """Proves the round trip of a case through its record, in NumPy and in TensorFlow ops."""
 
+import contextlib
+import errno
+
 import numpy as np
 import pytest
 
@@ -81,6 +84,35 @@ def test_an_earlier_format_is_told_apart(tmp_path):
     index.write_text(index.read_text().replace('"format": 2', '"format": 1'))
     with pytest.raises(InputError, match="another version"):
         prepared.find_records(folder)
+
+
+def test_a_full_disk_is_an_error_of_the_system_that_names_the_record(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepared, "replacing", lambda path: contextlib.nullcontext("/dev/full"))
+    with pytest.raises(OSError, match="No space left on device.*case_00003") as error:
+        prepared.write_record(prepared.from_volume(*case, "RAS"), tmp_path / "case_00003.tfrecord")
+    assert error.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize(
+    "name, code",
+    [
+        ("ResourceExhaustedError", errno.ENOSPC),
+        ("PermissionDeniedError", errno.EACCES),
+        ("UnavailableError", errno.EIO),
+    ],
+)
+def test_errors_of_writing_become_those_of_the_system(tmp_path, monkeypatch, name, code):
+    import tensorflow as tf
+
+    def fail(path):
+        raise getattr(tf.errors, name)(None, None, "cannot")
+
+    monkeypatch.setattr(tf.io, "TFRecordWriter", fail)
+    path = tmp_path / "case_00003.tfrecord"
+    with pytest.raises(OSError) as error:
+        prepared.write_examples([], path)
+    assert (error.value.errno, error.value.filename) == (code, str(path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_foreground_is_thinned_evenly():

@@ -196,6 +196,8 @@ FAULTS = [
     (without("ImagePositionPatient"), "image 2 has no position"),
     (without("ImageOrientationPatient"), "image 2 has no orientation"),
     (without("PixelSpacing"), "image 2 has no pixel spacing"),
+    (without("Rows"), "image 2 has no size (Rows)"),
+    (without("Columns"), "image 2 has no size (Columns)"),
     (changed("RescaleType", "US"), "image 2 is rescaled to another unit than HU"),
     (changed("PixelSpacing", [0.8, 0.9]), "differ in pixel spacing"),
     (changed("PixelSpacing", [0.0, 0.7]), "image 2 has no usable pixel spacing"),

@@ -4,6 +4,7 @@ import pytest
 
 from kits_tf.errors import UsageError
 from kits_tf.inference.inputs import find_inputs, share_of
+from tests.tiny import small_ct
 
 
 def test_a_list_names_files_and_folders_beside_it(tmp_path):
@@ -37,3 +38,28 @@ def test_shards_share_a_list_out(count):
 def test_other_shards_are_refused(shard):
     with pytest.raises(UsageError, match="--shard"):
         share_of([1, 2], shard)
+
+
+def test_what_was_written_into_a_folder_of_cts_is_no_ct(tmp_path):
+    cts = ["a.nii", "b.nii.gz", "b_segmentation_old.nii.gz", "c_segmentation.nii.gz", "case_00007.nii.gz"]
+    stems = ["a_segmentation", "b_segmentation", "prediction_00007"]
+    ends = [".json", ".nii.gz", "_kidney_probability.nii.gz", "_tumor_probability.nii.gz"]
+    for name in [*cts, *(stem + end for stem in stems for end in ends)]:
+        (tmp_path / name).touch()
+    assert [source.path.name for source in find_inputs(tmp_path)] == cts
+
+
+def test_a_damaged_series_in_a_list_is_the_fault_of_its_line_alone(tmp_path):
+    pytest.importorskip("highdicom")
+    from tests.dicom.planted import images, write
+
+    folder = write(images(small_ct((4, 20, 24))), tmp_path / "mustermann")
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:400])
+    (tmp_path / "a.nii.gz").touch()
+    (tmp_path / "list.txt").write_text("# CTs\nmustermann\na.nii.gz\n")
+    damaged, good = find_inputs(tmp_path / "list.txt")
+    assert (good.path.name, good.fault) == ("a.nii.gz", None)
+    assert str(damaged.fault).startswith("list.txt, line 2: ") and "damaged DICOM" in str(damaged.fault)
+    assert damaged.name == damaged.where == "list.txt, line 2"
+    assert "mustermann" not in f"{damaged.fault} {damaged.output_name}"

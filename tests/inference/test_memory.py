@@ -37,6 +37,44 @@ def test_what_a_process_may_take_is_positive():
     assert 2**26 < memory.free_bytes() < 2**50
 
 
+def group(folder, stat, limit="memory.max", used="memory.current"):
+    """A control group as the kernel shows it: 8 GB allowed, 7 GB used."""
+    folder.mkdir()
+    for name, content in ((limit, "8000000000\n"), (used, "7000000000\n"), ("memory.stat", stat)):
+        (folder / name).write_text(content)
+
+
+STAT = "anon 900\nfile 6000\nactive_file 2000000000\ninactive_file 4000000000\nworkingset_refault_file 5\n"
+V1_NAMES = "memory.limit_in_bytes", "memory.usage_in_bytes"
+
+
+def test_page_cache_of_a_control_group_counts_as_free(tmp_path):
+    group(tmp_path / "v2", STAT)
+    assert memory.free_in_group(tmp_path / "v2") == [7 * 10**9]
+    (tmp_path / "v1").mkdir()
+    total = "active_file 1\ninactive_file 1\ntotal_active_file 2000000000\ntotal_inactive_file 3000000000\n"
+    group(tmp_path / "v1" / "memory", total, *V1_NAMES)
+    assert memory.free_in_group(tmp_path / "v1") == [6 * 10**9]
+
+
+def test_a_control_group_without_a_limit_or_a_stat(tmp_path):
+    group(tmp_path / "v2", STAT)
+    (tmp_path / "v2" / "memory.stat").unlink()
+    assert memory.free_in_group(tmp_path / "v2") == [10**9]
+    (tmp_path / "v2" / "memory.max").write_text("max\n")
+    assert memory.free_in_group(tmp_path / "v2") == memory.free_in_group(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(
+    "content, prefix, cached",
+    [(STAT, "", 6 * 10**9), (STAT, "total_", 0), ("", "", 0), ("active_file\n", "", 0), (None, "", 0)],
+)
+def test_cached_bytes(tmp_path, content, prefix, cached):
+    if content is not None:
+        (tmp_path / "memory.stat").write_text(content)
+    assert memory.cached_bytes(tmp_path / "memory.stat", prefix) == cached
+
+
 def test_a_ct_beyond_the_bound_is_refused(tmp_path):
     source = written(tmp_path)
     with pytest.raises(InputError, match="ct.nii.gz: too large: would take 3.0 GB, --memory_gb allows 2.0"):

@@ -1,14 +1,17 @@
 """Proves that many CTs are segmented side by side, that a bad one stops no other, and that leaving leaves nothing."""
 
 import contextlib
+import dataclasses
 import threading
 
 import numpy as np
 import pytest
 
 from kits_tf.config import preset
+from kits_tf.errors import InputError
+from kits_tf.inference import cases
 from kits_tf.inference.cases import Task
-from kits_tf.inference.inputs import find_inputs
+from kits_tf.inference.inputs import Input, find_inputs
 from kits_tf.inference.pool import segment_all
 from kits_tf.inference.segmenter import Segmenter
 from kits_tf.volume import Volume, read_labels, write_volume
@@ -84,3 +87,27 @@ def test_who_leaves_early_gets_no_half_written_file(folder):
     names = sorted(path.name for path in (folder / "out").iterdir())
     assert all(name.endswith(("_segmentation.nii.gz", "_segmentation.json")) for name in names)
     assert len(names) < 10 and len(names) % 2 == 0
+
+
+def test_an_input_with_a_fault_fails_alone(folder):
+    fault = InputError("list.txt, line 1", "damaged")
+    sources = [Input(folder / "data", "line_1_segmentation.nii.gz", fault=fault), *find_inputs(folder / "data")[:1]]
+    outcomes = list(segment_all(task(folder), sources, workers=1, total_bytes=1e9))
+    assert [outcome.reason for outcome in outcomes] == ["list.txt, line 1: damaged", None]
+
+
+def test_labels_that_are_written_again_have_no_json_before_all_is_written(folder, monkeypatch):
+    (source,) = find_inputs(folder / "data" / "0.nii.gz")
+    cases.segment_file(task(folder), source)
+    assert cases.is_done(source, folder / "out")
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    for stopped in ("write_labels", "write_scaled"):
+        cases.segment_file(task(folder), source)
+        with monkeypatch.context() as patch:
+            patch.setattr(cases, stopped, stop)
+            with pytest.raises(KeyboardInterrupt):
+                cases.segment_file(dataclasses.replace(task(folder), probabilities=True), source)
+        assert (folder / "out" / source.output_name).is_file() and not cases.is_done(source, folder / "out")

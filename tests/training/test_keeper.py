@@ -55,7 +55,9 @@ def make(folder, config=CONFIG, dices=None, step=0):
 
 
 def run(keeper, fakes, step):
-    """The loop's calls from a step on, without the loop: returns the step that it ends at."""
+    """The calls of `run.run` and the loop from a step on: returns the step that it ends at."""
+    if keeper.is_over(step) and not keeper.is_due(step):
+        return step
     stopped = keeper.resume(step, fakes.termination)
     while not stopped and not keeper.is_over(step):
         step += min(4, keeper.next_look(step) - step)
@@ -115,16 +117,19 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path):
     assert again.is_over(50)
 
 
-def test_a_validation_cut_short_is_made_up_for(tmp_path):
-    """SIGTERM in the second validation: the state is saved, no score is noted; the next start validates first."""
+@pytest.mark.parametrize("last, made_up", [(20, [20, 25]), (25, [25])])
+def test_a_validation_cut_short_is_made_up_for(tmp_path, last, made_up):
+    """SIGTERM in a validation, the last one too: the state is saved, no score is noted; the next start validates."""
     keeper, fakes = make(tmp_path)
-    fakes.stops_at = 20
-    assert run(keeper, fakes, 0) == 20
-    assert fakes.validated == [10] and fakes.saved == [10, 20]
-    keeper, fakes = make(tmp_path, step=20)
-    assert run(keeper, fakes, 20) == 25
-    assert fakes.validated == [20, 25]
+    fakes.stops_at = last
+    assert run(keeper, fakes, 0) == last
+    assert fakes.saved[-1] == last and last not in fakes.validated
+    keeper, fakes = make(tmp_path, step=last)
+    assert run(keeper, fakes, last) == 25
+    assert fakes.validated == made_up
     assert keeper.scores.means == {10: 0.55, 20: 0.75, 25: 0.65}
+    keeper, fakes = make(tmp_path, step=25)
+    assert run(keeper, fakes, 25) == 25 and not fakes.validated
 
 
 def test_scores_beyond_the_saved_step_are_forgotten(tmp_path):

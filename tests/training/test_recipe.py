@@ -1,6 +1,7 @@
 """Proves which commands the recipe runs on which cases: no case's kidneys come from a network that trained on it."""
 
 import json
+import os
 import pathlib
 
 import pytest
@@ -93,3 +94,43 @@ def test_records_are_linked_and_a_second_run_writes_nothing(data):
     before = (view / prepared.INDEX_NAME).stat().st_mtime_ns
     recipe.steps(options(data))
     assert (view / prepared.INDEX_NAME).stat().st_mtime_ns == before
+
+
+def test_links_follow_prepared_data_that_have_moved(data):
+    step = recipe.steps(options(data))[3]
+    moved = data.parent / "elsewhere" / "data"
+    moved.parent.mkdir()
+    data.rename(moved)
+    again = recipe.Options(moved, data.parent / "networks", num_folds=3)
+    assert recipe.steps(again)[3] == step
+    view = pathlib.Path(flag(step, "data_dir"))
+    (moved / "cases" / "case_00000.tfrecord").write_bytes(b"record")
+    assert (view / "cases" / "case_00000.tfrecord").read_bytes() == b"record"
+    assert sorted(path.name for path in view.iterdir()) == ["cases", prepared.INDEX_NAME, "working"]
+
+
+def test_kidneys_are_found_anew_where_their_networks_were_trained_on(data):
+    """Those of one fold: its networks are newer than two of its predictions, and older than the third."""
+    step, other = [step for step in recipe.steps(options(data, predict=("--p",))) if step.part == "kidneys"][:2]
+    kidneys, networks = pathlib.Path(flag(step, "output_dir")), pathlib.Path(flag(step, "checkpoint_dir"))
+    kidneys.mkdir()
+
+    def predictions(step):
+        return [kidneys / f"prediction_{case[-5:]}.json" for case in sorted(cases(flag(step, "input"), "test"))]
+
+    def written(path, seconds):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+        os.utime(path, (seconds, seconds))
+
+    everything = predictions(step) + predictions(other)
+    for path in everything:
+        written(path, 1000)
+    recipe.forget_outdated(step)  # no network is there
+    assert sorted(kidneys.iterdir()) == sorted(everything)
+    latest = predictions(step)[0]
+    written(latest, 3000)
+    for plane, seconds in (("axial", 900), ("coronal", 2000), ("sagittal", 950)):
+        written(networks / f"kidney_{plane}" / "model.weights.h5", seconds)
+    recipe.forget_outdated(step)
+    assert sorted(kidneys.iterdir()) == sorted([latest, *predictions(other)])

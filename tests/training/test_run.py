@@ -16,8 +16,10 @@ import h5py
 import numpy as np
 import pytest
 
+from kits_tf.training import loop
+from kits_tf.training.validation import StopError, Validation
 from tests import planted
-from tests.training.tiny_runs import NETWORKS, program, run_program
+from tests.training.tiny_runs import NETWORKS, program, run_program, tiny_config, train
 
 STEPS = 20
 # A low rate: Adam blows rounding up, and at 0.01 the losses of step 20 agree to 4e-4 alone.
@@ -166,3 +168,30 @@ def test_two_workers_equal_one_device_also_when_one_was_killed(whole, data, tmp_
     assert (folder / "best.weights.h5").read_bytes() == (folder / "model.weights.h5").read_bytes()
     own = [list(np.load(tmp_path / f"worker_{index}.npz").values()) for index in range(2)]
     assert all((a == b).all() for a, b in zip(*own, strict=True))
+
+
+def test_a_last_validation_that_was_cut_short_is_made_up_for(data, tmp_path, monkeypatch):
+    """Of a run in this process; SIGTERM comes while the validation after the last step runs."""
+    config, terminations = tiny_config(num_steps=2, validate_every=2), []
+
+    class Noted(loop.Termination):
+        def __init__(self):
+            super().__init__()
+            terminations.append(self)
+
+    def stop(*_):
+        terminations[-1].asked = True
+        raise StopError
+
+    with monkeypatch.context() as patches:
+        patches.setattr(loop, "Termination", Noted)
+        patches.setattr(Validation, "scores", stop)
+        assert not train(data, tmp_path, config, deterministic=False)
+    scores = tmp_path / "kidney_axial" / "validation.csv"
+    assert not scores.exists()
+    assert train(data, tmp_path, config, deterministic=False)
+    assert [line.split(",")[0] for line in scores.read_text().splitlines()] == ["step", "2"]
+    weights_file = tmp_path / "kidney_axial" / "model.weights.h5"
+    before = weights_file.stat().st_mtime_ns
+    assert train(data, tmp_path, config, deterministic=False)  # all is done
+    assert weights_file.stat().st_mtime_ns == before

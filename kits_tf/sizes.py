@@ -1,0 +1,33 @@
+"""Sizes that a network can be trained at and predict with; others are refused before anything is done."""
+
+from kits_tf import cubes
+from kits_tf.errors import UsageError
+
+PATCH_SIDES = {
+    "axial": ("patch_rows", "patch_columns"),
+    "coronal": ("patch_slices", "patch_columns"),
+    "sagittal": ("patch_slices", "patch_rows"),
+}
+"""The options that are the height and width of a plane's training patch."""
+
+
+def check_sizes(config):
+    """Refuses patches that the network cannot pool and cubes that cannot be split into sub-blocks.
+
+    Args:
+        config: a KidneyConfig or TumorConfig.
+
+    Raises:
+        UsageError: names the option, its value and what it takes.
+    """
+    if config.stage == "kidney":
+        for name in PATCH_SIDES[config.plane]:
+            side = getattr(config, name)
+            if side % 2**config.depth:
+                raise UsageError("set", f"{name}={side}: takes a multiple of 2**depth, here 2**{config.depth}")
+        return
+    least = 2 * cubes.BLOCK_OVERLAP
+    if config.grid % 2:
+        raise UsageError("set", f"grid={config.grid}: takes an even number, as sub-blocks are halves of its sides")
+    if config.blocks == "overlap" and 0 < config.grid < least:
+        raise UsageError("set", f"grid={config.grid}: takes {least} or more where blocks='overlap', or 0")
