@@ -55,6 +55,4 @@ def fault(source, stage):
 
 def words(error):
     """What TensorFlow says of an error, without the names of its operations."""
-    return reason(
-        re.sub(r"Graph execution error:|Detected at node .*|\s*\{\{.*?\}\}\s*|\[Op:.*", "", str(error)).strip()
-    )
+    return reason(NAMES.sub("", str(error)).strip())
