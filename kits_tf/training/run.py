@@ -11,7 +11,7 @@ from kits_tf import config as configs
 from kits_tf import files
 from kits_tf.checkpoint import CONFIG_NAME, network_name
 from kits_tf.errors import UsageError
-from kits_tf.training import board, curves, data, loop, strategies
+from kits_tf.training import board, curves, data, faults, loop, strategies
 from kits_tf.training.checkpoints import STATE_FOLDER, Checkpoints, reason, saved_states
 from kits_tf.training.history import History, LossRows
 from kits_tf.training.keeper import Keeper
@@ -46,7 +46,8 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
 
     Raises:
         UsageError, InputError: flags, data or an existing folder that do not fit.
-        TrainingError: the loss is no longer a number, or another worker is gone.
+        TrainingError: the loss is no longer a number, another worker is gone, memory does not suffice, or a record
+            cannot be read.
     """
     folder = pathlib.Path(checkpoint_dir) / network_name(config)
     settings = dataclasses.replace(settings, data=data.digest(data_dir))
@@ -70,12 +71,12 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
         report(f"{network_name(config)}: all {step} steps are done{early}")
         return True
     iterator = data.distributed(strategy, config, sources, settings.seed, step)
-    if worker == 0:
-        configs.save(config, folder / CONFIG_NAME)
-        files.write_text(folder / SETTINGS_NAME, json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
-        keeper.watchers += watchers(config, sources, folder, settings, machine, copy, step, report)
-    report(opening_line(config, strategy, sources, step))
     try:
+        if worker == 0:
+            configs.save(config, folder / CONFIG_NAME)
+            files.write_text(folder / SETTINGS_NAME, json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
+            keeper.watchers += watchers(config, sources, folder, settings, machine, copy, step, report)
+        report(opening_line(config, strategy, sources, step))
         done = loop.train(trainer, iterator, step, keeper)
     except loop.LossError as error:
         raise TrainingError(explain(error, config, sources, settings.seed, folder)) from None
@@ -84,6 +85,11 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
             raise
         what = "another worker is gone; the same command, started on every worker again, continues"
         raise TrainingError(f"{folder}: {what} from {last_state(folder)} ({reason(error)})") from None
+    except faults.FAULTS as error:
+        what = faults.explain(error, config, data_dir, sources)
+        if what is None:
+            raise
+        raise TrainingError(f"{folder}: {what}; {last_state(folder)} is the last good one") from None
     finally:
         keeper.close()
     if done:
