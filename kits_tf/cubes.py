@@ -79,13 +79,14 @@ def native_padding(xp, shape, spacing_mm, margin_mm, multiple):
     Args:
         shape: (slices, rows, columns) of the kidney's box.
         multiple: what the network's input sizes must be divisible by; in-plane axes are halved by the sub-blocks, so
-            they become multiples of twice that.
+            they become multiples of twice that, and long enough for halves that overlap.
     """
     side_mm = cube_side_mm(xp, shape, spacing_mm, margin_mm)
     widths = []
-    for axis, unit in enumerate((multiple, 2 * multiple, 2 * multiple)):
+    inplane = (2 * multiple, 2 * BLOCK_OVERLAP)
+    for axis, (unit, least) in enumerate(((multiple, 1), inplane, inplane)):
         size = shape[axis]
-        padded = xp.maximum(size, xp.cast(xp.ceil(side_mm / spacing_mm[axis]), xp.int32))
+        padded = xp.maximum(xp.maximum(size, least), xp.cast(xp.ceil(side_mm / spacing_mm[axis]), xp.int32))
         padded += -padded % unit
         before = (padded - size) // 2
         widths.append((before, padded - size - before))

@@ -71,13 +71,16 @@ def test_the_cube_is_centred_and_keeps_volume():
     assert cube.sum() * 0.5**3 == pytest.approx(30**3, rel=1e-3)
 
 
-@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 30), st.floats(0.3, 10))
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 30), st.floats(0.3, 10), st.sampled_from((2, 4, 8)))
 @settings(deadline=None)
-def test_native_padding_is_undone_and_divisible(slices, rows, columns, slice_mm):
+def test_native_padding_is_undone_and_divisible(slices, rows, columns, slice_mm, multiple):
+    """Pixels of 3 mm make cubes of few voxels, which must still be long enough for sub-blocks that overlap."""
     crop = np.random.default_rng(0).normal(size=(slices, rows, columns))
-    padding = cubes.native_padding(NumPy, crop.shape, (slice_mm, 0.8, 0.8), 10.0, 8)
+    padding = cubes.native_padding(NumPy, crop.shape, (slice_mm, 3.0, 3.0), 10.0, multiple)
     padded = np.pad(crop, padding)
-    assert padded.shape[0] % 8 == 0 and padded.shape[1] % 16 == 0 and padded.shape[2] % 16 == 0
+    assert padded.shape[0] % multiple == 0 and padded.shape[1] % (2 * multiple) == 0
+    assert padded.shape[2] % (2 * multiple) == 0
+    np.testing.assert_array_equal(cubes.join(NumPy, cubes.split(NumPy, padded, "overlap"), "overlap"), padded)
     np.testing.assert_array_equal(cubes.unpad(NumPy, padded, padding), crop)
 
 
