@@ -89,7 +89,7 @@ def run_plane(run, config, volume, convert, dtype):
 def run_half(run, config, volume, half, mirrored, convert, dtype):
     """What a half's network says of the columns it keeps: [slices, rows, kept columns]."""
     shape = tf.unstack(tf.shape(volume), 3)
-    size = kidney.batch_size(tensorflow(), half, shape, config.plane)
+    size = kidney.batch_size(tensorflow(), half, shape, config)
     kept = half.kept[1] - half.kept[0]
     start, stop = half.indices
     # A volume one column wide has no right half: slices without columns, and nothing to run.

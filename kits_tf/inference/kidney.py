@@ -49,7 +49,7 @@ def run_plane(engine, network, config, volume, add, progress):
     for half, mirrored in ((right, False), (left, config.mirror)):
         if half.kept[0] == half.kept[1]:
             continue  # a volume one column wide has no right half
-        groups = batches(half, volume.shape, config.plane, engine.batch_pixels)
+        groups = batches(half, volume.shape, config, engine.batch_pixels)
         inputs = (slab_batch(NumPy, config, volume, half, indices, mirrored) for indices in groups)
         for indices, found in zip(groups, engine.probabilities(network, inputs), strict=True):
             view = functools.partial(part_of_plane, plane=config.plane, indices=indices, columns=half.kept)
@@ -57,16 +57,16 @@ def run_plane(engine, network, config, volume, add, progress):
             progress(len(indices))
 
 
-def batches(half, shape, plane, pixels):
+def batches(half, shape, config, pixels):
     """The indices of a half in batches of about that many pixels: a list of int32 vectors."""
-    size = batch_size(NumPy, half, shape, plane, pixels)
+    size = batch_size(NumPy, half, shape, config, pixels)
     start, stop = half.indices
     return [np.arange(first, min(first + size, stop), dtype=np.int32) for first in range(start, stop, size)]
 
 
-def batch_size(xp, half, shape, plane, pixels=BATCH_PIXELS):
-    """How many slabs of a half go through the network at once."""
-    height, width = slab_size(half, shape, plane)
+def batch_size(xp, half, shape, config, pixels=BATCH_PIXELS):
+    """How many slabs of a half go through the network at once; slabs padded to one size come in batches of one size."""
+    height, width = (size + -size % 2**config.depth for size in slab_size(half, shape, config.plane))
     return xp.maximum(1, pixels // xp.maximum(1, height * width))
 
 

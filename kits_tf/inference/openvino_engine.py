@@ -15,7 +15,10 @@ from kits_tf.inference.engine import Engine
 NATIVE_BFLOAT16 = {"amx_bf16", "avx512_bf16"}  # processor flags; elsewhere bfloat16 is emulated, and slower
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 MAX_STREAMS = 4  # batches in work at once: each takes memory of its own
-MAX_COMPILED = 8  # a network is compiled for each size of input; those used last are kept
+COMPILED_BYTES = 2**29
+"""A network is compiled for each size of input; of these, those used last are kept: as many as have so much weight
+together, but as many as a CT needs and no more than the sizes of CTs that are much alike."""
+MIN_COMPILED, MAX_COMPILED = 8, 24
 
 
 def load(folder, configs, precision):
@@ -56,6 +59,7 @@ class OpenVINOEngine(Engine):
         with converted(folder, list(configs)) as paths:
             self._models = {name: self._core.read_model(path) for name, path in paths.items()}
         self._compiled = collections.OrderedDict()
+        self._most_compiled = most_compiled(self._models.values())
         self._lock = threading.Lock()
 
     def probability(self, network, batch):
@@ -85,9 +89,20 @@ class OpenVINOEngine(Engine):
                 model.reshape(list(shape))
                 self._compiled[key] = self._core.compile_model(model, "CPU", self._properties)
             self._compiled.move_to_end(key)
-            if len(self._compiled) > MAX_COMPILED:
+            if len(self._compiled) > self._most_compiled:
                 self._compiled.popitem(last=False)
             return self._compiled[key]
+
+
+def most_compiled(models):
+    """How many compiled networks are kept."""
+    weights = max((constant_bytes(model) for model in models), default=0)
+    return int(np.clip(COMPILED_BYTES // max(1, weights), MIN_COMPILED, MAX_COMPILED))
+
+
+def constant_bytes(model):
+    """Bytes of a model's weights."""
+    return sum(op.get_byte_size() for op in model.get_ops() if op.get_type_name() == "Constant")
 
 
 def start(request, batch, size, running):

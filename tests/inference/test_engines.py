@@ -46,3 +46,16 @@ def test_bfloat16_does_not_round_the_ct(tmp_path):
         if layer.get_type_name() == "Convolution"
     ]
     assert marked == [True, False]
+
+
+@pytest.mark.parametrize("megabytes, kept", ((1, 24), (32, 16), (128, 8)))
+def test_compiled_networks_are_kept_by_their_weight(megabytes, kept):
+    openvino = pytest.importorskip("openvino")
+    from kits_tf.inference import openvino_engine
+
+    opset = openvino.opset13
+    batch = opset.parameter([1, 2**18], np.float32)
+    weights = opset.constant(np.zeros((megabytes, 2**18), np.float32))
+    model = openvino.Model([opset.multiply(batch, weights)], [batch])
+    assert openvino_engine.constant_bytes(model) == megabytes * 2**20
+    assert openvino_engine.most_compiled([model]) == kept
