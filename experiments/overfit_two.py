@@ -5,8 +5,8 @@
 The samples are cut from imaging simulated around a real label volume in the KiTS19 layout: for a plane, both halves of
 the volume, whole, each in its slice with the most kidney; for the tumor network, the two sub-blocks with the most
 tumor. Base width 8. Case 199 has 121 slices, so that a coronal or sagittal half is padded to the 128 of the paper
-preset's training. Without --masks_dir, from a phantom. Two cores: about 15 minutes with the default --grid=96, no
-accelerator.
+preset's training. --grid=96 makes smaller sub-blocks, for less time. Without --masks_dir, from a phantom. Two cores:
+about 20 minutes, no accelerator.
 Writes `experiments/results/overfit_two.json` and the table in docs/networks.md.
 """
 
@@ -57,7 +57,7 @@ def parse():
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--learning_rate", type=float, default=3e-3)
-    parser.add_argument("--grid", type=int, default=96, help="side of the kidney's cube; the paper preset's is 160")
+    parser.add_argument("--grid", type=int, default=160, help="side of the kidney's cube")
     arguments = parser.parse_args()
     arguments.source = f"labels of case {arguments.case}" if arguments.masks_dir else f"phantom {arguments.case}"
     return arguments

@@ -127,6 +127,9 @@ def parse(flag_values, argv):
         stray = flag_values(argv)[1:]
     except flags.Error as error:
         return flag_errors.translate(error, flag_values)
+    empty = flag_errors.empty_flag(flag_values)
+    if empty:
+        return empty
     return f"{stray[0]!r} is not a flag; --help lists what there is" if stray else None
 
 

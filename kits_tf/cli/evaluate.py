@@ -9,7 +9,7 @@ import sys
 
 from absl import flags
 
-from kits_tf.cli import app
+from kits_tf.cli import app, outputs
 
 FLAGS = flags.FlagValues()
 
@@ -32,6 +32,9 @@ def main():
     from kits_tf import files
     from kits_tf.evaluation import export, lesions, metrics, statistics, table
 
+    for flag in ("output", "csv", "markdown"):
+        if FLAGS[flag].value:
+            outputs.check_file(flag, FLAGS[flag].value)
     results, found, failed = evaluate(FLAGS.predictions)
     scores = {name: result["scores"] for name, result in results.items()}
     detections = {name: result["lesions"] for name, result in results.items()}

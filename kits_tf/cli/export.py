@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from kits_tf.cli import app
+from kits_tf.cli import app, outputs
 from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
@@ -25,6 +25,7 @@ flags.DEFINE_integer(
 
 def main():
     """Exports the checkpoint; returns the exit code."""
+    outputs.check_folder("output_dir", FLAGS.output_dir)
     from kits_tf.export.folder import export
 
     try:

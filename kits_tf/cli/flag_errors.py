@@ -40,6 +40,14 @@ def unknown_flag(name, flag_values):
     return f"--{name}: no such flag; " + (f"did you mean --{near[0]}?" if near else "--help lists what there is")
 
 
+def empty_flag(flag_values):
+    """The line for a required flag that is given without a value, as by a variable that is not set; or None."""
+    for name in flag_values:
+        if flag_values[name].value == "" and is_required(flag_values[name]):
+            return f"--{name}: is empty; takes {what_it_takes(flag_values[name])}"
+    return None
+
+
 def what_it_takes(flag):
     """A phrase for the values that a flag accepts, such as "an integer" or "kidney or tumor", else its help."""
     choices = getattr(flag.parser, "enum_values", None)

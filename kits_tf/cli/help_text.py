@@ -65,7 +65,10 @@ def placeholder(flag):
 def explanation(flag):
     """The flag's help, with its default where it has one."""
     text = re.sub(r"^<.*?>: ", "", flag.help)  # absl puts an enum's choices in front; the spelling has them already
+    text, *repeatable = re.split(r";\s+repeat this option", text)  # absl's words behind a list's help
     text = text if text.endswith(".") else f"{text}."
+    if repeatable and "repeat" not in text:
+        text += " May be repeated."
     if flag_errors.is_required(flag):
         return f"{text} Required."
     if flag.default in (None, "", [], False):

@@ -113,6 +113,8 @@ def say(position, outcome):
         print(f"{position} {outcome.reason}", file=sys.stderr, flush=True)
         return
     found = outcome.summary
+    for warning in found["warnings"]:
+        print(f"{outcome.source.where}: warning: {warning}", file=sys.stderr, flush=True)
     print(
         f"{position} {outcome.source.output_name}: kidney {found['kidney_ml']:.1f} ml, tumor {found['tumor_ml']:.1f} "
         f"ml, {found['seconds']['total']:.1f} s",

@@ -4,6 +4,7 @@ import pathlib
 
 from absl import flags
 
+from kits_tf.cli import outputs
 from kits_tf.config import PLANES
 from kits_tf.errors import UsageError
 from kits_tf.inference import engines
@@ -93,8 +94,7 @@ def check():
         raise UsageError("kidney_masks", "takes a folder, with --stage=tumor and only there")
     if FLAGS.kidney_masks and not pathlib.Path(FLAGS.kidney_masks).is_dir():
         raise UsageError("kidney_masks", f"{FLAGS.kidney_masks}: no such folder")
-    if pathlib.Path(FLAGS.output_dir).is_file():
-        raise UsageError("output_dir", f"{FLAGS.output_dir} is a file; takes a folder")
+    outputs.check_folder("output_dir", FLAGS.output_dir)
 
 
 def checkpoints():

@@ -6,7 +6,7 @@ import sys
 
 from absl import flags
 
-from kits_tf.cli import app
+from kits_tf.cli import app, outputs
 from kits_tf.errors import UsageError
 
 FLAGS = flags.FlagValues()
@@ -40,6 +40,8 @@ flags.DEFINE_bool("strict", False, "Write nothing if any case is bad.", flag_val
 
 def main():
     """Prepares the cases that the flags name; returns the exit code."""
+    outputs.check_folder("output_dir", FLAGS.output_dir)
+    app.load_tensorflow()
     from kits_tf.dataset import kits19, preparation
 
     cases = kits19.select_cases(find_cases(), FLAGS.cases)

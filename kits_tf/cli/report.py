@@ -6,7 +6,7 @@ import sys
 
 from absl import flags
 
-from kits_tf.cli import app
+from kits_tf.cli import app, outputs
 from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
@@ -32,6 +32,7 @@ def main():
 
     cases = find_cases()
     figures.require_matplotlib()
+    outputs.check_folder("output_dir", FLAGS.output_dir)
     output_dir = pathlib.Path(FLAGS.output_dir)
     if FLAGS.figure1:
         write_figure1(cases, output_dir / "figure1.png")

@@ -8,15 +8,16 @@ import time
 
 from absl import flags
 
-from kits_tf.cli import app
+from kits_tf.cli import app, outputs
 from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
 
 flags.DEFINE_string(
-    "input", None, "A NIfTI file, a folder of them, a case folder or a KiTS19-layout folder.", flag_values=FLAGS
-)
-flags.DEFINE_string("output_dir", None, "Folder to write labels to.", flag_values=FLAGS)
+    "input", None, "A NIfTI file, a folder of them, a case folder or a KiTS19-layout folder. Required, but with "
+    "--check.", flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_string("output_dir", None, "Folder to write labels to. Required, but with --check.", flag_values=FLAGS)
 flags.DEFINE_string(
     "server", "http://localhost:8501", "http://HOST:PORT for REST, grpc://HOST:PORT for gRPC.", flag_values=FLAGS
 )
@@ -38,8 +39,8 @@ def main():
     """Segments every CT of --input on the server; returns the exit code."""
     if not FLAGS.check and not (FLAGS.input and FLAGS.output_dir):
         raise UsageError("output_dir" if FLAGS.input else "input", "is required, except with --check")
-    if FLAGS.output_dir and pathlib.Path(FLAGS.output_dir).is_file():
-        raise UsageError("output_dir", f"{FLAGS.output_dir} is a file; takes a folder")
+    if FLAGS.output_dir:
+        outputs.check_folder("output_dir", FLAGS.output_dir)
     client = connect()
     if FLAGS.check:
         return check(client)

@@ -15,6 +15,7 @@ from kits_tf.dicom.reading import read_volume as read_series
 from kits_tf.dicom.segmentation import write_segmentation
 from kits_tf.errors import InputError
 from kits_tf.evaluation.measurements import measure
+from kits_tf.inference.doubts import doubts
 from kits_tf.inference.fusion import UNIT
 from kits_tf.inference.inputs import PROBABILITY_SUFFIXES, kidney_mask_path
 from kits_tf.volume import read_labels, read_volume, write_labels, write_scaled
@@ -99,6 +100,7 @@ def segment_file(task, source, progress=None, cancel=None, turn=None):
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         **measure(result.labels, volume.spacing_mm, sides=result.sides),
         "checkpoint": task.checkpoint,
+        "warnings": doubts(volume.hu),
     }
     for companion_writer in task.companions:
         companion_writer(path, source, volume, result.labels, summary)

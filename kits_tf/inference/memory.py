@@ -124,7 +124,7 @@ class Budget:
             InputError: they never will be.
         """
         if count > self.total:
-            reason = f"too large: would take {count / GB:.1f} GB, --memory_gb allows {self.total / GB:.1f}"
+            reason = f"too large: would take {count / GB:.3g} GB, --memory_gb allows {self.total / GB:.3g}"
             raise InputError(source.where, reason)
         with self._changed:
             self._changed.wait_for(lambda: self._taken + count <= self.total or cancel.is_set())

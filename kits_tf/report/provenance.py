@@ -29,7 +29,7 @@ def table(summary):
     if not summary:
         return f"<p>Not recorded: no JSON lies beside the prediction. {_written_by()}</p>"
     keys = [key for key in NAMES if key in summary]
-    keys += [key for key in summary if key not in NAMES and key not in _MEASURED]
+    keys += [key for key in summary if key not in NAMES and key not in _MEASURED and summary[key] != []]
     rows = [[NAMES.get(key, key.replace("_", " ")), plain(summary[key])] for key in keys]
     return page.table([], rows) + f'<p class="note">{_written_by()}</p>'
 

@@ -59,6 +59,7 @@ def test_no_code_counts_as_success(toy):
     [
         ([], ["--input", "required", "A file to read"]),
         (["--input"], ["--input", "takes"]),
+        (["--input="], ["--input", "empty", "A file to read"]),
         (["--input=a", "--num_cases=x"], ["--num_cases", "a positive integer", "'x'"]),
         (["--input=a", "--num_cases=0"], ["--num_cases", "a positive integer", "'0'"]),
         (["--input=a", "--num_cases=13"], ["--num_cases", "takes any number but 13"]),
@@ -120,7 +121,14 @@ def test_help_describes_the_command_and_its_flags(toy, capsys, arguments):
     assert err == ""
     assert "kits-toy --input=VALUE [flags]" in out
     assert "Proves the shared entry" in out  # this module's docstring
-    for spelling in ["--num_cases=N", "--stage=both|kidney", "--[no]overwrite", "--flagfile=FILE", "Default: 3."]:
+    for spelling in [
+        "--num_cases=N",
+        "--stage=both|kidney",
+        "--[no]overwrite",
+        "--flagfile=FILE",
+        "Default: 3.",
+        "KEY=VALUE. May be repeated.",
+    ]:
         assert spelling in out
     for absent in ["verbosity", "logtostderr", "only_check_args", "undefok", "pdb"]:
         assert absent not in out

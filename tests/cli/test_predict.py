@@ -199,6 +199,16 @@ def test_unusable_flags_exit_2_with_one_line_naming_the_flag(tmp_path, checkpoin
     assert len(lines) == 1 and named in lines[0]
 
 
+def test_what_may_not_be_a_ct_is_segmented_with_a_warning(tmp_path, checkpoint, capsys):
+    save(image_of(small_ct() + 1024), tmp_path / "shifted.nii.gz")
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    assert run(f"--input={tmp_path}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}") == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(lines) == 1 and "shifted.nii.gz" in lines[0] and "below -500" in lines[0]
+    written = {name: json.loads((tmp_path / f"{name}_segmentation.json").read_text()) for name in ("ct", "shifted")}
+    assert written["ct"]["warnings"] == [] and len(written["shifted"]["warnings"]) == 1
+
+
 def test_an_empty_folder_and_missing_weights_exit_2(tmp_path, checkpoint, capsys):
     (tmp_path / "empty").mkdir()
     assert run(f"--input={tmp_path / 'empty'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}") == 2
