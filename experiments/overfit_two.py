@@ -1,5 +1,7 @@
 """Each of the four networks learns two samples by heart: Dice in inference mode of at least 0.99 within 300 steps.
 
+Both heads' losses must then be lower than at the start.
+
     python experiments/overfit_two.py --masks_dir=DIR --case=199
 
 The samples are cut from imaging simulated around a real label volume in the KiTS19 layout: for a plane, both halves of
@@ -12,6 +14,7 @@ Writes `experiments/results/overfit_two.json` and the table in docs/networks.md.
 
 import argparse
 import dataclasses
+import json
 import pathlib
 import sys
 import time
@@ -20,20 +23,21 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from experiments.documents import replace_block, table, write_result  # noqa: E402
+from experiments.documents import ROOT, replace_block, table, write_result  # noqa: E402
 from kits_tf import config as configs  # noqa: E402
 from kits_tf import cubes, geometry, sides  # noqa: E402
 from kits_tf.arrays import NumPy as xp  # noqa: E402, N813
 
 NETWORKS = ("axial", "coronal", "sagittal", "tumor")
 WANTED_DICE = 0.99
+RESULT = ROOT / "experiments" / "results" / "overfit_two.json"
 
 
 def main():
     """Overfits each network and writes what it took."""
     arguments = parse()
     hu, labels, spacing_mm = case_of(arguments)
-    results = {}
+    results = of_other_networks(arguments)
     for name in arguments.networks:
         config = config_of(name, arguments)
         if name == "tumor":
@@ -44,6 +48,7 @@ def main():
         start = time.time()
         history = overfit(config, *batch, arguments.steps, arguments.learning_rate)
         results[name] = {"size": batch[0].shape[1:], "seconds": round(time.time() - start), "history": history}
+    results = {name: results[name] for name in NETWORKS if name in results}
     result = {"source": arguments.source, "learning_rate": arguments.learning_rate, "networks": results}
     write_result("overfit_two", result)
     replace_block("networks.md", "overfitting", report(result))
@@ -54,13 +59,23 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--masks_dir", help="KiTS19-layout folder of labels")
     parser.add_argument("--case", type=int, default=199)
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    parser.add_argument(
+        "--networks", nargs="+", choices=NETWORKS, default=NETWORKS, help="the others keep their earlier results"
+    )
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--learning_rate", type=float, default=3e-3)
     parser.add_argument("--grid", type=int, default=160, help="side of the kidney's cube")
     arguments = parser.parse_args()
     arguments.source = f"labels of case {arguments.case}" if arguments.masks_dir else f"phantom {arguments.case}"
     return arguments
+
+
+def of_other_networks(arguments):
+    """What an earlier run on the same case found for the networks that are not trained now, {name: result}."""
+    earlier = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
+    if (earlier.get("source"), earlier.get("learning_rate")) != (arguments.source, arguments.learning_rate):
+        return {}
+    return {name: found for name, found in earlier["networks"].items() if name not in arguments.networks}
 
 
 def case_of(arguments):
@@ -134,7 +149,7 @@ def two_blocks(hu, labels, spacing_mm, config):
 
 
 def overfit(config, x, targets, num_steps, learning_rate, check_every=20, report=print):
-    """Trains a fresh network on one batch until its Dice in inference mode is at least `WANTED_DICE`.
+    """Trains a fresh network on one batch until it is `learned` in inference mode.
 
     Args:
         config: a KidneyConfig or TumorConfig.
@@ -179,10 +194,17 @@ def overfit(config, x, targets, num_steps, learning_rate, check_every=20, report
         if number % check_every == 0 or number == num_steps:
             history.append({"step": number, **{name: float(value) for name, value in look().items()}})
             report("  " + " ".join(f"{name} {value:.4g}" for name, value in history[-1].items()))
-            if history[-1]["dice"] >= WANTED_DICE:
+            if learned(history):
                 break
         step()
     return history
+
+
+def learned(history):
+    """Whether the Dice is at least `WANTED_DICE` and both heads' losses are lower than at the start."""
+    first, last = history[0], history[-1]
+    heads = [name for name in last if name.endswith("_loss") and name != "dice_loss"]
+    return last["dice"] >= WANTED_DICE and all(last[name] < first[name] for name in heads)
 
 
 def report(result):
