@@ -25,7 +25,6 @@ import os
 import pathlib
 import signal
 import sys
-import tempfile
 import threading
 
 from absl import flags
@@ -160,29 +159,6 @@ def quieten_libraries():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-
-
-def load_tensorflow():
-    """Imports TensorFlow and looks for its devices, without the lines that it writes before it reads its log level.
-
-    They go to the file descriptor of stderr, so that is where they are held back; if the import fails, they are shown.
-    """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
-        return
-    with tempfile.TemporaryFile() as held:
-        stderr = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def on_sigterm(number, frame):

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import sys
 
+from kits_tf import quiet
 from kits_tf.cli import app, predict_flags
 from kits_tf.cli.predict_flags import FLAGS
 from kits_tf.errors import InputError, UsageError
@@ -56,7 +57,7 @@ def load_segmenter(sources):
     from kits_tf.inference import engines
 
     if engines.resolve(FLAGS.engine) == "tensorflow" or any(prepared.is_record(source.path) for source in sources):
-        app.load_tensorflow()
+        quiet.load_tensorflow()
     from kits_tf.inference.segmenter import load_segmenter
 
     try:

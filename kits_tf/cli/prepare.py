@@ -41,7 +41,6 @@ flags.DEFINE_bool("strict", False, "Write nothing if any case is bad.", flag_val
 def main():
     """Prepares the cases that the flags name; returns the exit code."""
     outputs.check_folder("output_dir", FLAGS.output_dir)
-    app.load_tensorflow()
     from kits_tf.dataset import kits19, preparation
 
     cases = kits19.select_cases(find_cases(), FLAGS.cases)

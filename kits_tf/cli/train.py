@@ -6,6 +6,7 @@ import pathlib
 from absl import flags
 
 from kits_tf import config as configs
+from kits_tf import quiet
 from kits_tf.cli import app
 from kits_tf.errors import UsageError
 from kits_tf.sizes import check_sizes
@@ -47,7 +48,7 @@ def main():
     """Trains the network that the flags name; returns the exit code."""
     check_flags()
     config = make_config()
-    app.load_tensorflow()
+    quiet.load_tensorflow()
     from kits_tf.training import run, settings
 
     depends_on = settings.Settings(FLAGS.seed, FLAGS.precision, kidney_masks())

@@ -10,8 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 
 from kits_tf.errors import UsageError
 
-MAX_VOXELS = 320_000_000
-"""Voxels of the cases being worked on at a time, unless a single case has more; they take about 7 bytes each."""
+MAX_VOXELS = 250_000_000
+"""Voxels of the cases being worked on at a time, unless a single case has more; they take about 8 bytes each."""
 
 WORTH_A_PROCESS = 100_000_000
 """Voxels below which starting processes takes longer than the work."""

@@ -203,6 +203,12 @@ def test_a_reader_that_leaves_is_no_fault(tmp_path):
 
 def test_tensorflow_is_loaded_without_its_opening_lines():
     """In a process of its own, as every process shows them once."""
-    code = "from kits_tf.cli import app; app.quieten_libraries(); app.load_tensorflow(); print('done')"
+    code = """
+from kits_tf import quiet
+from kits_tf.cli import app
+app.quieten_libraries()
+quiet.load_tensorflow()
+print("done")
+"""
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("done\n", "")
