@@ -8,9 +8,14 @@ from kits_tf import files
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
+def result_path(name):
+    """Where an experiment's figures are kept: `experiments/results/NAME.json`."""
+    return ROOT / "experiments" / "results" / f"{name}.json"
+
+
 def write_result(name, result):
-    """Writes `experiments/results/NAME.json`; returns its path."""
-    path = ROOT / "experiments" / "results" / f"{name}.json"
+    """Writes an experiment's figures; returns their path."""
+    path = result_path(name)
     files.write_text(path, json.dumps(result, indent=1) + "\n")
     return path
 

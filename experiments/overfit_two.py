@@ -23,14 +23,13 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from experiments.documents import ROOT, replace_block, table, write_result  # noqa: E402
+from experiments.documents import replace_block, result_path, table, write_result  # noqa: E402
 from kits_tf import config as configs  # noqa: E402
 from kits_tf import cubes, geometry, sides  # noqa: E402
 from kits_tf.arrays import NumPy as xp  # noqa: E402, N813
 
 NETWORKS = ("axial", "coronal", "sagittal", "tumor")
 WANTED_DICE = 0.99
-RESULT = ROOT / "experiments" / "results" / "overfit_two.json"
 
 
 def main():
@@ -72,7 +71,8 @@ def parse():
 
 def of_other_networks(arguments):
     """What an earlier run on the same case found for the networks that are not trained now, {name: result}."""
-    earlier = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
+    path = result_path("overfit_two")
+    earlier = json.loads(path.read_text()) if path.is_file() else {}
     if (earlier.get("source"), earlier.get("learning_rate")) != (arguments.source, arguments.learning_rate):
         return {}
     return {name: found for name, found in earlier["networks"].items() if name not in arguments.networks}

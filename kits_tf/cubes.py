@@ -87,7 +87,7 @@ def native_padding(xp, shape, spacing_mm, margin_mm, multiple):
     for axis, (unit, least) in enumerate(((multiple, 1), inplane, inplane)):
         size = shape[axis]
         padded = xp.maximum(xp.maximum(size, least), xp.cast(xp.ceil(side_mm / spacing_mm[axis]), xp.int32))
-        padded += -padded % unit
+        padded += geometry.lacking(padded, unit)
         before = (padded - size) // 2
         widths.append((before, padded - size - before))
     return Padding(*widths)

@@ -128,13 +128,15 @@ def plane_view(volume, plane):
     return np.moveaxis(volume, AXIS[plane], 0)
 
 
+def lacking(size, multiple):
+    """What must be added to a size to make it a multiple."""
+    return (multiple - size % multiple) % multiple  # not -size % multiple: converted to ONNX, that is negative
+
+
 def pad_to_multiple(xp, batch, multiple, axes):
     """Pads the ends of the given axes with zeros (air) to a multiple; crop the same axes to undo."""
     shape = xp.shape(batch)
-    # Not -size % multiple: converted to ONNX, that is negative.
-    widths = [
-        (0, (multiple - shape[axis] % multiple) % multiple if axis in axes else 0) for axis in range(len(batch.shape))
-    ]
+    widths = [(0, lacking(shape[axis], multiple) if axis in axes else 0) for axis in range(len(batch.shape))]
     return xp.pad(batch, widths)
 
 

@@ -85,6 +85,11 @@ def kidneys(sides):
     return [Kidney(side, box) for side, box in zip((RIGHT, LEFT), found, strict=True) if box is not None]
 
 
+def box_within(outer, inner):
+    """The box `inner`, counted from the first voxel of the box `outer`, as one of the whole array."""
+    return tuple(slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))
+
+
 def bounding_box(mask):
     """The bounding box of a mask as a tuple of slices, or None for an empty mask."""
     bounds = []

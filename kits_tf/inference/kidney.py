@@ -66,7 +66,8 @@ def batches(half, shape, config, pixels):
 
 def batch_size(xp, half, shape, config, pixels=BATCH_PIXELS):
     """How many slabs of a half go through the network at once; the same for all sizes that are padded to one size."""
-    height, width = (size + -size % 2**config.depth for size in slab_size(half, shape, config.plane))
+    multiple = 2**config.depth
+    height, width = (size + geometry.lacking(size, multiple) for size in slab_size(half, shape, config.plane))
     return xp.maximum(1, pixels // xp.maximum(1, height * width))
 
 

@@ -8,7 +8,7 @@ from kits_tf.evaluation.measurements import MIN_TUMOR_ML, measure
 from kits_tf.evaluation.metrics import score
 from kits_tf.report import figures, layout, page, panels, provenance, surface3d
 from kits_tf.report.score_tables import against_reference
-from kits_tf.sides import bounding_box
+from kits_tf.sides import bounding_box, box_within
 
 MAX_STRIPS = 4
 """Pictures of tumors on one page; further tumors are in the table alone."""
@@ -173,12 +173,5 @@ def tumor_boxes(mask, spacing_mm):
         return []
     components, _ = ndimage.label(mask[around], np.ones((3, 3, 3), bool))
     sizes = np.bincount(components.ravel())[1:] * float(np.prod(spacing_mm)) / 1000
-    boxes = [moved(box, around) for box in ndimage.find_objects(components)]
+    boxes = [box_within(around, box) for box in ndimage.find_objects(components)]
     return [boxes[number] for number in np.argsort(-sizes, kind="stable") if sizes[number] >= MIN_TUMOR_ML]
-
-
-def moved(box, around):
-    """A box within the box `around`, as one of the whole."""
-    return tuple(
-        slice(outer.start + inner.start, outer.start + inner.stop) for outer, inner in zip(around, box, strict=True)
-    )

@@ -199,16 +199,3 @@ def test_a_reader_that_leaves_is_no_fault(tmp_path):
     process.stdout.close()
     assert process.wait(timeout=30) == 141
     assert process.stderr.read() == ""
-
-
-def test_tensorflow_is_loaded_without_its_opening_lines():
-    """In a process of its own, as every process shows them once."""
-    code = """
-from kits_tf import quiet
-from kits_tf.cli import app
-app.quieten_libraries()
-quiet.load_tensorflow()
-print("done")
-"""
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (result.stdout, result.stderr) == ("done\n", "")

@@ -16,6 +16,7 @@ from kits_tf.dataset.phantom.materials import PHASES, Materials, mixed_rng
 from kits_tf.dataset.phantom.shapes import Above, Intersection, Offset, Rough
 from kits_tf.dataset.phantom.simulation import ANATOMY, MATERIALS, NOISE, SCANNER, choose_phase, render
 from kits_tf.dataset.phantom.vessels import Trunks
+from kits_tf.sides import box_within
 
 COARSE_MM = 3.0  # points at which the labels are looked at to fit the trunk
 SMALLEST_ML = 2.0  # components below this are specks, not kidneys
@@ -180,8 +181,7 @@ def one_kidney(labels, box, solid, spacing_mm, origin, frame, trunks, materials,
         layers += limited(kidney.pedicle(frame, rng, trunks), (0,))
         layers += limited(kidney.cysts(rng), (1,))
     for part in components(labels[box], (2,), spacing_mm, smallest_ml=0.05):
-        part = tuple(slice(a.start + b.start, a.start + b.stop) for a, b in zip(box, part, strict=True))
-        layers += one_tumor(labels, part, spacing_mm, origin, materials, rng)
+        layers += one_tumor(labels, box_within(box, part), spacing_mm, origin, materials, rng)
     return layers
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from kits_tf.dataset.phantom.materials import TISSUE_INDEX
+from kits_tf.sides import box_within
 
 
 class Canvas:
@@ -41,7 +42,7 @@ class Canvas:
         if tight is None:
             return
         value = value[tight]
-        box = tuple(slice(b.start + t.start, b.start + t.stop) for b, t in zip(box, tight, strict=True))
+        box = box_within(box, tight)
         inside = value < 0
         share = coverage(value, self.band_mm, self.thickness_ratio)
         if layer.within is not None:
