@@ -5,7 +5,7 @@
 More flags for kits-predict follow after --. What is found further than 6 mm from the labelled kidneys counts as found
 outside of them, which leaves out surfaces drawn a little wider. The bundled weights have seen simulated CTs alone, so
 the figures say how far from reality these are, and nothing about what the method can do. Writes
-`experiments/results/real_ct.json`.
+`experiments/results/real_ct_WEIGHTS.json`.
 """
 
 import argparse
@@ -24,29 +24,32 @@ NEAR_MM = 6.0
 
 
 def main():
-    """Predicts, scores and writes the result."""
+    """Segments, writes the result and prints it."""
+    arguments = parse()
+    result = score(arguments.image, arguments.organs, arguments.kidneys, arguments.checkpoint_dir, arguments.options)
+    write_result(f"real_ct_{pathlib.Path(arguments.checkpoint_dir).name}", result)
+    print(json.dumps(result))
+
+
+def score(image, organs, kidneys, checkpoint_dir, options=()):
+    """What weights find in a real CT, and what of it is right.
+
+    Args:
+        image: a CT as NIfTI.
+        organs: its organ labels on the same grid.
+        kidneys: which labels are kidneys, "2,3".
+        checkpoint_dir: a folder, or the name of released weights.
+        options: more flags of kits-predict.
+    """
     import numpy as np
 
-    import kits_tf
-
-    arguments = parse()
-    with tempfile.TemporaryDirectory() as folder:
-        flags = [
-            f"--input={arguments.image}",
-            f"--output_dir={folder}",
-            f"--checkpoint_dir={arguments.checkpoint_dir}",
-            *arguments.options,
-        ]
-        command("predict", *flags)
-        [written] = pathlib.Path(folder).glob("*.nii.gz")
-        labels, _ = kits_tf.read_labels(written)
-        summary = json.loads(written.with_name(written.name.replace(".nii.gz", ".json")).read_text())
-    organs = np.rint(kits_tf.read_volume(arguments.organs).hu)
-    kidney, found = np.isin(organs, [int(k) for k in arguments.kidneys.split(",")]), labels > 0
+    labels, summary = segment(image, checkpoint_dir, options)
+    kidney, found = labelled(organs, kidneys), labels > 0
     voxel_ml = float(np.prod(summary["spacing_mm"])) / 1000
     dice = 2 * np.count_nonzero(kidney & found) / (np.count_nonzero(kidney) + np.count_nonzero(found))
-    result = {
-        "weights": arguments.checkpoint_dir,
+    return {
+        "weights": pathlib.Path(checkpoint_dir).name,
+        "options": list(options),
         "shape": summary["shape"],
         "spacing_mm": summary["spacing_mm"],
         "kidney_dice": round(float(dice), 4),
@@ -55,8 +58,27 @@ def main():
         "tumors_ml": parts_ml(labels == 2, voxel_ml),
         "labelled_kidney_ml": round(np.count_nonzero(kidney) * voxel_ml, 1),
     }
-    write_result("real_ct", result)
-    print(json.dumps(result))
+
+
+def segment(image, checkpoint_dir, options=()):
+    """(labels, summary): what kits-predict writes for a CT, uint8 [slices, rows, columns] and its JSON."""
+    import kits_tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        flags = f"--input={image}", f"--output_dir={folder}", f"--checkpoint_dir={checkpoint_dir}"
+        command("predict", *flags, *options)
+        [written] = pathlib.Path(folder).glob("*.nii.gz")
+        summary = json.loads(written.with_name(written.name.replace(".nii.gz", ".json")).read_text())
+        return kits_tf.read_labels(written)[0], summary
+
+
+def labelled(organs, kidneys):
+    """The voxels that an organ map calls kidney, bool [slices, rows, columns]."""
+    import numpy as np
+
+    import kits_tf
+
+    return np.isin(np.rint(kits_tf.read_volume(organs).hu), [int(label) for label in kidneys.split(",")])
 
 
 def outside_ml(found, kidney, spacing_mm):
@@ -78,12 +100,17 @@ def parts_ml(mask, voxel_ml):
     return [round(float(volume), 2) for volume in volumes if volume >= 0.1]
 
 
-def parse():
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_ct(parser):
+    """Adds the flags that name a real CT to an experiment's parser."""
     parser.add_argument("--image", required=True, help="a CT as NIfTI")
     parser.add_argument("--organs", required=True, help="its organ labels on the same grid")
     parser.add_argument("--kidneys", default="2,3", help="which labels are kidneys, with commas")
+
+
+def parse():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_ct(parser)
     parser.add_argument("--checkpoint_dir", default="phantom")
     parser.add_argument("options", nargs="*", help="more flags for kits-predict, after --")
     return parser.parse_args()
