@@ -43,3 +43,17 @@ def load_configs(folder, names):
         if not (folder / name / WEIGHTS_NAME).is_file():
             raise InputError(folder / name / WEIGHTS_NAME, "no such file; has the network been trained?")
     return configs
+
+
+def load_weights(folder, model):
+    """Gives a built network the weights of its own folder.
+
+    Raises:
+        InputError: the weights are not this network's.
+    """
+    path = folder / WEIGHTS_NAME
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(path, f"holds no weights of the network in config.json ({reason})") from None

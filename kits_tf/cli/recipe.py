@@ -11,6 +11,7 @@ import sys
 
 from absl import flags
 
+from kits_tf import checkpoint
 from kits_tf import config as configs
 from kits_tf.cli import app
 from kits_tf.errors import UsageError
@@ -29,6 +30,10 @@ flags.DEFINE_multi_string("tumor_set", [], "KEY=VALUE for the tumor network alon
 flags.DEFINE_string(
     "kidney_masks", "out_of_fold", "What the tumor network sees as kidney: 'out_of_fold' predictions, 'labels', or a "
     "folder of prediction_NNNNN.nii.gz.", flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_string(
+    "pretrained", None, "Start all networks from those of a checkpoint folder, or of released weights by name.",
+    flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_integer("num_folds", 5, "Folds of the out-of-fold predictions.", lower_bound=2, flag_values=FLAGS)
 flags.DEFINE_integer(
@@ -98,6 +103,8 @@ def check_folders():
         raise UsageError("data_dir", f"{FLAGS.data_dir} holds no dataset.json; {takes}")
     if pathlib.Path(FLAGS.checkpoint_dir).is_file():
         raise UsageError("checkpoint_dir", f"{FLAGS.checkpoint_dir} is a file; takes a folder")
+    if FLAGS.pretrained is not None:
+        checkpoint.find(FLAGS.pretrained)
     if FLAGS.kidney_masks not in ("out_of_fold", "labels") and not pathlib.Path(FLAGS.kidney_masks).is_dir():
         raise UsageError("kidney_masks", f"{FLAGS.kidney_masks}: takes out_of_fold, labels or a folder")
 
@@ -114,6 +121,7 @@ def make_options():
     check_sizes(configs.override(configs.preset(FLAGS.preset, "tumor"), tumor))
     common = [f"--preset={FLAGS.preset}", f"--seed={FLAGS.seed}", f"--strategy={FLAGS.strategy}"]
     common += [f"--precision={FLAGS.precision}", *(["--deterministic"] if FLAGS.deterministic else [])]
+    common += [f"--pretrained={FLAGS.pretrained}"] if FLAGS.pretrained is not None else []
     kidney, folds, tumor = (
         (*common, *(f"--set={assignment}" for assignment in assignments)) for assignments in (kidney, folds, tumor)
     )

@@ -5,8 +5,8 @@ import pathlib
 
 from absl import flags
 
+from kits_tf import checkpoint, quiet
 from kits_tf import config as configs
-from kits_tf import quiet
 from kits_tf.cli import app
 from kits_tf.errors import UsageError
 from kits_tf.sizes import check_sizes
@@ -25,6 +25,10 @@ flags.DEFINE_multi_string("set", [], "KEY=VALUE: any option of the network's con
 flags.DEFINE_string(
     "kidney_masks", None, "What the tumor network sees as kidney: 'labels' (the default), or a folder of "
     "prediction_NNNNN.nii.gz.", flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_string(
+    "pretrained", None, "Start from the weights of a checkpoint folder, or of released weights by name, of the same "
+    "architecture; random by default.", flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_integer("num_steps", None, "Steps of the whole run.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("batch_size", None, "Samples of a step, over all devices.", lower_bound=1, flag_values=FLAGS)
@@ -51,7 +55,7 @@ def main():
     quiet.load_tensorflow()
     from kits_tf.training import run, settings
 
-    depends_on = settings.Settings(FLAGS.seed, FLAGS.precision, kidney_masks())
+    depends_on = settings.Settings(FLAGS.seed, FLAGS.precision, kidney_masks(), pretrained=pretrained())
     machine = settings.Machine(FLAGS.strategy, FLAGS.tpu, FLAGS.jit, FLAGS.deterministic, FLAGS.tensorboard)
     try:
         done = run.run(config, FLAGS.data_dir, FLAGS.checkpoint_dir, depends_on, machine, report)
@@ -107,6 +111,15 @@ def kidney_masks():
         return None
     masks = FLAGS.kidney_masks or "labels"
     return masks if masks == "labels" else str(pathlib.Path(masks).resolve())
+
+
+def pretrained():
+    """The released weights, or the absolute folder, that training starts from; None for random weights."""
+    if FLAGS.pretrained is None:
+        return None
+    checkpoint.find(FLAGS.pretrained)
+    folder = pathlib.Path(FLAGS.pretrained)
+    return str(folder.resolve()) if folder.is_dir() else FLAGS.pretrained
 
 
 def report(line):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from kits_tf import checkpoint, geometry, models
 from kits_tf.arrays import tensorflow
-from kits_tf.errors import InputError, UsageError
+from kits_tf.errors import UsageError
 from kits_tf.inference.engine import Engine
 from kits_tf.inference.tumor import stage_two
 
@@ -151,12 +151,7 @@ def load_network(folder, config):
         InputError: the weights are not this network's.
     """
     model = models.build(config)
-    path = folder / checkpoint.WEIGHTS_NAME
-    try:
-        model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(path, f"holds no weights of the network in config.json ({reason})") from None
+    checkpoint.load_weights(folder, model)
     return network_module(model)
 
 

@@ -15,16 +15,20 @@ __all__ = [
     "PolyphasePooling",
     "PolyphaseUnpooling",
     "TumorNetwork",
+    "architecture",
     "build",
 ]
 
 SHARED_OPTIONS = ("base_filters", "depth", "attention", "normalization", "batch_norm_momentum")
+OWN_OPTIONS = {"kidney": ("pooling", "reconstruction"), "tumor": ("regression",)}
 
 
 def build(config):
     """The network of a `kits_tf.config.KidneyConfig` or `TumorConfig`, freshly initialised."""
-    network, own = {
-        "kidney": (KidneyNetwork, ("pooling", "reconstruction")),
-        "tumor": (TumorNetwork, ("regression",)),
-    }[config.stage]
-    return network(**{name: getattr(config, name) for name in SHARED_OPTIONS + own})
+    network = {"kidney": KidneyNetwork, "tumor": TumorNetwork}[config.stage]
+    return network(**architecture(config))
+
+
+def architecture(config):
+    """The options of a config that make its network, {name: value}."""
+    return {name: getattr(config, name) for name in SHARED_OPTIONS + OWN_OPTIONS[config.stage]}

@@ -29,6 +29,12 @@ class Average(tf.Module):
         for value, weight in zip(self.values, self._model.trainable_variables if self.values else [], strict=True):
             value.assign(value + (1 - decay) * (tf.cast(weight.value, tf.float32) - value))
 
+    def start_from(self, weights):
+        """Gives the network weights, in the order of `model.get_weights`, and begins the averages there."""
+        self._model.set_weights(weights)
+        for value, weight in zip(self.values, self._model.trainable_variables if self.values else [], strict=True):
+            value.assign(weight.numpy())
+
     def weights(self):
         """The network's weights with the averages in place, in the order of `model.get_weights`."""
         averages = {id(v): a for v, a in zip(self._model.trainable_variables, self.values, strict=False)}

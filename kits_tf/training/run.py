@@ -11,7 +11,7 @@ from kits_tf import config as configs
 from kits_tf import files
 from kits_tf.checkpoint import CONFIG_NAME, network_name
 from kits_tf.errors import UsageError
-from kits_tf.training import board, curves, data, faults, loop, strategies
+from kits_tf.training import board, curves, data, faults, loop, pretrained, strategies
 from kits_tf.training.checkpoints import STATE_FOLDER, Checkpoints, reason, saved_states
 from kits_tf.training.history import History, LossRows
 from kits_tf.training.keeper import Keeper
@@ -58,6 +58,9 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
     sources = data.training_sources(config, data_dir, folder, settings.kidney_masks, report)
     trainer = loop.Trainer(config, strategy, jit)
     copy = PlainCopy(config)
+    if settings.pretrained and not saved_states(folder / STATE_FOLDER):
+        pretrained.load(settings.pretrained, config, copy.model, report)
+        trainer.average.start_from(copy.model.get_weights())
     worker, workers = strategies.worker_of(strategy)
     parts = {"model": trainer.model, "optimizer": trainer.optimizer}
     parts |= {"average": trainer.average} if config.average_decay else {}

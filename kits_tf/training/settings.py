@@ -7,6 +7,7 @@ from kits_tf import config as configs
 from kits_tf.checkpoint import CONFIG_NAME
 from kits_tf.errors import InputError, UsageError
 from kits_tf.training.checkpoints import STATE_FOLDER, saved_states
+from kits_tf.training.pretrained import differences
 
 SETTINGS_NAME = "training.json"
 
@@ -20,12 +21,14 @@ class Settings:
         precision: a Keras dtype policy.
         kidney_masks: "labels" or a folder, for the tumor network.
         data: a digest of the prepared cases; filled in by `run`.
+        pretrained: the checkpoint folder, or the released weights, that training starts from; None for random weights.
     """
 
     seed: int = 0
     precision: str = "float32"
     kidney_masks: str | None = None
     data: str | None = None
+    pretrained: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +65,9 @@ def check_folder(folder, config, settings):
         there["num_steps"] = asked["num_steps"]
     there |= read_settings(folder / SETTINGS_NAME)
     asked |= dataclasses.asdict(settings)
-    different = [f"{name} is {there[name]} there, {asked[name]} asked" for name in there if there[name] != asked[name]]
+    different = differences(there, {name: asked[name] for name in there})
     if different:
-        reason = f"{folder} holds another run ({'; '.join(different)})"
+        reason = f"{folder} holds another run ({different})"
         raise UsageError("checkpoint_dir", f"{reason}; takes another folder")
 
 

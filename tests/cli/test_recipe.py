@@ -83,6 +83,12 @@ def test_commands_run_in_order_and_a_failure_ends_the_recipe(data, tmp_path, cap
     assert captured.err == "kits-recipe: tumor ended with exit code 143; the same command goes on there\n"
 
 
+def test_all_networks_start_from_given_weights(data, tmp_path, capsys):
+    assert run(data, tmp_path / "out", "--num_folds=2", "--print_only", f"--pretrained={tmp_path}", *TINY) == 0
+    trainings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("kits-train")]
+    assert len(trainings) == 3 + 6 + 1 and all(f" --pretrained={tmp_path} " in line for line in trainings)
+
+
 def test_a_command_is_a_process_of_its_own():
     assert recipe.run_command(("kits-evaluate", "--help")) == 0
     assert recipe.run_command(("kits-evaluate", "--no_such_flag")) == 2

@@ -56,6 +56,7 @@ def run(data, folder, *arguments):
         (["--stage=tumor", "--set=grid=8", "--set=blocks=overlap"], "grid=8"),
         ([*KIDNEY, "--strategy=one", "--tpu=local"], "--tpu"),
         ([*KIDNEY, "--strategy=multi_worker"], "--strategy"),
+        ([*KIDNEY, "--pretrained=nothing"], "nothing: no such checkpoint folder"),
     ],
 )
 def test_bad_flags_are_one_line_and_write_nothing(data, tmp_path, capsys, monkeypatch, arguments, flag):
