@@ -3,11 +3,11 @@
     python experiments/simulation_tries.py --anatomy=organs.nii.gz --legend=organs.json --anatomy_ct=imaging.nii.gz \
         --image=imaging.nii.gz --organs=organs.nii.gz
 
-Every try simulates the same number of cases, trains as many steps from the same seed, two tries at a time, and is
-scored on the real CT and on the held-out suite of `simulation_suites.py`, by the axial plane alone. The trainings are
-much shorter than that of released weights, so the figures compare the tries and say little else. Writes
-`experiments/results/simulation_tries.json` and the table in docs/simulation.md. Hardware meant: two CPU cores, a
-quarter of an hour.
+Every try trains as many steps from the same seed, two tries at a time, and is scored by the axial plane alone: on the
+real CT, on the held-out suite of `simulation_suites.py` and on the test suite of `phantom_suites.py`. The trainings
+are much shorter than that of released weights, so the figures compare the tries and say little else. Writes
+`experiments/results/simulation_tries.json` and the table in docs/simulation.md. Hardware meant: two CPU cores, half
+an hour.
 """
 
 import argparse
@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
 import held_out_simulations  # noqa: E402
+import phantom_suites  # noqa: E402
 import real_ct  # noqa: E402
 import simulation_suites  # noqa: E402
 from commands import command  # noqa: E402
@@ -27,6 +28,7 @@ from documents import replace_block, table, write_result  # noqa: E402
 TOGETHER = 2  # trainings at a time, one core each
 SEED = 1
 ONE_GRID = ("--size=256", "--pixel_spacing_mm=1.5,1.5", "--slice_spacing_mm=3,3")
+RANDOM_PATIENTS = ("--size=256", "--slices=64", "--pixel_spacing_mm=1.3,1.9", "--slice_spacing_mm=2.0,5.0")
 ONE_PHASE = "--phases=nephrographic"
 AXIAL_ALONE = ("--planes=axial", "--stage=kidney")
 NATIVE = ("--set=inplane_mm=0", "--set=slice_mm=0")
@@ -42,12 +44,16 @@ def tries(anatomy, num_cases):
     seed, count = f"--seed={simulation_suites.TRAINING_SEED}", f"--num_cases={num_cases}"
     maps_alone = [flag for flag in anatomy if not flag.startswith("--anatomy_ct")]
     wide = simulation_suites.training(anatomy, num_cases)
+    patients = [seed, *RANDOM_PATIENTS, count]
     return {
-        "random patients, all phases, one grid": (([seed, count, *ONE_GRID],), ()),
+        "random patients, no organ map": ((patients,), ()),
         "organ map, one phase, one grid": (([*anatomy, seed, count, *ONE_GRID, ONE_PHASE],), ()),
         "organ map, all phases, one grid": (([*anatomy, seed, count, *ONE_GRID],), ()),
         "organ map, all phases, many grids": (wide, ()),
-        "the same, tissue split without a CT": (simulation_suites.training(maps_alone, num_cases), ()),
+        "the same, its tissue split without a CT": (simulation_suites.training(maps_alone, num_cases), ()),
+        "the same, a quarter of the cases": (simulation_suites.training(anatomy, num_cases // 4), ()),
+        "the same, four times the cases": (simulation_suites.training(anatomy, num_cases * 4), ()),
+        "the same, and as many random patients": ((*wide, [*patients, f"--first_case={num_cases}"]), ()),
         "the same, networks on the native grid": (wide, NATIVE),
     }
 
@@ -63,8 +69,11 @@ def main():
         train_one = lambda numbered: train(work / f"try_{numbered[0]}", numbered[1][1], arguments.steps)  # noqa: E731
         list(pool.map(train_one, enumerate(plan.values())))
     held_out = held_out_simulations.make(anatomy, work / "held_out")
+    phantoms = work / "phantoms"
+    command("phantom", f"--output_dir={phantoms}", *phantom_suites.TEST.flags)
     result = {
-        name: scores(work / f"try_{number}" / "checkpoints", held_out, arguments) for number, name in enumerate(plan)
+        name: scores(work / f"try_{number}" / "checkpoints", held_out, phantoms, arguments)
+        for number, name in enumerate(plan)
     }
     write_result("simulation_tries", {"cases": arguments.num_cases, "steps": arguments.steps, "tries": result})
     replace_block("simulation.md", "tries", lines(result))
@@ -86,11 +95,14 @@ def train(folder, options, steps):
     command("train", *folders, *flags, "--precision=mixed_bfloat16", *options, TF_NUM_INTRAOP_THREADS="1")
 
 
-def scores(checkpoint, held_out, arguments):
-    """{"real_ct", "held_out"}: the results of `real_ct.score` and `held_out_simulations.score`."""
+def scores(checkpoint, held_out, phantoms, arguments):
+    """{"real_ct", "held_out", "phantoms"}: the results of `real_ct.score` and `held_out_simulations.score`."""
+    found = {
+        name: held_out_simulations.score(cases, checkpoint.parent, checkpoint, AXIAL_ALONE, ("kidney_dice",))
+        for name, cases in (("held_out", held_out), ("phantoms", phantoms))
+    }
     real = real_ct.score(arguments.image, arguments.organs, arguments.kidneys, checkpoint, AXIAL_ALONE)
-    simulated = held_out_simulations.score(held_out, checkpoint.parent, checkpoint, AXIAL_ALONE, ("kidney_dice",))
-    return {"real_ct": real, "held_out": simulated}
+    return {"real_ct": real, **found}
 
 
 def lines(result):
@@ -101,10 +113,11 @@ def lines(result):
             f"{found['real_ct']['kidney_dice']:.3f}",
             f"{found['real_ct']['outside_kidneys_ml']:.0f} ml",
             f"{found['held_out']['mean']['kidney_dice']:.3f}",
+            f"{found['phantoms']['mean']['kidney_dice']:.3f}",
         )
         for name, found in result.items()
     ]
-    return table(("simulation", "real CT: kidney Dice", "found outside", "held-out simulations: kidney Dice"), rows)
+    return table(("simulation", "real CT", "found outside", "held-out simulations", "test phantoms"), rows)
 
 
 def parse():

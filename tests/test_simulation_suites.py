@@ -8,6 +8,11 @@ from kits_tf.cli import app, phantom, train
 ANATOMY = ["--anatomy=organs.nii.gz", "--legend=organs.json", "--anatomy_ct=imaging.nii.gz"]
 TRAINING = simulation_suites.training(ANATOMY, 40)
 HELD_OUT = simulation_suites.held_out(ANATOMY)
+OTHER_COUNTS = {
+    "the same, a quarter of the cases": 2,
+    "the same, four times the cases": 32,
+    "the same, and as many random patients": 16,
+}
 
 
 def value(flags, name):
@@ -33,10 +38,13 @@ def test_suites_have_usable_flags(flags):
 
 
 @pytest.mark.parametrize("name", simulation_tries.tries(ANATOMY, 8))
-def test_every_try_has_usable_flags_and_as_many_cases(name):
+def test_every_try_has_usable_flags_and_numbers_its_cases_once(name):
     simulations, options = simulation_tries.tries(ANATOMY, 8)[name]
+    made = []
     for flags in simulations:
         assert app.parse(phantom.FLAGS, ["kits-phantom", "--output_dir=out", *flags]) is None
-    assert sum(int(value(flags, "num_cases")) for flags in simulations) == 8
+        first = int(value(flags, "first_case")) if any("first_case" in flag for flag in flags) else 0
+        made += range(first, first + int(value(flags, "num_cases")))
+    assert sorted(made) == list(range(OTHER_COUNTS.get(name, 8)))
     folders = "--data_dir=in", "--checkpoint_dir=out", "--stage=kidney", "--plane=axial"
     assert app.parse(train.FLAGS, ["kits-train", *folders, *options]) is None
