@@ -7,13 +7,12 @@ import multiprocessing
 import os
 import pathlib
 import shutil
-import signal
-import sys
 
 from kits_tf import volume
 from kits_tf.dataset import anatomy, kits19
 from kits_tf.dataset.phantom.around import simulate_around
 from kits_tf.dataset.phantom.simulation import simulate
+from kits_tf.dataset.workers import prepare_worker
 from kits_tf.errors import InputError
 from kits_tf.files import replacing
 
@@ -57,6 +56,8 @@ def make_cases(request, numbers, processes):
         pool = multiprocessing.get_context("spawn").Pool(processes, initializer=prepare_worker)
     with pool:
         yield from pool.imap_unordered(work, numbers)
+        pool.close()  # its processes end by themselves; leaving the block early, they are terminated
+        pool.join()
 
 
 def try_case(request, number):
@@ -108,9 +109,3 @@ def single_threaded_children():
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def prepare_worker():
-    """A worker ends by exception when terminated, so that half-written files are removed; Ctrl-C is the parent's."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
