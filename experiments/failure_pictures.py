@@ -75,8 +75,6 @@ def draw(cases, path):
             index = worst_index(labels, found, axis)
             aspect = spacing_mm[0] / spacing_mm[2] if axis else 1.0
             cut = [np.take(part, index, axis=axis) for part in (hu, labels, found)]
-            if axis:
-                cut = [part[::-1] for part in cut]  # the head up
             axes.imshow(cut[0], cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], aspect=aspect)
             outlines = ((cut[1] > 0, LABEL), (cut[1] > 1, LABEL), (cut[2] > 0, KIDNEY), (cut[2] > 1, TUMOR))
             for mask, color in outlines:
@@ -86,9 +84,9 @@ def draw(cases, path):
             axes.axis("off")
     figure.tight_layout(pad=0.3)
     sheet = io.BytesIO()
-    figure.savefig(sheet, dpi=60, facecolor="black")
+    figure.savefig(sheet, dpi=70, facecolor="black")
     pyplot.close(figure)
-    save_in_few_colors(Image.open(sheet).convert("RGB"), path)
+    save_in_few_colors(Image.open(sheet).convert("RGB"), path, (LABEL, KIDNEY, TUMOR))
 
 
 def worst_index(labels, found, axis):

@@ -85,12 +85,12 @@ def draw_sheet(cases, path):
     print(f"{path}: {path.stat().st_size // 1024} KB")
 
 
-def save_in_few_colors(image, path):
-    """Saves a picture in 48 greys and two colors: a PNG of every shade of noise would be twice the size."""
+def save_in_few_colors(image, path, colors=(KIDNEY_COLOR, TUMOR_COLOR)):
+    """Saves a picture in 48 greys and some colors: a PNG of every shade of noise would be twice the size."""
     from PIL import Image, ImageColor
 
     palette = [(round(255 * i / 47),) * 3 for i in range(48)]
-    for name in (KIDNEY_COLOR, TUMOR_COLOR):
+    for name in colors:
         color = ImageColor.getrgb(name)
         palette += [tuple(round(share * c) for c in color) for share in (1.0, 0.75, 0.5)]
     template = Image.new("P", (1, 1))
