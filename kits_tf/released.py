@@ -4,6 +4,9 @@ import pathlib
 
 from kits_tf.errors import InputError
 
+DEFAULT = "simulated"
+"""The weights that commands take where none are named: those that do best on a real CT."""
+
 PACKAGE = pathlib.Path(__file__).resolve().parent
 
 

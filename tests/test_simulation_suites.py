@@ -10,7 +10,7 @@ TRAINING = simulation_suites.training(ANATOMY, 40)
 HELD_OUT = simulation_suites.held_out(ANATOMY)
 OTHER_COUNTS = {
     "the same, a quarter of the cases": 2,
-    "the same, four times the cases": 32,
+    "the same, twice the cases": 16,
     "the same, and as many random patients": 16,
 }
 

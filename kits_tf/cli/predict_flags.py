@@ -4,6 +4,7 @@ import pathlib
 
 from absl import flags
 
+from kits_tf import released
 from kits_tf.cli import outputs
 from kits_tf.config import PLANES
 from kits_tf.errors import UsageError
@@ -22,7 +23,7 @@ flags.DEFINE_string(
 flags.DEFINE_string("output_dir", None, "Folder to write labels and JSON to.", required=True, flag_values=FLAGS)
 flags.DEFINE_multi_string(
     "checkpoint_dir",
-    ["phantom"],
+    [released.DEFAULT],
     "A checkpoint folder, or the name of released weights; several, comma-separated or by repeating the flag, are "
     "averaged.",
     flag_values=FLAGS,
