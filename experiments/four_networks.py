@@ -19,6 +19,7 @@ from concurrent import futures
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
+import packed_weights  # noqa: E402
 from commands import command  # noqa: E402
 
 from kits_tf import files  # noqa: E402
@@ -31,7 +32,6 @@ NETWORKS = {
     "kidney_sagittal": ["--stage=kidney", "--plane=sagittal"],
     "tumor": ["--stage=tumor"],
 }
-COPIED = (CONFIG_NAME, WEIGHTS_NAME)
 SEED = 1
 TOGETHER = (
     2  # kidney networks in training at a time: two on a core each take less time than one after the other on both
@@ -119,10 +119,11 @@ def find_kidneys(recipe, phantoms, checkpoints, kidneys):
 
 
 def copy(source, target):
-    """Copies what a released network consists of."""
-    for name in COPIED:
-        with files.replacing(target / name) as temporary:
-            shutil.copyfile(source / name, temporary)
+    """Copies what a released network consists of, its weights packed."""
+    with files.replacing(target / CONFIG_NAME) as temporary:
+        shutil.copyfile(source / CONFIG_NAME, temporary)
+    with files.replacing(target / WEIGHTS_NAME) as temporary:
+        packed_weights.pack(source / WEIGHTS_NAME, temporary)
 
 
 class Seconds:

@@ -45,16 +45,13 @@ def tries(anatomy, num_cases):
     seed, count = f"--seed={simulation_suites.TRAINING_SEED}", f"--num_cases={num_cases}"
     maps_alone = [flag for flag in anatomy if not flag.startswith("--anatomy_ct")]
     wide = simulation_suites.training(anatomy, num_cases)
-    patients = [seed, *RANDOM_PATIENTS, count]
     return {
-        "random patients, no organ map": ((patients,), ()),
+        "random patients, no organ map": (([seed, count, *RANDOM_PATIENTS],), ()),
         "organ map, one phase, one grid": (([*anatomy, seed, count, *ONE_GRID, ONE_PHASE],), ()),
         "organ map, all phases, one grid": (([*anatomy, seed, count, *ONE_GRID],), ()),
         "organ map, all phases, many grids": (wide, ()),
         "the same, its tissue split without a CT": (simulation_suites.training(maps_alone, num_cases), ()),
         "the same, a quarter of the cases": (simulation_suites.training(anatomy, num_cases // 4), ()),
-        "the same, twice the cases": (simulation_suites.training(anatomy, num_cases * 2), ()),
-        "the same, and as many random patients": ((*wide, [*patients, f"--first_case={num_cases}"]), ()),
         "the same, networks on the native grid": (wide, NATIVE),
     }
 

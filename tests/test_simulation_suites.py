@@ -8,11 +8,7 @@ from kits_tf.cli import app, phantom, train
 ANATOMY = ["--anatomy=organs.nii.gz", "--legend=organs.json", "--anatomy_ct=imaging.nii.gz"]
 TRAINING = simulation_suites.training(ANATOMY, 40)
 HELD_OUT = simulation_suites.held_out(ANATOMY)
-OTHER_COUNTS = {
-    "the same, a quarter of the cases": 2,
-    "the same, twice the cases": 16,
-    "the same, and as many random patients": 16,
-}
+OTHER_COUNTS = {"the same, a quarter of the cases": 2}
 
 
 def value(flags, name):
