@@ -17,11 +17,13 @@ def load(name_or_folder, config, model, report=print):
         report: called with a line where the weights were learned on CTs seen otherwise.
 
     Raises:
-        InputError: the folder or the network's files are missing or unreadable.
-        UsageError: they are of another architecture.
+        InputError: there is no such folder, or the network's files are missing or unreadable.
+        UsageError: the folder holds no such network, or one of another architecture.
     """
     name = checkpoint.network_name(config)
     folder = checkpoint.find(name_or_folder)
+    if not (folder / name).is_dir():
+        raise UsageError("pretrained", f"{folder} holds no {name}")
     there = checkpoint.load_configs(folder, [name])[name]
     different = differences(
         models.architecture(there), models.architecture(config), leave_out=("batch_norm_momentum",)

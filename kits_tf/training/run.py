@@ -79,7 +79,7 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
             configs.save(config, folder / CONFIG_NAME)
             files.write_text(folder / SETTINGS_NAME, json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
             keeper.watchers += watchers(config, sources, folder, settings, machine, copy, step, report)
-        report(opening_line(config, strategy, sources, step))
+        report(opening_line(config, strategy, sources, step, settings.pretrained))
         done = loop.train(trainer, iterator, step, keeper)
     except loop.LossError as error:
         raise TrainingError(explain(error, config, sources, settings.seed, folder)) from None
@@ -139,12 +139,13 @@ def last_state(folder):
     return f"state {saved[-1][1]}" if saved else "the start (no state is saved yet)"
 
 
-def opening_line(config, strategy, sources, step):
+def opening_line(config, strategy, sources, step, pretrained=None):
     """What is about to be trained, in a line."""
     kind = "cases" if config.stage == "kidney" else "kidneys"
     replicas = strategy.num_replicas_in_sync
     where = f"{replicas} replicas" if replicas > 1 else "one device"
-    begins = f"continues at step {step}" if step else "starts"
+    start = f"starts from {pretrained}" if pretrained else "starts"
+    begins = f"continues at step {step}" if step else start
     steps = f"{config.num_steps} steps of {config.batch_size} samples"
     return f"{network_name(config)}: {begins}, {steps} on {where}, {len(sources)} {kind}"
 

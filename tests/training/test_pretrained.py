@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from kits_tf.errors import InputError, UsageError
+from kits_tf.errors import UsageError
 from kits_tf.training import run, settings
 from tests import planted
 from tests.training.tiny_runs import tiny_config, train
@@ -61,6 +61,12 @@ def test_a_run_that_goes_on_does_not_start_anew(data, before, tmp_path):
     np.testing.assert_allclose(weights(tmp_path), weights(before), atol=1e-6)
 
 
+def test_a_run_says_what_it_starts_from(data, before, tmp_path):
+    said = []
+    assert start(data, tmp_path, before, tiny_config(**STILL), said.append)
+    assert any(line.startswith(f"kidney_axial: starts from {before}, 1 steps") for line in said)
+
+
 def test_another_start_is_another_run(data, before, tmp_path):
     assert start(data, tmp_path, before, tiny_config(**STILL))
     with pytest.raises(UsageError, match="pretrained is .* there, None asked"):
@@ -74,7 +80,7 @@ def test_another_architecture_is_refused_and_nothing_written(data, before, tmp_p
 
 
 def test_a_folder_without_the_network_is_refused(data, before, tmp_path):
-    with pytest.raises(InputError, match="kidney_coronal"):
+    with pytest.raises(UsageError, match="pretrained: .* holds no kidney_coronal"):
         start(data, tmp_path, before, tiny_config("kidney_coronal"))
 
 
