@@ -10,7 +10,6 @@ CPU cores, a minute.
 """
 
 import argparse
-import io
 import json
 import pathlib
 import sys
@@ -23,9 +22,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 import held_out_simulations  # noqa: E402
 import real_ct  # noqa: E402
 import simulation_suites  # noqa: E402
-from phantom_pictures import WINDOW_HU, save_in_few_colors  # noqa: E402
+from phantom_pictures import save_sheet, show  # noqa: E402
 
 from kits_tf import volume  # noqa: E402
+from kits_tf.dataset import kits19  # noqa: E402
+from kits_tf.dataset.kidneys import mask_path  # noqa: E402
 
 LABEL, KIDNEY, TUMOR = "#35d04f", "#ffd93b", "#ff4536"
 PLANES = ("axial", "coronal", "sagittal")
@@ -55,16 +56,15 @@ def real(arguments):
 
 def simulated(simulations, predictions, name, score):
     """(title, hu, labels, found, spacing in mm) of one simulation."""
-    ct = volume.read_volume(simulations / name / "imaging.nii.gz")
-    labels, _ = volume.read_labels(simulations / name / "segmentation.nii.gz")
-    found, _ = volume.read_labels(predictions / f"{name.replace('case', 'prediction')}.nii.gz")
+    ct = volume.read_volume(simulations / name / kits19.IMAGE_NAME)
+    labels, _ = volume.read_labels(simulations / name / kits19.LABEL_NAME)
+    found, _ = volume.read_labels(mask_path(predictions, name))
     return f"simulation, {score}", ct.hu, labels, found, ct.spacing_mm
 
 
 def draw(cases, path):
     """One row a case, one column a plane, saved as a PNG."""
     import matplotlib
-    from PIL import Image
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -75,18 +75,9 @@ def draw(cases, path):
             index = worst_index(labels, found, axis)
             aspect = spacing_mm[0] / spacing_mm[2] if axis else 1.0
             cut = [np.take(part, index, axis=axis) for part in (hu, labels, found)]
-            axes.imshow(cut[0], cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], aspect=aspect)
             outlines = ((cut[1] > 0, LABEL), (cut[1] > 1, LABEL), (cut[2] > 0, KIDNEY), (cut[2] > 1, TUMOR))
-            for mask, color in outlines:
-                if mask.any():
-                    axes.contour(mask, [0.5], colors=color, linewidths=0.9)
-            axes.set_title(f"{title}: {plane}", color="white", fontsize=9, pad=3)
-            axes.axis("off")
-    figure.tight_layout(pad=0.3)
-    sheet = io.BytesIO()
-    figure.savefig(sheet, dpi=70, facecolor="black")
-    pyplot.close(figure)
-    save_in_few_colors(Image.open(sheet).convert("RGB"), path, (LABEL, KIDNEY, TUMOR))
+            show(axes, cut[0], aspect, outlines, f"{title}: {plane}", linewidth=0.9, fontsize=9)
+    save_sheet(figure, path, (LABEL, KIDNEY, TUMOR), dpi=70)
 
 
 def worst_index(labels, found, axis):

@@ -10,14 +10,13 @@ The suite is that of `simulation_suites.py`: ten cases whose spacings training n
 import argparse
 import json
 import pathlib
-import shutil
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
 import simulation_suites  # noqa: E402
-from commands import command  # noqa: E402
+from commands import command, scores_of  # noqa: E402
 from documents import write_result  # noqa: E402
 
 SCORES = ("kidney_dice", "tumor_dice")
@@ -54,12 +53,7 @@ def score(simulations, work, checkpoint_dir, options=(), keys=SCORES):
         options: more flags of kits-predict.
         keys: which scores.
     """
-    predictions, output = work / "predictions", work / "scores.json"
-    shutil.rmtree(predictions, ignore_errors=True)
-    command("predict", f"--input={simulations}", f"--output_dir={predictions}", f"--checkpoint_dir={checkpoint_dir}",
-            *options)  # fmt: skip
-    command("evaluate", f"--predictions={predictions}", f"--references={simulations}", f"--output={output}")
-    scores = json.loads(output.read_text())
+    scores = scores_of(simulations, work / "predictions", work / "scores.json", checkpoint_dir, *options)
     return {
         "weights": pathlib.Path(checkpoint_dir).name,
         "options": list(options),

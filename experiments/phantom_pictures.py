@@ -63,7 +63,6 @@ def around_labels(case):
 def draw_sheet(cases, path):
     """One row a case, one column a view, saved as a PNG."""
     import matplotlib
-    from PIL import Image
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -71,21 +70,35 @@ def draw_sheet(cases, path):
     figure, rows = pyplot.subplots(len(cases), 4, figsize=(15, 3.6 * len(cases)), squeeze=False, facecolor="black")
     for row, (title, hu, labels, spacing_mm) in zip(rows, cases, strict=True):
         for axes, name, (plane, mask, aspect) in zip(row, VIEWS, views(hu, labels, spacing_mm), strict=True):
-            axes.imshow(plane, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], aspect=aspect)
-            for level, color in ((0, KIDNEY_COLOR), (1, TUMOR_COLOR)):
-                if (mask > level).any():
-                    axes.contour(mask > level, [0.5], colors=color, linewidths=0.7)
-            axes.set_title(f"{title}: {name}", color="white", fontsize=8, pad=3)
-            axes.axis("off")
-    figure.tight_layout(pad=0.3)
-    sheet = io.BytesIO()
-    figure.savefig(sheet, dpi=60, facecolor="black")
-    pyplot.close(figure)
-    save_in_few_colors(Image.open(sheet).convert("RGB"), path)
+            outlines = ((mask > 0, KIDNEY_COLOR), (mask > 1, TUMOR_COLOR))
+            show(axes, plane, aspect, outlines, f"{title}: {name}")
+    save_sheet(figure, path)
     print(f"{path}: {path.stat().st_size // 1024} KB")
 
 
-def save_in_few_colors(image, path, colors=(KIDNEY_COLOR, TUMOR_COLOR)):
+def show(axes, plane, aspect, outlines, title, linewidth=0.7, fontsize=8):
+    """Draws one plane of a CT with masks outlined, (mask, color) each."""
+    axes.imshow(plane, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], aspect=aspect)
+    for mask, color in outlines:
+        if mask.any():
+            axes.contour(mask, [0.5], colors=color, linewidths=linewidth)
+    axes.set_title(title, color="white", fontsize=fontsize, pad=3)
+    axes.axis("off")
+
+
+def save_sheet(figure, path, colors=(KIDNEY_COLOR, TUMOR_COLOR), dpi=60):
+    """Saves a figure of such planes as a PNG, and closes it."""
+    from matplotlib import pyplot
+    from PIL import Image
+
+    figure.tight_layout(pad=0.3)
+    sheet = io.BytesIO()
+    figure.savefig(sheet, dpi=dpi, facecolor="black")
+    pyplot.close(figure)
+    save_in_few_colors(Image.open(sheet).convert("RGB"), path, colors)
+
+
+def save_in_few_colors(image, path, colors):
     """Saves a picture in 48 greys and some colors: a PNG of every shade of noise would be twice the size."""
     from PIL import Image, ImageColor
 

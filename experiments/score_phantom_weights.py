@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
 import phantom_suites  # noqa: E402
-from commands import command  # noqa: E402
+from commands import command, scores_of  # noqa: E402
 
 from kits_tf import files  # noqa: E402
 from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME  # noqa: E402
@@ -55,12 +55,7 @@ def parse():
 
 def score(work, name, weights, *flags, keys=("kidney_dice", "tumor_dice")):
     """Mean scores of one variant, {key: mean over the test phantoms}."""
-    predictions, output = work / "predictions" / name, work / f"{name}.json"
-    shutil.rmtree(predictions, ignore_errors=True)
-    folders = f"--input={work / 'test'}", f"--output_dir={predictions}", f"--checkpoint_dir={weights}"
-    command("predict", *folders, *flags)
-    command("evaluate", f"--predictions={predictions}", f"--references={work / 'test'}", f"--output={output}")
-    mean = json.loads(output.read_text())["mean"]
+    mean = scores_of(work / "test", work / "predictions" / name, work / f"{name}.json", weights, *flags)["mean"]
     return {key: round(mean[key], 4) for key in keys}
 
 
