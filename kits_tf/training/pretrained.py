@@ -7,17 +7,19 @@ SIGHT = ("clip_low_hu", "clip_high_hu", "inplane_mm", "slice_mm", "mirror", "gri
 """Options that change what a network sees of a CT; weights learned under others start from further away."""
 
 
-def load(name_or_folder, config, model, report=print):
-    """Gives a network the weights of its namesake in a checkpoint folder.
+def find(name_or_folder, config, report=print):
+    """The folder of a network's namesake whose weights it can start from.
 
     Args:
         name_or_folder: a checkpoint folder, or the name of released weights.
         config: the config of the network to train.
-        model: that network, built.
         report: called with a line where the weights were learned on CTs seen otherwise.
 
+    Returns:
+        the namesake's own folder, for `checkpoint.load_weights`.
+
     Raises:
-        InputError: there is no such folder, or the network's files are missing or unreadable.
+        InputError: there is no such folder, or the network's config or weights are missing.
         UsageError: the folder holds no such network, or one of another architecture.
     """
     name = checkpoint.network_name(config)
@@ -30,10 +32,10 @@ def load(name_or_folder, config, model, report=print):
     )
     if different:
         raise UsageError("pretrained", f"{folder / name} is of another architecture ({different})")
-    checkpoint.load_weights(folder / name, model)
     seen = differences(vars(there), {option: value for option, value in vars(config).items() if option in SIGHT})
     if seen:
         report(f"{name}: the weights of {name_or_folder} were learned on CTs seen otherwise ({seen})")
+    return folder / name
 
 
 def differences(there, asked, leave_out=()):

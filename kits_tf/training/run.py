@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kits_tf import config as configs
 from kits_tf import files
-from kits_tf.checkpoint import CONFIG_NAME, network_name
+from kits_tf.checkpoint import CONFIG_NAME, load_weights, network_name
 from kits_tf.errors import UsageError
 from kits_tf.training import board, curves, data, faults, loop, pretrained, strategies
 from kits_tf.training.checkpoints import STATE_FOLDER, Checkpoints, reason, saved_states
@@ -55,11 +55,13 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
     prepare_process(settings, machine.deterministic)
     strategy = strategies.make_strategy(machine.strategy, machine.tpu)
     jit = strategies.compiles(machine.jit, config, strategy)
+    begins = settings.pretrained and not saved_states(folder / STATE_FOLDER)
+    start = pretrained.find(settings.pretrained, config, report) if begins else None
     sources = data.training_sources(config, data_dir, folder, settings.kidney_masks, report)
     trainer = loop.Trainer(config, strategy, jit)
     copy = PlainCopy(config)
-    if settings.pretrained and not saved_states(folder / STATE_FOLDER):
-        pretrained.load(settings.pretrained, config, copy.model, report)
+    if start:
+        load_weights(start, copy.model)
         trainer.average.start_from(copy.model.get_weights())
     worker, workers = strategies.worker_of(strategy)
     parts = {"model": trainer.model, "optimizer": trainer.optimizer}

@@ -74,9 +74,11 @@ def test_another_start_is_another_run(data, before, tmp_path):
 
 
 def test_another_architecture_is_refused_and_nothing_written(data, before, tmp_path):
+    said = []
     with pytest.raises(UsageError, match="pretrained: .*base_filters is 2 there, 4 asked"):
-        start(data, tmp_path / "out", before, tiny_config(base_filters=4))
+        start(data, tmp_path / "out", before, tiny_config(base_filters=4, inplane_mm=2.7), said.append)
     assert not (tmp_path / "out").exists()
+    assert not said, "no case is resized before the weights are looked at"
 
 
 def test_a_folder_without_the_network_is_refused(data, before, tmp_path):
