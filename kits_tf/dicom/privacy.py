@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import logging
 import re
+import threading
 import warnings
 
 IDENTIFIERS = ("PatientName", "PatientID", "AccessionNumber", "StudyID", "PatientBirthDate", "OtherPatientIDs")
@@ -12,9 +13,33 @@ IDENTIFIERS = ("PatientName", "PatientID", "AccessionNumber", "StudyID", "Patien
 _SHORTEST = 3  # shorter parts of a name would be found in any word
 
 
+_lock = threading.Lock()
+_silence = contextlib.ExitStack()
+_silent = 0  # threads that are inside `quiet`
+
+
 @contextlib.contextmanager
 def quiet():
-    """Silences the libraries' warnings and log lines, which quote a header's values."""
+    """Silences the libraries' warnings and log lines, which quote a header's values; ends with the last thread in it.
+
+    Filters of warnings and levels of loggers are the whole process's: threads must not restore each other's.
+    """
+    global _silent
+    with _lock:
+        _silent += 1
+        if _silent == 1:
+            _silence.enter_context(_silenced())
+    try:
+        yield
+    finally:
+        with _lock:
+            _silent -= 1
+            if not _silent:
+                _silence.close()
+
+
+@contextlib.contextmanager
+def _silenced():
     loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -50,8 +75,13 @@ def safe_name(name, words, uid):
         `name`, or `series_` and eight hexadecimal digits.
     """
     if not name or names_patient(name, words):
-        return f"series_{hashlib.sha256(uid.encode()).hexdigest()[:8]}"
+        return f"series_{uid_digest(uid)}"
     return name
+
+
+def uid_digest(uid):
+    """Eight hexadecimal digits that stand for a UID."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:8]
 
 
 def names_patient(name, words):

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from kits_tf.dicom.privacy import identifying_words, names_patient, quiet, safe_name
+from kits_tf.dicom.privacy import identifying_words, names_patient, quiet, safe_name, uid_digest
 from kits_tf.errors import InputError, UsageError
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -41,7 +41,8 @@ class Series:
         uid: Series Instance UID.
         number: Series Number, or None.
         headers: its images in no order, no instance twice.
-        name: what its files are written under; names no patient.
+        name: what its files are written under: the folder's name, with the series' number where there are several;
+            names no patient.
         where: what messages call it: the folder, or where its path names the patient, `name`'s digest.
     """
 
@@ -101,6 +102,8 @@ def find_series(folder):
     if damage or not by_uid:
         raise InputError(_nameless(folder, headers), f"holds {damage or _instead_of_ct(headers)}")
     found = [_series(folder, uid, tuple(instances.values())) for uid, instances in by_uid.items()]
+    if len(found) > 1:
+        found = [dataclasses.replace(one, name=_numbered(one, found)) for one in found]
     return sorted(found, key=lambda series: (series.number is None, series.number, series.uid))
 
 
@@ -186,6 +189,12 @@ def _nameless(folder, headers):
 def _is_ct_slice(dataset):
     is_ct = all(dataset.get(key) for key in _NEEDED) and dataset.SOPClassUID == CT_IMAGE
     return is_ct and "LOCALIZER" not in (dataset.get("ImageType") or ())
+
+
+def _numbered(series, found):
+    """The name of one of a folder's several series, which no other has: with its number, or a digest of its UID."""
+    alone = [one.number for one in found].count(series.number) == 1
+    return f"{series.name}_{series.number if alone and series.number is not None else uid_digest(series.uid)}"
 
 
 def _series(folder, uid, headers):

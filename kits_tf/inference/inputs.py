@@ -11,6 +11,7 @@ from kits_tf.errors import InputError, UsageError
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 LIST_SUFFIX = ".txt"
 PROBABILITY_SUFFIXES = {stage: f"_{stage}_probability.nii.gz" for stage in ("kidney", "tumor")}
+WRITTEN = re.compile(r"(prediction_\d{5}|.*_segmentation)(_(kidney|tumor)_probability)?\.nii\.gz")
 SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 
@@ -61,8 +62,9 @@ def find_inputs(path, series=None):
         series: a Series Number or Series Instance UID, where a folder holds several DICOM series.
 
     Raises:
-        InputError: a DICOM file is damaged, or none of them is a CT; in a list it becomes the Input's `fault`.
-        UsageError: there is no such file or folder, or nothing in it to segment.
+        InputError: a DICOM file is damaged, or none of them is a CT.
+        UsageError: there is no such file or folder, nothing in it to segment, or several series and none was chosen.
+            What is wrong with a line of a list becomes the `fault` of its Input instead.
     """
     path = pathlib.Path(path)
     if path.is_file():
@@ -75,8 +77,12 @@ def find_inputs(path, series=None):
     if not path.is_dir():
         raise UsageError("input", f"{path}: no such file or folder")
     inputs = from_folder(path)
-    if not inputs and dicom.holds_dicom(path):
-        inputs = [from_series(dicom.choose(dicom.find_series(path), series))]
+    if (series or not inputs or any(map(looks_written, inputs))) and dicom.holds_dicom(path):
+        found = dicom.find_series(path)
+        written = {name for one in found for name in from_series(one).written_names}
+        inputs = [source for source in inputs if source.path.name not in written]
+        if series or not inputs:
+            inputs = [from_series(dicom.choose(found, series))]
     if not inputs:
         what = f"no NIfTI file, no DICOM series and no case_NNNNN folder with {kits19.IMAGE_NAME}"
         raise UsageError("input", f"{path} holds {what}")
@@ -105,8 +111,9 @@ def from_line(path, number, line, series):
     """The CTs that a line of a list names; where they cannot be found, one that has a `fault` and stops no other."""
     try:
         return find_inputs(line, series)
-    except InputError as error:
-        fault = InputError(f"{path.name}, line {number}", error)
+    except (InputError, UsageError) as error:
+        reason = error.takes if isinstance(error, UsageError) else error
+        fault = InputError(f"{path.name}, line {number}", reason)
         return [Input(line, f"line_{number}_segmentation.nii.gz", fault=fault)]
 
 
@@ -135,6 +142,11 @@ def from_folder(folder):
     found = [from_file(path) for path in sorted(folder.iterdir()) if is_nifti(path) and path.is_file()]
     written = {name for source in found for name in source.written_names}
     return [source for source in found if source.path.name not in written]
+
+
+def looks_written(source):
+    """Whether a file's name is such as segmentations and probabilities get."""
+    return WRITTEN.fullmatch(source.path.name) is not None
 
 
 def is_nifti(path):

@@ -68,7 +68,7 @@ def test_several_series_and_faults_are_one_line(tmp_path, checkpoint, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "2 slices are missing" in error
     assert run(f"--input={folder}", "--series=8", *common) == 0
-    assert (tmp_path / "out" / "two_segmentation.dcm").is_file()
+    assert (tmp_path / "out" / "two_8_segmentation.dcm").is_file()
 
 
 def test_a_list_is_done_but_for_its_damaged_series(tmp_path, checkpoint, capsys):

@@ -48,9 +48,16 @@ def test_several_series_are_listed_for_choice(tmp_path, hu):
     assert "--series" in message and "series 3: 6 images of 20x24; series 5: 4 images of 20x24" in message
     assert "Mustermann" not in message and "\n" not in message
     assert choose(found, "5").number == 5
+    assert [one.name for one in found] == ["ct_3", "ct_5"]
     assert choose(found, found[0].uid) is found[0]
     with pytest.raises(UsageError, match="series 3"):
         choose(found, "4")
+
+
+def test_series_of_one_number_have_names_of_their_own(tmp_path, hu):
+    write(images(hu) + images(hu[:4]), tmp_path / "ct")
+    names = {one.name for one in find_series(tmp_path / "ct")}
+    assert len(names) == 2 and all(len(name) == len("ct_12345678") for name in names)
 
 
 @pytest.mark.parametrize("folder", ["Mustermann", "erika_ct", "PAT471134", "export-ACC990017", "pat-471134"])

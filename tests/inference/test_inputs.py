@@ -49,6 +49,32 @@ def test_what_was_written_into_a_folder_of_cts_is_no_ct(tmp_path):
     assert [source.path.name for source in find_inputs(tmp_path)] == cts
 
 
+def test_a_line_that_names_nothing_is_the_fault_of_its_line_alone(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.nii.gz").touch()
+    (tmp_path / "list.txt").write_text("gone.nii.gz\na.nii.gz\nempty\n")
+    gone, good, empty = find_inputs(tmp_path / "list.txt")
+    assert (good.path.name, good.fault) == ("a.nii.gz", None)
+    assert str(gone.fault).startswith("list.txt, line 1: ") and "gone.nii.gz: no such file" in str(gone.fault)
+    assert str(empty.fault).startswith("list.txt, line 3: ") and "holds no NIfTI" in str(empty.fault)
+
+
+def test_what_was_written_into_the_folder_of_a_series_is_no_ct(tmp_path):
+    pytest.importorskip("highdicom")
+    from tests.dicom.planted import images, write
+
+    folder = write(images(small_ct((4, 20, 24))), tmp_path / "scan")
+    names = ["scan_segmentation", "scan_segmentation_kidney_probability", "scan_segmentation_tumor_probability"]
+    for name in names:
+        (folder / f"{name}.nii.gz").touch()
+    (source,) = find_inputs(folder)
+    assert source.series and source.output_name == "scan_segmentation.nii.gz"
+    (folder / "other.nii.gz").touch()
+    assert [source.path.name for source in find_inputs(folder)] == ["other.nii.gz"]
+    (source,) = find_inputs(folder, series="3")
+    assert source.series.number == 3
+
+
 def test_a_damaged_series_in_a_list_is_the_fault_of_its_line_alone(tmp_path):
     pytest.importorskip("highdicom")
     from tests.dicom.planted import images, write
