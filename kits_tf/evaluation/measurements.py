@@ -35,8 +35,7 @@ def measure(labels, spacing_mm, sides=None):
     labels = labels[box]
     sides = kidney_sides(labels > 0, spacing_mm, middle) if sides is None else np.where(labels > 0, sides[box], 0)
     voxel_ml = float(np.prod(spacing_mm)) / 1000
-    counts = np.bincount(labels.ravel(), minlength=3)
-    by_side = np.bincount(sides.ravel(), minlength=3)
+    counts, by_side = counts_of(labels), counts_of(sides)
     return {
         "kidney_ml": round(float(counts[1] + counts[2]) * voxel_ml, 3),
         "tumor_ml": round(float(counts[2]) * voxel_ml, 3),
@@ -47,6 +46,11 @@ def measure(labels, spacing_mm, sides=None):
         ],
         "tumors": tumors(labels == 2, sides, spacing_mm, middle),
     }
+
+
+def counts_of(values):
+    """How many voxels of uint8 [slices, rows, columns] are 0, 1 and 2; slice by slice, for it takes int64 of them."""
+    return sum(np.bincount(plane.ravel(), minlength=3) for plane in values)
 
 
 def tumors(mask, sides, spacing_mm, middle):

@@ -15,8 +15,9 @@ LABEL_BYTES = 3  # a voxel: fusion, sides, labels
 MEAN_BYTES = 2  # a voxel more: sums of the method "mean", two bytes and a mask
 PROBABILITY_BYTES = 4  # a voxel more: kidney and tumor
 WORKING_BYTES = 8  # a voxel of the working grid: the CT and the probability, float32
+MATRIX_BYTES = 56  # an element of the matrix that resizes an axis, while it is made
 SHARE = 0.8  # of what is free, where no bound is given
-GROUP = pathlib.Path("/sys/fs/cgroup")
+GROUP, OWN_GROUPS = pathlib.Path("/sys/fs/cgroup"), pathlib.Path("/proc/self/cgroup")
 
 
 def needed_bytes(source, configs, fusion="union", probabilities=False):
@@ -36,11 +37,13 @@ def needed_bytes(source, configs, fusion="union", probabilities=False):
     a_voxel += MEAN_BYTES if fusion == "mean" else 0
     a_voxel += PROBABILITY_BYTES if probabilities else 0
     grids = [
-        math.prod(working_grid.working_shape(shape, spacing_mm, config))
+        working_grid.working_shape(shape, spacing_mm, config)
         for config in configs.values()
         if config.stage == "kidney" and not working_grid.is_native(config)
     ]
-    return math.prod(shape) * a_voxel + WORKING_BYTES * max(grids, default=0)
+    resized = max((WORKING_BYTES * math.prod(grid) for grid in grids), default=0)
+    matrices = max((MATRIX_BYTES * max(a * b for a, b in zip(shape, grid, strict=True)) for grid in grids), default=0)
+    return math.prod(shape) * a_voxel + resized + matrices
 
 
 def header_of(source):
@@ -69,24 +72,43 @@ def free_bytes():
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         free.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]))
-    return max(0, min(free + free_in_group(GROUP)))
+    return max(0, min(free + free_in_groups(GROUP, OWN_GROUPS)))
 
 
-def free_in_group(folder):
-    """What a control group's limit leaves: a list, empty where no limit is set; the page cache counts as free.
+def free_in_groups(mount, own):
+    """What the limits of this process's control group, and of all that hold it, leave.
+
+    A batch system limits a group far below the mount; within a container the mount may be the group itself.
 
     Args:
-        folder: where control groups are mounted, of version 2 or 1.
+        mount: where control groups are mounted, of version 2 or, in its `memory` folder, 1.
+        own: the file that names this process's groups, such as `/proc/self/cgroup`.
+
+    Returns:
+        a list, empty where no limit is set; the page cache counts as free.
     """
+    groups = {"": ".", "memory": "."}
+    with contextlib.suppress(OSError, ValueError):
+        for line in own.read_text(encoding="utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            groups |= {name: path.lstrip("/") or "." for name in controllers.split(",")}
     free = []
-    for limit, used, stat, prefix in (
-        ("memory.max", "memory.current", "memory.stat", ""),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_"),
+    for root, group, files in (
+        (mount, groups[""], ("memory.max", "memory.current", "")),
+        (mount / "memory", groups["memory"], ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")),
     ):
-        with contextlib.suppress(OSError, ValueError):
-            taken = int((folder / used).read_text()) - cached_bytes(folder / stat, prefix)
-            free.append(int((folder / limit).read_text()) - max(0, taken))
+        path = pathlib.PurePath(group)
+        for folder in (path, *path.parents):
+            free += free_in_group(root / folder, *files)
     return free
+
+
+def free_in_group(folder, limit, used, prefix):
+    """What one control group's limit leaves: a list of one number, or an empty one."""
+    with contextlib.suppress(OSError, ValueError):
+        taken = int((folder / used).read_text()) - cached_bytes(folder / "memory.stat", prefix)
+        return [int((folder / limit).read_text()) - max(0, taken)]
+    return []
 
 
 def cached_bytes(path, prefix=""):

@@ -30,39 +30,62 @@ def test_options_take_more(tmp_path):
     source = written(tmp_path)
     assert memory.needed_bytes(source, NATIVE, "mean", probabilities=True) == 6000 * (2 + 3 + 2 + 4)
     working = {"kidney_axial": dataclasses.replace(NATIVE["kidney_axial"], slice_mm=1.5, inplane_mm=2.0)}
-    assert memory.needed_bytes(source, working) == 6000 * 5 + 8 * 20 * 10 * 15
+    assert memory.needed_bytes(source, working) == 6000 * 5 + 8 * 20 * 10 * 15 + 56 * 30 * 15
+
+
+def test_an_axis_made_many_times_longer_takes_what_its_matrix_does(tmp_path):
+    source = written(tmp_path, shape=(1000, 4, 4), spacing_mm=(100.0, 1.0, 1.0))
+    working = {"kidney_axial": dataclasses.replace(NATIVE["kidney_axial"], slice_mm=2.0)}
+    assert memory.needed_bytes(source, working) > 8 * 1000 * 50_000
 
 
 def test_what_a_process_may_take_is_positive():
     assert 2**26 < memory.free_bytes() < 2**50
 
 
-def group(folder, stat, limit="memory.max", used="memory.current"):
+def group(folder, stat, limit="memory.max", used="memory.current", allowed=8):
     """A control group as the kernel shows it: 8 GB allowed, 7 GB used."""
-    folder.mkdir()
-    for name, content in ((limit, "8000000000\n"), (used, "7000000000\n"), ("memory.stat", stat)):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in ((limit, f"{allowed}000000000\n"), (used, "7000000000\n"), ("memory.stat", stat)):
         (folder / name).write_text(content)
 
 
+def free_below(mount, own=""):
+    """What is free by the groups below a mount, for a process whose `/proc/self/cgroup` says `own`."""
+    (mount / "own").write_text(own)
+    return memory.free_in_groups(mount, mount / "own")
+
+
 STAT = "anon 900\nfile 6000\nactive_file 2000000000\ninactive_file 4000000000\nworkingset_refault_file 5\n"
+V1_STAT = "active_file 1\ninactive_file 1\ntotal_active_file 2000000000\ntotal_inactive_file 3000000000\n"
 V1_NAMES = "memory.limit_in_bytes", "memory.usage_in_bytes"
 
 
 def test_page_cache_of_a_control_group_counts_as_free(tmp_path):
     group(tmp_path / "v2", STAT)
-    assert memory.free_in_group(tmp_path / "v2") == [7 * 10**9]
-    (tmp_path / "v1").mkdir()
-    total = "active_file 1\ninactive_file 1\ntotal_active_file 2000000000\ntotal_inactive_file 3000000000\n"
-    group(tmp_path / "v1" / "memory", total, *V1_NAMES)
-    assert memory.free_in_group(tmp_path / "v1") == [6 * 10**9]
+    assert free_below(tmp_path / "v2") == [7 * 10**9]
+    group(tmp_path / "v1" / "memory", V1_STAT, *V1_NAMES)
+    assert free_below(tmp_path / "v1") == [6 * 10**9]
+
+
+def test_limits_of_a_batch_job_and_of_what_holds_it(tmp_path):
+    """A job's group lies below the mount, in version 2 under its whole path and in version 1 in the memory tree."""
+    group(tmp_path / "v2", STAT, allowed=90)
+    group(tmp_path / "v2" / "slurm" / "job_7", STAT)
+    assert sorted(free_below(tmp_path / "v2", "0::/slurm/job_7/step_0\n")) == [7 * 10**9, 89 * 10**9]
+    assert free_below(tmp_path / "v2", "0::/other\n") == [89 * 10**9]
+    group(tmp_path / "v1" / "memory" / "job_7", V1_STAT, *V1_NAMES)
+    own = "9:name=systemd:/job_8\n4:cpu,memory:/job_7\n0::/\n"
+    assert free_below(tmp_path / "v1", own) == [6 * 10**9]
 
 
 def test_a_control_group_without_a_limit_or_a_stat(tmp_path):
     group(tmp_path / "v2", STAT)
     (tmp_path / "v2" / "memory.stat").unlink()
-    assert memory.free_in_group(tmp_path / "v2") == [10**9]
+    assert free_below(tmp_path / "v2") == [10**9]
     (tmp_path / "v2" / "memory.max").write_text("max\n")
-    assert memory.free_in_group(tmp_path / "v2") == memory.free_in_group(tmp_path / "none") == []
+    (tmp_path / "none").mkdir()
+    assert free_below(tmp_path / "v2") == free_below(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize(
