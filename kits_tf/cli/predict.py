@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 from kits_tf import quiet
-from kits_tf.cli import app, predict_flags
+from kits_tf.cli import app, outputs, predict_flags
 from kits_tf.cli.predict_flags import FLAGS
 from kits_tf.errors import InputError, UsageError
 
@@ -17,13 +17,14 @@ def main():
     from kits_tf.inference import cases, inputs
 
     sources = unique(inputs.find_inputs(FLAGS.input, FLAGS.series))
-    if FLAGS.shard:
+    if FLAGS.shard is not None:
         sources = inputs.share_of(sources, FLAGS.shard)
     waiting = [s for s in sources if FLAGS.overwrite or not cases.is_done(s, FLAGS.output_dir)]
     if len(waiting) < len(sources):
         print(f"{len(sources) - len(waiting)} of {len(sources)} CTs are already written; --overwrite does them again")
     failed = {}
     if waiting:
+        outputs.check_folder("output_dir", FLAGS.output_dir)
         more = companions()
         task = cases.Task(
             segmenter=load_segmenter(waiting),
@@ -131,7 +132,10 @@ def predict_progress(count):
 
 
 def summarize(sources, waiting, failed):
-    """Prints a table of all CTs and writes it as CSV, each shard's under its own name."""
+    """Prints a table of all CTs and writes it as CSV, each shard's under its own name.
+
+    A CSV that is there already stays where nothing was left to do.
+    """
     from kits_tf.inference import summary
 
     rows, done_now = [], {source.output_name for source in waiting}
@@ -140,7 +144,9 @@ def summarize(sources, waiting, failed):
         status = "failed" if source.output_name in failed else status
         rows.append(summary.row(source, FLAGS.output_dir, status, failed.get(source.output_name, "")))
     name = f"summary_{FLAGS.shard.replace('/', '_of_')}.csv" if FLAGS.shard else "summary.csv"
-    summary.write_csv(rows, pathlib.Path(FLAGS.output_dir) / name)
+    path = pathlib.Path(FLAGS.output_dir) / name
+    if waiting or not path.is_file():
+        summary.write_csv(rows, path)
     print("\n".join(summary.lines(rows)))
 
 

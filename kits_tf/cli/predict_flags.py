@@ -5,7 +5,6 @@ import pathlib
 from absl import flags
 
 from kits_tf import released
-from kits_tf.cli import outputs
 from kits_tf.config import PLANES
 from kits_tf.errors import UsageError
 from kits_tf.inference import engines
@@ -93,9 +92,9 @@ def check():
     """Raises a UsageError for flags that do not go together or name no folder."""
     if (FLAGS.stage == "tumor") != (FLAGS.kidney_masks is not None):
         raise UsageError("kidney_masks", "takes a folder, with --stage=tumor and only there")
-    if FLAGS.kidney_masks and not pathlib.Path(FLAGS.kidney_masks).is_dir():
-        raise UsageError("kidney_masks", f"{FLAGS.kidney_masks}: no such folder")
-    outputs.check_folder("output_dir", FLAGS.output_dir)
+    masks = FLAGS.kidney_masks
+    if masks is not None and not (masks and pathlib.Path(masks).is_dir()):
+        raise UsageError("kidney_masks", f"{masks or 'nothing'}: no such folder")
 
 
 def checkpoints():

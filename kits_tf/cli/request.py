@@ -39,8 +39,6 @@ def main():
     """Segments every CT of --input on the server; returns the exit code."""
     if not FLAGS.check and not (FLAGS.input and FLAGS.output_dir):
         raise UsageError("output_dir" if FLAGS.input else "input", "is required, except with --check")
-    if FLAGS.output_dir:
-        outputs.check_folder("output_dir", FLAGS.output_dir)
     client = connect()
     if FLAGS.check:
         return check(client)
@@ -51,6 +49,8 @@ def main():
     waiting = [s for s in sources if FLAGS.overwrite or not (pathlib.Path(FLAGS.output_dir) / s.output_name).is_file()]
     if len(waiting) < len(sources):
         print(f"{len(sources) - len(waiting)} of {len(sources)} CTs are already written; --overwrite does them again")
+    if waiting:
+        outputs.check_folder("output_dir", FLAGS.output_dir)
     return 1 if segment_all(client, waiting) else 0
 
 
@@ -113,7 +113,9 @@ def segment(client, source):
             raise source.fault
         volume = cases.read(source)
         labels = attempt(lambda: client.segment(volume.hu, volume.spacing_mm), FLAGS.attempts, wait)
-        write_labels(labels, volume, pathlib.Path(FLAGS.output_dir) / source.output_name)
+        path = pathlib.Path(FLAGS.output_dir) / source.output_name
+        cases.remove_companions(path)
+        write_labels(labels, volume, path)
     except InputError as error:
         return True, str(error)
     except RequestError as error:

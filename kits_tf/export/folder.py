@@ -12,7 +12,6 @@ from kits_tf.errors import UsageError
 from kits_tf.export import card
 
 NETWORKS = (*(f"kidney_{plane}" for plane in PLANES), "tumor")
-FORMATS = ("saved_model", "openvino", "onnx")
 SYSTEM = "system"
 
 

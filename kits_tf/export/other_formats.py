@@ -1,5 +1,9 @@
 """Networks as OpenVINO and ONNX files, each read back and compared with the Keras model."""
 
+import contextlib
+import signal
+import threading
+
 import numpy as np
 
 from kits_tf.errors import UsageError
@@ -21,7 +25,8 @@ def save_openvino(folder, network):
         RuntimeError: the difference is above 1e-4.
     """
     openvino = imported("openvino")
-    model = openvino.convert_model(network.function.get_concrete_function())
+    with sigterm_postponed():
+        model = openvino.convert_model(network.function.get_concrete_function())
     openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
     compiled = openvino.Core().compile_model(folder / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     batch = network.sample()
@@ -47,6 +52,25 @@ def save_onnx(folder, network):
     expected = network.expected(batch)
     found = dict(zip(expected, session.run(list(expected), {network.input_name: batch}), strict=True))
     return checked(folder, largest_difference({n: np.asarray(v) for n, v in found.items()}, expected), TOLERANCE)
+
+
+@contextlib.contextmanager
+def sigterm_postponed():
+    """Lets a SIGTERM that comes within the block take effect after it.
+
+    OpenVINO calls back into Python as it converts, and turns an exception that a handler raises there into another.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = []
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        if asked:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def rename(graph, old, new):

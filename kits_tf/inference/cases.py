@@ -37,6 +37,15 @@ def companion(path, suffix):
     return path.with_name(path.name.removesuffix(".nii.gz") + suffix)
 
 
+def remove_companions(path):
+    """Removes what was written beside other labels of that name: none of it belongs to labels that come now.
+
+    The JSON goes first, for it would call them done.
+    """
+    for suffix in (".json", ".html", ".dcm", *PROBABILITY_SUFFIXES.values()):
+        companion(path, suffix).unlink(missing_ok=True)
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
     """What is done with each CT.
@@ -119,7 +128,7 @@ def run(task, source, volume, mask, progress, cancel):
 
 def write(task, source, volume, result, path):
     """Writes what was found: probabilities, a DICOM SEG and labels, each whole or not at all."""
-    summary_path(path).unlink(missing_ok=True)  # an old one would call new labels done
+    remove_companions(path)
     for name, probability in result.probabilities.items():
         write_scaled(probability, 1 / UNIT, volume, companion(path, PROBABILITY_SUFFIXES[name]))
     write_labels(result.labels, volume, path)

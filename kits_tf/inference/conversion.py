@@ -56,7 +56,8 @@ def converted(folder, networks):
                 for name in lacking:
                     keep(pathlib.Path(target) / name, paths[name].parent)
         for path in paths.values():
-            os.utime(path.parent)  # used last
+            with contextlib.suppress(OSError):  # another user's, or just deleted
+                os.utime(path.parent)  # used last
         prune(cache)
         yield paths
 

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from kits_tf import checkpoint, cubes, geometry
+from kits_tf import checkpoint, cubes, geometry, working_grid
 from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES
 from kits_tf.errors import CancelledError
@@ -101,7 +101,7 @@ class Segmenter:
 
         Raises:
             ValueError: an array that is not 3D, is empty or holds values that are not finite, or a spacing that is
-                not three positive numbers; or kidneys too large for cubes that are not resized.
+                not three positive numbers; kidneys too large for cubes that are not resized; no kidney network.
             CancelledError: `cancel` was set.
         """
         return self.run(hu, spacing_mm, progress=progress, cancel=cancel).labels
@@ -126,6 +126,8 @@ class Segmenter:
     def _run(self, hu, spacing_mm, mask, progress, inplane, probabilities):
         """`run` on the slices inside a region of interest; `inplane` are its rows and columns, or None."""
         boxes = Boxes(hu)
+        if mask is None and not self._kidney_configs:
+            raise ValueError("takes a kidney mask, as no kidney network is loaded")
         kept = {}
         start = time.perf_counter()
         if mask is None:
@@ -158,7 +160,7 @@ class Segmenter:
         for name, config in self._kidney_configs.items():
             box = boxes.box(config)
             index = (slice(None), slice(*box.rows), slice(*box.columns))
-            done.start(slab_count(config.plane, hu[index].shape))
+            done.start(slab_count(config.plane, working_grid.working_shape(hu[index].shape, spacing_mm, config)))
             kidney.stage_one(
                 self.engine, name, config, hu[index], spacing_mm, fusion.region(index), done,
                 working.setdefault(config.body_box, {}),

@@ -131,6 +131,28 @@ def test_written_cases_are_skipped_unless_overwrite(tmp_path, checkpoint, capsys
     assert written.stat().st_mtime_ns > first
 
 
+def test_overwriting_leaves_nothing_that_belongs_to_the_labels_before(tmp_path, checkpoint):
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    arguments = (f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}")
+    assert run(*arguments, "--probabilities") == 0
+    (tmp_path / "ct_segmentation.html").write_text("of the labels before")
+    assert run(*arguments, "--overwrite") == 0
+    names = ["ct.nii.gz", "ct_segmentation.json", "ct_segmentation.nii.gz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_nothing_is_written_where_all_is_done(tmp_path, checkpoint, monkeypatch):
+    """Such as to an output folder that has become read-only."""
+    for name in "ab":
+        save(image_of(small_ct()), tmp_path / f"{name}.nii.gz")
+    arguments = (f"--input={tmp_path}", f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}")
+    assert run(*arguments) == 0
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: pytest.fail("looks whether it can write"))
+    assert run(*arguments) == 0
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
 def test_stages_apart_give_what_both_give_together(tmp_path, checkpoint):
     save(image_of(small_ct()), tmp_path / "ct.nii.gz")
     common = (f"--input={tmp_path / 'ct.nii.gz'}", f"--checkpoint_dir={checkpoint}")
@@ -180,6 +202,8 @@ def test_planes_and_fusion_matter(tmp_path, checkpoint):
         (["--roi=1:2,a:b,:"], "--roi"),
         (["--roi=-1:2,:,:"], "--roi"),
         (["--shard=3/2"], "--shard"),
+        (["--shard="], "--shard"),
+        (["--stage=tumor", "--kidney_masks="], "--kidney_masks"),
         (["--workers=0"], "--workers"),
         (["--memory_gb=-1"], "--memory_gb"),
         (["--checkpoint_dir=,"], "--checkpoint_dir"),

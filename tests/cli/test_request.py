@@ -157,9 +157,10 @@ def test_what_is_written_is_not_sent_again(offline, tmp_path, capsys):
     assert ask("http://nowhere", *flags) == 0
     assert ask("http://nowhere", *flags) == 0
     assert "2 of 2 CTs are already written" in capsys.readouterr().out
+    (data / "out" / f"{NAMES[0].split('.')[0]}_segmentation.json").write_text("{}")
     assert ask("http://nowhere", *flags, "--overwrite") == 0
     assert "already" not in capsys.readouterr().out
-    assert len(list((data / "out").iterdir())) == 2
+    assert len(list((data / "out").iterdir())) == 2, "no JSON of labels before is left"
 
 
 def test_a_full_disk_costs_each_ct_a_line(offline, tmp_path, capsys, monkeypatch):
@@ -216,7 +217,9 @@ def test_a_run_that_is_stopped_leaves_the_cts_that_wait(offline, tmp_path, capsy
         (["--input=.", "--output_dir=.", "--workers=0"], "--workers"),
     ],
 )
-def test_unusable_flags(arguments, named, capsys):
+def test_unusable_flags(arguments, named, capsys, tmp_path, monkeypatch):
+    write_cts(tmp_path, NAMES[:1])
+    monkeypatch.chdir(tmp_path)
     assert app.execute(request.main, request.FLAGS, ["kits-request", *arguments]) == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and named in line

@@ -1,12 +1,13 @@
 """Proves that OpenVINO and ONNX files hold what Keras says, under the promised names."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
 
 from kits_tf import checkpoint
-from kits_tf.export import networks
+from kits_tf.export import networks, other_formats
 from kits_tf.export.folder import export
 from tests.tiny import tiny_configs
 
@@ -47,3 +48,19 @@ def test_onnx(decisive_weights, tmp_path):
         assert all(array.type == "tensor(float)" for array in session.get_inputs())
         found = dict(zip(expected, session.run(list(expected), {name: batch}), strict=True))
         assert networks.largest_difference({k: np.asarray(v) for k, v in found.items()}, expected) < 1e-4
+
+
+def test_a_sigterm_takes_effect_after_a_conversion_not_in_it():
+    order = []
+
+    def handler(number, frame):
+        order.append("handled")
+
+    previous = signal.signal(signal.SIGTERM, handler)
+    try:
+        with other_formats.sigterm_postponed():
+            signal.raise_signal(signal.SIGTERM)
+            order.append("converted")
+        assert order == ["converted", "handled"] and signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -41,6 +41,19 @@ def test_progress_rises_to_one():
     assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) > 6
 
 
+def test_progress_rises_on_a_working_grid():
+    """Slabs there are more, or fewer, than the CT has slices."""
+    for spacing_mm in ((10.0, 2.0, 2.0), (1.0, 2.0, 2.0)):
+        shares = []
+        segmenter(slice_mm=3.0, inplane_mm=4.0).segment(ct(RIGHT_BOX), spacing_mm, progress=shares.append)
+        assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) > 6
+
+
+def test_a_mask_is_asked_for_where_no_network_finds_kidneys():
+    with pytest.raises(ValueError, match="kidney mask"):
+        segmenter(planes=()).segment(ct(RIGHT_BOX), BIG_MM)
+
+
 def test_cancelling_gives_up_within_a_batch():
     cancel, calls = threading.Event(), []
 
