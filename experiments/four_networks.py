@@ -47,11 +47,14 @@ class Recipe:
         cases: numbers of the cases that the kidney networks learn from, and of those that they then find kidneys in
             for the tumor network, {"kidney": "0-199", "tumor": "0-299"}.
         options: more flags of kits-train for each stage.
+        refining: more flags of kits-train for a second training of the kidney networks, which starts from the first;
+            without any there is none.
     """
 
     simulations: tuple
     cases: dict
     options: dict = dataclasses.field(default_factory=lambda: {"kidney": [], "tumor": []})
+    refining: tuple = ()
 
 
 def parser(name, description):
@@ -84,22 +87,32 @@ def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
             folders = f"--data_dir={phantoms}", f"--output_dir={prepared / stage}"
             command("prepare", *folders, f"--cases={cases}", "--num_validation=0", "--num_test=0")
     planes = [network for network in networks if network != "tumor"]
-    with seconds.of("kidney networks"), futures.ThreadPoolExecutor(TOGETHER) as pool:
-        list(pool.map(lambda network: train(network, work, [*recipe.options["kidney"], *options]), planes))
+    with seconds.of("kidney networks"):
+        train_planes(planes, work, checkpoints, [*recipe.options["kidney"], *options])
+    if recipe.refining:
+        first, checkpoints = checkpoints, work / "refined"
+        with seconds.of("kidney networks refined"):
+            train_planes(planes, work, checkpoints, [*recipe.refining, f"--pretrained={first}", *options])
     if "tumor" in networks:
         with seconds.of("kidneys"):
             find_kidneys(recipe, phantoms, checkpoints, work / "kidneys")
         with seconds.of("tumor network"):
-            train("tumor", work, [*recipe.options["tumor"], *options])
+            train("tumor", work, checkpoints, [*recipe.options["tumor"], *options])
     for network in networks:
         copy(checkpoints / network, output / network)
     seconds.print()
 
 
-def train(network, work, options):
+def train_planes(planes, work, checkpoints, options):
+    """Trains kidney networks, TOGETHER at a time."""
+    with futures.ThreadPoolExecutor(TOGETHER) as pool:
+        list(pool.map(lambda network: train(network, work, checkpoints, options), planes))
+
+
+def train(network, work, checkpoints, options):
     """Trains one network of the small preset, a kidney network on its share of the cores."""
     stage = network.partition("_")[0]
-    folders = f"--data_dir={work / 'prepared' / stage}", f"--checkpoint_dir={work / 'checkpoints'}"
+    folders = f"--data_dir={work / 'prepared' / stage}", f"--checkpoint_dir={checkpoints}"
     masks = [f"--kidney_masks={work / 'kidneys'}"] if stage == "tumor" else []
     threads = max(1, os.cpu_count() // TOGETHER) if stage == "kidney" else os.cpu_count()
     flags = *NETWORKS[network], *folders, *masks, "--preset=small", f"--seed={SEED}", *options

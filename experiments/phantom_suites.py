@@ -8,7 +8,7 @@ is made by this file's flags:
 
 which is the same as writing out
 
-    kits-phantom --output_dir=train --seed=1901 --num_cases=300 --size=256 --slices=64 \
+    kits-phantom --output_dir=train --seed=1901 --num_cases=480 --size=256 --slices=64 \
         --phases=unenhanced,corticomedullary,excretory --pixel_spacing_mm=1.4,1.7 --slice_spacing_mm=3.0,5.0
     kits-phantom --output_dir=test --seed=7702 --num_cases=10 --size=256 --slices=88 \
         --phases=nephrographic --pixel_spacing_mm=1.75,1.95 --slice_spacing_mm=2.0,2.75
@@ -66,7 +66,7 @@ class Suite:
 
 TRAINING = Suite(
     seed=1901,
-    num_cases=300,
+    num_cases=480,
     size=256,
     slices=64,
     phases=("unenhanced", "corticomedullary", "excretory"),

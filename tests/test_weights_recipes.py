@@ -9,7 +9,8 @@ from kits_tf.cli import app
 from kits_tf.dataset import kits19
 
 RECIPES = {
-    "phantom": train_phantom.RECIPE,
+    "phantom": train_phantom.LONG,
+    "phantom, short": train_phantom.SHORT,
     "simulated": train_simulated.recipe(["--anatomy=organs.nii.gz", "--legend=organs.json"], 20),
 }
 
@@ -32,20 +33,41 @@ def test_every_command_has_usable_flags(commands):
 
 def test_the_kidneys_are_found_between_both_stages(commands):
     names = [name for name, _ in commands if name != "phantom"]
-    assert names == ["prepare", "prepare", "train", "train", "train", "predict", "train"]
+    assert names[:5] == ["prepare", "prepare", "train", "train", "train"] and names[-2:] == ["predict", "train"]
     assert any(flag.startswith("--kidney_masks=") for flag in commands[-1][1])
+
+
+def values(flags, name):
+    """What a flag is given, list of str."""
+    return [flag.partition("=")[2] for flag in flags if flag.startswith(f"--{name}=")]
+
+
+def test_refined_networks_start_from_the_first_and_find_the_kidneys(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(four_networks, "command", lambda name, *flags, **variables: seen.append((name, list(flags))))
+    monkeypatch.setattr(four_networks, "copy", lambda source, target: seen.append(("copy", source)))
+    four_networks.make(RECIPES["phantom"], tmp_path, tmp_path / "out")
+    trained = [flags for name, flags in seen if name == "train"]
+    assert [values(flags, "stage") for flags in trained] == [["kidney"]] * 6 + [["tumor"]]
+    folders = [values(flags, "checkpoint_dir")[0] for flags in trained]
+    first, refined = folders[0], folders[3]
+    assert folders == [first] * 3 + [refined] * 4
+    assert all(values(flags, "pretrained") == [first] for flags in trained[3:6]) and first != refined
+    [found] = [flags for name, flags in seen if name == "predict"]
+    assert values(found, "checkpoint_dir") == [refined]
+    assert {str(source.parent) for name, source in seen if name == "copy"} == {refined}
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_some_of_the_tumor_networks_cases_are_new_to_the_kidney_networks(name):
     kidney, tumor = (set(kits19.parse_cases(RECIPES[name].cases[stage])) for stage in ("kidney", "tumor"))
-    assert kidney and len(tumor - kidney) >= len(tumor) // 3
+    assert kidney and len(tumor - kidney) >= len(tumor) // 4
 
 
 def test_simulations_number_their_cases_once():
     made = []
     for flags in RECIPES["simulated"].simulations:
-        values = dict(flag.removeprefix("--").split("=", 1) for flag in flags)
-        first = int(values.get("first_case", 0))
-        made += range(first, first + int(values["num_cases"]))
+        given = dict(flag.removeprefix("--").split("=", 1) for flag in flags)
+        first = int(given.get("first_case", 0))
+        made += range(first, first + int(given["num_cases"]))
     assert made == list(range(20))
