@@ -88,7 +88,7 @@ class KidneyConfig(Config):
     inplane_mm: float = 0.0  # working size of the CT's pixels (rows and columns); 0 keeps the native ones
     slice_mm: float = 0.0  # working slice distance; 0 keeps the native slices
     mirror: bool = False  # flip the left half so that one network sees both kidneys alike
-    overlap: int = 0  # columns (slices in the sagittal plane) that a half sees beyond the middle
+    overlap: int = 0  # columns that an axial or coronal half sees beyond the middle; sagittal slices lie on one side
     patch_rows: int = 512  # training patch, cut or air-padded to: axial rows x columns,
     patch_columns: int = 256  # coronal slices x columns, sagittal slices x rows
     patch_slices: int = 128

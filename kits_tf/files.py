@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import uuid
 
 
 @contextlib.contextmanager
@@ -23,7 +24,7 @@ def replacing(path):
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".writing-{uuid.uuid4().hex[:12]}-{path.name}")  # other hosts may write here too
     with naming(path):
         try:
             yield temporary

@@ -20,6 +20,15 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     assert path.read_text() == "second" and os.listdir(path.parent) == ["file.txt"]
 
 
+def test_two_writers_of_one_file_have_names_of_their_own(tmp_path):
+    """Also on two hosts, whose processes may have one number."""
+    with files.replacing(tmp_path / "file.txt") as one, files.replacing(tmp_path / "file.txt") as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert (tmp_path / "file.txt").read_text() == "one" and os.listdir(tmp_path) == ["file.txt"]
+
+
 def test_a_full_disk_names_the_file(tmp_path):
     with pytest.raises(OSError) as caught, files.replacing(tmp_path / "file.txt") as temporary:
         temporary.write_text("half")

@@ -55,7 +55,8 @@ def train(arguments, precision, folder):
     flags += [f"--num_steps={arguments.num_steps}", f"--set=validate_every={arguments.num_steps}"]
     flags += [f"--set={assignment}" for assignment in arguments.set]
     line = [sys.executable, "-m", "kits_tf.cli.train", "--stage=kidney", "--plane=axial", f"--precision={precision}"]
-    output = subprocess.run([*line, *flags], check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}  # no terminal: progress comes in lines
+    output = subprocess.run([*line, *flags], check=True, text=True, cwd=ROOT, **streams).stdout
     rates = [float(rate) for rate in re.findall(r"([\d.]+) steps/s", output)]
     with open(folder / "kidney_axial" / "validation.csv", encoding="utf-8") as file:
         [row] = csv.DictReader(file)

@@ -94,13 +94,15 @@ def check_data_dir():
 
 def make_config():
     """The config of the preset with --set and the flags of single options applied; UsageError where it cannot work."""
-    config = configs.override(configs.preset(FLAGS.preset, FLAGS.stage, FLAGS.plane), FLAGS["set"].value)
+    preset = configs.preset(FLAGS.preset, FLAGS.stage, FLAGS.plane)
     changes = {name: FLAGS[name].value for name in OVERRIDES if FLAGS[name].value is not None}
     for name, value in changes.items():
         try:
-            config = dataclasses.replace(config, **{name: value})
+            dataclasses.replace(preset, **{name: value})
         except ValueError as error:
             raise UsageError(name, str(error)) from None
+    flags = [f"{name}={value!r}" for name, value in changes.items()]
+    config = configs.override(preset, [*FLAGS["set"].value, *flags])  # together: some go by each other
     check_sizes(config)
     return config
 

@@ -43,7 +43,7 @@ def move(image, targets, spacing_mm, seed, config):
     shape = warping.sides(image)
     if not (config.max_rotation_degrees or config.max_scaling or config.max_elastic_mm):
         return image, [tf.cast(target, tf.float32) for target, _ in targets]
-    draws = 2 * uniform([1 + len(warping.rotation_planes(len(shape)))], fold(seed, 0)) - 1
+    draws = geometry_draws(len(shape), seed)
     angles = draws[1:] * (config.max_rotation_degrees * math.pi / 180)
     matrix = warping.source_matrix(angles, 1 + draws[0] * config.max_scaling, spacing_mm)
     field = None
@@ -51,6 +51,22 @@ def move(image, targets, spacing_mm, seed, config):
         bound, distance = config.max_elastic_mm, config.elastic_mm
         field = warping.displacement_mm(shape, spacing_mm, fold(seed, 1), bound, distance) / spacing_mm
     return warping.warp(image, targets, warping.source_positions(shape, matrix, field))
+
+
+def geometry_draws(num_axes, seed):
+    """Uniform numbers in [-1, 1): one for the scaling, then one for each plane of rotation."""
+    return 2 * uniform([1 + len(warping.rotation_planes(num_axes))], fold(seed, 0)) - 1
+
+
+def enlargement(num_axes, seed, config):
+    """The factor that `augment` enlarges a sample by.
+
+    Args:
+        num_axes: 2 or 3.
+        seed: the one that `augment` was given.
+        config: a Config.
+    """
+    return 1 + geometry_draws(num_axes, fold(seed, 0))[0] * config.max_scaling
 
 
 def sharpness(image, spacing_mm, seed, config):

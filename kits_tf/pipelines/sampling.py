@@ -8,7 +8,8 @@ P visits in a pool and K samples a visit, sample number i is the k-th of visit v
     pool = i div (P K),  k = (i mod P K) div P,  v = pool P + i mod P.
 
 Worker w of W takes the samples with i mod W = w, which are those of the visits with v mod W = w since P is a multiple
-of W; so the workers' batches together hold the very samples of one worker's batch.
+of W: 8, or the least common multiple of 8 and W. Where W divides 8 the workers' batches together thus hold the very
+samples of one worker's batch; for other W they hold those of one worker with that larger pool.
 """
 
 import dataclasses

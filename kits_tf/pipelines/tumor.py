@@ -7,7 +7,7 @@ import tensorflow as tf
 from kits_tf import arrays, cubes, geometry
 from kits_tf.dataset import kidneys
 from kits_tf.pipelines import sampling
-from kits_tf.pipelines.augmentation import augment, compiled
+from kits_tf.pipelines.augmentation import augment, compiled, enlargement
 
 NUM_BLOCKS = 4
 
@@ -66,7 +66,8 @@ def visit(path, seed, config):
     cube = change(kidney, spacing_mm, sampling.fold(seed, 2))
     count = per_visit(config)
     chosen = tf.argsort(sampling.uniform([NUM_BLOCKS], sampling.fold(seed, 1)))[:count]
-    parts = {name: tf.gather(blocks(array, config), chosen)[..., None] for name, array in cube.items()}
+    cut = {name: blocks(array, config, outside(name, config)) for name, array in cube.items()}
+    parts = {name: tf.gather(array, chosen)[..., None] for name, array in cut.items()}
     return parts | {"tumor_ml": tf.fill([count], tumor_ml)}
 
 
@@ -76,20 +77,28 @@ def finish(kidney, spacing_mm, seed, config):
     targets = {"label": (tf.cast(kidney["label"], tf.float32), 0.0)}
     if "distance" in kidney:
         distance_mm = tf.cast(kidney["distance"], tf.float32) / kidneys.HUNDREDTHS
-        targets["distance_mm"] = distance_mm, config.max_distance_mm
+        targets["distance_mm"] = distance_mm, outside("distance_mm", config)
     if not config.augment:
         return {"image": image} | {name: array for name, (array, _) in targets.items()}
     channels = [(array[..., None], outside) for array, outside in targets.values()]
     image, moved = augment(image[..., None], channels, spacing_mm, seed, config)
     cube = {"image": image} | dict(zip(targets, moved, strict=True))
     cube["label"] = tf.cast(cube["label"] >= 0.5, tf.float32)
+    if "distance_mm" in cube:  # the tumor and all distances in it are larger by that
+        cube["distance_mm"] *= enlargement(3, seed, config)
     return {name: array[..., 0] for name, array in cube.items()}
 
 
-def blocks(cube, config):
-    """The four sub-blocks, padded with zeros at the ends to what the network can take."""
+def outside(name, config):
+    """What an array of a sample holds beyond its cube: air, no tumor, the longest distance from one."""
+    return config.max_distance_mm if name == "distance_mm" else 0.0
+
+
+def blocks(cube, config, beyond=0.0):
+    """The four sub-blocks, padded at the ends with what is `beyond` the cube to what the network can take."""
     xp = arrays.tensorflow()
-    padded = geometry.pad_to_multiple(xp, cubes.split(xp, cube, config.blocks), 2**config.depth, (1, 2, 3))
+    parts = cubes.split(xp, cube, config.blocks) - beyond
+    padded = geometry.pad_to_multiple(xp, parts, 2**config.depth, (1, 2, 3)) + beyond
     return tf.ensure_shape(padded, padded_shape(config))
 
 

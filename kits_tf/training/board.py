@@ -25,13 +25,15 @@ class Board(Watcher):
         folder: the network's own folder.
         step: the last step that is done.
         description: what the run depends on, as a dict of dicts.
-        sample: a batch, as the network is trained on; its first sample is shown after each validation.
-        copy: the PlainCopy that a validation has run with.
+        sample: a batch, as the network is trained on; the sample with most foreground is shown with each saved state.
+        copy: the PlainCopy that the saved weights went through.
     """
 
     def __init__(self, folder, step, description, sample, copy):
         self._writer = tf.summary.create_file_writer(str(pathlib.Path(folder) / FOLDER))
-        self._sample = {name: array[:1] for name, array in sample.items()}
+        labels = np.asarray(sample["label"])
+        shown = int(labels.reshape(len(labels), -1).sum(axis=1).argmax())
+        self._sample = {name: array[shown : shown + 1] for name, array in sample.items()}
         self._copy = copy
         with self._writer.as_default(step):
             tf.summary.text("config", f"```\n{json.dumps(description, indent=2)}\n```")
@@ -44,6 +46,9 @@ class Board(Watcher):
     def scores(self, step, name, scores):
         with self._writer.as_default(step):
             tf.summary.scalar(f"validation/{name}", scores.means[step])
+
+    def saved(self, step):
+        with self._writer.as_default(step):
             tf.summary.image("input, label, prediction, reconstruction", self._picture())
 
     def _picture(self):

@@ -47,6 +47,8 @@ class Checkpoints:
         """
         self._step.assign(step)
         try:
+            if self._scratch is None:
+                set_aside(self._folder, step)
             self._manager.save(checkpoint_number=step)
         except (OSError, tf.errors.OpError) as error:
             remove_unfinished(self._folder, step)
@@ -87,6 +89,14 @@ def saved_states(folder):
     paths = pathlib.Path(folder).glob("step-*.index")
     found = [(re.fullmatch(r"step-(\d+)\.index", path.name), path.with_suffix("")) for path in paths]
     return sorted((int(match.group(1)), path) for match, path in found if match)
+
+
+def set_aside(folder, step):
+    """Renames states of later steps, which were skipped: they are of another course, should they be readable again."""
+    for later, path in saved_states(folder):
+        if later > step:
+            for part in path.parent.glob(f"{path.name}.*"):
+                part.rename(part.with_name(f"skipped-{part.name}"))
 
 
 def remove_unfinished(folder, step):

@@ -8,8 +8,15 @@ from kits_tf import files
 from kits_tf.training import scores
 from kits_tf.training.history import read_rows
 
-NAME = "curves.png"
+NAME, LOSSES = "curves.png", "history.csv"
 POINTS = 400  # a curve is the mean over about that many stretches of steps
+
+
+def is_drawn(folder):
+    """Whether the picture is there and no older than the losses."""
+    picture, losses = pathlib.Path(folder) / NAME, pathlib.Path(folder) / LOSSES
+    newest = losses.stat().st_mtime_ns if losses.is_file() else 0
+    return picture.is_file() and picture.stat().st_mtime_ns >= newest
 
 
 def draw(folder):
@@ -19,7 +26,7 @@ def draw(folder):
     except ImportError:
         return False
     folder = pathlib.Path(folder)
-    losses, validation = (read_columns(folder / name) for name in ("history.csv", scores.NAME))
+    losses, validation = (read_columns(folder / name) for name in (LOSSES, scores.NAME))
     figure = Figure(figsize=(8, 7 if validation else 4), dpi=100, layout="constrained")
     axes = figure.subplots(2 if validation else 1, sharex=True, squeeze=False)[:, 0]
     for name in [name for name in losses if name not in ("step", "learning_rate")]:

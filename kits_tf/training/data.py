@@ -6,7 +6,7 @@ import json
 import tensorflow as tf
 
 from kits_tf.dataset import prepared
-from kits_tf.dataset.kidneys import case_of, kidney_samples
+from kits_tf.dataset.kidneys import case_of, kidney_samples, mask_path
 from kits_tf.dataset.working import working_records
 from kits_tf.errors import InputError, UsageError
 from kits_tf.pipelines import kidney, tumor
@@ -52,11 +52,19 @@ def split_records(data_dir, split):
     return records
 
 
-def digest(data_dir):
-    """Tells whether a prepared folder has other training or validation cases than before, or other content in them."""
+def digest(data_dir, kidney_masks=None):
+    """Tells whether training or validation cases are others than before, or their content or kidney masks differ.
+
+    Args:
+        data_dir: a prepared folder.
+        kidney_masks: None, "labels" or a folder of predictions.
+    """
     kept = ("id", "split", "shape", "spacing_mm", "image_digest", "label_digest")
     cases = prepared.read_index(data_dir)["cases"]
     described = [{name: case.get(name) for name in kept} for case in cases if case["split"] != "test"]
+    if kidney_masks not in (None, "labels"):
+        paths = [mask_path(kidney_masks, case["id"]) for case in described]
+        described += [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -72,7 +80,7 @@ def order_of(config, sources, seed, workers=1, worker=0):
     )
 
 
-def cases_of_step(config, sources, seed, step):
+def cases_of_step(config, sources, seed, step, workers=1):
     """The names of the cases (kidneys, for the tumor network) that a step's samples come from, in order.
 
     Args:
@@ -80,8 +88,10 @@ def cases_of_step(config, sources, seed, step):
         sources: from `training_sources`.
         seed: of the run.
         step: the step, from 1.
+        workers: how many share a step.
     """
-    found = PIPELINES[config.stage].sources_of_step(sources, config, order_of(config, sources, seed), step - 1)
+    order = order_of(config, sources, seed, workers)
+    found = PIPELINES[config.stage].sources_of_step(sources, config, order, step - 1)
     return list(dict.fromkeys(case_of(path) for path in found))
 
 
@@ -99,7 +109,8 @@ def batches(config, sources, seed, step, context):
     samples = PIPELINES[config.stage].samples(sources, config, order, step)
     size = context.get_per_replica_batch_size(config.batch_size)
     if config.stage == "tumor" and not config.grid:
-        return samples.padded_batch(size, drop_remainder=True).prefetch(2)
+        padding = {name: tumor.outside(name, config) for name in samples.element_spec}
+        return samples.padded_batch(size, padding_values=padding, drop_remainder=True).prefetch(2)
     return samples.batch(size, drop_remainder=True).prefetch(2)
 
 

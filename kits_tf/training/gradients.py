@@ -26,20 +26,22 @@ def accumulated(function, batch, parts):
     return [tensor / parts for tensor in total]
 
 
-def clipped(shares, longest):
-    """Gradients of the whole batch, scaled down to a length over all variables where they are longer.
+def summed(shares, longest=None):
+    """Gradients of the whole batch, where asked for scaled down to a length over all variables.
 
-    The length of a sum is not known from the lengths of its parts, so the replicas' shares are summed first. The
-    optimizer sums what it is given over the replicas once more; each therefore gets its part of the result.
+    The length of a sum is not known from the lengths of its parts, nor whether it is finite from one of them, so the
+    replicas' shares are summed first. The optimizer sums what it is given over the replicas once more; each therefore
+    gets its part of the result.
 
     Args:
         shares: this replica's gradients; the sum over replicas is that of the whole batch.
-        longest: greatest length, the root of the sum of squares over all of them.
+        longest: greatest length, the root of the sum of squares over all of them; None leaves them as they are.
 
     Returns:
         list of gradients, to be summed over the replicas.
     """
     context = tf.distribute.get_replica_context()
     gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, shares)
-    gradients, _ = tf.clip_by_global_norm(gradients, longest)
+    if longest is not None:
+        gradients, _ = tf.clip_by_global_norm(gradients, longest)
     return [gradient / context.num_replicas_in_sync for gradient in gradients]

@@ -113,9 +113,9 @@ class Keeper:
         if stopped:
             return False
         found = {case: mean * self._workers for case, mean in zip(self._validation.cases, means, strict=True)}
-        is_better = self.scores.add(step, self._validation.name, found)
-        if is_better and self._worker == 0:
+        if self.scores.is_better(found) and self._worker == 0:
             self._copy.save(self._folder / BEST_NAME)
+        self.scores.add(step, self._validation.name, found)  # last: where the row is, the weights are
         for watcher in self.watchers:
             watcher.scores(step, self._validation.name, self.scores)
         return True
@@ -129,4 +129,6 @@ class Keeper:
         if self._worker == 0:
             self._copy.save(self._folder / WEIGHTS_NAME)
         self._checkpoints.save(step)
+        for watcher in self.watchers:
+            watcher.saved(step)
         self._saved, self._saved_at = step, time.monotonic()

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kits_tf import losses, models
 from kits_tf.training.average import Average
-from kits_tf.training.gradients import accumulated, clipped
+from kits_tf.training.gradients import accumulated, summed
 from kits_tf.training.schedules import make_schedule
 from kits_tf.training.termination import Termination
 
@@ -53,7 +53,9 @@ class Trainer:
         with strategy.scope():
             self.model = models.build(config)
             self.optimizer = keras.optimizers.Adam(make_schedule(config))
-            if keras.mixed_precision.dtype_policy().name == "mixed_float16":
+            is_scaled = keras.mixed_precision.dtype_policy().name == "mixed_float16"
+            self._looks_for_overflow = is_scaled and strategy.num_replicas_in_sync > 1  # Keras does on one replica
+            if is_scaled:
                 self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
             self.optimizer.build(self.model.trainable_variables)
             self.average = Average(self.model, config.average_decay)
@@ -92,7 +94,9 @@ class Trainer:
         config, variables = self.config, self.model.trainable_variables
         losses, *gradients = accumulated(self._losses_and_gradients, batch, config.accumulation)
         if config.clip_norm:
-            gradients = clipped(gradients, self.optimizer.scale_loss(config.clip_norm))
+            gradients = summed(gradients, self.optimizer.scale_loss(config.clip_norm))
+        elif self._looks_for_overflow:
+            gradients = summed(gradients)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.average.update(self.optimizer.iterations.value)
         return losses

@@ -50,7 +50,7 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
             cannot be read.
     """
     folder = pathlib.Path(checkpoint_dir) / network_name(config)
-    settings = dataclasses.replace(settings, data=data.digest(data_dir))
+    settings = dataclasses.replace(settings, data=data.digest(data_dir, settings.kidney_masks))
     check_folder(folder, config, settings)
     prepare_process(settings, machine.deterministic)
     strategy = strategies.make_strategy(machine.strategy, machine.tpu)
@@ -68,10 +68,11 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
     parts |= {"average": trainer.average} if config.average_decay else {}
     checkpoints = Checkpoints(folder, parts, chief=worker == 0)
     step = checkpoints.restore()
+    check_agreement(trainer, folder, step)
     validation = make_validation(config, copy.model, data_dir, settings.kidney_masks, report)
     keeper = Keeper(folder, trainer, copy, checkpoints, step, validation, worker, workers)
     if keeper.is_over(step) and not keeper.is_due(step):
-        keeper.finish()
+        finish(keeper, folder, worker, report)
         early = "" if step >= config.num_steps else ", no better validation came for long enough"
         report(f"{network_name(config)}: all {step} steps are done{early}")
         return True
@@ -84,12 +85,11 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
         report(opening_line(config, strategy, sources, step, settings.pretrained))
         done = loop.train(trainer, iterator, step, keeper)
     except loop.LossError as error:
-        raise TrainingError(explain(error, config, sources, settings.seed, folder)) from None
+        raise TrainingError(explain(error, config, sources, settings.seed, folder, workers)) from None
     except LOST as error:
         if workers == 1:
             raise
-        what = "another worker is gone; the same command, started on every worker again, continues"
-        raise TrainingError(f"{folder}: {what} from {last_state(folder)} ({reason(error)})") from None
+        raise TrainingError(lost(folder, error)) from None
     except faults.FAULTS as error:
         what = faults.explain(error, config, data_dir, sources)
         if what is None:
@@ -98,10 +98,27 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
     finally:
         keeper.close()
     if done:
-        keeper.finish()
-        if worker == 0 and not curves.draw(folder):
-            report("curves.png takes matplotlib: pip install 'kits-tf[report]'")
+        finish(keeper, folder, worker, report)
     return done
+
+
+def finish(keeper, folder, worker, report):
+    """Puts the weights that stay in place, and draws the curves where that has not been done."""
+    keeper.finish()
+    if worker == 0 and not curves.is_drawn(folder) and not curves.draw(folder):
+        report("curves.png takes matplotlib: pip install 'kits-tf[report]'")
+
+
+def check_agreement(trainer, folder, step):
+    """Raises TrainingError, on every worker, where they do not all continue at the same step."""
+    try:
+        [mean] = trainer.agree(float(step))
+        [apart] = trainer.agree(float(abs(step - mean) > 0.5))
+    except LOST as error:
+        raise TrainingError(lost(folder, error)) from None
+    if apart > 0:
+        what = f"this worker continues at step {step}, others elsewhere; all workers take one shared --checkpoint_dir"
+        raise TrainingError(f"{folder}: {what}")
 
 
 def make_validation(config, model, data_dir, kidney_masks, report):
@@ -117,7 +134,7 @@ def make_validation(config, model, data_dir, kidney_masks, report):
 
 def watchers(config, sources, folder, settings, machine, copy, step, report):
     """What writes and shows the losses and scores of a run."""
-    found = [LossRows(History(folder / "history.csv", step), config)]
+    found = [LossRows(History(folder / curves.LOSSES, step), config)]
     found.append(Progress(network_name(config), step, config.num_steps))
     if machine.tensorboard and not board.is_installed():
         report("nothing is written for TensorBoard: pip install 'kits-tf[tensorboard]', or --notensorboard")
@@ -128,11 +145,17 @@ def watchers(config, sources, folder, settings, machine, copy, step, report):
     return found
 
 
-def explain(error, config, sources, seed, folder):
+def explain(error, config, sources, seed, folder, workers):
     """What a LossError means for the one who reads it, in a line."""
-    cases = ", ".join(data.cases_of_step(config, sources, seed, error.step))
-    advice = "a lower --learning_rate or --set=clip_norm=1 may help"
+    cases = ", ".join(data.cases_of_step(config, sources, seed, error.step, workers))
+    advice = "in another --checkpoint_dir, a lower --learning_rate or --set=clip_norm=1 may help"
     return f"{folder}: {error}, on {cases}; {last_state(folder)} is the last good one; {advice}"
+
+
+def lost(folder, error):
+    """What it means that another worker has ended, in a line."""
+    what = "another worker is gone; the same command, started on every worker again, continues"
+    return f"{folder}: {what} from {last_state(folder)} ({reason(error)})"
 
 
 def last_state(folder):

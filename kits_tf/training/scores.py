@@ -9,6 +9,11 @@ from kits_tf.training.history import History, read_rows
 NAME = "validation.csv"
 
 
+def mean_of(cases):
+    """The mean Dice of {case id: Dice}, to six digits."""
+    return round(float(np.mean(list(cases.values()))), 6)
+
+
 class Scores:
     """The mean Dice of each validation up to a step.
 
@@ -34,15 +39,14 @@ class Scores:
             step: steps that are done.
             name: of the score.
             cases: {case id: Dice}.
-
-        Returns:
-            Whether its mean is better than all before.
         """
-        before = self.best
-        self.means[step] = round(float(np.mean(list(cases.values()))), 6)
+        self.means[step] = mean_of(cases)
         if self._history is not None:
             self._history.append([{"step": step, name: self.means[step], **cases}])
-        return before is None or self.means[step] > self.means[before]
+
+    def is_better(self, cases):
+        """Whether the mean over `cases`, {case id: Dice}, is better than that of all validations so far."""
+        return self.best is None or mean_of(cases) > self.means[self.best]
 
     @property
     def best(self):

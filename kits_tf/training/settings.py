@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 from kits_tf import config as configs
-from kits_tf.checkpoint import CONFIG_NAME
+from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME
 from kits_tf.errors import InputError, UsageError
 from kits_tf.training.checkpoints import STATE_FOLDER, saved_states
 from kits_tf.training.pretrained import differences
@@ -53,12 +53,16 @@ class Machine:
 def check_folder(folder, config, settings):
     """Refuses a folder whose network or run is another one; more steps are welcome while the rate is constant.
 
+    A folder that holds neither a state nor weights is free for any run: the one before ended before it came so far.
+
     Raises:
         UsageError: names what differs; nothing has been written.
     """
     if not (folder / CONFIG_NAME).is_file():
         if saved_states(folder / STATE_FOLDER):
             raise InputError(folder / CONFIG_NAME, "is missing beside a saved state; move the folder away to start")
+        return
+    if not (saved_states(folder / STATE_FOLDER) or (folder / WEIGHTS_NAME).is_file()):
         return
     there, asked = dataclasses.asdict(configs.load(folder / CONFIG_NAME)), dataclasses.asdict(config)
     if there["schedule"] == asked["schedule"] == "constant" and asked["num_steps"] > there["num_steps"]:

@@ -10,5 +10,8 @@ class Watcher:
     def scores(self, step, name, scores):
         """A validation after `step` steps: what its score is called, and all `Scores` up to here."""
 
+    def saved(self, step):
+        """The state after `step` steps is saved, its weights in the PlainCopy."""
+
     def close(self):
         """The run ends here."""

@@ -67,6 +67,15 @@ def test_bad_flags_are_one_line_and_write_nothing(data, tmp_path, capsys, monkey
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_of_a_run_that_saved_nothing_is_free(data, tmp_path):
+    """Such as of one whose loss was no number before its first state."""
+    assert run(data, tmp_path, *KIDNEY, *TINY, *PATCH) == 0
+    shutil.rmtree(tmp_path / "kidney_axial" / "state")
+    assert run(data, tmp_path, *KIDNEY, *TINY, *PATCH, "--seed=9") == 2, "weights are not written over"
+    (tmp_path / "kidney_axial" / "model.weights.h5").unlink()
+    assert run(data, tmp_path, *KIDNEY, *TINY, *PATCH, "--seed=9") == 0
+
+
 def test_an_empty_data_folder(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run(tmp_path / "empty", tmp_path / "out", *KIDNEY) == 2
@@ -83,8 +92,9 @@ def test_flags_and_set_reach_the_config(data, monkeypatch):
     assert (config.base_filters, config.batch_size, config.num_steps, config.depth) == (2, 1, 2, 1)
     assert (config.learning_rate, config.mirror, config.plane, settings.seed) == (0.5, True, "axial", 4)
     assert settings.kidney_masks is None and machine.strategy == "auto" and machine.jit == "auto"
-    assert run(data, "x", "--stage=tumor") == 0
+    assert run(data, "x", "--stage=tumor", "--batch_size=12", "--set=accumulation=4") == 0  # the preset's batch is 2
     assert seen[1][1][2].kidney_masks == "labels"
+    assert (seen[1][0].batch_size, seen[1][0].accumulation) == (12, 4)
 
 
 def test_a_folder_with_another_network_is_left_alone(data, tmp_path, capsys):

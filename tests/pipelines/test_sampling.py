@@ -59,13 +59,15 @@ def test_seeds_and_visits_draw_differently():
 @pytest.mark.parametrize("workers", [2, 3])
 def test_workers_share_the_very_samples_of_one(workers):
     order = dataclasses.replace(ORDER, batch_size=12)
-    pool = order.pool if workers != 3 else 24  # three workers need a pool that three divides
     shares = [
         take(dataclasses.replace(order, workers=workers, worker=w), 2, 24 * 6 // workers) for w in range(workers)
     ]
     together = list(itertools.chain(*zip(*shares, strict=True)))
-    if pool == order.pool:
+    if workers == 2:
         assert together == take(order, 2, len(together))
+    visits = sampling.visits_of_step(dataclasses.replace(order, workers=workers), 2)
+    cases = [int(sampling.case_and_seed(order, tf.constant(visit, tf.int64))[0]) for visit in visits]
+    assert [case for case, *_ in together[: order.batch_size]] == cases
     assert len(set(together)) == len(together)
 
 

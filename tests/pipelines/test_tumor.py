@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from scipy import ndimage
 
 from kits_tf import cubes, geometry
 from kits_tf.arrays import NumPy
@@ -70,6 +72,33 @@ def test_label_and_distance_follow_the_image(records, tmp_path):
         np.testing.assert_array_equal(sample["distance_mm"][clear] < 0, sample["label"][clear] > 0)
         assert set(np.unique(sample["label"])) <= {0, 1}
         assert (sample["image"][sample["label"] > 0] > 0).mean() > 0.9 if sample["label"].any() else True
+
+
+def test_an_enlarged_tumor_is_as_much_further_away(records, tmp_path):
+    """Where nothing but the size changes, the sampled distance is that from the label as it is afterwards."""
+    still = {"max_rotation_degrees": 0.0, "max_shift_hu": 0.0, "max_intensity_scaling": 0.0, "max_noise_hu": 0.0}
+    options = {"blocks": "polyphase", "max_scaling": 0.6, "max_distance_mm": 40.0, "foreground_fraction": 1.0}
+    config = dataclasses.replace(CONFIG, augment=True, grid=32, **still, **options)
+    sources = kidneys.kidney_samples(records, config, "labels", tmp_path)
+    [source] = [source for source in sources if source["tumor"]]
+    spacing_mm = kidneys.read_tensors(str(source["path"]), True)["spacing_mm"].numpy() * (1, 2, 2)  # of a phase
+    errors = []
+    for sample in draw(records, tmp_path, config, 12):
+        inside, found = sample["label"][..., 0] > 0, sample["distance_mm"][..., 0]
+        expected = ndimage.distance_transform_edt(~inside, sampling=spacing_mm)
+        outside = (expected > 0) & (expected < 15) & (found < 30)
+        errors.append(np.abs(found - expected)[outside].mean() / expected[outside].mean())
+    assert np.median(errors) < 0.15
+
+
+def test_blocks_are_padded_with_what_is_beyond_the_cube():
+    config = dataclasses.replace(CONFIG, grid=20, depth=3)  # blocks of 10 become 16
+    cube = tf.fill([20, 20, 20], 7.0)
+    for beyond in (0.0, 40.0):
+        padded = tumor.blocks(cube, config, beyond).numpy()
+        assert padded.shape == (4, 24, 16, 16)
+        np.testing.assert_array_equal(np.unique(padded), sorted({7.0, beyond}))
+        np.testing.assert_array_equal(padded[:, :20, :10, :10], 7.0)
 
 
 def test_foreground_visits_go_to_kidneys_with_tumor(records, tmp_path):

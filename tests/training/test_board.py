@@ -27,11 +27,21 @@ def test_a_slab_is_shown_by_its_centre():
     np.testing.assert_allclose(shown[0, 0, :, 0], np.repeat([0.75, 0.0, 0.5], 6))
 
 
+def test_the_sample_with_most_foreground_is_shown(tmp_path):
+    label = np.zeros((3, 16, 16, 1), np.float32)
+    label[1, :4], label[2, :2] = 1, 1
+    sample = {"slab": np.stack([np.full((16, 16, 3), value, np.float32) for value in (0.1, 0.2, 0.3)]), "label": label}
+    board = Board(tmp_path, 0, {}, sample, PlainCopy(tiny_config()))
+    np.testing.assert_allclose(board._picture()[0, :, :16, 0], 0.2, rtol=1e-6)
+    board.close()
+
+
 def test_everything_reaches_the_files(tmp_path):
     sample = {"slab": np.zeros((2, 16, 16, 3), np.float32), "label": np.zeros((2, 16, 16, 1), np.float32)}
     board = Board(tmp_path, 4, {"config": {"depth": 1}}, sample, PlainCopy(tiny_config()))
     board.losses(4, ["loss"], np.full((3, 1), 0.5, np.float32))
     board.scores(7, "kidney_dice", types.SimpleNamespace(means={7: 0.875}))
+    board.saved(7)
     board.close()
     [path] = (tmp_path / FOLDER).iterdir()
     found = {}

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kits_tf.training.gradients import accumulated, clipped
+from kits_tf.training.gradients import accumulated, summed
 
 GRADIENTS = [np.array([3.0, 0.0], np.float32), np.array([[4.0], [12.0]], np.float32)]  # together of length 13
 
 
 def run_clipped(strategy, shares, longest):
     """What the optimizer ends with: each replica's result, summed."""
-    found = strategy.run(lambda: clipped([tf.constant(share) for share in shares], longest))
+    found = strategy.run(lambda: summed([tf.constant(share) for share in shares], longest))
     return [strategy.reduce("SUM", gradient, axis=None).numpy() for gradient in found]
 
 
@@ -34,9 +34,12 @@ def test_the_length_is_that_of_the_sum_over_replicas():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf.distribute, "get_replica_context", lambda: TwoAlike(tf.distribute.get_strategy(), 0))
-        parts = clipped([tf.constant(gradient / 2) for gradient in GRADIENTS], 6.5)
+        parts = summed([tf.constant(gradient / 2) for gradient in GRADIENTS], 6.5)
+        unchanged = summed([tf.constant(gradient / 2) for gradient in GRADIENTS])
     for part, whole in zip(parts, GRADIENTS, strict=True):
         np.testing.assert_allclose(2 * part.numpy(), whole / 2, rtol=1e-6)
+    for part, whole in zip(unchanged, GRADIENTS, strict=True):
+        np.testing.assert_allclose(2 * part.numpy(), whole, rtol=1e-6)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 6])

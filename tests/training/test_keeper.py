@@ -107,6 +107,16 @@ def test_no_state_is_saved_where_its_weights_could_not_be(tmp_path):
     assert fakes.saved == []
 
 
+def test_no_score_is_noted_where_its_weights_could_not_be_saved(tmp_path):
+    """Or the next start would take other weights for the best ones."""
+    keeper, fakes = make(tmp_path)
+    fakes.disk_full_at = 20
+    with pytest.raises(InputError, match="No space left"):
+        run(keeper, fakes, 0)
+    assert keeper.scores.means == {10: 0.55} and "20," not in (tmp_path / "validation.csv").read_text()
+    assert (tmp_path / keepers.BEST_NAME).read_text() == "weights of step 10"
+
+
 def test_patience_ends_a_run_that_gets_no_better(tmp_path):
     config = dataclasses.replace(CONFIG, num_steps=100, patience=2)
     dices = {10: 0.5, 20: 0.4, 30: 0.6, 40: 0.6, 50: 0.2, 60: 0.9}

@@ -11,12 +11,17 @@ import signal
 import socket
 import subprocess
 import time
+import types
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
+from kits_tf import config as configs
+from kits_tf import models
 from kits_tf.training import loop
+from kits_tf.training.run import TrainingError, check_agreement
 from kits_tf.training.validation import StopError, Validation
 from tests import planted
 from tests.training.tiny_runs import NETWORKS, program, run_program, tiny_config, train
@@ -119,6 +124,51 @@ def test_two_replicas_equal_one_device(whole, data, tmp_path, network):
     assert len(losses(tmp_path / network)) == STEPS
     np.testing.assert_allclose(losses(tmp_path / network), losses(whole / network), rtol=1e-4)
     assert largest_difference(tmp_path / network, whole / network) < 1e-3
+
+
+def test_replicas_share_the_statistics_of_batch_normalisation(data, tmp_path):
+    """The first layer's moving mean after one step: over two replicas with half a batch each, that of the whole."""
+    options = "--set=normalization=batch", "--set=num_steps=1", "--set=augment=false"
+    for name, more in {"one": [], "two": ["--devices=2", "--strategy=mirrored"]}.items():
+        run_program("kidney_coronal", data, tmp_path / name, *options, *more)
+    found = []
+    for name in ("one", "two"):
+        model = models.build(configs.load(tmp_path / name / "kidney_coronal" / "config.json"))
+        start = {id(layer): layer.moving_mean.numpy() for layer in batch_norms(model)}
+        model.load_weights(tmp_path / name / "kidney_coronal" / "model.weights.h5")
+        layer = batch_norms(model)[0]
+        assert np.abs(layer.moving_mean.numpy() - start[id(layer)]).max() > 1e-3
+        found.append(layer.moving_mean.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-6)
+    assert np.isfinite(losses(tmp_path / "two" / "kidney_coronal")).all()
+
+
+def batch_norms(model):
+    """The layers of batch normalisation, in order."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+@pytest.mark.parametrize("steps, apart", [((100, 100, 100), False), ((0, 100, 200), True), ((500, 0), True)])
+def test_workers_that_continue_at_different_steps_all_stop(tmp_path, steps, apart):
+    mean = sum(steps) / len(steps)
+    share = sum(abs(step - mean) > 0.5 for step in steps) / len(steps)
+    for step in steps:
+        answers = iter([[mean], [share]])
+        trainer = types.SimpleNamespace(agree=lambda number, answers=answers: next(answers))
+        if apart:
+            with pytest.raises(TrainingError, match=f"step {step}, others elsewhere"):
+                check_agreement(trainer, tmp_path, step)
+        else:
+            check_agreement(trainer, tmp_path, step)
+
+
+def test_curves_that_are_missing_at_the_end_are_drawn_by_the_next_start(data, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "kidney_axial" / "curves.png"
+    for _ in range(2):
+        assert train(data, tmp_path, tiny_config(num_steps=1), deterministic=False)
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        picture.unlink()
 
 
 def start_workers(monkeypatch, data, folder, *options):
