@@ -25,10 +25,12 @@ def save_openvino(folder, network):
         RuntimeError: the difference is above 1e-4.
     """
     openvino = imported("openvino")
+    from kits_tf.openvino_core import core
+
     with sigterm_postponed():
         model = openvino.convert_model(network.function.get_concrete_function())
     openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
-    compiled = openvino.Core().compile_model(folder / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(folder / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     batch = network.sample()
     result = compiled({network.input_name: batch})
     found = {name: result[name] for name in network.expected(batch)}

@@ -11,6 +11,7 @@ import openvino
 from kits_tf.errors import UsageError
 from kits_tf.inference.conversion import converted
 from kits_tf.inference.engine import Engine
+from kits_tf.openvino_core import core
 
 NATIVE_BFLOAT16 = {"amx_bf16", "avx512_bf16"}  # processor flags; elsewhere bfloat16 is emulated, and slower
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -46,7 +47,7 @@ class OpenVINOEngine(Engine):
     batch_pixels = 2**16
 
     def __init__(self, folder, configs, precision="auto"):
-        self._core = openvino.Core()
+        self._core = core()
         self.precision = chosen_precision(precision, self._core)
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self._streams = min(threads, MAX_STREAMS)
@@ -55,7 +56,6 @@ class OpenVINOEngine(Engine):
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": self._streams,
         }
-        self._core.set_property({"ENABLE_MMAP": False})  # files of the cache may go while they are in use
         with converted(folder, list(configs)) as paths:
             self._models = {name: self._core.read_model(path) for name, path in paths.items()}
         self._compiled = collections.OrderedDict()

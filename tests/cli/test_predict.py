@@ -272,7 +272,7 @@ def test_a_too_large_ct_is_refused_before_it_is_read(tmp_path, checkpoint, capsy
     save(image_of(small_ct((40, 200, 200))), tmp_path / "data" / "large.nii.gz")
     out = tmp_path / "out"
     common = (f"--input={tmp_path / 'data'}", f"--output_dir={out}", f"--checkpoint_dir={checkpoint}")
-    assert run(*common, "--memory_gb=0.002") == 1
+    assert run(*common, "--memory_gb=0.005") == 1
     assert "large.nii.gz: too large" in capsys.readouterr().err
     assert sorted(path.name for path in out.glob("*.nii.gz")) == ["small_segmentation.nii.gz"]
 

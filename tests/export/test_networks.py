@@ -33,11 +33,13 @@ def test_a_saved_network_gives_what_keras_gives(exported_models, decisive_weight
 @pytest.mark.parametrize("name", ["kidney_axial", "tumor"])  # the others have no op of their own
 def test_openvino_reads_the_saved_model_directly(exported_models, decisive_weights, name):
     openvino = pytest.importorskip("openvino")
+    from kits_tf.openvino_core import core
+
     exported = network(decisive_weights, name)
     batch = exported.sample()
     expected = exported.expected(batch)
     model = openvino.convert_model(exported_models / name / "1")
-    result = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([batch])
+    result = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([batch])
     assert networks.largest_difference({key: result[key] for key in expected}, expected) < 1e-4
 
 

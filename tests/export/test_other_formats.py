@@ -32,9 +32,11 @@ def written(weights, folder, kind):
 
 
 def test_openvino(decisive_weights, tmp_path):
-    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("openvino")
+    from kits_tf.openvino_core import core
+
     for version, name, batch, expected in written(decisive_weights, tmp_path, "openvino"):
-        compiled = openvino.Core().compile_model(version / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = core().compile_model(version / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         result = compiled({name: batch})
         assert networks.largest_difference({key: result[key] for key in expected}, expected) < 1e-4
 

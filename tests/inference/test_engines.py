@@ -32,6 +32,8 @@ def test_engine_gives_the_sigmoid_of_the_models_logits(folder, engine, network, 
 def test_bfloat16_does_not_round_the_ct(tmp_path):
     """OpenVINO reads the mark that conversion leaves on the first convolution, and on no other."""
     openvino = pytest.importorskip("openvino")
+    from kits_tf.openvino_core import core
+
     opset = openvino.opset13
     found = batch = opset.parameter([1, 1, 8, 8], np.float32)
     for _ in range(2):
@@ -39,7 +41,7 @@ def test_bfloat16_does_not_round_the_ct(tmp_path):
         found = opset.convolution(found, weights, [1, 1], [0, 0], [0, 0], [1, 1])
     openvino.save_model(openvino.Model([found], [batch]), tmp_path / "model.xml", compress_to_fp16=False)
     conversion.keep_precise(tmp_path / "model.xml")
-    layers = openvino.Core().read_model(tmp_path / "model.xml").get_ordered_ops()
+    layers = core().read_model(tmp_path / "model.xml").get_ordered_ops()
     marked = [
         any("Precision" in key for key in layer.get_rt_info())
         for layer in layers
