@@ -47,14 +47,14 @@ class Recipe:
         cases: numbers of the cases that the kidney networks learn from, and of those that they then find kidneys in
             for the tumor network, {"kidney": "0-199", "tumor": "0-299"}.
         options: more flags of kits-train for each stage.
-        refining: more flags of kits-train for a second training of the kidney networks, which starts from the first;
-            without any there is none.
+        refining: {stage: more flags of kits-train} for a second training, which starts from the first; a stage that
+            is not named has none. It takes the first one's cases, or those that `cases` has for "tumor_refined".
     """
 
     simulations: tuple
     cases: dict
     options: dict = dataclasses.field(default_factory=lambda: {"kidney": [], "tumor": []})
-    refining: tuple = ()
+    refining: dict = dataclasses.field(default_factory=dict)
 
 
 def parser(name, description):
@@ -78,28 +78,33 @@ def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
         options: flags of kits-train for all of them, after the recipe's.
     """
     seconds = Seconds(work / "seconds.json")
-    phantoms, prepared, checkpoints = work / "phantoms", work / "prepared", work / "checkpoints"
+    phantoms, prepared, first, refined = (work / name for name in ("phantoms", "prepared", "checkpoints", "refined"))
     with seconds.of("phantoms"):
         for flags in recipe.simulations:
             command("phantom", f"--output_dir={phantoms}", *flags)
     with seconds.of("prepare"):
-        for stage, cases in recipe.cases.items():
-            folders = f"--data_dir={phantoms}", f"--output_dir={prepared / stage}"
+        for name, cases in recipe.cases.items():
+            folders = f"--data_dir={phantoms}", f"--output_dir={prepared / name}"
             command("prepare", *folders, f"--cases={cases}", "--num_validation=0", "--num_test=0")
+    last = {stage: refined if stage in recipe.refining else first for stage in ("kidney", "tumor")}
     planes = [network for network in networks if network != "tumor"]
     with seconds.of("kidney networks"):
-        train_planes(planes, work, checkpoints, [*recipe.options["kidney"], *options])
-    if recipe.refining:
-        first, checkpoints = checkpoints, work / "refined"
+        train_planes(planes, work, first, [*recipe.options["kidney"], *options])
+    if "kidney" in recipe.refining:
         with seconds.of("kidney networks refined"):
-            train_planes(planes, work, checkpoints, [*recipe.refining, f"--pretrained={first}", *options])
+            train_planes(planes, work, refined, [*recipe.refining["kidney"], f"--pretrained={first}", *options])
     if "tumor" in networks:
         with seconds.of("kidneys"):
-            find_kidneys(recipe, phantoms, checkpoints, work / "kidneys")
+            find_kidneys(recipe, phantoms, last["kidney"], work / "kidneys")
         with seconds.of("tumor network"):
-            train("tumor", work, checkpoints, [*recipe.options["tumor"], *options])
+            train("tumor", work, first, [*recipe.options["tumor"], *options])
+        if "tumor" in recipe.refining:
+            data = prepared / ("tumor_refined" if "tumor_refined" in recipe.cases else "tumor")
+            with seconds.of("tumor network refined"):
+                flags = [*recipe.refining["tumor"], f"--pretrained={first}", *options]
+                train("tumor", work, refined, flags, data)
     for network in networks:
-        copy(checkpoints / network, output / network)
+        copy(last[network.partition("_")[0]] / network, output / network)
     seconds.print()
 
 
@@ -109,10 +114,10 @@ def train_planes(planes, work, checkpoints, options):
         list(pool.map(lambda network: train(network, work, checkpoints, options), planes))
 
 
-def train(network, work, checkpoints, options):
-    """Trains one network of the small preset, a kidney network on its share of the cores."""
+def train(network, work, checkpoints, options, data=None):
+    """Trains one network of the small preset on its stage's cases or others, a kidney network on some of the cores."""
     stage = network.partition("_")[0]
-    folders = f"--data_dir={work / 'prepared' / stage}", f"--checkpoint_dir={checkpoints}"
+    folders = f"--data_dir={data or work / 'prepared' / stage}", f"--checkpoint_dir={checkpoints}"
     masks = [f"--kidney_masks={work / 'kidneys'}"] if stage == "tumor" else []
     threads = max(1, os.cpu_count() // TOGETHER) if stage == "kidney" else os.cpu_count()
     flags = *NETWORKS[network], *folders, *masks, "--preset=small", f"--seed={SEED}", *options
@@ -124,7 +129,7 @@ def find_kidneys(recipe, phantoms, checkpoints, kidneys):
     folders = [
         str(phantoms.resolve() / kits19.case_name(number)) for number in kits19.parse_cases(recipe.cases["tumor"])
     ]
-    inputs = checkpoints.parent / "tumor_cases.txt"
+    inputs = kidneys.parent / "tumor_cases.txt"
     files.write_text(inputs, "\n".join(folders) + "\n")
     command(
         "predict", "--stage=kidney", f"--input={inputs}", f"--output_dir={kidneys}", f"--checkpoint_dir={checkpoints}"
@@ -166,7 +171,7 @@ class Seconds:
 
     def print_line(self, part, taken):
         """Prints one part in minutes."""
-        print(f"{part:16} {taken[0] / 60:6.1f} min, {taken[1] / 60:6.1f} min of CPU", flush=True)
+        print(f"{part:23} {taken[0] / 60:6.1f} min, {taken[1] / 60:6.1f} min of CPU", flush=True)
 
 
 def now():

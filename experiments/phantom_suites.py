@@ -50,6 +50,13 @@ class Suite:
             "slice_spacing_mm": self.slice_spacing_mm,
         }
 
+    def cases_in(self, phases):
+        """The cases that have one of some contrast phases, as `--cases` takes them: "1,4,5"."""
+        from kits_tf.dataset.phantom.simulation import choose_phase
+
+        drawn = [self.phases[choose_phase((self.seed, case), len(self.phases))] for case in range(self.num_cases)]
+        return ",".join(str(case) for case, phase in enumerate(drawn) if phase in phases)
+
     @property
     def flags(self):
         """The flags of kits-phantom that make the set, list of str."""

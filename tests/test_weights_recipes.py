@@ -1,12 +1,14 @@
 """The recipes of released weights name commands with usable flags, in the paper's order, on cases apart."""
 
+import dataclasses
 import importlib
 
 import pytest
 
-from experiments import four_networks, train_phantom, train_simulated
+from experiments import four_networks, phantom_suites, train_phantom, train_simulated
 from kits_tf.cli import app
 from kits_tf.dataset import kits19
+from kits_tf.dataset.phantom import simulation
 
 RECIPES = {
     "phantom": train_phantom.LONG,
@@ -33,7 +35,10 @@ def test_every_command_has_usable_flags(commands):
 
 def test_the_kidneys_are_found_between_both_stages(commands):
     names = [name for name, _ in commands if name != "phantom"]
-    assert names[:5] == ["prepare", "prepare", "train", "train", "train"] and names[-2:] == ["predict", "train"]
+    found = names.index("predict")
+    stages = [values(flags, "stage") for name, flags in commands if name == "train"]
+    before = names[:found].count("train")
+    assert names[0] == "prepare" and stages == [["kidney"]] * before + [["tumor"]] * (len(stages) - before)
     assert any(flag.startswith("--kidney_masks=") for flag in commands[-1][1])
 
 
@@ -42,20 +47,45 @@ def values(flags, name):
     return [flag.partition("=")[2] for flag in flags if flag.startswith(f"--{name}=")]
 
 
-def test_refined_networks_start_from_the_first_and_find_the_kidneys(tmp_path, monkeypatch):
+def test_refined_networks_start_from_the_first_and_are_the_ones_used(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(four_networks, "command", lambda name, *flags, **variables: seen.append((name, list(flags))))
     monkeypatch.setattr(four_networks, "copy", lambda source, target: seen.append(("copy", source)))
     four_networks.make(RECIPES["phantom"], tmp_path, tmp_path / "out")
     trained = [flags for name, flags in seen if name == "train"]
-    assert [values(flags, "stage") for flags in trained] == [["kidney"]] * 6 + [["tumor"]]
+    assert [values(flags, "stage") for flags in trained] == [["kidney"]] * 6 + [["tumor"]] * 2
     folders = [values(flags, "checkpoint_dir")[0] for flags in trained]
     first, refined = folders[0], folders[3]
-    assert folders == [first] * 3 + [refined] * 4
-    assert all(values(flags, "pretrained") == [first] for flags in trained[3:6]) and first != refined
+    assert folders == [first] * 3 + [refined] * 3 + [first, refined] and first != refined
+    starts = [values(flags, "pretrained") for flags in trained]
+    assert starts == [[]] * 3 + [[first]] * 3 + [[], [first]]
     [found] = [flags for name, flags in seen if name == "predict"]
     assert values(found, "checkpoint_dir") == [refined]
     assert {str(source.parent) for name, source in seen if name == "copy"} == {refined}
+
+
+def test_the_tumor_network_is_refined_on_cases_whose_kidneys_were_found():
+    recipe = RECIPES["phantom"]
+    refined = kits19.parse_cases(recipe.cases["tumor_refined"])
+    assert set(refined) < set(kits19.parse_cases(recipe.cases["tumor"])) and len(refined) > 240
+
+
+def test_cases_in_some_phases_are_those_simulated_so(monkeypatch):
+    """The phase is read off the materials that the simulation makes."""
+    drawn = []
+
+    def note(rng, phase):
+        drawn.append(phase)
+        raise StopIteration
+
+    monkeypatch.setattr(simulation, "Materials", note)
+    suite = dataclasses.replace(phantom_suites.TRAINING, num_cases=8)
+    for case in range(8):
+        with pytest.raises(StopIteration):
+            simulation.simulate(seed=suite.seed, case_index=case, **suite.options)
+    for phase in suite.phases:
+        expected = [case for case, found in enumerate(drawn) if found == phase]
+        assert suite.cases_in((phase,)) == ",".join(map(str, expected))
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
