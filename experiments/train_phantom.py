@@ -8,8 +8,8 @@ network is trained a second time from where the first ended: the kidney networks
 in the phases with contrast alone, as most tumors look like kidney without.
 Every part resumes where an earlier run stopped. The result, `config.json` and `model.weights.h5` of each network, is
 copied to --output_dir; what each part took, by the clock and in seconds of CPU, is printed and written to
-`seconds.json` in --work_dir. Hardware meant: two CPU cores that multiply bfloat16 (AVX-512), two hours; with
-`--short`, which takes fewer phantoms and fewer steps and scores lower, 45 minutes. The model card,
+`seconds.json` in --work_dir. Hardware meant: two CPU cores that multiply bfloat16 (AVX-512), three to four hours;
+with `--short`, which takes fewer phantoms and fewer steps and scores lower, 45 minutes. The model card,
 `checkpoints/phantom/MODEL_CARD.md`, has the scores, made by `score_phantom_weights.py`.
 """
 

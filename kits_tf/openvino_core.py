@@ -1,8 +1,8 @@
 """OpenVINO's Core, one in a program.
 
 OpenVINO's processor plugin gives the thread that loads it a stack for signal handlers and takes it back when its Core
-goes, restoring what was there when it came. With several Cores, that can be the stack of one that is gone, and the next
-signal ends the program with a segmentation fault. So there is one, which stays.
+goes, restoring what was there when it came. With several Cores, that can be the stack of one that is gone, and the
+next signal ends the program with a segmentation fault. So there is one, which stays.
 """
 
 import functools

@@ -6,7 +6,6 @@ import pathlib
 import threading
 
 import numpy as np
-import openvino
 
 from kits_tf.errors import UsageError
 from kits_tf.inference.conversion import converted
