@@ -48,7 +48,7 @@ class Recipe:
             for the tumor network, {"kidney": "0-199", "tumor": "0-299"}.
         options: more flags of kits-train for each stage.
         refining: {stage: more flags of kits-train} for a second training, which starts from the first; a stage that
-            is not named has none. It takes the first one's cases, or those that `cases` has for "tumor_refined".
+            is not named has none. That of the tumor network takes the cases that `cases` has for "tumor_refined".
     """
 
     simulations: tuple
@@ -99,12 +99,11 @@ def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
         with seconds.of("tumor network"):
             train("tumor", work, first, [*recipe.options["tumor"], *options])
         if "tumor" in recipe.refining:
-            data = prepared / ("tumor_refined" if "tumor_refined" in recipe.cases else "tumor")
             with seconds.of("tumor network refined"):
                 flags = [*recipe.refining["tumor"], f"--pretrained={first}", *options]
-                train("tumor", work, refined, flags, data)
+                train("tumor", work, refined, flags, "tumor_refined")
     for network in networks:
-        copy(last[network.partition("_")[0]] / network, output / network)
+        copy(last[stage_of(network)] / network, output / network)
     seconds.print()
 
 
@@ -114,10 +113,23 @@ def train_planes(planes, work, checkpoints, options):
         list(pool.map(lambda network: train(network, work, checkpoints, options), planes))
 
 
-def train(network, work, checkpoints, options, data=None):
-    """Trains one network of the small preset on its stage's cases or others, a kidney network on some of the cores."""
-    stage = network.partition("_")[0]
-    folders = f"--data_dir={data or work / 'prepared' / stage}", f"--checkpoint_dir={checkpoints}"
+def stage_of(network):
+    """The stage of one of NETWORKS."""
+    return network.partition("_")[0]
+
+
+def train(network, work, checkpoints, options, cases=None):
+    """Trains one network of the small preset, a kidney network on its share of the cores.
+
+    Args:
+        network: one of NETWORKS.
+        work: the work folder.
+        checkpoints: folder of the network's folder.
+        options: more flags of kits-train.
+        cases: which of the recipe's `cases` it learns from, by name; its stage's by default.
+    """
+    stage = stage_of(network)
+    folders = f"--data_dir={work / 'prepared' / (cases or stage)}", f"--checkpoint_dir={checkpoints}"
     masks = [f"--kidney_masks={work / 'kidneys'}"] if stage == "tumor" else []
     threads = max(1, os.cpu_count() // TOGETHER) if stage == "kidney" else os.cpu_count()
     flags = *NETWORKS[network], *folders, *masks, "--preset=small", f"--seed={SEED}", *options

@@ -11,6 +11,12 @@ PATCH_SIDES = {
 """The options that are the height and width of a plane's training patch."""
 
 
+def patch_size(config):
+    """Height and width of a training patch, in pixels of the working grid."""
+    height, width = PATCH_SIDES[config.plane]
+    return getattr(config, height), getattr(config, width)
+
+
 def check_sizes(config):
     """Refuses patches that the network cannot pool and cubes that cannot be split into sub-blocks.
 
@@ -21,8 +27,7 @@ def check_sizes(config):
         UsageError: names the option, its value and what it takes.
     """
     if config.stage == "kidney":
-        for name in PATCH_SIDES[config.plane]:
-            side = getattr(config, name)
+        for name, side in zip(PATCH_SIDES[config.plane], patch_size(config), strict=True):
             if side % 2**config.depth:
                 raise UsageError("set", f"{name}={side}: takes a multiple of 2**depth, here 2**{config.depth}")
         return

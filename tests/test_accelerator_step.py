@@ -16,9 +16,10 @@ import argparse
 
 import pytest
 
-from experiments.benchmarks import accelerator_step
+from experiments.benchmarks import accelerator_report, accelerator_step, training_batch
 from kits_tf.config import KidneyConfig, preset
-from kits_tf.pipelines import patches, tumor
+from kits_tf.pipelines import tumor
+from kits_tf.sizes import patch_size
 
 FULL_SIZE = argparse.Namespace(small=False, batch=0)
 LIMITS = {"float32": 2e12, "bytes_a_second": 1e12}
@@ -38,17 +39,17 @@ OURS = {
 PEER = {"batch": 4, "median_ms": 4.0, "in_a_row_ms": 4.0, "peak_bytes": 3e9, "trained_parameters": 7}
 
 
-@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
-def test_kidney_samples_are_the_pipelines(plane):
+@pytest.mark.parametrize("plane, size", [("axial", (512, 256)), ("coronal", (128, 256)), ("sagittal", (128, 512))])
+def test_kidney_samples_are_the_pipelines(plane, size):
     config = accelerator_step.config_of(f"kidney_{plane}", FULL_SIZE)
     assert config == preset("paper", "kidney", plane)
-    assert accelerator_step.sample_shape(config) == (*patches.patch_size(config), 3)
+    assert training_batch.sample_shape(config) == (*patch_size(config), 3) == (*size, 3)
 
 
 def test_tumor_samples_are_the_pipelines():
     config = accelerator_step.config_of("tumor", FULL_SIZE)
     assert config == preset("paper", "tumor")
-    assert accelerator_step.sample_shape(config) == (*tumor.padded_shape(config)[1:], 1)
+    assert training_batch.sample_shape(config) == (*tumor.padded_shape(config)[1:], 1)
 
 
 @pytest.mark.parametrize("precision, item_bytes", [("float32", 4), ("mixed_bfloat16", 2)])
@@ -63,7 +64,7 @@ def test_what_a_step_needs_by_hand(precision, item_bytes):
 
 def test_a_row_by_hand():
     pipeline = {"stages": [{"stage": "axial", "kind": "full", "samples_a_second": 50.0, "cpu_seconds_a_second": 2.0}]}
-    row = accelerator_step.row_of("kidney_axial", "float32", OURS, PEER, LIMITS, pipeline)
+    row = accelerator_report.row_of("kidney_axial", "float32", OURS, PEER, LIMITS, pipeline)
     assert row["samples_a_second"] == 2000
     assert row["megavoxels_a_second"] == 0.2
     assert row["tera_operations_a_second"] == 0.5
@@ -73,12 +74,12 @@ def test_a_row_by_hand():
 
 
 def test_a_failure_is_told_and_leaves_the_other_side():
-    row = accelerator_step.row_of("tumor", "float32", {"error": "no"}, PEER, {}, None)
+    row = accelerator_report.row_of("tumor", "float32", {"error": "no"}, PEER, {}, None)
     assert row["ours_error"] == "no" and row["peer_ms"] == 4.0 and "ours_over_peer" not in row
 
 
 def test_another_network_is_told():
-    row = accelerator_step.row_of("tumor", "float32", OURS, {**PEER, "trained_parameters": 6}, {}, None)
+    row = accelerator_report.row_of("tumor", "float32", OURS, {**PEER, "trained_parameters": 6}, {}, None)
     assert "another network" in row["peer_error"]
 
 

@@ -131,9 +131,10 @@ def cpu_seconds():
 
 def patch_shape(stage, config):
     """Height and width of a slab, or the sides of a sub-block."""
-    from kits_tf.pipelines import patches, tumor
+    from kits_tf.pipelines import tumor
+    from kits_tf.sizes import patch_size
 
-    return tumor.padded_shape(config)[1:] if stage == "tumor" else patches.patch_size(config)
+    return tumor.padded_shape(config)[1:] if stage == "tumor" else patch_size(config)
 
 
 def open_pipeline(stage, kind, arguments):
@@ -176,9 +177,10 @@ def numpy_loop(stage, arguments):
     from kits_tf.arrays import NumPy as xp
     from kits_tf.config import preset
     from kits_tf.pipelines import patches
+    from kits_tf.sizes import patch_size
 
     config = preset("paper", "kidney", stage)
-    height, width = patches.patch_size(config)
+    height, width = patch_size(config)
     rng = np.random.default_rng(0)
     hu = rng.integers(-1024, 1500, (200, 512, 512)).astype(np.int16)
     axes = patches.PATCH_AXES[stage]

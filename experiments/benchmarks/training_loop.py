@@ -22,6 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from experiments.benchmarks.machine import machine  # noqa: E402
+from experiments.benchmarks.training_batch import random_batch  # noqa: E402
 from experiments.documents import write_result  # noqa: E402
 from kits_tf.config import preset  # noqa: E402
 from kits_tf.training.watcher import Watcher  # noqa: E402
@@ -69,15 +70,6 @@ def measure(arguments):
         times["bare"].append(bare_seconds(bare, arguments.steps))
     found = {f"{name}_seconds": round(statistics.median(values), 4) for name, values in times.items()}
     return found | {"loop_over_bare": round(found["loop_seconds"] / found["bare_seconds"], 4)}
-
-
-def random_batch(config):
-    """One batch of the network's own shape."""
-    import numpy as np
-
-    draw = np.random.default_rng(0)
-    slab = draw.random((config.batch_size, config.patch_rows, config.patch_columns, 3), np.float32)
-    return {"slab": slab, "label": (slab[..., :1] > 0.9).astype(np.float32)}
 
 
 def bare_step(config, batch):

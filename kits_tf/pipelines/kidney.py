@@ -12,7 +12,8 @@ from kits_tf import arrays, geometry, working_grid
 from kits_tf.dataset import streaming
 from kits_tf.pipelines import sampling
 from kits_tf.pipelines.augmentation import augment, compiled
-from kits_tf.pipelines.patches import PATCH_AXES, Place, channels_last, cut, patch_size, signature, turned
+from kits_tf.pipelines.patches import PATCH_AXES, Place, channels_last, cut, signature, turned
+from kits_tf.sizes import patch_size
 
 PER_VISIT = {"axial": 32, "coronal": 128, "sagittal": 96}  # on the native grid: four to six million pixels
 PER_WORKING_VISIT = 16  # on a coarser grid opening a case is cheap, and more cases a step are better

@@ -6,15 +6,9 @@ import tensorflow as tf
 
 from kits_tf import geometry
 from kits_tf.dataset import prepared
-from kits_tf.sizes import PATCH_SIDES
+from kits_tf.sizes import patch_size
 
 PATCH_AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # a slab's height and width, as volume axes
-
-
-def patch_size(config):
-    """Height and width of a training patch, in pixels of the working grid."""
-    height, width = PATCH_SIDES[config.plane]
-    return getattr(config, height), getattr(config, width)
 
 
 def index_axis(plane):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from kits_tf.config import PLANES, preset
-from kits_tf.pipelines import kidney, patches
+from kits_tf.pipelines import kidney
 from kits_tf.pipelines.sampling import Order
+from kits_tf.sizes import patch_size
 from tests import planted
 
 SHAPE = (8, 15, 21)
@@ -54,7 +55,7 @@ def test_slabs_are_adjacent_slices_and_the_label_is_the_centres(tmp_path, plane,
     for sample in draw(tmp_path, config):
         place, padding = places(sample["slab"])
         inside = ~padding[..., 1]
-        assert sample["slab"].shape == (*patches.patch_size(config), 3)
+        assert sample["slab"].shape == (*patch_size(config), 3)
         index = place[index_axis][inside][0, 1]
         assert (place[index_axis][inside][:, 1] == index).all()
         across = place[2][..., 1][inside]
