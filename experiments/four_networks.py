@@ -5,6 +5,7 @@ and written to `seconds.json` in the work folder.
 """
 
 import argparse
+import collections
 import contextlib
 import dataclasses
 import json
@@ -38,6 +39,9 @@ TOGETHER = (
 )
 
 
+Round = collections.namedtuple("Round", "part checkpoints flags")  # part: how its name ends
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """What a set of weights is made from.
@@ -47,8 +51,8 @@ class Recipe:
         cases: numbers of the cases that the kidney networks learn from, and of those that they then find kidneys in
             for the tumor network, {"kidney": "0-199", "tumor": "0-299"}.
         options: more flags of kits-train for each stage.
-        refining: {stage: more flags of kits-train} for a second training, which starts from the first; a stage that
-            is not named has none. That of the tumor network takes the cases that `cases` has for "tumor_refined".
+        refining: {stage: for each further training, which starts from the one before, more flags of kits-train}; a
+            stage that is not named has none. The tumor network's take the cases that `cases` has for "tumor_refined".
     """
 
     simulations: tuple
@@ -78,7 +82,8 @@ def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
         options: flags of kits-train for all of them, after the recipe's.
     """
     seconds = Seconds(work / "seconds.json")
-    phantoms, prepared, first, refined = (work / name for name in ("phantoms", "prepared", "checkpoints", "refined"))
+    phantoms, prepared = work / "phantoms", work / "prepared"
+    rounds = {stage: rounds_of(recipe, work, stage) for stage in ("kidney", "tumor")}
     with seconds.of("phantoms"):
         for flags in recipe.simulations:
             command("phantom", f"--output_dir={phantoms}", *flags)
@@ -86,31 +91,35 @@ def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
         for name, cases in recipe.cases.items():
             folders = f"--data_dir={phantoms}", f"--output_dir={prepared / name}"
             command("prepare", *folders, f"--cases={cases}", "--num_validation=0", "--num_test=0")
-    last = {stage: refined if stage in recipe.refining else first for stage in ("kidney", "tumor")}
     planes = [network for network in networks if network != "tumor"]
-    with seconds.of("kidney networks"):
-        train_planes(planes, work, first, [*recipe.options["kidney"], *options])
-    if "kidney" in recipe.refining:
-        with seconds.of("kidney networks refined"):
-            train_planes(planes, work, refined, [*recipe.refining["kidney"], f"--pretrained={first}", *options])
+    for part, checkpoints, flags in rounds["kidney"]:
+        with seconds.of(f"kidney networks{part}"):
+            train_planes(planes, work, checkpoints, [*flags, *options])
     if "tumor" in networks:
         with seconds.of("kidneys"):
-            find_kidneys(recipe, phantoms, last["kidney"], work / "kidneys")
-        with seconds.of("tumor network"):
-            train("tumor", work, first, [*recipe.options["tumor"], *options])
-        if "tumor" in recipe.refining:
-            with seconds.of("tumor network refined"):
-                flags = [*recipe.refining["tumor"], f"--pretrained={first}", *options]
-                train("tumor", work, refined, flags, "tumor_refined")
+            find_kidneys(recipe, phantoms, rounds["kidney"][-1].checkpoints, work / "kidneys")
+        for part, checkpoints, flags in rounds["tumor"]:
+            with seconds.of(f"tumor network{part}"):
+                train("tumor", work, checkpoints, [*flags, *options], "tumor_refined" if part else "tumor")
     for network in networks:
-        copy(last[stage_of(network)] / network, output / network)
+        copy(rounds[stage_of(network)][-1].checkpoints / network, output / network)
     seconds.print()
+
+
+def rounds_of(recipe, work, stage):
+    """The trainings of a stage in their order, list of `Round`; each but the first starts from the one before."""
+    rounds = [Round("", work / "checkpoints", recipe.options[stage])]
+    for number, flags in enumerate(recipe.refining.get(stage, ()), 1):
+        ending = f"_{number}" if number > 1 else ""
+        start = f"--pretrained={rounds[-1].checkpoints}"
+        rounds.append(Round(f" refined{ending}", work / f"refined{ending}", [*flags, start]))
+    return rounds
 
 
 def train_planes(planes, work, checkpoints, options):
     """Trains kidney networks, TOGETHER at a time."""
     with futures.ThreadPoolExecutor(TOGETHER) as pool:
-        list(pool.map(lambda network: train(network, work, checkpoints, options), planes))
+        list(pool.map(lambda network: train(network, work, checkpoints, options, "kidney"), planes))
 
 
 def stage_of(network):
@@ -118,7 +127,7 @@ def stage_of(network):
     return network.partition("_")[0]
 
 
-def train(network, work, checkpoints, options, cases=None):
+def train(network, work, checkpoints, options, cases):
     """Trains one network of the small preset, a kidney network on its share of the cores.
 
     Args:
@@ -126,10 +135,10 @@ def train(network, work, checkpoints, options, cases=None):
         work: the work folder.
         checkpoints: folder of the network's folder.
         options: more flags of kits-train.
-        cases: which of the recipe's `cases` it learns from, by name; its stage's by default.
+        cases: which of the recipe's `cases` it learns from, by name.
     """
     stage = stage_of(network)
-    folders = f"--data_dir={work / 'prepared' / (cases or stage)}", f"--checkpoint_dir={checkpoints}"
+    folders = f"--data_dir={work / 'prepared' / cases}", f"--checkpoint_dir={checkpoints}"
     masks = [f"--kidney_masks={work / 'kidneys'}"] if stage == "tumor" else []
     threads = max(1, os.cpu_count() // TOGETHER) if stage == "kidney" else os.cpu_count()
     flags = *NETWORKS[network], *folders, *masks, "--preset=small", f"--seed={SEED}", *options

@@ -16,7 +16,13 @@ import argparse
 
 import pytest
 
-from experiments.benchmarks import accelerator_report, accelerator_step, training_batch
+from experiments.benchmarks import (
+    accelerator_ours,
+    accelerator_report,
+    accelerator_step,
+    accelerator_turns,
+    training_batch,
+)
 from kits_tf.config import KidneyConfig, preset
 from kits_tf.pipelines import tumor
 from kits_tf.sizes import patch_size
@@ -55,7 +61,7 @@ def test_tumor_samples_are_the_pipelines():
 @pytest.mark.parametrize("precision, item_bytes", [("float32", 4), ("mixed_bfloat16", 2)])
 def test_what_a_step_needs_by_hand(precision, item_bytes):
     config = KidneyConfig(base_filters=1, depth=1, patch_rows=4, patch_columns=4, batch_size=5)
-    needed = accelerator_step.needed(accelerator_step.build(config), config, precision)
+    needed = accelerator_ours.needed(accelerator_ours.build(config), config, precision)
     parameters = 9 * (4 + 16 + 3) + 2 * 10 + 2 * 2
     assert needed["trained_parameters"] == parameters
     assert needed["operations"] == 5 * 2 * (3 * 1616 - 432)
@@ -90,9 +96,9 @@ def test_half_a_batch_is_tried_where_one_does_not_fit(monkeypatch):
         tried.append(batch)
         return {"error": "RESOURCE_EXHAUSTED: Out of memory"} if batch > 2 else {"batch": batch}
 
-    monkeypatch.setattr(accelerator_step, "start", lambda job, arguments, batch: batch)
-    monkeypatch.setattr(accelerator_step, "finished", finished)
-    job = accelerator_step.Job("ours", "kidney_axial", "float32")
-    assert accelerator_step.with_less(job, finished(8, None), FULL_SIZE) == {"batch": 2}
+    monkeypatch.setattr(accelerator_turns, "start", lambda job, arguments, batch: batch)
+    monkeypatch.setattr(accelerator_turns, "finished", finished)
+    job = accelerator_turns.Job("ours", "kidney_axial", "float32")
+    assert accelerator_turns.with_less(job, finished(8, None), FULL_SIZE, 8) == {"batch": 2}
     assert tried == [8, 4, 2]
-    assert accelerator_step.with_less(job, {"error": "exit 1"}, FULL_SIZE) == {"error": "exit 1"}
+    assert accelerator_turns.with_less(job, {"error": "exit 1"}, FULL_SIZE, 8) == {"error": "exit 1"}

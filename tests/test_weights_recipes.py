@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import pathlib
 
 import pytest
 
@@ -56,15 +57,18 @@ def test_refined_networks_start_from_the_first_and_are_the_ones_used(tmp_path, m
     monkeypatch.setattr(four_networks, "copy", lambda source, target: seen.append(("copy", source)))
     four_networks.make(RECIPES["phantom"], tmp_path, tmp_path / "out")
     trained = [flags for name, flags in seen if name == "train"]
-    assert [values(flags, "stage") for flags in trained] == [["kidney"]] * 6 + [["tumor"]] * 2
+    assert [values(flags, "stage") for flags in trained] == [["kidney"]] * 6 + [["tumor"]] * 3
     folders = [values(flags, "checkpoint_dir")[0] for flags in trained]
-    first, refined = folders[0], folders[3]
-    assert folders == [first] * 3 + [refined] * 3 + [first, refined] and first != refined
+    first, refined, again = folders[0], folders[3], folders[8]
+    assert folders == [first] * 3 + [refined] * 3 + [first, refined, again] and len({first, refined, again}) == 3
     starts = [values(flags, "pretrained") for flags in trained]
-    assert starts == [[]] * 3 + [[first]] * 3 + [[], [first]]
+    assert starts == [[]] * 3 + [[first]] * 3 + [[], [first], [refined]]
+    cases = [pathlib.Path(values(flags, "data_dir")[0]).name for flags in trained]
+    assert cases == ["kidney"] * 6 + ["tumor"] + ["tumor_refined"] * 2
     [found] = [flags for name, flags in seen if name == "predict"]
     assert values(found, "checkpoint_dir") == [refined]
-    assert {str(source.parent) for name, source in seen if name == "copy"} == {refined}
+    copied = [str(source.parent) for name, source in seen if name == "copy"]
+    assert copied == [refined] * 3 + [again]
 
 
 def test_the_tumor_network_is_refined_on_cases_whose_kidneys_were_found():

@@ -200,7 +200,7 @@ def measure(network, arrays, config, precision, arguments, timed):
         config: of the network.
         precision: "float32" or "mixed_bfloat16".
         arguments: `steps`, `peer_layout` and `peer_compile` matter here.
-        timed: of `accelerator_step.py`.
+        timed: of `accelerator_clock.py`.
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
