@@ -9,8 +9,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "kits_tf" / "__init__.py").read_text(encoding="utf-8"))[1]
 COMMANDS = ("phantom", "download", "prepare", "train", "recipe", "predict", "evaluate", "report", "export", "request")
 
-# Weights lie at the top of the repository; in an installed package they are kits_tf/checkpoints.
+# Weights lie at the top of the repository; in an installed package they are kits_tf/checkpoints. A set without a model
+# card is somebody's own and does not travel.
 WEIGHTS = "kits_tf.checkpoints"
+RELEASED = sorted(card.parent.name for card in HERE.glob("checkpoints/*/MODEL_CARD.md"))
+RELEASED_FILES = ("MODEL_CARD.md", "scores.json", "*/config.json", "*/model.weights.h5")
 
 REPORT = ["matplotlib>=3.7"]
 SERVING = ["tensorflow-serving-api>=2.18"]
@@ -31,7 +34,7 @@ setup(
     package_dir={WEIGHTS: "checkpoints"},
     package_data={
         "kits_tf.serving": ["*.config"],
-        WEIGHTS: ["*/MODEL_CARD.md", "*/scores.json", "*/*/config.json", "*/*/model.weights.h5"],
+        WEIGHTS: [f"{name}/{file}" for name in RELEASED for file in RELEASED_FILES],
     },
     entry_points={"console_scripts": [f"kits-{name}=kits_tf.cli.{name}:run" for name in COMMANDS]},
     install_requires=[

@@ -22,7 +22,7 @@ from kits_tf.dataset.kits19 import case_name, parse_cases  # noqa: E402
 
 INTRODUCTION = """# The largest cases
 
-Imaging simulated around real KiTS19 labels, segmented with the `phantom` weights (simulated CTs alone) and scored,
+Imaging simulated around real KiTS19 labels, segmented with the `{weights}` weights (simulated CTs alone) and scored,
 each step a process of its own on two CPU cores. Made by
 `python experiments/largest_cases.py --masks_dir=kits19/data --cases=5,151,160`.
 
@@ -40,7 +40,10 @@ def main():
         scored = work / str(number) / "scores.json"
         steps = {
             "phantom": [f"--masks_dir={arguments.masks_dir}", f"--cases={number}", f"--output_dir={folders['data']}"],
-            "predict": [f"--input={folders['data']}", f"--output_dir={folders['predictions']}", "--overwrite"],
+            "predict": [
+                f"--input={folders['data']}", f"--output_dir={folders['predictions']}",
+                f"--checkpoint_dir={arguments.checkpoint_dir}", "--overwrite",
+            ],
             "evaluate": [
                 f"--predictions={folders['predictions']}", f"--references={folders['data']}", f"--output={scored}"
             ],
@@ -52,7 +55,7 @@ def main():
             lines.append(f"| {number} | {shape} | kits-{name} | {seconds:.0f} | {megabytes / 1000:.2f} GB |")
         case = json.loads(scored.read_text())["cases"][case_name(number)]
         scores.append(f"| {number} | {case['kidney_dice']:.3f} | {case['tumor_dice']:.3f} |")
-    text = INTRODUCTION + "\n".join(lines + scores) + "\n"
+    text = INTRODUCTION.format(weights=arguments.checkpoint_dir) + "\n".join(lines + scores) + "\n"
     files.write_text(arguments.output, text)
     print(text)
 
@@ -62,6 +65,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--masks_dir", type=pathlib.Path, required=True)
     parser.add_argument("--cases", default="5,151,160")
+    parser.add_argument("--checkpoint_dir", default="simulated", help="released weights by name, or a folder")
     parser.add_argument("--work_dir", type=pathlib.Path, default=ROOT / "build" / "largest")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "docs" / "largest_cases.md")
     return parser.parse_args()

@@ -7,6 +7,9 @@ from kits_tf.errors import InputError
 DEFAULT = "simulated"
 """The weights that commands take where none are named: those that do best on a real CT."""
 
+CARD = "MODEL_CARD.md"
+"""The file that makes a set of weights a released one; a network in training beside them has none."""
+
 PACKAGE = pathlib.Path(__file__).resolve().parent
 
 
@@ -19,7 +22,7 @@ def folder_of_all():
 def names():
     """The names of the released weights, sorted."""
     folder = folder_of_all()
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    return sorted(card.parent.name for card in folder.glob(f"*/{CARD}"))
 
 
 def released_folder(name):

@@ -11,7 +11,9 @@ def test_weights_are_found_inside_or_beside_the_package(tmp_path, monkeypatch, p
     inside = package.startswith("site/")
     home = tmp_path / package / "checkpoints" if inside else tmp_path / "checkpoints"
     (home / "abdomen" / "tumor").mkdir(parents=True)
+    (home / "abdomen" / "MODEL_CARD.md").write_text("")
     (home / "README.md").write_text("not a folder of weights")
+    (home / "still_in_training" / "tumor").mkdir(parents=True)
     monkeypatch.setattr(released, "PACKAGE", tmp_path / package)
     assert released.names() == ["abdomen"]
     assert released.released_folder("abdomen") == home / "abdomen"

@@ -16,7 +16,7 @@ def machine():
         "processor": names[0] if names else platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1),
-        "system": platform.platform(),
+        "system": f"{platform.system()}-{platform.machine()}",
         "python": platform.python_version(),
         "load_before": os.getloadavg()[0],
     }

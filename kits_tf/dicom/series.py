@@ -135,7 +135,7 @@ def require_pydicom():
         import highdicom  # noqa: F401
         import pydicom  # noqa: F401
     except ImportError:
-        raise UsageError("input", "a DICOM series needs pydicom and highdicom: pip install 'kits-tf[dicom]'") from None
+        raise UsageError("input", "a DICOM series needs this package's extra `dicom` (pydicom, highdicom)") from None
 
 
 def _files(folder):

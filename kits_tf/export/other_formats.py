@@ -93,4 +93,4 @@ def imported(name):
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise UsageError("format", f"{name} is not installed; pip install 'kits-tf[{extra}]'") from None
+        raise UsageError("format", f"{name} is not installed; install this package's extra `{extra}`") from None

@@ -35,7 +35,7 @@ def resolve(name):
     if name not in names():
         raise UsageError("engine", f"{name!r} is not one of auto, {', '.join(names())}")
     if importlib.util.find_spec(name) is None:
-        raise UsageError("engine", f"{name} is not installed; pip install 'kits-tf[{name}]'")
+        raise UsageError("engine", f"{name} is not installed; install this package's extra `{name}`")
     return name
 
 

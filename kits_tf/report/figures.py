@@ -27,7 +27,7 @@ def require_matplotlib(flag="output_dir"):
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise UsageError(flag, "pictures need matplotlib: pip install 'kits-tf[report]'") from None
+        raise UsageError(flag, "pictures need matplotlib: install this package's extra `report`") from None
 
 
 def draw(rows, per_mm=None, file_format="png"):

@@ -21,7 +21,7 @@ class GrpcClient:
             import grpc
             from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
         except ImportError:
-            message = "tensorflow-serving-api is not installed; pip install 'kits-tf[serving]', or use http://"
+            message = "tensorflow-serving-api is not installed; install this package's extra `serving`, or use http://"
             raise UsageError("server", message) from None
         # gRPC's own limit of 4 MB is below what a large CT's labels take.
         options = [("grpc.max_receive_message_length", max_reply_bytes), ("grpc.max_send_message_length", -1)]

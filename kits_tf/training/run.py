@@ -106,7 +106,7 @@ def finish(keeper, folder, worker, report):
     """Puts the weights that stay in place, and draws the curves where that has not been done."""
     keeper.finish()
     if worker == 0 and not curves.is_drawn(folder) and not curves.draw(folder):
-        report("curves.png takes matplotlib: pip install 'kits-tf[report]'")
+        report("curves.png takes matplotlib: install this package's extra `report`")
 
 
 def check_agreement(trainer, folder, step):
@@ -137,7 +137,7 @@ def watchers(config, sources, folder, settings, machine, copy, step, report):
     found = [LossRows(History(folder / curves.LOSSES, step), config)]
     found.append(Progress(network_name(config), step, config.num_steps))
     if machine.tensorboard and not board.is_installed():
-        report("nothing is written for TensorBoard: pip install 'kits-tf[tensorboard]', or --notensorboard")
+        report("nothing is written for TensorBoard: install this package's extra `tensorboard`, or --notensorboard")
     elif machine.tensorboard:
         description = {"config": dataclasses.asdict(config), "run": dataclasses.asdict(settings)}
         sample = next(iter(data.batches(config, sources, settings.seed, 0, tf.distribute.InputContext())))
