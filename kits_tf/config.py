@@ -14,6 +14,8 @@ from kits_tf.errors import InputError, UsageError
 
 PLANES = ("axial", "coronal", "sagittal")
 PRESETS = ("paper", "best", "small")
+MAX_STORED_MM = 327.0
+"""Distances are kept as int16 in hundredths of a mm; see `dataset.kidneys`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,9 +60,11 @@ class Config:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             check_value(field.name, getattr(self, field.name), hints[field.name])
-        for name in ("average_decay", "decay_factor"):
+        for name in ("average_decay", "decay_factor", "max_scaling", "batch_norm_momentum"):
             if getattr(self, name) >= 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: takes less than 1")
+        if self.foreground_fraction > 1:
+            raise ValueError(f"foreground_fraction={self.foreground_fraction!r}: takes at most 1")
         if self.batch_size % self.accumulation:
             raise ValueError(f"accumulation={self.accumulation!r}: takes a divisor of batch_size={self.batch_size!r}")
         if not self.validate_every and (self.patience or self.keep == "best"):
@@ -112,6 +116,24 @@ class TumorConfig(Config):
     margin_mm: float = 10.0  # cube side = longest side of the kidney's box + this
     grid: int = 160  # the cube is resized to grid^3; 0 keeps native voxels
     blocks: typing.Literal["split", "overlap", "polyphase"] = "split"
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._check_grid()
+        most_mm = MAX_STORED_MM * (1 - self.max_scaling)
+        if self.regression == "signed_distance" and self.max_distance_mm > most_mm:
+            what = f"{MAX_STORED_MM:g} * (1 - max_scaling), here {most_mm:g}"
+            raise ValueError(f"max_distance_mm={self.max_distance_mm!r}: takes at most {what}")
+
+    def _check_grid(self):
+        """Refuses a grid whose cubes cannot be split into sub-blocks."""
+        from kits_tf import cubes  # needs NumPy, which --help does without
+
+        least = 2 * cubes.BLOCK_OVERLAP
+        if self.grid % 2:
+            raise ValueError(f"grid={self.grid!r}: takes an even number, as sub-blocks are halves of its sides")
+        if self.blocks == "overlap" and 0 < self.grid < least:
+            raise ValueError(f"grid={self.grid!r}: takes {least} or more where blocks='overlap', or 0")
 
 
 PRESET_OPTIONS = {

@@ -30,14 +30,20 @@ def to_cube(xp, crop, spacing_mm, margin_mm, grid):
     Returns:
         [grid, grid, grid] float32; the box's centre lies at the cube's centre.
     """
-    shape = xp.shape(crop)
+    for axis, matrix in enumerate(into_cube(xp, xp.shape(crop), spacing_mm, margin_mm, grid)):
+        crop = geometry.along(xp, matrix, crop, axis)
+    return crop
+
+
+def into_cube(xp, shape, spacing_mm, margin_mm, grid):
+    """What `to_cube` applies to a crop of that shape: of each axis the matrix [grid, size], float32."""
     side_mm = cube_side_mm(xp, shape, spacing_mm, margin_mm)
+    matrices = []
     for axis in range(3):
         step = side_mm / spacing_mm[axis] / grid
         positions = _centred(xp, grid) * step + (xp.cast(shape[axis], xp.float64) - 1) / 2
-        matrix = xp.cast(geometry.resampling(xp, positions, step, shape[axis]), xp.float32)
-        crop = geometry.along(xp, matrix, crop, axis)
-    return crop
+        matrices.append(xp.cast(geometry.resampling(xp, positions, step, shape[axis]), xp.float32))
+    return matrices
 
 
 def from_cube(xp, cube, shape, spacing_mm, margin_mm):
@@ -50,14 +56,20 @@ def from_cube(xp, cube, shape, spacing_mm, margin_mm):
     Returns:
         [slices, rows, columns] float32.
     """
-    grid = xp.shape(cube)[0]
+    for axis, matrix in enumerate(out_of_cube(xp, shape, spacing_mm, margin_mm, xp.shape(cube)[0])):
+        cube = geometry.along(xp, matrix, cube, axis)
+    return cube
+
+
+def out_of_cube(xp, shape, spacing_mm, margin_mm, grid):
+    """What `from_cube` applies to a cube: of each axis the matrix [size, grid], float32."""
     side_mm = cube_side_mm(xp, shape, spacing_mm, margin_mm)
+    matrices = []
     for axis in range(3):
         step = xp.cast(grid, xp.float64) * spacing_mm[axis] / side_mm
         positions = _centred(xp, shape[axis]) * step + (xp.cast(grid, xp.float64) - 1) / 2
-        matrix = xp.cast(geometry.resampling(xp, positions, step, grid), xp.float32)
-        cube = geometry.along(xp, matrix, cube, axis)
-    return cube
+        matrices.append(xp.cast(geometry.resampling(xp, positions, step, grid), xp.float32))
+    return matrices
 
 
 def _centred(xp, size):

@@ -1,6 +1,5 @@
-"""Sizes that a network can be trained at and predict with; others are refused before anything is done."""
+"""Sizes that a network can be trained at; others are refused before anything is done."""
 
-from kits_tf import cubes
 from kits_tf.errors import UsageError
 
 PATCH_SIDES = {
@@ -18,21 +17,16 @@ def patch_size(config):
 
 
 def check_sizes(config):
-    """Refuses patches that the network cannot pool and cubes that cannot be split into sub-blocks.
+    """Refuses patches that the network cannot pool.
 
     Args:
-        config: a KidneyConfig or TumorConfig.
+        config: a KidneyConfig, or a TumorConfig, which has none: it checks its grid itself.
 
     Raises:
         UsageError: names the option, its value and what it takes.
     """
-    if config.stage == "kidney":
-        for name, side in zip(PATCH_SIDES[config.plane], patch_size(config), strict=True):
-            if side % 2**config.depth:
-                raise UsageError("set", f"{name}={side}: takes a multiple of 2**depth, here 2**{config.depth}")
+    if config.stage == "tumor":
         return
-    least = 2 * cubes.BLOCK_OVERLAP
-    if config.grid % 2:
-        raise UsageError("set", f"grid={config.grid}: takes an even number, as sub-blocks are halves of its sides")
-    if config.blocks == "overlap" and 0 < config.grid < least:
-        raise UsageError("set", f"grid={config.grid}: takes {least} or more where blocks='overlap', or 0")
+    for name, side in zip(PATCH_SIDES[config.plane], patch_size(config), strict=True):
+        if side % 2**config.depth:
+            raise UsageError("set", f"{name}={side}: takes a multiple of 2**depth, here 2**{config.depth}")

@@ -124,7 +124,7 @@ def read_volume(path):
     for start, stop, values in nifti.chunks(file):
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise InputError(path, "holds NaN or infinite values")
-        if hu.dtype == np.int16 and not _fits_int16(values):
+        if hu.dtype == np.int16 and not fits_int16(values):
             hu = _widened(path, hu, grid, start)
         with np.errstate(over="ignore"):
             nifti.transfer(_disk_view(hu, grid.source)[..., start:stop], values)
@@ -208,6 +208,16 @@ def write_volume(volume, path):
     _write(volume.hu, volume, path)
 
 
+def fits_int16(values):
+    """Whether finite values are whole numbers that int16 holds."""
+    if np.can_cast(values.dtype, np.int16):
+        return True
+    bounds = np.iinfo(np.int16)
+    if values.min() < bounds.min or values.max() > bounds.max:
+        return False
+    return values.dtype.kind != "f" or np.array_equal(values, np.rint(values))
+
+
 def _write(array, grid, path, slope=1.0):
     if grid.source is None:
         nifti.write(path, nifti.new_header(grid.affine, array.shape), array, slope)
@@ -252,15 +262,6 @@ def _allocate(path, shape, dtype):
         return np.empty(shape, dtype)
     except MemoryError as error:
         raise InputError(path, f"too large for this machine's memory ({shape} voxels)") from error
-
-
-def _fits_int16(values):
-    if np.can_cast(values.dtype, np.int16):
-        return True
-    bounds = np.iinfo(np.int16)
-    if values.min() < bounds.min or values.max() > bounds.max:
-        return False
-    return values.dtype.kind != "f" or np.array_equal(values, np.rint(values))
 
 
 def _check_labels(path, values):

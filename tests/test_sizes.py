@@ -1,10 +1,7 @@
-"""Proves which sizes are refused: what the network cannot pool, and what sub-blocks cannot give back."""
+"""Proves which sizes are refused: what the network cannot pool."""
 
-import numpy as np
 import pytest
 
-from kits_tf import cubes
-from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES, PRESETS, override, preset
 from kits_tf.errors import UsageError
 from kits_tf.sizes import check_sizes
@@ -43,23 +40,3 @@ def test_only_the_sides_of_the_planes_own_patch_count(plane, assignment, refused
 def test_a_deeper_network_needs_sides_of_its_own():
     with pytest.raises(UsageError, match=r"patch_rows=144: takes a multiple of 2\*\*depth, here 2\*\*5"):
         check_sizes(override(preset("small", "kidney", "axial"), ["depth=5"]))
-
-
-@pytest.mark.parametrize("blocks", ["split", "overlap", "polyphase"])
-@pytest.mark.parametrize("grid", [0, 1, 2, 8, 14, 15, 16, 17, 18, 65, 97])
-def test_a_grid_is_refused_where_its_sub_blocks_do_not_give_it_back(blocks, grid):
-    config = override(preset("paper", "tumor"), [f"grid={grid}", f"blocks={blocks}"])
-    if grid == 0 or gives_back(grid, blocks):
-        check_sizes(config)
-        return
-    with pytest.raises(UsageError, match=f"--set: grid={grid}: takes"):
-        check_sizes(config)
-
-
-def gives_back(grid, blocks):
-    """Whether a cube is what its sub-blocks are joined to."""
-    cube = np.arange(grid**3).reshape(grid, grid, grid)
-    try:
-        return np.array_equal(cubes.join(NumPy, cubes.split(NumPy, cube, blocks), blocks), cube)
-    except ValueError:
-        return False

@@ -13,7 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kits_tf.errors import InputError
-from kits_tf.volume import Volume, read_grid, read_labels, read_volume, working_affine, write_labels, write_volume
+from kits_tf.volume import (
+    Volume,
+    fits_int16,
+    read_grid,
+    read_labels,
+    read_volume,
+    working_affine,
+    write_labels,
+    write_volume,
+)
 
 ORIENTATIONS = [
     np.column_stack([axes, flips])
@@ -150,6 +159,21 @@ def test_scaled_and_wide_types_give_int16_where_values_are_whole_and_fit(tmp_pat
     assert volume.hu.dtype == expected
     values = raw.astype(np.float64) * (1 if slope is None else slope) + (intercept or 0)
     np.testing.assert_allclose(volume.hu, values, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "fits"),
+    [
+        (np.array([0, 255], np.uint8), True),
+        (np.array([0, 32767], np.uint16), True),
+        (np.array([0, 32768], np.uint16), False),
+        (np.array([-32769, 0]), False),
+        (np.array([-32768.0, 32767.0]), True),
+        (np.array([0.0, 0.5]), False),
+    ],
+)
+def test_what_fits_int16(values, fits):
+    assert fits_int16(values) == fits
 
 
 def test_values_that_stop_being_whole_in_a_late_chunk_are_widened_without_loss(tmp_path, monkeypatch):

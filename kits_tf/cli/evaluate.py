@@ -50,17 +50,18 @@ def main():
         "detection": lesions.detection_rates(detections.values()),
         "missing": found.missing,
         "extra": [path.name for path in found.extra],
+        "absent": found.absent,
         "failed": {name: str(error) for name, error in failed.items()},
     }
     texts = [table.table(scores, summary), table.detection_lines(result["detection"])]
-    incomplete = failed or found.missing
+    incomplete = failed or is_incomplete(found)
     if FLAGS.compare:
         others, other_found, other_failed = evaluate(FLAGS.compare, "compare")
         other_scores = {name: other["scores"] for name, other in others.items()}
         result["comparison"] = {"with": FLAGS.compare, "metrics": statistics.compare(scores, other_scores)}
         result["comparison"]["cases"] = differences(scores, other_scores)
         texts.append("\n" + table.comparison_table(result["comparison"]["metrics"], FLAGS.compare))
-        incomplete = incomplete or other_failed or other_found.missing
+        incomplete = incomplete or other_failed or is_incomplete(other_found)
     if FLAGS.output:
         files.write_text(FLAGS.output, json.dumps(result, indent=2, allow_nan=False) + "\n")
     if FLAGS.csv:
@@ -94,9 +95,19 @@ def evaluate(predictions, flag="predictions"):
         print(f"{error} ({'counted as zero' if name in results else 'not scored'})", file=sys.stderr)
     for name in found.missing:
         print(f"{name}: no prediction in {predictions} (counted as zero)", file=sys.stderr)
+    for name in found.absent:
+        print(
+            f"{name}: no reference in {FLAGS.references} and no prediction in {predictions} (not scored)",
+            file=sys.stderr,
+        )
     for path in found.extra:
         print(f"{path}: no reference for it (not scored)", file=sys.stderr)
     return results, found, failed
+
+
+def is_incomplete(found):
+    """Whether a reference has no prediction, or one of the cases of --cases is not there."""
+    return bool(found.missing or found.absent or (FLAGS.cases and found.extra))
 
 
 def differences(first, second):

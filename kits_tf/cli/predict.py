@@ -16,13 +16,13 @@ def main():
     roi = predict_flags.roi()
     from kits_tf.inference import cases, inputs
 
-    sources = unique(inputs.find_inputs(FLAGS.input, FLAGS.series))
+    sources = inputs.unique(inputs.find_inputs(FLAGS.input, FLAGS.series))
     if FLAGS.shard is not None:
         sources = inputs.share_of(sources, FLAGS.shard)
-    waiting = [s for s in sources if FLAGS.overwrite or not cases.is_done(s, FLAGS.output_dir)]
-    if len(waiting) < len(sources):
-        print(f"{len(sources) - len(waiting)} of {len(sources)} CTs are already written; --overwrite does them again")
-    failed = {}
+    waiting, failed = left_to_do(sources)
+    done = len(sources) - len(waiting) - len(failed)
+    if done:
+        print(f"{done} of {len(sources)} CTs are already written; --overwrite does them again")
     if waiting:
         outputs.check_folder("output_dir", FLAGS.output_dir)
         more = companions()
@@ -35,21 +35,25 @@ def main():
             probabilities=FLAGS.probabilities,
             companions=tuple(more),
         )
-        failed = segment(task, waiting)
-    if len(sources) > 1:
+        failed |= segment(task, waiting)
+    if len(sources) > 1 or (FLAGS.shard and sources):
         summarize(sources, waiting, failed)
     return 1 if failed else 0
 
 
-def unique(sources):
-    """The inputs, or a UsageError if two would write the same file."""
-    by_name = {}
+def left_to_do(sources):
+    """The CTs that are not written yet, and {output name: reason} of those that must not be, each said in a line."""
+    from kits_tf.inference import written
+
+    waiting, refused = [], {}
     for source in sources:
-        other = by_name.setdefault(source.output_name, source)
-        if other is not source:
-            both = f"{other.where} and {source.where}"
-            raise UsageError("input", f"{both} would both be written as {source.output_name}")
-    return sources
+        try:
+            if FLAGS.overwrite or not written.is_done(source, FLAGS.output_dir):
+                waiting.append(source)
+        except InputError as error:
+            refused[source.output_name] = str(error)
+            print(error, file=sys.stderr, flush=True)
+    return waiting, refused
 
 
 def load_segmenter(sources):
@@ -145,7 +149,7 @@ def summarize(sources, waiting, failed):
         rows.append(summary.row(source, FLAGS.output_dir, status, failed.get(source.output_name, "")))
     name = f"summary_{FLAGS.shard.replace('/', '_of_')}.csv" if FLAGS.shard else "summary.csv"
     path = pathlib.Path(FLAGS.output_dir) / name
-    if waiting or not path.is_file():
+    if waiting or failed or not path.is_file():
         summary.write_csv(rows, path)
     print("\n".join(summary.lines(rows)))
 

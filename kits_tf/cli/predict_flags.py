@@ -7,7 +7,7 @@ from absl import flags
 from kits_tf import released
 from kits_tf.config import PLANES
 from kits_tf.errors import UsageError
-from kits_tf.inference import engines
+from kits_tf.inference import choices, engines
 
 FLAGS = flags.FlagValues()
 
@@ -44,11 +44,9 @@ flags.DEFINE_string(
     "the KiTS19 layout.", flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_list("planes", list(PLANES), "The planes whose networks find the kidney.", flag_values=FLAGS)
+flags.DEFINE_enum("fusion", "union", choices.FUSION, "How the planes' masks become one.", flag_values=FLAGS)
 flags.DEFINE_enum(
-    "fusion", "union", ["union", "majority", "mean"], "How the planes' masks become one.", flag_values=FLAGS
-)
-flags.DEFINE_enum(
-    "tta", "none", ["none", "shift", "flip"], "Test-time augmentation: average over the input moved by a part of what "
+    "tta", "none", choices.TTA, "Test-time augmentation: average over the input moved by a part of what "
     "pooling joins, or over it upside down.", flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_string(
@@ -95,6 +93,11 @@ def check():
     masks = FLAGS.kidney_masks
     if masks is not None and not (masks and pathlib.Path(masks).is_dir()):
         raise UsageError("kidney_masks", f"{masks or 'nothing'}: no such folder")
+    for name in ("planes", "fusion"):
+        if FLAGS.stage == "tumor" and FLAGS[name].present:
+            raise UsageError(name, "says how kidneys are found; --stage=tumor takes those of --kidney_masks")
+    if FLAGS.series == "":
+        raise UsageError("series", "takes a Series Number or a Series Instance UID")
 
 
 def checkpoints():

@@ -46,6 +46,7 @@ def main():
     cases = kits19.select_cases(find_cases(), FLAGS.cases)
     if not cases:
         raise UsageError("cases", f"{FLAGS.cases!r} names no case of {FLAGS.data_dir}")
+    cases = sorted(cases + kits19.absent_cases(FLAGS.data_dir, FLAGS.cases), key=lambda case: case.number)
     processes = FLAGS.processes or len(os.sched_getaffinity(0))
     try:
         findings = preparation.prepare(

@@ -14,11 +14,14 @@ from absl import flags
 from kits_tf import checkpoint
 from kits_tf import config as configs
 from kits_tf.cli import app
+from kits_tf.cli.train import LARGEST_SEED
 from kits_tf.errors import UsageError
 from kits_tf.sizes import check_sizes
 
 FLAGS = flags.FlagValues()
 PARTS = (*configs.PLANES, "kidneys", "tumor")
+KIDNEY_FLAGS, TUMOR_FLAGS = ("set", "kidney_set"), ("set", "tumor_set")
+FOLDS_FLAGS = (*KIDNEY_FLAGS, "fold_set")
 
 flags.DEFINE_string("data_dir", None, "A folder made by kits-prepare.", required=True, flag_values=FLAGS)
 flags.DEFINE_string("checkpoint_dir", None, "Folder of the four networks.", required=True, flag_values=FLAGS)
@@ -42,7 +45,9 @@ flags.DEFINE_integer(
 )  # fmt: skip
 flags.DEFINE_list("parts", list(PARTS), "What to run here, with commas.", flag_values=FLAGS)
 flags.DEFINE_bool("print_only", False, "Print the commands and run none.", flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_integer(
+    "seed", 0, "Of weights, order and augmentation.", lower_bound=0, upper_bound=LARGEST_SEED, flag_values=FLAGS
+)
 flags.DEFINE_enum(
     "strategy", "auto", ["auto", "one", "mirrored"], "How the devices of this machine share the work.",
     flag_values=FLAGS,
@@ -70,6 +75,9 @@ def main():
     from kits_tf.training import recipe
 
     steps = [step for step in recipe.steps(options) if step.part in FLAGS.parts]
+    if not steps:
+        takes = "there are none to find; takes a plane or tumor"
+        raise UsageError("parts", f"kidneys goes with --kidney_masks=out_of_fold, else {takes}")
     for number, step in enumerate(steps, 1):
         if FLAGS.print_only:
             print(shlex.join(step.words))
@@ -109,21 +117,42 @@ def check_folders():
         raise UsageError("kidney_masks", f"{FLAGS.kidney_masks}: takes out_of_fold, labels or a folder")
 
 
+def check_config(preset, names):
+    """Raises UsageError where flags make no config of a preset, naming the first of them that brings it about."""
+    problem = problem_of(preset, names)
+    if problem is not None:
+        count = next(n for n in range(1, len(names) + 1) if problem_of(preset, names[:n]) == problem)
+        raise UsageError(names[count - 1], problem)
+
+
+def problem_of(preset, names):
+    """What is wrong with the config that flags make of a preset, or None."""
+    try:
+        check_sizes(configs.override(preset, assignments(names)))
+    except UsageError as error:
+        return str(error.takes)
+    return None
+
+
+def assignments(names):
+    """The KEY=VALUE of several flags, in their order."""
+    return [assignment for name in names for assignment in FLAGS[name].value]
+
+
 def make_options():
     """The recipe's Options, every --set checked before anything runs."""
     from kits_tf.training.recipe import Options
 
-    kidney, folds, tumor = FLAGS["set"].value + FLAGS.kidney_set, [], FLAGS["set"].value + FLAGS.tumor_set
-    folds = kidney + FLAGS.fold_set
     for plane in configs.PLANES:
-        for assignments in (kidney, folds):
-            check_sizes(configs.override(configs.preset(FLAGS.preset, "kidney", plane), assignments))
-    check_sizes(configs.override(configs.preset(FLAGS.preset, "tumor"), tumor))
+        for names in (KIDNEY_FLAGS, FOLDS_FLAGS):
+            check_config(configs.preset(FLAGS.preset, "kidney", plane), names)
+    check_config(configs.preset(FLAGS.preset, "tumor"), TUMOR_FLAGS)
     common = [f"--preset={FLAGS.preset}", f"--seed={FLAGS.seed}", f"--strategy={FLAGS.strategy}"]
     common += [f"--precision={FLAGS.precision}", *(["--deterministic"] if FLAGS.deterministic else [])]
     common += [f"--pretrained={FLAGS.pretrained}"] if FLAGS.pretrained is not None else []
     kidney, folds, tumor = (
-        (*common, *(f"--set={assignment}" for assignment in assignments)) for assignments in (kidney, folds, tumor)
+        (*common, *(f"--set={assignment}" for assignment in assignments(names)))
+        for names in (KIDNEY_FLAGS, FOLDS_FLAGS, TUMOR_FLAGS)
     )
     return Options(
         pathlib.Path(FLAGS.data_dir),

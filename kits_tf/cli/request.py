@@ -42,10 +42,9 @@ def main():
     client = connect()
     if FLAGS.check:
         return check(client)
-    from kits_tf.cli.predict import unique
     from kits_tf.inference import inputs
 
-    sources = unique(inputs.find_inputs(FLAGS.input))
+    sources = inputs.unique(inputs.find_inputs(FLAGS.input))
     waiting = [s for s in sources if FLAGS.overwrite or not (pathlib.Path(FLAGS.output_dir) / s.output_name).is_file()]
     if len(waiting) < len(sources):
         print(f"{len(sources) - len(waiting)} of {len(sources)} CTs are already written; --overwrite does them again")
@@ -103,7 +102,7 @@ def segment_all(client, sources):
 def segment(client, source):
     """Segments one CT; returns (whether it failed, a line about it)."""
     from kits_tf.inference import cases
-    from kits_tf.inference.pool import one_line
+    from kits_tf.inference.pool import one_line, unwritten
     from kits_tf.serving.messages import RequestError, attempt
     from kits_tf.volume import write_labels
 
@@ -123,7 +122,7 @@ def segment(client, source):
     except MemoryError:
         return True, f"{source.where}: not enough memory"
     except OSError as error:
-        return True, f"{source.where}: {error.filename or FLAGS.output_dir}: {error.strerror}"
+        return True, unwritten(source, error, FLAGS.output_dir)
     except Exception as error:  # a fault of the program, or of a library: the other CTs do not suffer from it
         logging.getLogger(__name__).debug("segmenting failed", exc_info=True)
         return True, f"{source.where}: {one_line(error)}"

@@ -12,6 +12,7 @@ from kits_tf.errors import UsageError
 from kits_tf.sizes import check_sizes
 
 FLAGS = flags.FlagValues()
+LARGEST_SEED = 2**32 - 1  # that NumPy takes
 OVERRIDES = ("num_steps", "batch_size", "base_filters", "learning_rate")
 
 flags.DEFINE_enum("stage", None, ["kidney", "tumor"], "Which network.", required=True, flag_values=FLAGS)
@@ -34,7 +35,9 @@ flags.DEFINE_integer("num_steps", None, "Steps of the whole run.", lower_bound=1
 flags.DEFINE_integer("batch_size", None, "Samples of a step, over all devices.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("base_filters", None, "Width of the network.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_float("learning_rate", None, "The highest learning rate.", flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_integer(
+    "seed", 0, "Of weights, order and augmentation.", lower_bound=0, upper_bound=LARGEST_SEED, flag_values=FLAGS
+)
 flags.DEFINE_enum(
     "strategy", "auto", ["auto", "one", "mirrored", "multi_worker", "tpu"], "How devices share the work.",
     flag_values=FLAGS,

@@ -69,13 +69,11 @@ def read_case(case):
 
 
 def missing_files(case):
-    """A finding for each of the two files that is not there."""
-    files = ((kits19.IMAGE_NAME, case.image), (kits19.LABEL_NAME, case.label))
-    return [
-        Finding(case.id, str(case.folder / name), "is missing", f"kits-download --cases={case.number} fetches it")
-        for name, path in files
-        if path is None
-    ]
+    """A finding for each of the two files that is not there; one for both where there is no folder."""
+    files = ((case.folder / kits19.IMAGE_NAME, case.image), (case.folder / kits19.LABEL_NAME, case.label))
+    missing = [path for path, found in files if found is None] if case.folder.is_dir() else [case.folder]
+    remedy = f"kits-download --cases={case.number} fetches it"
+    return [Finding(case.id, str(path), "is missing", remedy) for path in missing]
 
 
 def unreadable(case, error):

@@ -1,13 +1,14 @@
 """The tumor network's samples: the cube around each kidney, cut and resized once and kept as TFRecord files.
 
 Each file is one `tf.train.Example`: image (int16 HU, air outside the kidney), label (uint8, tumor inside the kidney)
-and, for the config's "signed_distance", distance (int16, hundredths of a mm, negative inside the tumor), all
-little-endian in C order with `shape`; tumor_ml, the volume of the whole case's tumor; spacing_mm, of the cube: slice,
-row, column.
+and, for the config's "signed_distance", distance (int16, hundredths of a mm, negative inside the tumor, clipped at
+`stored_limit_mm`), all little-endian in C order with `shape`; tumor_ml, the volume of the whole case's tumor;
+spacing_mm, of the cube: slice, row, column.
 """
 
 import hashlib
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -21,7 +22,8 @@ from kits_tf.errors import InputError, UsageError
 from kits_tf.volume import read_labels
 
 FORMAT = 2
-SETTINGS = ("body_box", "clip_low_hu", "clip_high_hu", "depth", "grid", "margin_mm", "regression", "max_distance_mm")
+SETTINGS = ("body_box", "clip_low_hu", "clip_high_hu", "depth", "grid", "margin_mm", "regression", "max_distance_mm",
+            "max_scaling")  # fmt: skip
 INDEX_NAME = "samples.json"
 HUNDREDTHS = 100  # of a mm
 
@@ -37,7 +39,8 @@ def kidney_samples(records, config, kidney_masks, folder, report=print):
         report: called with a line when there is something to do.
 
     Returns:
-        list of dicts {"path", "tumor"}: the file, and whether the kidney holds tumor voxels; sorted by path.
+        list of dicts {"path", "tumor"}: the file, and whether the kidney holds tumor voxels; in the order of
+        `records`, of a case the right kidney before the left.
 
     Raises:
         UsageError: `kidney_masks` is no such folder, or there is no kidney in any case.
@@ -48,6 +51,7 @@ def kidney_samples(records, config, kidney_masks, folder, report=print):
     samples = read_index(folder, key)
     if samples is None:
         report(f"cutting the kidneys of {len(records)} cases, once")
+        (folder / INDEX_NAME).unlink(missing_ok=True)  # it says nothing of samples that are replaced
         samples = [s for path in records for s in cut_case(path, config, kidney_masks, folder)]
         if not samples:
             raise UsageError("kidney_masks", "there is no kidney in any training case")
@@ -144,7 +148,7 @@ def kidney_cube(record, kidney, mask, config):
     cube = {"image": np.rint(hu).astype(np.int16), "label": (arrays["label"] >= 0.5).astype(np.uint8)}
     if config.regression == "signed_distance":
         spacing_mm = cube_spacing_mm(record, kidney, config)
-        cube["distance"] = signed_distance(cube["label"], spacing_mm, config.max_distance_mm)
+        cube["distance"] = signed_distance(cube["label"], spacing_mm, stored_limit_mm(config))
     return cube
 
 
@@ -161,6 +165,14 @@ def cube_spacing_mm(record, kidney, config):
         return record.spacing_mm
     shape = [part.stop - part.start for part in kidney.box]
     return (float(cubes.cube_side_mm(xp, shape, record.spacing_mm, config.margin_mm)) / config.grid,) * 3
+
+
+def stored_limit_mm(config):
+    """Where stored distances are clipped: far enough that the config's limit is reached in a shrunk sample as well.
+
+    It is rounded up to hundredths of a mm.
+    """
+    return math.ceil(HUNDREDTHS * config.max_distance_mm / (1 - config.max_scaling)) / HUNDREDTHS
 
 
 def signed_distance(label, spacing_mm, limit_mm):

@@ -8,6 +8,7 @@ from kits_tf.errors import UsageError
 
 IMAGE_NAME = "imaging.nii.gz"
 LABEL_NAME = "segmentation.nii.gz"
+PROBABILITY_SUFFIXES = {stage: f"_{stage}_probability.nii.gz" for stage in ("kidney", "tumor")}  # beside predictions
 CASE_FOLDER = re.compile(r"case_(\d{5})")
 RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
@@ -81,6 +82,13 @@ def parse_cases(text):
             raise UsageError("cases", f"takes case numbers and ranges such as 0-9,160; {part.strip()!r} is neither")
         numbers.update(range(first, last + 1))
     return sorted(numbers)
+
+
+def absent_cases(data_dir, text):
+    """The cases that `--cases` names and that have no folder in `data_dir`, as `find_cases` gives others."""
+    there = {case.number for case in find_cases(data_dir)}
+    numbers = parse_cases(text) if text else []
+    return [case_at(pathlib.Path(data_dir) / case_name(number)) for number in numbers if number not in there]
 
 
 def select_cases(cases, text):

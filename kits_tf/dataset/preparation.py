@@ -57,7 +57,7 @@ def prepare(cases, output_dir, split, strict=False, processes=1, report=say, com
     """Checks all cases, then writes the good ones; what an earlier run has done of unchanged files is kept.
 
     Args:
-        cases: list of `kits19.Case`.
+        cases: list of `kits19.Case`, whether their folders are there or not.
         output_dir: the folder to write; `dataset.json` is written last.
         split: a Split.
         strict: write nothing if any case is bad.
@@ -72,7 +72,7 @@ def prepare(cases, output_dir, split, strict=False, processes=1, report=say, com
         UsageError: no case is left for training; then nothing is written.
         InputError: the split file cannot be used.
     """
-    split.apply([case.id for case in cases])  # hopeless from the start?
+    split.apply([case.id for case in cases if case.folder.is_dir()])  # hopeless from the start?
     known = check(cases, output_dir, processes, report, complain)
     entries = {name: note.entry for name, note in known.items() if note.entry is not None}
     twice = integrity.duplicates(cases, entries)

@@ -8,7 +8,6 @@ A prepared folder holds `dataset.json` and `cases/case_NNNNN.tfrecord`. The firs
 | shape | int64 [3], of image and label: slices, rows and columns of the body box |
 | full_shape | int64 [3], of the whole volume |
 | box | int64 [4]: first row, stop row, first column, stop column of the body box in the whole volume |
-| middle_column | int64: the body box's middle, in columns of the whole volume |
 | spacing_mm | float64 little-endian [3]: slice, row, column |
 | affine | float64 little-endian [4, 4]: (slice, row, column, 1) of the whole volume to RAS mm |
 | orientation | the axes of the file it was read from, such as IPL |
@@ -115,7 +114,6 @@ def write_record(record, path):
         "shape": integers(*record.image.shape),
         "full_shape": integers(*record.full_shape),
         "box": integers(*record.box.rows, *record.box.columns),
-        "middle_column": integers(record.middle_column),
         "spacing_mm": raw(record.spacing_mm, "<f8"),
         "affine": raw(record.affine, "<f8"),
         "orientation": tf.train.Feature(bytes_list=tf.train.BytesList(value=[record.orientation.encode()])),
@@ -188,7 +186,7 @@ def read_record(path):
         def integers(name):
             return tuple(header[name].int64_list.value)
 
-        shape, box = integers("shape"), integers("box")
+        shape = integers("shape")
         image, label = np.empty(shape, np.int16), np.empty(shape, np.uint8)
         for first in range(0, shape[0], BLOCK):
             block = next(parts).features.feature
@@ -199,7 +197,7 @@ def read_record(path):
             image=image,
             label=label,
             full_shape=integers("full_shape"),
-            box=geometry.BodyBox((box[0], box[1]), (box[2], box[3])),
+            box=box_of(header),
             spacing_mm=tuple(from_raw(header["spacing_mm"], "<f8", [3]).tolist()),
             affine=from_raw(header["affine"], "<f8", [4, 4]),
             orientation=header["orientation"].bytes_list.value[0].decode(),
@@ -207,6 +205,20 @@ def read_record(path):
     except (tf.errors.OpError, StopIteration, IndexError, ValueError, DecodeError) as error:
         reason = str(error).splitlines()[0] if str(error) else "ends early"
         raise InputError(path, f"is not a prepared case ({reason})") from None
+
+
+def read_box(path):
+    """The BodyBox of a record that can be read, from its header alone."""
+    import tensorflow as tf
+
+    header = next(tf.data.TFRecordDataset(str(path)).take(1).as_numpy_iterator())
+    return box_of(tf.train.Example.FromString(header).features.feature)
+
+
+def box_of(header):
+    """The BodyBox in the features of a header."""
+    first_row, stop_row, first_column, stop_column = header["box"].int64_list.value
+    return geometry.BodyBox((first_row, stop_row), (first_column, stop_column))
 
 
 def from_raw(feature, dtype, shape):

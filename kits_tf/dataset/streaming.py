@@ -12,19 +12,18 @@ def read_header(path):
         path: scalar string tensor, a local path or one that TensorFlow's file systems know.
 
     Returns:
-        dict of tensors: shape and full_shape int32 [3]; box int32 [4]; middle_column int32; spacing_mm float64 [3];
+        dict of tensors: shape and full_shape int32 [3]; box int32 [4]; spacing_mm float64 [3];
         foreground int32 [n, 3].
     """
     features = {
         "shape": tf.io.FixedLenFeature([3], tf.int64),
         "full_shape": tf.io.FixedLenFeature([3], tf.int64),
         "box": tf.io.FixedLenFeature([4], tf.int64),
-        "middle_column": tf.io.FixedLenFeature([], tf.int64),
         "spacing_mm": tf.io.FixedLenFeature([], tf.string),
         "foreground": tf.io.FixedLenFeature([], tf.string),
     }
     header = tf.io.parse_single_example(tf.data.TFRecordDataset(path).take(1).get_single_element(), features)
-    integers = {name: tf.cast(header[name], tf.int32) for name in ("shape", "full_shape", "box", "middle_column")}
+    integers = {name: tf.cast(header[name], tf.int32) for name in ("shape", "full_shape", "box")}
     return integers | {
         "spacing_mm": tf.ensure_shape(tf.io.decode_raw(header["spacing_mm"], tf.float64), [3]),
         "foreground": tf.reshape(tf.io.decode_raw(header["foreground"], tf.int32), [-1, 3]),

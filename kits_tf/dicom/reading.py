@@ -5,7 +5,7 @@ import numpy as np
 from kits_tf.dicom.privacy import quiet
 from kits_tf.dicom.stack import stack
 from kits_tf.errors import InputError
-from kits_tf.volume import WORKING_AXES, Volume
+from kits_tf.volume import WORKING_AXES, Volume, fits_int16
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -67,7 +67,7 @@ def _pixels(where, headers):
         image = _image(where, header.path)
         if values is None:
             values = np.empty((len(headers), *image.shape), np.int16)
-        if values.dtype == np.int16 and not _fits_int16(image):
+        if values.dtype == np.int16 and not fits_int16(image):
             values = values.astype(np.float32)
         values[number] = image
     return values
@@ -104,8 +104,3 @@ def _coding(path):
 
 def _kind(error):
     return type(error).__name__
-
-
-def _fits_int16(values):
-    bounds = np.iinfo(np.int16)
-    return bounds.min <= values.min() and values.max() <= bounds.max and np.array_equal(values, np.rint(values))

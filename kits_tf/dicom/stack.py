@@ -34,6 +34,12 @@ class Stack:
     pixel_mm: tuple
     slice_mm: float
 
+    @property
+    def is_whole(self):
+        """Whether the rescale to HU of every image leaves whole numbers whole."""
+        keys = ("RescaleSlope", "RescaleIntercept")
+        return all((_numbers(header, key) % 1 == 0).all() for header in self.headers for key in keys)
+
 
 def stack(series):
     """Sorts a series by position.

@@ -12,6 +12,7 @@ from kits_tf.errors import InputError, UsageError
 _CASE = re.compile(r"(?:case|prediction)_(\d{5})")
 _NIFTI = (".nii.gz", ".nii")
 _RESULT = "_segmentation"  # what kits-predict adds to the name of a CT that is no KiTS19 case
+_PROBABILITIES = tuple(kits19.PROBABILITY_SUFFIXES.values())
 _TOLERANCE = 0.1  # of a voxel's shortest side: what rounding in headers may displace a corner of the grid
 
 
@@ -23,11 +24,13 @@ class Match:
         pairs: {id: (prediction, reference)}.
         without: {id: reference} of references without a prediction.
         extra: prediction files without a reference.
+        absent: ids of the cases asked for that have neither.
     """
 
     pairs: dict
     without: dict
     extra: list
+    absent: list = dataclasses.field(default_factory=list)
 
     @property
     def missing(self):
@@ -69,6 +72,7 @@ def match(predictions, references, cases="", flag="predictions"):
         pairs={name: (found[name], known[name]) for name in common},
         without={} if one_asked_for else {name: known[name] for name in sorted(set(known) - set(found))},
         extra=[] if references.is_file() else [found[name] for name in sorted(set(found) - set(known))],
+        absent=sorted((wanted or set()) - set(known) - set(found)),
     )
 
 
@@ -166,7 +170,9 @@ def _images(folder):
 
 
 def _nifti_files(folder):
-    files = (path for path in folder.iterdir() if path.name.endswith(_NIFTI) and not path.name.startswith("."))
+    """The NIfTI files of a folder, without hidden ones and without probabilities that lie beside predictions."""
+    names = (path for path in folder.iterdir() if path.name.endswith(_NIFTI) and not path.name.startswith("."))
+    files = (path for path in names if not path.name.endswith(_PROBABILITIES))
     return sorted(path for path in files if path.is_file())
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import uuid
 
 from kits_tf import checkpoint, files
 from kits_tf.config import PLANES
@@ -75,7 +76,7 @@ def refuse_existing(folder):
 @contextlib.contextmanager
 def together(output_dir, names, version):
     """A temporary folder for `NAME/` each; they become `output_dir/NAME/VERSION/` when the block ends well."""
-    temporary = output_dir / f".writing-{os.getpid()}"
+    temporary = output_dir / f".writing-{uuid.uuid4().hex[:12]}"  # other hosts may write here too
     temporary.mkdir(parents=True)
     done = []
     try:

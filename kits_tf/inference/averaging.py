@@ -18,7 +18,6 @@ SEEN_ALIKE = (
     "stage", "plane", "clip_low_hu", "clip_high_hu", "body_box", "depth", "inplane_mm", "slice_mm", "mirror",
     "overlap", "margin_mm", "grid", "blocks",
 )  # fmt: skip
-TTA = ("none", "shift", "flip")
 
 
 class Mean(Engine):

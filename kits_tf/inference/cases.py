@@ -21,12 +21,6 @@ from kits_tf.inference.inputs import PROBABILITY_SUFFIXES, kidney_mask_path
 from kits_tf.volume import read_labels, read_volume, write_labels, write_scaled
 
 
-def is_done(source, output_dir):
-    """Whether both files of an Input are there; the JSON is written last."""
-    path = pathlib.Path(output_dir) / source.output_name
-    return path.is_file() and summary_path(path).is_file()
-
-
 def summary_path(path):
     """The JSON beside a label file: the same name with `.json`."""
     return companion(path, ".json")
@@ -80,7 +74,8 @@ def segment_file(task, source, progress=None, cancel=None, turn=None):
         turn: a lock that is held while networks run, where several CTs are in work.
 
     Returns:
-        The JSON's content.
+        The JSON's content; its `peak_memory_mb` is the whole process's up to now, with the CTs before and beside this
+        one.
 
     Raises:
         InputError: the CT or its mask cannot be used.
@@ -120,6 +115,8 @@ def segment_file(task, source, progress=None, cancel=None, turn=None):
 def run(task, source, volume, mask, progress, cancel):
     """The Segmentation of a CT that was read; a region of interest that misses it becomes an InputError."""
     options = {"mask": mask, "progress": progress, "cancel": cancel, "probabilities": task.probabilities}
+    if prepared.is_record(source.path) and not source.series:
+        options["box"] = prepared.read_box(source.path)  # in what it was cut to, another would be found
     try:
         return task.segmenter.run(volume.hu, volume.spacing_mm, roi=task.roi, **options)
     except ValueError as error:

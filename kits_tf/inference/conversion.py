@@ -2,34 +2,22 @@
 
     python -m kits_tf.inference.conversion CHECKPOINT_DIR TARGET_DIR NETWORK...
 
-converts; `converted` calls it for what the cache lacks. A file of the cache is named by a digest of the network's
-weights and config, of this package and of the libraries that had a part in it, so a stale one is never read; it is
-written whole or not at all, so two processes may share the cache.
+converts; `converted` calls it for what the cache lacks (see `cache`).
 """
 
 import contextlib
-import hashlib
-import importlib.metadata
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import xml.etree.ElementTree
 
 import kits_tf
 from kits_tf import checkpoint
 from kits_tf.errors import InputError
-
-VARIABLE = "KITS_TF_CACHE"
-"""The environment variable that names the cache folder; empty keeps nothing."""
-
-KEPT = 40  # networks: ten checkpoints
-DEAD_SECONDS = 24 * 3600
-LIBRARIES = ("openvino", "tensorflow", "keras")
+from kits_tf.inference import cache
 
 
 @contextlib.contextmanager
@@ -47,80 +35,18 @@ def converted(folder, networks):
         InputError: weights that are not those of the network in `config.json`.
     """
     with contextlib.ExitStack() as stack:
-        cache = cache_folder() or pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        paths = {name: cache / key(folder, name) / "model.xml" for name in networks}
+        kept = cache.cache_folder() or pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        paths = {name: kept / cache.key(folder, name) / "model.xml" for name in networks}
         lacking = [name for name, path in paths.items() if not path.is_file()]
         if lacking:
-            with tempfile.TemporaryDirectory(prefix=".converting-", dir=cache) as target:
+            with tempfile.TemporaryDirectory(prefix=cache.UNFINISHED, dir=kept) as target:
                 convert_apart(folder, pathlib.Path(target), lacking)
                 for name in lacking:
-                    keep(pathlib.Path(target) / name, paths[name].parent)
+                    cache.keep(pathlib.Path(target) / name, paths[name].parent)
         for path in paths.values():
-            with contextlib.suppress(OSError):  # another user's, or just deleted
-                os.utime(path.parent)  # used last
-        prune(cache)
+            cache.touch(path.parent)
+        cache.prune(kept)
         yield paths
-
-
-def cache_folder():
-    """The cache's folder, made if need be, or None where there is none to be had."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    path = os.environ.get(VARIABLE, os.path.join(home, "kits-tf"))
-    if not path:
-        return None
-    try:
-        pathlib.Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return pathlib.Path(path) if os.access(path, os.W_OK) else None
-
-
-def key(folder, network):
-    """The name of a converted network in the cache."""
-    digest = hashlib.sha256(kits_tf.__version__.encode())
-    for library in LIBRARIES:
-        digest.update(f"{library} {version(library)}\n".encode())
-    for path in sorted(sources()):
-        digest.update(path.read_bytes())
-    for name in (checkpoint.CONFIG_NAME, checkpoint.WEIGHTS_NAME):
-        digest.update((pathlib.Path(folder) / network / name).read_bytes())
-    return f"{network}-{digest.hexdigest()[:32]}"
-
-
-def version(library):
-    """The installed version of a library, which may come as its build for CPUs alone."""
-    for distribution in (library, f"{library}-cpu"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return importlib.metadata.version(distribution)
-    return "unknown"
-
-
-def sources():
-    """The files that say what a network computes, for a checkout whose version stays while its code changes."""
-    package = pathlib.Path(kits_tf.__file__).parent
-    own = [package / "inference" / name for name in ("conversion.py", "tensorflow_engine.py")]
-    return [*(package / "models").glob("*.py"), package / "config.py", *own]
-
-
-def keep(made, place):
-    """Moves a folder to its place in the cache; another process may have been faster."""
-    try:
-        made.rename(place)
-    except OSError:
-        if not (place / "model.xml").is_file():
-            raise
-
-
-def prune(cache):
-    """Deletes what was not used for long, and what conversions that were killed left behind."""
-    ages = {}
-    for path in cache.iterdir():
-        with contextlib.suppress(OSError):  # another process may have deleted it
-            ages[path] = time.time() - path.stat().st_mtime
-    networks = sorted((path for path in ages if not path.name.startswith(".")), key=ages.get)
-    dead = [path for path in ages if path.name.startswith(".converting-") and ages[path] > DEAD_SECONDS]
-    for path in [*networks[KEPT:], *dead]:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def convert_apart(folder, target, networks):

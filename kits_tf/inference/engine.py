@@ -5,9 +5,8 @@ import functools
 import numpy as np
 
 from kits_tf import working_grid
-from kits_tf.arrays import NumPy
 from kits_tf.inference.kidney import BATCH_PIXELS
-from kits_tf.inference.tumor import stage_two
+from kits_tf.inference.tumor import stage_two_in_parts
 
 
 class Engine:
@@ -48,6 +47,6 @@ class Engine:
         return working_grid.resize(part, slices, rows, columns)
 
     def stage_two(self, config, hu, mask, spacing_mm):
-        """The tumor's probability in one kidney; see `tumor.stage_two`."""
+        """The tumor's probability in one kidney, some slices at a time; see `tumor.stage_two_in_parts`."""
         run = functools.partial(self.probabilities, "tumor")
-        return stage_two(NumPy, run, config, hu, np.asarray(mask), spacing_mm)
+        return stage_two_in_parts(run, config, hu, np.asarray(mask), spacing_mm)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-METHODS = ("union", "majority", "mean")
 THRESHOLD = 0.5
 UNIT = 20_000  # fixed point of probabilities: three planes fit 16 bits
 

@@ -10,7 +10,7 @@ from kits_tf.errors import InputError, UsageError
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 LIST_SUFFIX = ".txt"
-PROBABILITY_SUFFIXES = {stage: f"_{stage}_probability.nii.gz" for stage in ("kidney", "tumor")}
+PROBABILITY_SUFFIXES = kits19.PROBABILITY_SUFFIXES
 WRITTEN = re.compile(r"(prediction_\d{5}|.*_segmentation)(_(kidney|tumor)_probability)?\.nii\.gz")
 SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 
@@ -47,6 +47,10 @@ class Input:
             return self.fault.path
         return self.series.where if self.series else self.path
 
+    def shown(self, path):
+        """What messages call a file written for it: its path, or for a DICOM series what its labels are called."""
+        return self.output_name if self.series else path
+
     @property
     def written_names(self):
         """The names of the NIfTI files that may be written for it: labels and probabilities."""
@@ -63,10 +67,18 @@ def find_inputs(path, series=None):
 
     Raises:
         InputError: a DICOM file is damaged, or none of them is a CT.
-        UsageError: there is no such file or folder, nothing in it to segment, or several series and none was chosen.
-            What is wrong with a line of a list becomes the `fault` of its Input instead.
+        UsageError: there is no such file or folder, nothing in it to segment, several series and none was chosen, or
+            one was chosen and there is none. What is wrong with a line of a list becomes the `fault` of its Input
+            instead.
     """
-    path = pathlib.Path(path)
+    found = _find(pathlib.Path(path), series)
+    if series and not any(source.series or source.fault for source in found):
+        raise UsageError("series", f"{path} holds no DICOM series; the flag chooses one")
+    return found
+
+
+def _find(path, series):
+    """The CTs that a path names; a series that is not there to be chosen is passed over."""
     if path.is_file():
         if path.suffix == LIST_SUFFIX:
             return [source for number, line in listed(path) for source in from_line(path, number, line, series)]
@@ -110,11 +122,22 @@ def listed(path):
 def from_line(path, number, line, series):
     """The CTs that a line of a list names; where they cannot be found, one that has a `fault` and stops no other."""
     try:
-        return find_inputs(line, series)
+        return _find(line, series)
     except (InputError, UsageError) as error:
         reason = error.takes if isinstance(error, UsageError) else error
         fault = InputError(f"{path.name}, line {number}", reason)
         return [Input(line, f"line_{number}_segmentation.nii.gz", fault=fault)]
+
+
+def unique(sources):
+    """The inputs, or a UsageError if two would write the same file."""
+    by_name = {}
+    for source in sources:
+        other = by_name.setdefault(source.output_name, source)
+        if other is not source:
+            both = f"{other.where} and {source.where}"
+            raise UsageError("input", f"{both} would both be written as {source.output_name}")
+    return sources
 
 
 def share_of(sources, shard):
@@ -157,7 +180,7 @@ def is_nifti(path):
 def from_file(path):
     """The Input of a NIfTI file; `case_00210/imaging.nii.gz` and `case_00210.nii.gz` are KiTS19 cases."""
     stem = path.name.removesuffix(".gz").removesuffix(".nii")
-    case = path.resolve().parent.name if path.name == kits19.IMAGE_NAME else stem
+    case = path.parent.resolve().name if path.name == kits19.IMAGE_NAME else stem
     if kits19.case_number(case) is not None:
         return from_case(path, case)
     return Input(path, f"{stem}_segmentation.nii.gz")

@@ -6,21 +6,25 @@ import os
 import pathlib
 import threading
 
+import numpy as np
+
 from kits_tf import nifti, working_grid
 from kits_tf.dataset import prepared
+from kits_tf.dicom.stack import stack
 from kits_tf.errors import InputError
 
 GB = 1e9
 LABEL_BYTES = 3  # a voxel: fusion, sides, labels
 MEAN_BYTES = 2  # a voxel more: sums of the method "mean", two bytes and a mask
 PROBABILITY_BYTES = 4  # a voxel more: kidney and tumor
-WORKING_BYTES = 8  # a voxel of the working grid: the CT and the probability, float32
+PLACED_BYTES = 1  # a voxel more where a region of interest is put in place: one of them is there twice, fusion is not
+WORKING_BYTES = 4  # a voxel of a working grid, float32: the CT on each that planes share, the probability on one
 MATRIX_BYTES = 56  # an element of the matrix that resizes an axis, while it is made
 SHARE = 0.8  # of what is free, where no bound is given
 GROUP, OWN_GROUPS = pathlib.Path("/sys/fs/cgroup"), pathlib.Path("/proc/self/cgroup")
 
 
-def needed_bytes(source, configs, fusion="union", probabilities=False):
+def needed_bytes(source, configs, fusion="union", probabilities=False, roi=None):
     """What segmenting an Input takes, networks aside, by its header alone.
 
     Args:
@@ -28,6 +32,7 @@ def needed_bytes(source, configs, fusion="union", probabilities=False):
         configs: {network name: config} of the networks.
         fusion: method of the fusion.
         probabilities: whether probabilities are kept.
+        roi: the region of interest, or None.
 
     Raises:
         InputError: the header cannot be used.
@@ -36,23 +41,30 @@ def needed_bytes(source, configs, fusion="union", probabilities=False):
     a_voxel = voxel_bytes + LABEL_BYTES
     a_voxel += MEAN_BYTES if fusion == "mean" else 0
     a_voxel += PROBABILITY_BYTES if probabilities else 0
-    grids = [
-        working_grid.working_shape(shape, spacing_mm, config)
+    a_voxel += PLACED_BYTES if probabilities and roi else 0
+    return math.prod(shape) * a_voxel + working_bytes(shape, spacing_mm, configs)
+
+
+def working_bytes(shape, spacing_mm, configs):
+    """What the working grids of kidney networks take: the CT on each, all kept, and the probability on one."""
+    grids = {
+        (config.body_box, working_grid.working_shape(shape, spacing_mm, config))
         for config in configs.values()
         if config.stage == "kidney" and not working_grid.is_native(config)
-    ]
-    resized = max((WORKING_BYTES * math.prod(grid) for grid in grids), default=0)
-    matrices = max((MATRIX_BYTES * max(a * b for a, b in zip(shape, grid, strict=True)) for grid in grids), default=0)
-    return math.prod(shape) * a_voxel + resized + matrices
+    }
+    voxels = [math.prod(grid) for _, grid in grids]
+    matrices = [MATRIX_BYTES * max(a * b for a, b in zip(shape, grid, strict=True)) for _, grid in grids]
+    return WORKING_BYTES * (sum(voxels) + max(voxels, default=0)) + max(matrices, default=0)
 
 
 def header_of(source):
-    """(shape, spacing_mm, bytes of a voxel once read) of an Input; not on the working axes for a DICOM series."""
+    """(shape, spacing_mm, bytes of a voxel while it is read) of an Input; of a DICOM series on its images' axes."""
     if source.series:
-        first = source.series.headers[0].dataset
-        shape = len(source.series.headers), int(first.get("Rows") or 0), int(first.get("Columns") or 0)
-        pixel_mm = first.get("PixelSpacing") or (1.0, 1.0)
-        return shape, (1.0, float(pixel_mm[0]), float(pixel_mm[1])), 4
+        ordered = stack(source.series)
+        first = ordered.headers[0].dataset
+        shape = len(ordered.headers), int(first.Rows), int(first.Columns)
+        # Images that do not lie on the working axes are turned there by a copy.
+        return shape, (ordered.slice_mm, *ordered.pixel_mm), 4 if ordered.is_whole else 8
     if prepared.is_record(source.path):
         from kits_tf.dataset import streaming
 
@@ -62,8 +74,8 @@ def header_of(source):
 
     grid = read_grid(source.path)
     file = nifti.read_header(source.path)
-    is_plain = (file.slope, file.intercept) == (1.0, 0.0) and file.dtype.kind in "iu" and file.dtype.itemsize <= 2
-    return grid.shape, grid.spacing_mm, 2 if is_plain else 6  # while int16 is widened to float32, both are there
+    stays = (file.slope, file.intercept) == (1.0, 0.0) and np.can_cast(file.dtype, np.int16)
+    return grid.shape, grid.spacing_mm, 2 if stays else 6  # while int16 is widened to float32, both are there
 
 
 def free_bytes():

@@ -44,7 +44,9 @@ def segment_all(task, sources, workers, total_bytes, progress=lambda name, share
         try:
             if source.fault:
                 raise source.fault
-            count = memory.needed_bytes(source, task.segmenter.configs, task.segmenter.fusion, task.probabilities)
+            count = memory.needed_bytes(
+                source, task.segmenter.configs, task.segmenter.fusion, task.probabilities, task.roi
+            )
             with budget.taken(source, count, cancel):
                 if cancel.is_set():
                     return None
@@ -55,7 +57,7 @@ def segment_all(task, sources, workers, total_bytes, progress=lambda name, share
         except MemoryError:
             return Outcome(source, reason=f"{source.where}: not enough memory")
         except OSError as error:
-            return Outcome(source, reason=f"{source.where}: {error.strerror or error}")
+            return Outcome(source, reason=unwritten(source, error, task.output_dir))
         except CancelledError:
             return None
         except Exception as error:  # a fault of the program, or of a library: the other CTs do not suffer from it
@@ -69,6 +71,12 @@ def segment_all(task, sources, workers, total_bytes, progress=lambda name, share
     finally:
         cancel.set()
         pool.shutdown(cancel_futures=True)
+
+
+def unwritten(source, error, output_dir):
+    """An OSError in one line: it is mostly one of writing, so it names the file that it came from, or the folder."""
+    place = source.shown(error.filename or output_dir)
+    return f"{source.where}: {place}: {error.strerror or one_line(error)}"
 
 
 def one_line(error):

@@ -9,8 +9,8 @@ import numpy as np
 from kits_tf import checkpoint, cubes, geometry, working_grid
 from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES
-from kits_tf.errors import CancelledError
-from kits_tf.inference import averaging, engines, kidney
+from kits_tf.errors import CancelledError, UsageError
+from kits_tf.inference import averaging, choices, engines, kidney
 from kits_tf.inference.fusion import THRESHOLD, Fusion, fixed_point
 from kits_tf.sides import kidney_sides, kidneys
 
@@ -54,8 +54,12 @@ def load_segmenter(
 
     Raises:
         InputError: a folder or one of its files is missing or unreadable.
-        UsageError: an engine that is not installed, or networks that cannot be averaged.
+        UsageError: no such fusion or augmentation, an engine that is not installed, or networks that cannot be
+            averaged.
     """
+    for flag, value, known in (("fusion", fusion, choices.FUSION), ("tta", tta, choices.TTA)):
+        if value not in known:
+            raise UsageError(flag, f"{value!r} is not one of {', '.join(known)}")
     several = (
         [name_or_folder]
         if isinstance(name_or_folder, (str, bytes)) or hasattr(name_or_folder, "__fspath__")
@@ -106,34 +110,45 @@ class Segmenter:
         """
         return self.run(hu, spacing_mm, progress=progress, cancel=cancel).labels
 
-    def run(self, hu, spacing_mm, mask=None, progress=None, cancel=None, roi=None, probabilities=False):
+    def run(self, hu, spacing_mm, mask=None, progress=None, cancel=None, roi=None, probabilities=False, box=None):
         """As `segment`, but returns a Segmentation.
 
         Args:
             mask: bool of the CT's shape, replaces stage 1.
             roi: region of interest, (slices, rows, columns) as `slice` objects without a step. Slices outside are not
-                looked at, as if the CT had been cut to those inside; outside the rows and columns nothing is kidney.
+                looked at, as if the CT had been cut to those inside; outside the rows and columns nothing is kidney,
+                and its probability is zero.
             probabilities: whether to keep probabilities too; 4 bytes a voxel more.
+            box: the body's `geometry.BodyBox` where it is known, as of a prepared case; looked for by default.
+
+        Raises:
+            ValueError: also for a mask of another shape, or a region without a voxel of the CT.
         """
         hu, spacing_mm = checked(hu, spacing_mm)
-        if roi is None:
-            return self._run(hu, spacing_mm, mask, watched(progress, cancel), None, probabilities)
-        slices, *inplane = checked_roi(roi, hu.shape)
+        mask = checked_mask(mask, hu.shape)
+        slices, *inplane = checked_roi(roi or (slice(None),) * 3, hu.shape)
         mask = None if mask is None else mask[slices]
-        found = self._run(hu[slices], spacing_mm, mask, watched(progress, cancel), tuple(inplane), probabilities)
-        return placed(found, slices, hu.shape)
+        boxes, progress = Boxes(hu[slices], box), watched(progress, cancel)
+        arrays, seconds = self._run(hu[slices], spacing_mm, mask, boxes, progress, inplane, probabilities)
+        for name in arrays:
+            arrays[name] = placed(arrays[name], slices, hu.shape)  # one by one: each is there twice meanwhile
+        return Segmentation(arrays.pop("labels"), arrays.pop("sides"), seconds, arrays)
 
-    def _run(self, hu, spacing_mm, mask, progress, inplane, probabilities):
-        """`run` on the slices inside a region of interest; `inplane` are its rows and columns, or None."""
-        boxes = Boxes(hu)
+    def _run(self, hu, spacing_mm, mask, boxes, progress, inplane, probabilities):
+        """`run` on the slices inside a region of interest; `inplane` are its rows and columns.
+
+        Returns:
+            {"labels", "sides" and the probabilities: array}, and the seconds of each stage.
+        """
         if mask is None and not self._kidney_configs:
             raise ValueError("takes a kidney mask, as no kidney network is loaded")
         kept = {}
         start = time.perf_counter()
         if mask is None:
             mask = self.kidney_mask(hu, spacing_mm, boxes, progress, kept if probabilities else None)
-        if inplane:
-            mask = only_inside(mask, inplane)
+        mask = only_inside(mask, inplane)
+        if "kidney" in kept:
+            kept["kidney"] = only_inside(kept["kidney"], inplane)
         middle = geometry.middle_column(boxes.box(next(iter(self.configs.values()))).columns)
         sides = kidney_sides(mask, spacing_mm, middle)
         del mask
@@ -146,7 +161,7 @@ class Segmenter:
             self.add_tumors(labels, sides, hu, spacing_mm, progress, kept.get("tumor"))
             seconds["tumor"] = time.perf_counter() - start
         progress(1.0)
-        return Segmentation(labels, sides, seconds, kept)
+        return {"labels": labels, "sides": sides, **kept}, seconds
 
     def kidney_mask(self, hu, spacing_mm, boxes, progress, kept=None):
         """Stage 1: the fused mask of all planes, bool [slices, rows, columns], before component filtering.
@@ -176,10 +191,12 @@ class Segmenter:
             progress(0.8 if found.side == 1 else 0.9)
             mask = sides[found.box] == found.side
             check_cube(self.configs["tumor"], mask.shape, spacing_mm)
-            probability = self.engine.stage_two(self.configs["tumor"], hu[found.box], mask, spacing_mm)
-            labels[found.box][mask & (probability > THRESHOLD)] = TUMOR
-            if kept is not None:
-                kept[found.box][mask] = fixed_point(probability[mask])
+            parts = self.engine.stage_two(self.configs["tumor"], hu[found.box], mask, spacing_mm)
+            for part, probability in parts:
+                inside = mask[part]
+                labels[found.box][part][inside & (probability > THRESHOLD)] = TUMOR
+                if kept is not None:
+                    kept[found.box][part][inside] = fixed_point(probability[inside])
 
 
 def watched(progress, cancel):
@@ -192,6 +209,16 @@ def watched(progress, cancel):
             progress(share)
 
     return call
+
+
+def checked_mask(mask, shape):
+    """The mask as a bool array, or None for none; raises ValueError where it is not that of a CT of that shape."""
+    if mask is None:
+        return None
+    mask = np.asarray(mask, bool)
+    if mask.shape != shape:
+        raise ValueError(f"mask is of shape {mask.shape}, its CT of shape {shape}")
+    return mask
 
 
 def checked_roi(roi, shape):
@@ -213,32 +240,31 @@ def check_cube(config, shape, spacing_mm):
         raise ValueError(f"a kidney's cube would have {text} voxels, more than {MAX_CUBE_VOXELS}")
 
 
-def only_inside(mask, inplane):
-    """A mask without what lies outside (rows, columns)."""
-    inside = np.zeros_like(mask, bool)
+def only_inside(array, inplane):
+    """An array without what lies outside (rows, columns): itself where nothing does."""
     index = (slice(None), *inplane)
-    inside[index] = mask[index]
+    if array[index].shape == array.shape:
+        return array
+    inside = np.zeros_like(array)
+    inside[index] = array[index]
     return inside
 
 
-def placed(found, slices, shape):
-    """A Segmentation of some slices as one of all, empty elsewhere."""
-
-    def whole(part):
-        array = np.zeros(shape, part.dtype)
-        array[slices] = part
-        return array
-
-    probabilities = {name: whole(part) for name, part in found.probabilities.items()}
-    return Segmentation(whole(found.labels), whole(found.sides), found.seconds, probabilities)
+def placed(part, slices, shape):
+    """An array of some slices as one of all, zero elsewhere: itself where these are all."""
+    if part.shape == shape:
+        return part
+    whole = np.zeros(shape, part.dtype)
+    whole[slices] = part
+    return whole
 
 
 class Boxes:
-    """The part of a CT that a network works on; the body is looked for once, when first asked for."""
+    """The part of a CT that a network works on; the body, if not given, is looked for once, when first asked for."""
 
-    def __init__(self, hu):
+    def __init__(self, hu, body=None):
         self._hu = hu
-        self._body = None
+        self._body = body
 
     def box(self, config):
         """The BodyBox of a config: the body's, or the whole image."""

@@ -35,11 +35,12 @@ def row(source, output_dir, status, reason=""):
 
 
 def read(path):
-    """A case's JSON; empty where it cannot be read."""
+    """A case's JSON; empty where it cannot be read, or holds something else."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_csv(rows, path):

@@ -1,9 +1,14 @@
 """Stage 2 of prediction: one kidney's cube through the tumor network, back on its voxels.
 
-It runs on NumPy arrays and TensorFlow tensors alike (see `arrays`).
+Functions with the argument `xp` run on NumPy arrays and TensorFlow tensors alike (see `arrays`).
 """
 
+import numpy as np
+
 from kits_tf import cubes, geometry
+from kits_tf.arrays import NumPy
+
+CHUNK_SLICES = 8
 
 
 def stage_two(xp, run, config, hu, mask, spacing_mm):
@@ -20,13 +25,57 @@ def stage_two(xp, run, config, hu, mask, spacing_mm):
     Returns:
         float32 [slices, rows, columns]; meaningful inside the mask.
     """
-    crop = geometry.scale(xp, hu, config.clip_hu) * xp.cast(mask, xp.float32)
+    crop = masked(xp, config, hu, mask)
     shape = xp.shape(crop)
     if not config.grid:
         padding = cubes.native_padding(xp, shape, spacing_mm, config.margin_mm, 2**config.depth)
         return cubes.unpad(xp, run_cube(xp, run, config, xp.pad(crop, padding)), padding)
     cube = cubes.to_cube(xp, crop, spacing_mm, config.margin_mm, config.grid)
     return cubes.from_cube(xp, run_cube(xp, run, config, cube), shape, spacing_mm, config.margin_mm)
+
+
+def stage_two_in_parts(run, config, hu, mask, spacing_mm):
+    """`stage_two` on NumPy arrays without floats of the whole box, which specks far from a kidney make large.
+
+    Native voxels are an exception: there the cube is as large as the box.
+
+    Yields:
+        (slice, float32 [n, rows, columns]): all slices, some at a time.
+    """
+    if not config.grid:
+        yield slice(0, len(hu)), stage_two(NumPy, run, config, hu, mask, spacing_mm)
+        return
+    box = (NumPy, hu.shape, spacing_mm, config.margin_mm, config.grid)
+    cube = np.empty((config.grid,) * 3, np.float32)
+    for part, values in resampled(*cubes.into_cube(*box), lambda part: masked(NumPy, config, hu[part], mask[part])):
+        cube[part] = values
+    cube = run_cube(NumPy, run, config, cube)
+    yield from resampled(*cubes.out_of_cube(*box), lambda part: cube[part])
+
+
+def resampled(slices, rows, columns, part_of):
+    """Applies a matrix to each axis of a volume, some new slices at a time.
+
+    Args:
+        slices, rows, columns: [new, old] float32; a position beyond the volume is a row of zeros.
+        part_of: gives the float32 [n, rows, columns] of a `slice` of old slices.
+
+    Yields:
+        (slice, float32 [n, new rows, new columns]): the new slices, in order.
+    """
+    for start in range(0, len(slices), CHUNK_SLICES):
+        chunk = slice(start, min(start + CHUNK_SLICES, len(slices)))
+        used = slices[chunk].any(axis=0)
+        if used.any():
+            needed = slice(*geometry.extent(used))
+            yield chunk, geometry.resize(NumPy, part_of(needed), slices[chunk, needed], rows, columns)
+        else:
+            yield chunk, np.zeros((chunk.stop - chunk.start, len(rows), len(columns)), np.float32)
+
+
+def masked(xp, config, hu, mask):
+    """A kidney's voxels scaled as the network sees them, float32; zero outside its mask."""
+    return geometry.scale(xp, hu, config.clip_hu) * xp.cast(mask, xp.float32)
 
 
 def run_cube(xp, run, config, cube):

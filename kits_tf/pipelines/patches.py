@@ -67,10 +67,19 @@ def cut(content, place, config):
     slab = box(content.image, neighbours, content.corner, place, config, outside=prepared.AIR_HU)
     label = box(content.label, neighbours[1:2], content.corner, place, config, outside=0)
     if config.mirror:
-        mirrored = 1 if config.plane == "sagittal" else 2
-        slab = tf.cond(place.flipped, lambda: tf.reverse(slab, [mirrored]), lambda: slab)
-        label = tf.cond(place.flipped, lambda: tf.reverse(label, [mirrored]), lambda: label)
+        slab, label = (
+            tf.cond(place.flipped, lambda part=part: mirrored(part, place, config), lambda part=part: part)
+            for part in (slab, label)
+        )
     return {"slab": slab, "label": label}
+
+
+def mirrored(patch, place, config):
+    """A patch of a left half as if it were of a right one; what it lacks in width stays at the end."""
+    if config.plane == "sagittal":
+        return tf.reverse(patch, [1])
+    lacking = patch_size(config)[1] - (place.stop[1] - place.start[1])
+    return tf.roll(tf.reverse(patch, [2]), -lacking, axis=2)
 
 
 def box(array, indices, corner, place, config, outside):

@@ -84,14 +84,14 @@ def finish(kidney, spacing_mm, seed, config):
     image, moved = augment(image[..., None], channels, spacing_mm, seed, config)
     cube = {"image": image} | dict(zip(targets, moved, strict=True))
     cube["label"] = tf.cast(cube["label"] >= 0.5, tf.float32)
-    if "distance_mm" in cube:  # the tumor and all distances in it are larger by that
+    if "distance_mm" in cube:  # the tumor and all distances in it are larger by that; the loss clips them
         cube["distance_mm"] *= enlargement(3, seed, config)
     return {name: array[..., 0] for name, array in cube.items()}
 
 
 def outside(name, config):
     """What an array of a sample holds beyond its cube: air, no tumor, the longest distance from one."""
-    return config.max_distance_mm if name == "distance_mm" else 0.0
+    return kidneys.stored_limit_mm(config) if name == "distance_mm" else 0.0
 
 
 def blocks(cube, config, beyond=0.0):

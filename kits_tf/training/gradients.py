@@ -6,8 +6,11 @@ import tensorflow as tf
 def accumulated(function, batch, parts):
     """The mean of a function over equal parts of a batch, computed one after the other so that one at a time is held.
 
+    It is what the function gives of the whole batch where that is a mean over samples. A soft Dice with
+    dice_over="batch" is none, nor is anything behind batch normalisation: these are taken over each part.
+
     Args:
-        function: function(batch) gives a list of tensors; each must be a mean over the batch's samples.
+        function: function(batch) gives a list of tensors.
         batch: dict of tensors with a leading axis that `parts` divides.
         parts: how many; with 1 the function is called on the batch as it is.
 

@@ -51,7 +51,7 @@ class Machine:
 
 
 def check_folder(folder, config, settings):
-    """Refuses a folder whose network or run is another one; more steps are welcome while the rate is constant.
+    """Refuses a folder whose network or run is another one; more steps are welcome if no rate depends on them.
 
     A folder that holds neither a state nor weights is free for any run: the one before ended before it came so far.
 
@@ -65,7 +65,8 @@ def check_folder(folder, config, settings):
     if not (saved_states(folder / STATE_FOLDER) or (folder / WEIGHTS_NAME).is_file()):
         return
     there, asked = dataclasses.asdict(configs.load(folder / CONFIG_NAME)), dataclasses.asdict(config)
-    if there["schedule"] == asked["schedule"] == "constant" and asked["num_steps"] > there["num_steps"]:
+    goes_on = there["schedule"] == asked["schedule"] != "cosine"
+    if goes_on and asked["num_steps"] > there["num_steps"]:
         there["num_steps"] = asked["num_steps"]
     there |= read_settings(folder / SETTINGS_NAME)
     asked |= dataclasses.asdict(settings)

@@ -76,6 +76,6 @@ class Validation:
                 raise StopError
 
         progress(0)
-        labels = self._segmenter.run(hu, record.spacing_mm, mask, progress).labels
+        labels = self._segmenter.run(hu, record.spacing_mm, mask, progress, box=record.box).labels
         reference = prepared.restore(record.label, record, 0)
         return dice(labels > self._threshold, reference > self._threshold)

@@ -143,6 +143,21 @@ def test_missing_extra_and_bad_predictions_are_named_and_the_others_scored(folde
         assert sum(name in line for line in lines) == 1, name
 
 
+def test_cases_asked_for_that_are_not_there_are_named(folders, capsys):
+    assert run(folders, "--cases=0-1") == 0
+    capsys.readouterr()
+    assert run(folders, "--cases=0-1,8") == 1
+    assert list(scores(folders)["cases"]) == ["case_00000", "case_00001"] and scores(folders)["absent"] == [
+        "case_00008"
+    ]
+    [line] = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Scoring")]
+    assert line.startswith("case_00008: no reference in ") and "no prediction in" in line
+    write(folders / "predictions/prediction_00008.nii.gz", labels())
+    assert run(folders) == 0
+    assert run(folders, "--cases=0-1,8") == 1
+    assert "prediction_00008.nii.gz: no reference for it (not scored)" in capsys.readouterr().err
+
+
 def test_an_unreadable_reference_is_not_counted_against_the_prediction(folders, capsys):
     (folders / "references/case_00003/segmentation.nii.gz").write_bytes(b"")
     assert run(folders) == 1

@@ -131,6 +131,40 @@ def test_written_cases_are_skipped_unless_overwrite(tmp_path, checkpoint, capsys
     assert written.stat().st_mtime_ns > first
 
 
+def test_labels_of_the_users_own_are_not_replaced_unasked(tmp_path, checkpoint, capsys, monkeypatch):
+    save(image_of(small_ct()), tmp_path / "scan.nii.gz")
+    own = tmp_path / "scan_segmentation.nii.gz"
+    own.write_bytes(b"drawn by hand")
+    arguments = (f"--input={tmp_path / 'scan.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}")
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "load_segmenter", lambda sources: pytest.fail("loads networks for nothing"))
+        assert run(*arguments) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        f"{own}: is there without its .json, so perhaps not written by this command; --overwrite replaces it"
+    ]
+    assert own.read_bytes() == b"drawn by hand" and "already written" not in said.out
+    assert run(*arguments, "--overwrite") == 0
+    assert nibabel.load(own).shape == (12, 60, 80)
+
+
+def test_labels_of_another_ct_are_not_taken_for_those_of_this_one(tmp_path, checkpoint, capsys):
+    """Such as of another patient's folder, where a scanner calls every file alike."""
+    for patient, shape in (("one", (12, 60, 80)), ("two", (10, 60, 80))):
+        save(image_of(small_ct(shape)), tmp_path / patient / "ct.nii.gz")
+    save(image_of(small_ct()), tmp_path / "two" / "other.nii.gz")
+    common = (f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}")
+    assert run(f"--input={tmp_path / 'one'}", *common) == 0
+    labels = tmp_path / "out" / "ct_segmentation.nii.gz"
+    before = labels.read_bytes()
+    assert run(f"--input={tmp_path / 'two'}", *common) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{labels}: was written for another CT (shape [12, 60, 80]") and "--overwrite" in line
+    assert labels.read_bytes() == before
+    table = read_csv(tmp_path / "out" / "summary.csv")
+    assert (table["ct.nii.gz"]["status"], table["other.nii.gz"]["status"]) == ("failed", "written")
+
+
 def test_overwriting_leaves_nothing_that_belongs_to_the_labels_before(tmp_path, checkpoint):
     save(image_of(small_ct()), tmp_path / "ct.nii.gz")
     arguments = (f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}")
@@ -209,6 +243,10 @@ def test_planes_and_fusion_matter(tmp_path, checkpoint):
         (["--checkpoint_dir=,"], "--checkpoint_dir"),
         (["--stage=tumor"], "--kidney_masks"),
         (["--kidney_masks=."], "--kidney_masks"),
+        (["--stage=tumor", "--kidney_masks=.", "--planes=axial,coronal,sagittal"], "--planes"),
+        (["--stage=tumor", "--kidney_masks=.", "--fusion=union"], "--fusion"),
+        (["--series=3"], "--series"),
+        (["--series="], "--series"),
         (["--checkpoint_dir=/nowhere"], "--checkpoint_dir"),
         (["--checkpoint_dir=nothing"], "--checkpoint_dir"),
         (["--overwrte"], "--overwrte"),
@@ -265,6 +303,14 @@ def test_shards_together_do_everything_and_each_says_what_it_did(tmp_path, check
     assert table["bad.nii.gz"]["status"] == "failed" and "not a NIfTI file" in table["bad.nii.gz"]["reason"]
     said = json.loads((tmp_path / "out" / "0_segmentation.json").read_text())
     assert float(table["0.nii.gz"]["kidney_ml"]) == said["kidney_ml"]
+
+
+def test_a_shard_of_one_ct_says_what_it_did_and_an_empty_one_nothing(tmp_path, checkpoint):
+    save(image_of(small_ct()), tmp_path / "data" / "ct.nii.gz")
+    common = (f"--input={tmp_path / 'data'}", f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}")
+    assert [run(*common, f"--shard={number}/2") for number in (1, 2)] == [0, 0]
+    assert [path.name for path in (tmp_path / "out").glob("*.csv")] == ["summary_1_of_2.csv"]
+    assert read_csv(tmp_path / "out" / "summary_1_of_2.csv")["ct.nii.gz"]["status"] == "written"
 
 
 def test_a_too_large_ct_is_refused_before_it_is_read(tmp_path, checkpoint, capsys):

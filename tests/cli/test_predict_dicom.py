@@ -85,6 +85,19 @@ def test_a_list_is_done_but_for_its_damaged_series(tmp_path, checkpoint, capsys)
     assert (out / "good_segmentation.dcm").is_file()
 
 
+def test_a_message_about_labels_in_the_patients_folder_names_no_patient(tmp_path, checkpoint, capsys, monkeypatch):
+    folder = write(images(HU, SPACING_MM), tmp_path / "mustermann")
+    arguments = (f"--input={folder}", f"--output_dir={folder}", f"--checkpoint_dir={checkpoint}")
+    assert run(*arguments) == 0
+    (path,) = folder.glob("*.json")
+    path.unlink()
+    assert run(*arguments) == 1
+    assert run(f"--input={folder}", f"--output_dir={folder / '..' / 'mustermann'}", *arguments[2:]) == 1
+    labels = path.with_suffix(".nii.gz").name
+    for line in capsys.readouterr().err.splitlines():
+        assert line.startswith(f"{labels}: is there without its .json") and "mustermann" not in line
+
+
 def test_messages_about_masks_and_names_say_nothing_of_the_patient(tmp_path, checkpoint, capsys):
     folder = write(images(HU, SPACING_MM), tmp_path / "mustermann")
     common = [f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}"]

@@ -63,6 +63,19 @@ def test_bad_cases_are_left_out(data, tmp_path, capsys):
     assert [case["id"] for case in index(tmp_path / "out")] == ["case_00000", "case_00002"]
 
 
+def test_cases_without_a_folder_are_named(data, tmp_path, capsys):
+    split = {"training": ["case_00000", "case_00001", "case_00002"]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    line = ["kits-prepare", f"--data_dir={data}", f"--output_dir={tmp_path / 'out'}", "--cases=1-2,7"]
+    for flags in (["--num_validation=1", "--num_test=0"], [f"--split_file={tmp_path / 'split.json'}"]):
+        assert app.execute(prepare.main, prepare.FLAGS, [*line, *flags]) == 1
+        [error] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("case_")]
+        assert error == f"case_00007: {data / 'case_00007'}: is missing; kits-download --cases=7 fetches it"
+    content = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert [case["id"] for case in content["cases"]] == ["case_00001", "case_00002"]
+    assert [left["case"] for left in content["left_out"]] == ["case_00007"]
+
+
 def test_strict_writes_nothing(data, tmp_path, capsys):
     (data / "case_00002" / kits19.LABEL_NAME).unlink()
     assert run(data, tmp_path / "out", "--strict") == 1

@@ -40,6 +40,7 @@ def run(data, folder, *arguments):
         ([*KIDNEY, "--set=depth=x"], "--set"),
         ([*KIDNEY, "--set=depth"], "--set"),
         ([*KIDNEY, "--num_steps=0"], "--num_steps"),
+        ([*KIDNEY, "--seed=4294967296"], "--seed"),
         ([*KIDNEY, "--batch_size=0"], "--batch_size"),
         ([*KIDNEY, "--learning_rate=-1"], "--learning_rate"),
         ([*KIDNEY, "--learning_rate=nan"], "--learning_rate"),

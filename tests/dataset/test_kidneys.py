@@ -48,11 +48,12 @@ def test_cubes_are_predictions(folder, tmp_path):
 
 
 def test_distance_is_signed_and_clipped(folder, tmp_path):
+    """At 20 mm / (1 - 0.2): what is shrunk to 0.8 of its size still reaches the limit."""
     right, left = kidneys.kidney_samples(prepared.find_records(folder), CONFIG, "labels", tmp_path)
-    assert (read(right)["distance"] == 2000).all()
+    assert (read(right)["distance"] == 2500).all()
     found = read(left)
     assert ((found["distance"] < 0) == (found["label"] > 0)).all()
-    assert found["distance"].max() <= 2000
+    assert 2000 < found["distance"].max() <= 2500
 
 
 def test_predicted_masks_decide_what_is_kidney(folder, tmp_path):
@@ -89,5 +90,18 @@ def test_samples_are_cut_again_only_when_something_changed(folder, tmp_path):
     for config in (CONFIG, CONFIG, dataclasses.replace(CONFIG, learning_rate=1.0), CONFIG):
         kidneys.kidney_samples(records, config, "labels", tmp_path, lines.append)
     assert len(lines) == 1
-    kidneys.kidney_samples(records, dataclasses.replace(CONFIG, margin_mm=20.0), "labels", tmp_path, lines.append)
-    assert len(lines) == 2
+    for count, option in enumerate(({"margin_mm": 20.0}, {"max_scaling": 0.3}), 2):
+        kidneys.kidney_samples(records, dataclasses.replace(CONFIG, **option), "labels", tmp_path, lines.append)
+        assert len(lines) == count
+
+
+def test_a_killed_cut_leaves_no_index_of_the_samples_before(folder, tmp_path, monkeypatch):
+    records = prepared.find_records(folder)
+    kidneys.kidney_samples(records, CONFIG, "labels", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(kidneys, "cut_case", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            kidneys.kidney_samples(records, dataclasses.replace(CONFIG, margin_mm=20.0), "labels", tmp_path)
+    lines = []
+    kidneys.kidney_samples(records, CONFIG, "labels", tmp_path, lines.append)
+    assert len(lines) == 1

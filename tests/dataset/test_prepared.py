@@ -30,7 +30,7 @@ def test_only_the_body_is_kept_and_everything_comes_back(case, tmp_path):
     prepared.write_record(prepared.from_volume(ct, labels, "RAS"), path)
     record = prepared.read_record(path)
     assert record.image.shape == (5, 21, 33)
-    assert record.box == ((10, 31), (7, 40))
+    assert record.box == prepared.read_box(path) == ((10, 31), (7, 40))
     assert record.middle_column == (7 + 40) // 2
     assert (record.full_shape, record.spacing_mm, record.orientation) == ((5, 40, 50), (3.0, 0.7, 0.8), "RAS")
     np.testing.assert_array_equal(record.image, np.round(ct.hu[:, 10:31, 7:40]))
@@ -50,11 +50,28 @@ def test_tensorflow_reads_what_numpy_reads(case, tmp_path):
     prepared.write_record(prepared.from_volume(*case, "RAS"), path)
     record = prepared.read_record(path)
     header = tf.function(streaming.read_header)(tf.constant(str(path)))
-    for name in ("full_shape", "spacing_mm", "middle_column"):
+    assert "middle_column" not in header  # which nothing needs
+    for name in ("full_shape", "spacing_mm"):
         np.testing.assert_array_equal(header[name], getattr(record, name))
     np.testing.assert_array_equal(header["shape"], record.image.shape)
     np.testing.assert_array_equal(header["box"], [10, 31, 7, 40])
     np.testing.assert_array_equal(header["foreground"], np.argwhere(record.label > 0))
+
+
+def test_records_of_before_name_a_middle_column_too(case, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    middle = {"middle_column": tf.train.Feature(int64_list=tf.train.Int64List(value=[23]))}
+    write = prepared.write_examples
+
+    def write_as_before(examples, path):
+        write((example | middle if "box" in example else example for example in examples), path)
+
+    monkeypatch.setattr(prepared, "write_examples", write_as_before)
+    path = tmp_path / "case_00003.tfrecord"
+    prepared.write_record(prepared.from_volume(*case, "RAS"), path)
+    np.testing.assert_array_equal(streaming.read_header(str(path))["box"], [10, 31, 7, 40])
+    assert prepared.read_record(path).box == ((10, 31), (7, 40))
 
 
 @pytest.mark.parametrize("start, stop", [(0, 1), (0, 21), (7, 9), (8, 16), (15, 21), (20, 21)])

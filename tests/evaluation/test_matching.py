@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kits_tf.errors import InputError, UsageError
-from kits_tf.evaluation.matching import case_id, check_same_grid, match
+from kits_tf.evaluation.matching import case_id, check_same_grid, find_images, find_labels, match
 from kits_tf.volume import Grid, working_affine
 
 
@@ -30,6 +30,8 @@ def test_every_name_of_a_case_is_understood(tmp_path, references):
     touch(folder / "case_00003/segmentation.nii.gz")
     touch(folder / "prediction_00009.nii.gz")
     touch(folder / "prediction_00001.json")
+    touch(folder / "prediction_00001_kidney_probability.nii.gz")
+    touch(folder / "scan_segmentation_tumor_probability.nii.gz")
     touch(folder / ".writing-1-prediction_00002.nii.gz")
     found = match(folder, references)
     assert {name: pair[0].relative_to(folder).as_posix() for name, pair in found.pairs.items()} == {
@@ -48,6 +50,8 @@ def test_missing_predictions_are_named_and_cases_narrow_both_sides(tmp_path, ref
     assert (list(found.pairs), found.missing) == (["case_00002"], ["case_00001", "case_00003"])
     found = match(tmp_path / "predictions", references, "2-3")
     assert (list(found.pairs), found.missing, found.extra) == (["case_00002"], ["case_00003"], [])
+    found = match(tmp_path / "predictions", references, "2,5,7")
+    assert (list(found.pairs), found.missing, found.absent) == (["case_00002"], [], ["case_00005"])
 
 
 def test_files_and_single_case_folders(tmp_path, references):
@@ -61,6 +65,13 @@ def test_files_and_single_case_folders(tmp_path, references):
     assert (found.pairs, found.extra) == ({"case_00002": (named, label)}, [])
     found = match(tmp_path / "out", references / "case_00002")
     assert found.pairs == {"case_00002": (named, label)}
+
+
+def test_probabilities_beside_predictions_are_neither_labels_nor_cts(tmp_path):
+    for name in ("scan", "scan_segmentation", "scan_segmentation_kidney_probability"):
+        touch(tmp_path / f"{name}.nii.gz")
+    assert find_labels(tmp_path, "predictions") == {"scan": tmp_path / "scan_segmentation.nii.gz"}
+    assert find_images(tmp_path) == {"scan": tmp_path / "scan.nii.gz"}
 
 
 def test_other_names_go_by_themselves(tmp_path):

@@ -98,6 +98,14 @@ def test_a_failure_leaves_nothing(decisive_weights, tmp_path, monkeypatch):
     assert list((tmp_path / "models").iterdir()) == []
 
 
+def test_two_exports_at_once_do_not_meet(tmp_path):
+    """Process numbers repeat between hosts and containers that share a folder."""
+    with export_folder.together(tmp_path, ["a"], 1) as one, export_folder.together(tmp_path, ["b"], 1) as other:
+        (one / "a").mkdir()
+        (other / "b").mkdir()
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*")) == ["a/1", "b/1"]
+
+
 def test_a_version_that_appears_meanwhile_takes_back_what_was_moved(tmp_path):
     names = ("a", "b")
     with pytest.raises(UsageError), export_folder.together(tmp_path, names, 1) as temporary:

@@ -10,7 +10,7 @@ from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES, preset
 from kits_tf.errors import UsageError
 from kits_tf.inference.averaging import augmented, check_alike, ensemble, shifted
-from tests.identity import IdentityEngine
+from tests.identity import IdentityEngine, stage_two
 from tests.inference.test_identity import SMALL_SHAPES, kidney_config, random_hu, stage_one_probability
 
 
@@ -51,7 +51,7 @@ def test_identity_networks_give_back_the_kidney(blocks, tta):
     hu = random_hu((29, 33, 17))
     mask = np.random.default_rng(1).random(hu.shape) < 0.7
     engine = augmented(IdentityEngine(), tta, {"tumor": config})
-    found = engine.stage_two(config, hu, mask, (3.0, 0.8, 0.8))
+    found = stage_two(engine, config, hu, mask, (3.0, 0.8, 0.8))
     np.testing.assert_array_equal(found, geometry.scale(NumPy, hu) * mask)
 
 

@@ -10,7 +10,7 @@ from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES, preset
 from kits_tf.inference.kidney import stage_one
 from kits_tf.inference.segmenter import Segmenter
-from tests.identity import IdentityEngine
+from tests.identity import IdentityEngine, stage_two
 
 SHAPES = [(1, 32, 48), (29, 512, 512), (75, 511, 513), (252, 512, 796)]
 SMALL_SHAPES = [(1, 32, 48), (29, 33, 17), (7, 1, 1), (40, 31, 64)]
@@ -71,7 +71,7 @@ def test_stage_two_returns_the_masked_crop(shape, blocks):
     config = dataclasses.replace(preset("paper", "tumor"), grid=0, blocks=blocks)
     hu = random_hu(shape)
     mask = np.random.default_rng(1).random(shape) < 0.7
-    probability = IdentityEngine().stage_two(config, hu, mask, (3.0, 0.8, 0.8))
+    probability = stage_two(IdentityEngine(), config, hu, mask, (3.0, 0.8, 0.8))
     np.testing.assert_array_equal(probability, geometry.scale(NumPy, hu) * mask)
 
 

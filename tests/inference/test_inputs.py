@@ -3,7 +3,7 @@
 import pytest
 
 from kits_tf.errors import UsageError
-from kits_tf.inference.inputs import find_inputs, share_of
+from kits_tf.inference.inputs import find_inputs, from_file, share_of, unique
 from tests.tiny import small_ct
 
 
@@ -89,3 +89,42 @@ def test_a_damaged_series_in_a_list_is_the_fault_of_its_line_alone(tmp_path):
     assert str(damaged.fault).startswith("list.txt, line 2: ") and "damaged DICOM" in str(damaged.fault)
     assert damaged.name == damaged.where == "list.txt, line 2"
     assert "mustermann" not in f"{damaged.fault} {damaged.output_name}"
+
+
+def test_a_linked_case_is_named_by_its_folder_and_not_by_its_target(tmp_path):
+    """As data managers keep files, under a digest and linked from where they belong; or a case under another name."""
+    store, case = tmp_path / "store", tmp_path / "data" / "case_00210"
+    store.mkdir()
+    case.mkdir(parents=True)
+    (store / "d41d8cd9.nii.gz").touch()
+    (case / "imaging.nii.gz").symlink_to(store / "d41d8cd9.nii.gz")
+    assert from_file(case / "imaging.nii.gz").case == "case_00210"
+    (tmp_path / "patient").symlink_to(case)
+    assert from_file(tmp_path / "patient" / "imaging.nii.gz").case == "case_00210"
+
+
+def test_two_that_would_write_one_file_are_refused(tmp_path):
+    first, second = (from_file(tmp_path / name) for name in ("a.nii", "a.nii.gz"))
+    with pytest.raises(UsageError, match="a.nii and .*a.nii.gz would both be written as a_segmentation.nii.gz"):
+        unique([first, second])
+    assert unique([first]) == [first]
+
+
+def test_a_series_is_chosen_only_where_there_is_one(tmp_path):
+    for name in ("a.nii.gz", "folder/b.nii.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text("a.nii.gz\nfolder\n")
+    for name in ("a.nii.gz", "folder", "list.txt"):
+        with pytest.raises(UsageError, match=f"^--series: .*{name} holds no DICOM series"):
+            find_inputs(tmp_path / name, series="3")
+
+
+def test_of_a_list_a_series_is_chosen_where_there_is_one(tmp_path):
+    pytest.importorskip("highdicom")
+    from tests.dicom.planted import images, write
+
+    write(images(small_ct((4, 20, 24))), tmp_path / "scan")
+    (tmp_path / "a.nii.gz").touch()
+    (tmp_path / "list.txt").write_text("a.nii.gz\nscan\n")
+    assert [source.series is None for source in find_inputs(tmp_path / "list.txt", series="3")] == [True, False]

@@ -10,7 +10,7 @@ import pytest
 from kits_tf.config import preset
 from kits_tf.errors import InputError
 from kits_tf.inference import memory
-from kits_tf.inference.inputs import from_file
+from kits_tf.inference.inputs import find_inputs, from_file
 from kits_tf.volume import Volume, write_volume
 
 NATIVE = {"kidney_axial": preset("best", "kidney", "axial")}
@@ -21,7 +21,10 @@ def written(folder, dtype=np.int16, shape=(10, 20, 30), spacing_mm=(3.0, 1.0, 1.
     return from_file(folder / "ct.nii.gz")
 
 
-@pytest.mark.parametrize("dtype, voxel_bytes", [(np.int16, 2), (np.uint8, 2), (np.float64, 6), (np.int32, 6)])
+TYPES = [(np.int16, 2), (np.uint8, 2), (np.uint16, 6), (np.float64, 6), (np.int32, 6)]
+
+
+@pytest.mark.parametrize("dtype, voxel_bytes", TYPES)
 def test_bytes_by_type(tmp_path, dtype, voxel_bytes):
     assert memory.needed_bytes(written(tmp_path, dtype), NATIVE) == 6000 * (voxel_bytes + 3)
 
@@ -29,8 +32,45 @@ def test_bytes_by_type(tmp_path, dtype, voxel_bytes):
 def test_options_take_more(tmp_path):
     source = written(tmp_path)
     assert memory.needed_bytes(source, NATIVE, "mean", probabilities=True) == 6000 * (2 + 3 + 2 + 4)
+    roi = (slice(1, 9), slice(None), slice(None))
+    assert memory.needed_bytes(source, NATIVE, probabilities=True, roi=roi) == 6000 * (2 + 3 + 4 + 1)
+    assert memory.needed_bytes(source, NATIVE, roi=roi) == 6000 * (2 + 3)
     working = {"kidney_axial": dataclasses.replace(NATIVE["kidney_axial"], slice_mm=1.5, inplane_mm=2.0)}
     assert memory.needed_bytes(source, working) == 6000 * 5 + 8 * 20 * 10 * 15 + 56 * 30 * 15
+
+
+def test_each_working_grid_is_kept_and_shared_by_the_planes_on_it(tmp_path):
+    source, config = written(tmp_path), NATIVE["kidney_axial"]
+    fine = dataclasses.replace(config, slice_mm=1.5, inplane_mm=2.0)  # 20 x 10 x 15
+    coarse = dataclasses.replace(config, slice_mm=3.0, inplane_mm=4.0)  # 10 x 5 x 8
+    planes = {"kidney_axial": fine, "kidney_coronal": fine, "kidney_sagittal": coarse}
+    assert memory.needed_bytes(source, planes) == 6000 * 5 + 4 * (3000 + 400) + 4 * 3000 + 56 * 30 * 15
+    planes["kidney_coronal"] = dataclasses.replace(fine, body_box=not fine.body_box)  # another part of the CT
+    assert memory.needed_bytes(source, planes) == 6000 * 5 + 4 * (2 * 3000 + 400) + 4 * 3000 + 56 * 30 * 15
+
+
+@pytest.mark.parametrize("slope, voxel_bytes", [(1, 4), (0.5, 8)])
+def test_a_dicom_series_by_its_headers(tmp_path, slope, voxel_bytes):
+    """Ten images 5 mm apart are 50 slices of 1 mm, not ten."""
+    pytest.importorskip("highdicom")
+    from tests.dicom.planted import images, write
+
+    made = images(np.zeros((10, 20, 24), np.int16), spacing_mm=(5.0, 1.0, 1.0))
+    made[3].RescaleSlope = slope
+    (source,) = find_inputs(write(made, tmp_path / "ct"))
+    working = {"kidney_axial": dataclasses.replace(NATIVE["kidney_axial"], slice_mm=1.0)}
+    expected = 4800 * (voxel_bytes + 3) + 8 * 50 * 20 * 24 + 56 * 24 * 24
+    assert memory.needed_bytes(source, working) == expected
+
+
+def test_a_dicom_series_that_makes_no_volume_is_named(tmp_path):
+    pytest.importorskip("highdicom")
+    from tests.dicom.planted import images, write
+
+    made = images(np.zeros((6, 20, 24), np.int16))
+    (source,) = find_inputs(write(made[:1] + made[2:], tmp_path / "ct"))
+    with pytest.raises(InputError, match="ct: a slice is missing"):
+        memory.needed_bytes(source, NATIVE)
 
 
 def test_an_axis_made_many_times_longer_takes_what_its_matrix_does(tmp_path):

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import errno
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -12,8 +14,9 @@ from kits_tf.errors import InputError
 from kits_tf.inference import cases
 from kits_tf.inference.cases import Task
 from kits_tf.inference.inputs import Input, find_inputs
-from kits_tf.inference.pool import segment_all
+from kits_tf.inference.pool import segment_all, unwritten
 from kits_tf.inference.segmenter import Segmenter
+from kits_tf.inference.written import is_done
 from kits_tf.volume import Volume, read_labels, write_volume
 from tests.identity import IdentityEngine
 
@@ -63,6 +66,28 @@ def test_a_fault_of_the_program_stops_no_other(folder):
     assert len(reasons) == 2 and any(reason.endswith("RuntimeError (device lost)") for reason in reasons)
 
 
+@pytest.mark.parametrize("named", (True, False))
+def test_a_full_disk_is_said_of_what_was_written(folder, monkeypatch, named):
+    """And of the output folder where the system names no file."""
+    path = folder / "out" / "0_segmentation.nii.gz"
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", *([str(path)] if named else []))
+
+    monkeypatch.setattr(cases, "write_labels", full)
+    (source,) = find_inputs(folder / "data" / "0.nii.gz")
+    (outcome,) = segment_all(task(folder), [source], workers=1, total_bytes=1e9)
+    assert outcome.reason == f"{source.path}: {path if named else path.parent}: No space left on device"
+
+
+def test_a_full_disk_says_nothing_of_a_series_patient(tmp_path):
+    folder = tmp_path / "mustermann"
+    source = Input(folder, "series_1_segmentation.nii.gz", series=types.SimpleNamespace(where="series_1"))
+    for names in ([], [str(folder)]):
+        said = unwritten(source, OSError(errno.ENOSPC, "No space left on device", *names), folder)
+        assert said == "series_1: series_1_segmentation.nii.gz: No space left on device"
+
+
 def test_too_large_ones_are_refused_and_the_others_done(folder):
     write_volume(Volume(np.zeros((60, 90, 90), np.int16), BIG_MM), folder / "data" / "large.nii.gz")
     outcomes = list(segment_all(task(folder), find_inputs(folder / "data"), workers=2, total_bytes=1e6))
@@ -71,10 +96,14 @@ def test_too_large_ones_are_refused_and_the_others_done(folder):
 
 
 def test_who_leaves_early_gets_no_half_written_file(folder):
-    started = threading.Event()
+    """One worker goes on by itself; the others wait until its first case is out, and then some."""
+    started, first = threading.Event(), []
 
     class Slow(IdentityEngine):
         def probability(self, network, batch):
+            first.append(threading.get_ident())
+            if first[0] != threading.get_ident():
+                started.wait()
             if started.is_set():
                 threading.Event().wait(0.2)
             return super().probability(network, batch)
@@ -99,7 +128,7 @@ def test_an_input_with_a_fault_fails_alone(folder):
 def test_labels_that_are_written_again_have_no_json_before_all_is_written(folder, monkeypatch):
     (source,) = find_inputs(folder / "data" / "0.nii.gz")
     cases.segment_file(task(folder), source)
-    assert cases.is_done(source, folder / "out")
+    assert is_done(source, folder / "out")
 
     def stop(*arguments):
         raise KeyboardInterrupt
@@ -110,4 +139,4 @@ def test_labels_that_are_written_again_have_no_json_before_all_is_written(folder
             patch.setattr(cases, stopped, stop)
             with pytest.raises(KeyboardInterrupt):
                 cases.segment_file(dataclasses.replace(task(folder), probabilities=True), source)
-        assert (folder / "out" / source.output_name).is_file() and not cases.is_done(source, folder / "out")
+        assert (folder / "out" / source.output_name).is_file() and not is_done(source, folder / "out")

@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ import pytest
 from kits_tf import geometry
 from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES, preset
-from kits_tf.errors import CancelledError
+from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference.fusion import UNIT
-from kits_tf.inference.segmenter import Segmenter
+from kits_tf.inference.segmenter import Segmenter, load_segmenter
 from tests.identity import IdentityEngine
 
 BIG_MM = (13.0, 13.0, 13.0)  # voxels that are no specks
@@ -90,6 +91,51 @@ def test_a_region_of_interest_keeps_what_lies_in_it():
 def test_a_region_of_interest_beside_the_ct_is_refused(roi):
     with pytest.raises(ValueError, match="region of interest"):
         segmenter().run(ct(RIGHT_BOX), BIG_MM, roi=roi)
+
+
+@pytest.mark.parametrize("fusion", ("union", "majority", "mean"))
+def test_probabilities_outside_a_region_of_interest_are_zero(fusion):
+    hu = np.random.default_rng(0).integers(-1024, 2126, (9, 33, 40), dtype=np.int16)
+    roi = (slice(2, 8), slice(3, 30), slice(0, 31))
+    found = segmenter(fusion=fusion).run(hu, BIG_MM, roi=roi, probabilities=True)
+    outside = np.ones(hu.shape, bool)
+    outside[roi] = False
+    for name in ("kidney", "tumor"):
+        assert found.probabilities[name].any() and not found.probabilities[name][outside].any()
+    expected = geometry.scale(NumPy, hu[roi])
+    np.testing.assert_allclose(found.probabilities["kidney"][roi] / UNIT, expected, atol=0.6 / UNIT)
+
+
+def test_a_region_of_interest_has_one_array_twice_at_a_time(monkeypatch):
+    """Labels and sides are one byte a voxel, probabilities two: of these six megabytes two are there twice."""
+    shape = (100, 100, 100)
+    types = {"labels": np.uint8, "sides": np.uint8, "kidney": np.uint16, "tumor": np.uint16}
+
+    def run(self, hu, *arguments):
+        return {name: np.ones(hu.shape, dtype) for name, dtype in types.items()}, {}
+
+    monkeypatch.setattr(Segmenter, "_run", run)
+    hu, one = np.zeros(shape, np.int16), segmenter()
+    for first, peak in ((1, 8.1e6), (0, 6.1e6)):
+        tracemalloc.start()
+        found = one.run(hu, BIG_MM, roi=(slice(first, None), slice(None), slice(None)), probabilities=True)
+        assert tracemalloc.get_traced_memory()[1] < peak
+        tracemalloc.stop()
+        assert found.labels.shape == shape and found.probabilities["tumor"][first:].all()
+
+
+def test_a_mask_of_another_shape_is_refused():
+    hu = ct(RIGHT_BOX)
+    for roi in (None, (slice(2, 9), slice(None), slice(None))):
+        with pytest.raises(ValueError, match=r"\(7, 40, 50\).*\(12, 40, 50\)"):
+            segmenter().run(hu, BIG_MM, mask=hu[2:9] > 0, roi=roi)
+    np.testing.assert_array_equal(segmenter().run(hu, BIG_MM, mask=hu > 0).labels, 2 * (hu > 0))
+
+
+@pytest.mark.parametrize("option, named", [({"fusion": "maximum"}, "fusion"), ({"tta": "rotate"}, "tta")])
+def test_options_that_are_none_are_refused_before_anything_is_read(option, named):
+    with pytest.raises(UsageError, match=f"--{named}: .* is not one of "):
+        load_segmenter("/nowhere", **option)
 
 
 @pytest.mark.parametrize("fusion", ("union", "majority", "mean"))

@@ -5,7 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from kits_tf import geometry
+from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES, preset
+from kits_tf.inference.kidney import slab_batch
 from kits_tf.pipelines import kidney
 from kits_tf.pipelines.sampling import Order
 from kits_tf.sizes import patch_size
@@ -76,6 +79,25 @@ def test_slabs_are_adjacent_slices_and_the_label_is_the_centres(tmp_path, plane,
         np.testing.assert_array_equal(sample["label"][..., 0], truth)
         seen.add((index, is_left))
     assert len(seen) > 10 and {side for _, side in seen} == {False, True}
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_mirrored_halves_narrower_than_a_patch_are_seen_as_in_prediction(tmp_path, plane):
+    """Halves of 10 and 11 columns, padded to 16 by either; so are 15 rows and 8 slices."""
+    sides = {"patch_rows": 16, "patch_columns": 16, "patch_slices": 16}
+    config = dataclasses.replace(CONFIG, plane=plane, mirror=True, **sides)
+    expected = []
+    for half, is_left in zip(geometry.halves(NumPy, plane, SHAPE), (False, True), strict=True):
+        indices = np.arange(*half.indices, dtype=np.int32)
+        expected += [(is_left, s) for s in slab_batch(NumPy, config, coded_image(), half, indices, is_left)]
+    seen = []
+    for sample in draw(tmp_path, config):
+        [is_left] = [side for side, slab in expected if np.allclose(sample["slab"], slab, atol=1e-6)]
+        seen.append(is_left)
+        place, padding = places(sample["slab"])
+        truth = (random_label() > 0)[tuple(place[..., 1])] & ~padding[..., 1]
+        np.testing.assert_array_equal(sample["label"][..., 0], truth)
+    assert set(seen) == {False, True}
 
 
 def test_whole_slices_are_restored_without_the_body_box(tmp_path):

@@ -91,6 +91,17 @@ def test_an_enlarged_tumor_is_as_much_further_away(records, tmp_path):
     assert np.median(errors) < 0.15
 
 
+@pytest.mark.parametrize("blocks", ["split", "polyphase"])
+def test_a_shrunk_kidney_without_tumor_is_as_far_from_one_as_targets_go(records, tmp_path, blocks):
+    options = {"blocks": blocks, "grid": 20, "depth": 3, "max_scaling": 0.3}  # blocks of 10 become 16
+    config = dataclasses.replace(CONFIG, augment=True, **options)
+    sources = kidneys.kidney_samples(records, config, "labels", tmp_path)
+    sources = [source for source in sources if not source["tumor"]]
+    order = dataclasses.replace(ORDER, num_cases=1, per_visit=tumor.per_visit(config))
+    for sample in tumor.samples(sources, config, order).take(8).as_numpy_iterator():
+        assert sample["distance_mm"].min() >= config.max_distance_mm
+
+
 def test_blocks_are_padded_with_what_is_beyond_the_cube():
     config = dataclasses.replace(CONFIG, grid=20, depth=3)  # blocks of 10 become 16
     cube = tf.fill([20, 20, 20], 7.0)

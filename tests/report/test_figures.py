@@ -108,5 +108,5 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
         return real_import(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", without_matplotlib)
-    with pytest.raises(UsageError, match=r"kits-tf\[report\]"):
+    with pytest.raises(UsageError, match="extra `report`"):
         figures.require_matplotlib()

@@ -99,4 +99,4 @@ def test_a_smaller_kidney_is_padded_with_air_far_from_any_tumor(folder, tmp_path
     batch = next(iter(data.batches(config, sources, 0, 0, tf.distribute.InputContext())))
     image, label, distance_mm = (batch[name].numpy()[:, -1, -1, -1, 0] for name in ("image", "label", "distance_mm"))
     assert len(image) == 4 and not image.any() and not label.any()
-    np.testing.assert_array_equal(distance_mm, 13.0)
+    np.testing.assert_array_equal(distance_mm, 13.0 / (1 - config.max_scaling))

@@ -2,15 +2,19 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
-from kits_tf import models
+from kits_tf import geometry, models
 from kits_tf.checkpoint import WEIGHTS_NAME
 from kits_tf.dataset import prepared
 from kits_tf.errors import InputError
 from kits_tf.evaluation.metrics import dice
+from kits_tf.inference import cases
+from kits_tf.inference.inputs import from_case
 from kits_tf.inference.segmenter import load_segmenter
 from kits_tf.training.validation import StopError, Validation
+from kits_tf.volume import Volume
 from tests import planted
 from tests.tiny import tiny_configs, write_checkpoint
 
@@ -58,9 +62,30 @@ def test_the_tumor_is_scored_inside_the_labels_kidneys(records, checkpoint):
     assert validation.scores(0, 1, lambda: False) == [expected] and 0 < expected < 1
 
 
+def test_a_case_is_seen_in_the_box_that_it_was_prepared_in(checkpoint, tmp_path):
+    """The body's first row has just enough voxels, one of them in a column that has not: cut, it is found no more."""
+    hu = np.full((4, 40, 60), -1024, np.int16)
+    hu[:, 10:31, 10:50] = np.random.default_rng(0).integers(0, 200, (4, 21, 40))
+    hu[:, 9, [5, 20]] = 50
+    labels = np.zeros(hu.shape, np.uint8)
+    labels[:, 9:20, 15:40] = 1
+    record = prepared.from_volume(Volume(hu, (5.0, 4.0, 4.0)), labels, "IPL")
+    path = tmp_path / "case_00000.tfrecord"
+    prepared.write_record(record, path)
+    volume = prepared.read_volume(path)
+    assert record.box.rows == (9, 31) and geometry.body_box(volume.hu).rows == (10, 31)
+    segmenter = load_segmenter(checkpoint, "tensorflow", ["coronal"], stage="kidney")
+    expected = segmenter.segment(hu, (5.0, 4.0, 4.0))
+    [score] = validation_of("kidney_coronal", checkpoint, [path]).scores(0, 1, lambda: False)
+    assert score == dice(expected > 0, labels > 0)
+    task = cases.Task(segmenter, tmp_path, "tiny")
+    found = cases.run(task, from_case(path, "case_00000"), volume, None, None, None)
+    np.testing.assert_array_equal(found.labels, expected)
+
+
 def predicted_dice(segmenter, path, threshold, mask=None):
     volume, record = prepared.read_volume(path), prepared.read_record(path)
-    labels = segmenter.run(volume.hu, volume.spacing_mm, mask).labels
+    labels = segmenter.run(volume.hu, volume.spacing_mm, mask, box=record.box).labels
     return dice(labels > threshold, prepared.restore(record.label, record, 0) > threshold)
 
 

@@ -1,0 +1,4 @@
+"""What options of prediction may be, for flags and arguments alike; without NumPy, which `--help` need not load."""
+
+FUSION = ("union", "majority", "mean")
+TTA = ("none", "shift", "flip")

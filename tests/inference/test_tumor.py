@@ -1,0 +1,42 @@
+"""Proves that stage 2 in parts gives what it gives at once, and takes no floats of a whole box."""
+
+import dataclasses
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from kits_tf.arrays import NumPy
+from kits_tf.config import preset
+from kits_tf.inference import tumor
+from tests.identity import IdentityEngine, stage_two
+
+CONFIG = dataclasses.replace(preset("small", "tumor"), grid=32)
+SPACING_MM = (3.0, 0.8, 0.8)
+
+
+def random_kidney(shape):
+    rng = np.random.default_rng(0)
+    return rng.integers(-1024, 2126, shape, dtype=np.int16), rng.random(shape) < 0.7
+
+
+@pytest.mark.parametrize("blocks", ("split", "overlap", "polyphase"))
+@pytest.mark.parametrize("shape", [(30, 110, 90), (1, 1, 1), (2, 300, 20), (100, 20, 31), (7, 33, 1)], ids=str)
+def test_parts_give_what_the_whole_does(shape, blocks):
+    config = dataclasses.replace(CONFIG, blocks=blocks)
+    hu, mask = random_kidney(shape)
+    engine = IdentityEngine()
+    expected = tumor.stage_two(
+        NumPy, lambda batches: engine.probabilities("tumor", batches), config, hu, mask, SPACING_MM
+    )
+    np.testing.assert_allclose(stage_two(engine, config, hu, mask, SPACING_MM), expected, atol=1e-5)
+
+
+def test_a_long_box_takes_less_than_its_floats():
+    hu, mask = random_kidney((600, 64, 64))
+    tracemalloc.start()
+    for _, probability in IdentityEngine().stage_two(CONFIG, hu, mask, SPACING_MM):
+        assert probability.shape[1:] == hu.shape[1:]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * hu.size / 1.5
