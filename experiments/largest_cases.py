@@ -65,7 +65,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--masks_dir", type=pathlib.Path, required=True)
     parser.add_argument("--cases", default="5,151,160")
-    parser.add_argument("--checkpoint_dir", default="simulated", help="released weights by name, or a folder")
+    parser.add_argument("--checkpoint_dir", default="phantom", help="weights that know such imaging")
     parser.add_argument("--work_dir", type=pathlib.Path, default=ROOT / "build" / "largest")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "docs" / "largest_cases.md")
     return parser.parse_args()
