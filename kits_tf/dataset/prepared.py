@@ -197,7 +197,7 @@ def read_record(path):
             image=image,
             label=label,
             full_shape=integers("full_shape"),
-            box=box_of(header),
+            box=box_of(integers("box")),
             spacing_mm=tuple(from_raw(header["spacing_mm"], "<f8", [3]).tolist()),
             affine=from_raw(header["affine"], "<f8", [4, 4]),
             orientation=header["orientation"].bytes_list.value[0].decode(),
@@ -207,17 +207,9 @@ def read_record(path):
         raise InputError(path, f"is not a prepared case ({reason})") from None
 
 
-def read_box(path):
-    """The BodyBox of a record that can be read, from its header alone."""
-    import tensorflow as tf
-
-    header = next(tf.data.TFRecordDataset(str(path)).take(1).as_numpy_iterator())
-    return box_of(tf.train.Example.FromString(header).features.feature)
-
-
-def box_of(header):
-    """The BodyBox in the features of a header."""
-    first_row, stop_row, first_column, stop_column = header["box"].int64_list.value
+def box_of(numbers):
+    """The BodyBox that a header's `box` tells."""
+    first_row, stop_row, first_column, stop_column = numbers
     return geometry.BodyBox((first_row, stop_row), (first_column, stop_column))
 
 

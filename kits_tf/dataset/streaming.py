@@ -30,6 +30,11 @@ def read_header(path):
     }
 
 
+def read_box(path):
+    """The BodyBox of a record, from its header alone."""
+    return prepared.box_of(read_header(str(path))["box"].numpy().tolist())
+
+
 def read_slices(path, shape, start, stop):
     """Reads the blocks that hold some slices, in TensorFlow ops; may be traced.
 

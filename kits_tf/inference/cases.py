@@ -11,13 +11,14 @@ import numpy as np
 
 from kits_tf import files
 from kits_tf.dataset import prepared
+from kits_tf.dataset.kits19 import PROBABILITY_SUFFIXES
 from kits_tf.dicom.reading import read_volume as read_series
 from kits_tf.dicom.segmentation import write_segmentation
 from kits_tf.errors import InputError
 from kits_tf.evaluation.measurements import measure
 from kits_tf.inference.doubts import doubts
 from kits_tf.inference.fusion import UNIT
-from kits_tf.inference.inputs import PROBABILITY_SUFFIXES, kidney_mask_path
+from kits_tf.inference.inputs import kidney_mask_path
 from kits_tf.volume import read_labels, read_volume, write_labels, write_scaled
 
 
@@ -116,7 +117,9 @@ def run(task, source, volume, mask, progress, cancel):
     """The Segmentation of a CT that was read; a region of interest that misses it becomes an InputError."""
     options = {"mask": mask, "progress": progress, "cancel": cancel, "probabilities": task.probabilities}
     if prepared.is_record(source.path) and not source.series:
-        options["box"] = prepared.read_box(source.path)  # in what it was cut to, another would be found
+        from kits_tf.dataset import streaming
+
+        options["box"] = streaming.read_box(source.path)  # in what it was cut to, another would be found
     try:
         return task.segmenter.run(volume.hu, volume.spacing_mm, roi=task.roi, **options)
     except ValueError as error:

@@ -10,7 +10,6 @@ from kits_tf.errors import InputError, UsageError
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 LIST_SUFFIX = ".txt"
-PROBABILITY_SUFFIXES = kits19.PROBABILITY_SUFFIXES
 WRITTEN = re.compile(r"(prediction_\d{5}|.*_segmentation)(_(kidney|tumor)_probability)?\.nii\.gz")
 SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 
@@ -55,7 +54,7 @@ class Input:
     def written_names(self):
         """The names of the NIfTI files that may be written for it: labels and probabilities."""
         stem = self.output_name.removesuffix(".nii.gz")
-        return {self.output_name, *(stem + suffix for suffix in PROBABILITY_SUFFIXES.values())}
+        return {self.output_name, *(stem + suffix for suffix in kits19.PROBABILITY_SUFFIXES.values())}
 
 
 def find_inputs(path, series=None):

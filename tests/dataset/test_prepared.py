@@ -30,7 +30,7 @@ def test_only_the_body_is_kept_and_everything_comes_back(case, tmp_path):
     prepared.write_record(prepared.from_volume(ct, labels, "RAS"), path)
     record = prepared.read_record(path)
     assert record.image.shape == (5, 21, 33)
-    assert record.box == prepared.read_box(path) == ((10, 31), (7, 40))
+    assert record.box == streaming.read_box(path) == ((10, 31), (7, 40))
     assert record.middle_column == (7 + 40) // 2
     assert (record.full_shape, record.spacing_mm, record.orientation) == ((5, 40, 50), (3.0, 0.7, 0.8), "RAS")
     np.testing.assert_array_equal(record.image, np.round(ct.hu[:, 10:31, 7:40]))
