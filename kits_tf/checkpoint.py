@@ -1,8 +1,10 @@
 """A checkpoint folder: one sub-folder a network, each with `config.json` and `model.weights.h5`."""
 
+import hashlib
 import pathlib
 
 from kits_tf import config, released
+from kits_tf.config import PLANES
 from kits_tf.errors import InputError
 
 CONFIG_NAME = "config.json"
@@ -12,6 +14,12 @@ WEIGHTS_NAME = "model.weights.h5"
 def network_name(network_config):
     """The folder of a network: "kidney_axial", "kidney_coronal", "kidney_sagittal" or "tumor"."""
     return "tumor" if network_config.stage == "tumor" else f"kidney_{network_config.plane}"
+
+
+def network_names(stage="both", planes=PLANES):
+    """The networks of a stage ("both", "kidney" or "tumor") and planes, those of the kidney first."""
+    kidney = [f"kidney_{plane}" for plane in planes] if stage != "tumor" else []
+    return [*kidney, "tumor"] if stage != "kidney" else kidney
 
 
 def find(name_or_folder):
@@ -43,6 +51,14 @@ def load_configs(folder, names):
         if not (folder / name / WEIGHTS_NAME).is_file():
             raise InputError(folder / name / WEIGHTS_NAME, "no such file; has the network been trained?")
     return configs
+
+
+def digest(folder, name):
+    """The SHA-256 of a network's config and weights, bytes: other weights or settings have another."""
+    whole = hashlib.sha256()
+    for part in (CONFIG_NAME, WEIGHTS_NAME):
+        whole.update((pathlib.Path(folder) / name / part).read_bytes())
+    return whole.digest()
 
 
 def load_weights(folder, model):

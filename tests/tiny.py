@@ -17,14 +17,14 @@ def tiny_configs():
     return small | {"tumor": dataclasses.replace(preset("small", "tumor"), base_filters=2, depth=1, grid=16)}
 
 
-def write_checkpoint(folder, network_configs=None):
-    """Writes a checkpoint folder with random weights; returns it."""
+def write_checkpoint(folder, network_configs=None, seed=0):
+    """Writes a checkpoint folder with random weights of that seed; returns it."""
     import keras
 
     from kits_tf import models
     from kits_tf.checkpoint import WEIGHTS_NAME
 
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(seed)
     for name, config in (network_configs or tiny_configs()).items():
         model = models.build(config)
         model.get_layer("logits").bias.assign([0.0])  # by their own start, untrained networks find nothing

@@ -16,10 +16,13 @@ def main():
     roi = predict_flags.roi()
     from kits_tf.inference import cases, inputs
 
+    options = recorded_options(roi)
     sources = inputs.unique(inputs.find_inputs(FLAGS.input, FLAGS.series))
     if FLAGS.shard is not None:
-        sources = inputs.share_of(sources, FLAGS.shard)
-    waiting, failed = left_to_do(sources)
+        total, sources = len(sources), inputs.share_of(sources, FLAGS.shard)
+        if not sources:
+            print(f"part {FLAGS.shard} of {total} CTs has none")
+    waiting, failed = left_to_do(sources, options)
     done = len(sources) - len(waiting) - len(failed)
     if done:
         print(f"{done} of {len(sources)} CTs are already written; --overwrite does them again")
@@ -30,6 +33,7 @@ def main():
             segmenter=load_segmenter(waiting),
             output_dir=pathlib.Path(FLAGS.output_dir),
             checkpoint=",".join(predict_flags.checkpoints()),
+            options=options,
             kidney_masks=FLAGS.kidney_masks,
             roi=roi,
             probabilities=FLAGS.probabilities,
@@ -41,19 +45,43 @@ def main():
     return 1 if failed else 0
 
 
-def left_to_do(sources):
+def recorded_options(roi):
+    """What the flags say that decides the labels; it takes the weights, which thus are looked at even if none run."""
+    from kits_tf import checkpoint
+    from kits_tf.inference import options
+
+    try:
+        folders = [checkpoint.find(name) for name in predict_flags.checkpoints()]
+        return options.recorded(folders, FLAGS.stage, FLAGS.planes, FLAGS.fusion, FLAGS.tta, roi, FLAGS.kidney_masks)
+    except InputError as error:
+        raise UsageError("checkpoint_dir", str(error)) from None
+
+
+def left_to_do(sources, options):
     """The CTs that are not written yet, and {output name: reason} of those that must not be, each said in a line."""
     from kits_tf.inference import written
 
     waiting, refused = [], {}
     for source in sources:
         try:
-            if FLAGS.overwrite or not written.is_done(source, FLAGS.output_dir):
+            if FLAGS.overwrite or not written.is_done(source, FLAGS.output_dir, options, beside()):
                 waiting.append(source)
         except InputError as error:
             refused[source.output_name] = str(error)
             print(error, file=sys.stderr, flush=True)
     return waiting, refused
+
+
+def beside():
+    """Suffixes of what the flags want beside each label file."""
+    from kits_tf.dataset.kits19 import PROBABILITY_SUFFIXES
+    from kits_tf.report import viewers
+
+    wanted = [".html"] if FLAGS.report else []
+    wanted += [viewers.SLICER_SUFFIX, viewers.SNAP_SUFFIX] if FLAGS.viewer_files else []
+    missing = {"kidney": "tumor", "tumor": "kidney"}.get(FLAGS.stage)  # the stage that does not run
+    found = [suffix for stage, suffix in PROBABILITY_SUFFIXES.items() if stage != missing]
+    return wanted + found if FLAGS.probabilities else wanted
 
 
 def load_segmenter(sources):
@@ -108,6 +136,7 @@ def segment(task, waiting):
         with contextlib.closing(outcomes):
             for number, outcome in enumerate(outcomes, 1):
                 say(f"[{number}/{len(waiting)}]", outcome)
+                progress(outcome.source.output_name, 1.0)  # one that failed is over too
                 if outcome.reason:
                     failed[outcome.source.output_name] = outcome.reason
     return failed
@@ -121,9 +150,10 @@ def say(position, outcome):
     found = outcome.summary
     for warning in found["warnings"]:
         print(f"{outcome.source.where}: warning: {warning}", file=sys.stderr, flush=True)
+    tumor = "" if found["tumor_ml"] is None else f"tumor {found['tumor_ml']:.1f} ml, "
     print(
-        f"{position} {outcome.source.output_name}: kidney {found['kidney_ml']:.1f} ml, tumor {found['tumor_ml']:.1f} "
-        f"ml, {found['seconds']['total']:.1f} s",
+        f"{position} {outcome.source.output_name}: kidney {found['kidney_ml']:.1f} ml, {tumor}"
+        f"{found['seconds']['total']:.1f} s",
         flush=True,
     )
 

@@ -50,8 +50,7 @@ def key(folder, network):
         digest.update(f"{library} {version(library)}\n".encode())
     for path in sorted(sources()):
         digest.update(path.read_bytes())
-    for name in (checkpoint.CONFIG_NAME, checkpoint.WEIGHTS_NAME):
-        digest.update((pathlib.Path(folder) / network / name).read_bytes())
+    digest.update(checkpoint.digest(folder, network))
     return f"{network}-{digest.hexdigest()[:32]}"
 
 

@@ -49,6 +49,7 @@ class Task:
         segmenter: a Segmenter.
         output_dir: folder to write to.
         checkpoint: the checkpoint's name, for the JSON.
+        options: `options.recorded` of the run, for the JSON; None leaves it out.
         kidney_masks: folder of masks (label > 0) that replace stage 1, or None.
         roi: region of interest, as `Segmenter.run` takes it, or None.
         probabilities: whether to write probabilities beside the labels.
@@ -59,6 +60,7 @@ class Task:
     segmenter: object
     output_dir: pathlib.Path
     checkpoint: str
+    options: dict | None = None
     kidney_masks: str | None = None
     roi: tuple | None = None
     probabilities: bool = False
@@ -103,14 +105,21 @@ def segment_file(task, source, progress=None, cancel=None, turn=None):
         "precision": engine.precision,
         "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        **measure(result.labels, volume.spacing_mm, sides=result.sides),
+        **measured(task, volume, result),
         "checkpoint": task.checkpoint,
+        **({"options": task.options} if task.options else {}),
         "warnings": doubts(volume.hu),
     }
     for companion_writer in task.companions:
         companion_writer(path, source, volume, result.labels, summary)
     files.write_text(summary_path(path), json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def measured(task, volume, result):
+    """Volumes and tumors as `measurements.measure` gives them; None for tumors that were not looked for."""
+    found = measure(result.labels, volume.spacing_mm, sides=result.sides)
+    return found if "tumor" in task.segmenter.configs else found | {"tumor_ml": None, "tumors": None}
 
 
 def run(task, source, volume, mask, progress, cancel):

@@ -12,6 +12,7 @@ from kits_tf.config import PLANES
 from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference import averaging, choices, engines, kidney
 from kits_tf.inference.fusion import THRESHOLD, Fusion, fixed_point
+from kits_tf.inference.options import region_text
 from kits_tf.sides import kidney_sides, kidneys
 
 KIDNEY, TUMOR = 1, 2
@@ -66,8 +67,7 @@ def load_segmenter(
         else list(name_or_folder)
     )
     folders = [checkpoint.find(one) for one in several]
-    names = [f"kidney_{plane}" for plane in planes] if stage != "tumor" else []
-    names += ["tumor"] if stage != "kidney" else []
+    names = checkpoint.network_names(stage, planes)
     configs = [checkpoint.load_configs(folder, names) for folder in folders]
     averaging.check_alike(configs, folders)
     members = [engines.load(engine, folder, own, precision) for folder, own in zip(folders, configs, strict=True)]
@@ -225,7 +225,8 @@ def checked_roi(roi, shape):
     """The region of interest with bounds from 0 to the shape; raises ValueError where nothing lies in it."""
     bounds = [slice(*part.indices(size)[:2]) for part, size in zip(roi, shape, strict=True)]
     if any(part.start >= part.stop for part in bounds):
-        raise ValueError(f"no voxel of a CT of shape {tuple(shape)} lies in the region of interest {roi}")
+        region = region_text(roi)
+        raise ValueError(f"no voxel of a CT of shape {tuple(shape)} lies in the region of interest {region}")
     return bounds
 
 

@@ -148,6 +148,28 @@ def test_labels_of_the_users_own_are_not_replaced_unasked(tmp_path, checkpoint, 
     assert nibabel.load(own).shape == (12, 60, 80)
 
 
+def test_labels_of_other_options_or_weights_are_not_taken_for_those_asked_for(tmp_path, checkpoint, capsys):
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    common = (f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}")
+    trained = f"--checkpoint_dir={checkpoint}"
+    assert run(*common, trained, "--stage=kidney") == 0
+    assert ", tumor" not in capsys.readouterr().out
+    written = tmp_path / "ct_segmentation.nii.gz"
+    said = json.loads((tmp_path / "ct_segmentation.json").read_text())
+    assert (said["tumor_ml"], said["tumors"]) == (None, None)
+    before = written.stat().st_mtime_ns
+    assert run(*common, trained) == 1
+    assert "other options (stage kidney, now both); --overwrite replaces it" in capsys.readouterr().err
+    assert written.stat().st_mtime_ns == before
+    assert run(*common, trained, "--overwrite") == 0
+    other = write_checkpoint(tmp_path / "other", seed=1)
+    assert run(*common, f"--checkpoint_dir={other}") == 1
+    assert f"weights of {checkpoint} that are not those of now" in capsys.readouterr().err
+    assert run(*common, "--checkpoint_dir=nowhere") == 2  # also where all is written
+    assert run(*common, trained, "--viewer_files") == 0
+    assert (tmp_path / "ct_segmentation.ctbl").is_file()
+
+
 def test_labels_of_another_ct_are_not_taken_for_those_of_this_one(tmp_path, checkpoint, capsys):
     """Such as of another patient's folder, where a scanner calls every file alike."""
     for patient, shape in (("one", (12, 60, 80)), ("two", (10, 60, 80))):
@@ -305,12 +327,13 @@ def test_shards_together_do_everything_and_each_says_what_it_did(tmp_path, check
     assert float(table["0.nii.gz"]["kidney_ml"]) == said["kidney_ml"]
 
 
-def test_a_shard_of_one_ct_says_what_it_did_and_an_empty_one_nothing(tmp_path, checkpoint):
+def test_a_shard_of_one_ct_says_what_it_did_and_an_empty_one_that_it_is(tmp_path, checkpoint, capsys):
     save(image_of(small_ct()), tmp_path / "data" / "ct.nii.gz")
     common = (f"--input={tmp_path / 'data'}", f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}")
     assert [run(*common, f"--shard={number}/2") for number in (1, 2)] == [0, 0]
     assert [path.name for path in (tmp_path / "out").glob("*.csv")] == ["summary_1_of_2.csv"]
     assert read_csv(tmp_path / "out" / "summary_1_of_2.csv")["ct.nii.gz"]["status"] == "written"
+    assert capsys.readouterr().out.splitlines()[-1] == "part 2/2 of 1 CTs has none"
 
 
 def test_a_too_large_ct_is_refused_before_it_is_read(tmp_path, checkpoint, capsys):
@@ -347,7 +370,8 @@ def test_a_region_of_interest_and_its_misses(tmp_path, checkpoint, capsys):
     values = np.asarray(nibabel.load(tmp_path / "ct_segmentation.nii.gz").dataobj)
     assert values.any() and not values[:2].any() and not values[9:].any() and not values[:, :, 40:].any()
     assert run(*common, "--roi=500:,:,:", "--overwrite") == 1
-    assert "no voxel of a CT of shape (12, 60, 80)" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no voxel of a CT of shape (12, 60, 80) lies in the region of interest 500:,0:,0:" in said
 
 
 def test_two_checkpoints_and_their_mean(tmp_path, checkpoint, capsys):

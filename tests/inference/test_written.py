@@ -83,3 +83,36 @@ def test_a_line_that_names_no_ct_is_never_done(tmp_path):
     for name in ("line_1_segmentation.nii.gz", "line_1_segmentation.json"):
         write(tmp_path / "out", name)
     assert not is_done(Input(tmp_path / "gone", "line_1_segmentation.nii.gz", fault=fault), tmp_path / "out")
+
+
+NOW = {"stage": "both", "fusion": "union", "weights": "0123"}
+
+
+def test_labels_of_the_same_options_are_done_and_of_older_versions_too(source, tmp_path):
+    write(tmp_path / "out", "ct_segmentation.nii.gz")
+    for told in ({"options": NOW}, {"options": {"stage": "both"}}, {"options": None}, {}):
+        write(tmp_path / "out", "ct_segmentation.json", told)
+        assert is_done(source, tmp_path / "out", NOW)
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [
+        ({"stage": "kidney"}, r"stage kidney, now both"),
+        ({"fusion": None}, r"fusion none, now union"),
+        ({"weights": "4567"}, r"weights of phantom that are not those of now"),
+    ],
+)
+def test_labels_of_other_options_are_left_alone(source, tmp_path, then, said):
+    write(tmp_path / "out", "ct_segmentation.nii.gz")
+    write(tmp_path / "out", "ct_segmentation.json", {"checkpoint": "phantom", "options": NOW | then})
+    with pytest.raises(InputError, match=rf"was written with other options \({said}\); --overwrite replaces it"):
+        is_done(source, tmp_path / "out", NOW)
+
+
+def test_labels_without_what_should_lie_beside_them_are_not_done(source, tmp_path):
+    for name in ("ct_segmentation.nii.gz", "ct_segmentation.json"):
+        write(tmp_path / "out", name, "{}")
+    assert not is_done(source, tmp_path / "out", NOW, [".html"])
+    write(tmp_path / "out", "ct_segmentation.html")
+    assert is_done(source, tmp_path / "out", NOW, [".html"])
