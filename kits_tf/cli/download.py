@@ -4,7 +4,7 @@ import sys
 
 from absl import flags
 
-from kits_tf.cli import app
+from kits_tf.cli import app, float_flags
 from kits_tf.dataset import download, kits19
 from kits_tf.errors import UsageError
 
@@ -25,9 +25,10 @@ flags.DEFINE_integer("workers", 4, "Files to fetch at the same time.", lower_bou
 flags.DEFINE_integer(
     "tries", 6, "Attempts in a row without a byte before a file is given up.", lower_bound=1, flag_values=FLAGS
 )
-flags.DEFINE_float(
-    "timeout_s", 30.0, "Seconds of silence after which a connection is dropped.", lower_bound=0.01, flag_values=FLAGS
-)
+float_flags.define(
+    "timeout_s", 30.0, "Seconds of silence after which a connection is dropped.", FLAGS, lower_bound=0.01,
+    upper_bound=float_flags.DAY_S,
+)  # fmt: skip
 
 
 def main():

@@ -5,6 +5,7 @@ import pathlib
 from absl import flags
 
 from kits_tf import released
+from kits_tf.cli import float_flags
 from kits_tf.config import PLANES
 from kits_tf.errors import UsageError
 from kits_tf.inference import choices, engines
@@ -73,9 +74,9 @@ flags.DEFINE_integer(
     "workers", 3, "CTs in work at once: one runs its networks, others are read and written.", lower_bound=1,
     flag_values=FLAGS,
 )  # fmt: skip
-flags.DEFINE_float(
+float_flags.define(
     "memory_gb", None, "What CTs in work may take together, networks aside; larger ones are refused. By default 80 % "
-    "of what is free.", lower_bound=0.001, flag_values=FLAGS,
+    "of what is free.", FLAGS, lower_bound=0.001,
 )  # fmt: skip
 
 flags.register_validator(

@@ -8,7 +8,7 @@ import time
 
 from absl import flags
 
-from kits_tf.cli import app, outputs
+from kits_tf.cli import app, float_flags, outputs
 from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
@@ -23,13 +23,17 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("model", "system", "The served model's name.", flag_values=FLAGS)
 flags.DEFINE_integer("workers", 2, "CTs under way at once.", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_float("timeout_seconds", 600.0, "For one attempt at one CT.", lower_bound=0.1, flag_values=FLAGS)
+float_flags.define(
+    "timeout_seconds", 600.0, "For one attempt at one CT.", FLAGS, lower_bound=0.1, upper_bound=float_flags.DAY_S
+)
 flags.DEFINE_integer(
     "attempts", 3, "How often a CT is sent at most, where the server is busy, away or too slow.", lower_bound=1,
     flag_values=FLAGS,
 )  # fmt: skip
-flags.DEFINE_float("wait_seconds", 2.0, "Before the second attempt; doubled each time.", lower_bound=0,
-                   flag_values=FLAGS)  # fmt: skip
+float_flags.define(
+    "wait_seconds", 2.0, "Before the second attempt; doubled each time.", FLAGS, lower_bound=0,
+    upper_bound=float_flags.DAY_S,
+)  # fmt: skip
 flags.DEFINE_integer("max_reply_mb", 256, "A larger reply is refused.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_bool("overwrite", False, "Segment cases again that are already written.", flag_values=FLAGS)
 flags.DEFINE_bool("check", False, "Only asks whether the server is ready.", flag_values=FLAGS)
