@@ -66,7 +66,9 @@ def match(predictions, references, cases="", flag="predictions"):
         return Match({name: (predictions, references)}, {}, [])
     common = [name for name in sorted(known) if name in found]
     if not common:
-        raise UsageError(flag, f"{predictions} holds nothing for the cases of {references}")
+        first = min(known)
+        such = f"such as {expected_file(flag, first)} for {first}"
+        raise UsageError(flag, f"{predictions} holds nothing for the cases of {references}, {such}")
     one_asked_for = predictions.is_file()
     return Match(
         pairs={name: (found[name], known[name]) for name in common},
@@ -86,7 +88,7 @@ def find_images(path, flag="images"):
     Raises:
         UsageError: there is no such file or folder, or no CT in it.
     """
-    return _by_id(path, flag, _images, "CTs (.nii.gz, .nii) or case_NNNNN folders")
+    return _by_id(path, flag, _images, f"CTs (.nii.gz, .nii) or case_NNNNN folders with an {kits19.IMAGE_NAME}")
 
 
 def find_labels(path, flag, wanted=None):
@@ -100,13 +102,28 @@ def find_labels(path, flag, wanted=None):
     Raises:
         UsageError: there is no such file or folder, or none of the files wanted is in it.
     """
-    found = _by_id(path, flag, _labels, "label files (.nii.gz, .nii) or case_NNNNN folders")
+    takes = f"label files (.nii.gz, .nii) or case_NNNNN folders with a {kits19.LABEL_NAME}"
+    found = _by_id(path, flag, _labels, takes)
     if wanted is None:
         return found
     found = {name: candidate for name, candidate in found.items() if name in wanted}
     if not found:
-        raise UsageError(flag, f"{path} holds none of the cases of --cases")
+        such = expected_file(flag, min(wanted))
+        raise UsageError(flag, f"{path} holds none of the cases of --cases, such as {such}")
     return found
+
+
+def expected_file(flag, name):
+    """The file that a case or CT has in the folder of a flag, as errors name it for an example.
+
+    Args:
+        flag: "images" for the CT, "references" for labels beside it, any other for what kits-predict writes.
+        name: as `case_id` gives it.
+    """
+    if kits19.case_number(name) is None:
+        return f"{name}.nii.gz" if flag == "images" else f"{name}{_RESULT}.nii.gz"
+    beside = {"images": kits19.IMAGE_NAME, "references": kits19.LABEL_NAME}
+    return f"{name}/{beside[flag]}" if flag in beside else f"prediction_{kits19.case_number(name):05d}.nii.gz"
 
 
 def case_id(path):

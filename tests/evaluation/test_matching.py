@@ -95,6 +95,32 @@ def test_nothing_to_score(tmp_path, references, predictions, flag):
     assert caught.value.flag == "references"
 
 
+def test_errors_tell_by_which_names_files_are_found(tmp_path, references):
+    strangers = touch(tmp_path / "strangers/scan.nii.gz").parent
+    nothing = "strangers holds nothing for the cases of .*, such as "
+    with pytest.raises(UsageError, match=f"^--predictions: .*{nothing}prediction_00001.nii.gz for case_00001$"):
+        match(strangers, references)
+    with pytest.raises(UsageError, match=f"^--compare: .*{nothing}prediction_00001.nii.gz for case_00001$"):
+        match(strangers, references, flag="compare")
+    other = touch(tmp_path / "others/ct_segmentation.nii.gz").parent
+    with pytest.raises(UsageError, match="such as ct_segmentation.nii.gz for ct$"):
+        match(strangers, other)
+    none = "holds none of the cases of --cases, such as "
+    with pytest.raises(UsageError, match=f"^--predictions: .*strangers {none}prediction_00001.nii.gz$"):
+        match(strangers, references, "1-2")
+    touch(strangers / "prediction_00009.nii.gz")
+    with pytest.raises(UsageError, match=f"^--references: .*{none}case_00009/segmentation.nii.gz$"):
+        match(strangers, references, "9")
+
+
+def test_case_folders_without_the_file_are_told_so(references):
+    (references / "case_00002/segmentation.nii.gz").unlink()
+    with pytest.raises(UsageError, match="^--references: .*case_NNNNN folders with a segmentation.nii.gz$"):
+        find_labels(references / "case_00002", "references")
+    with pytest.raises(UsageError, match="^--images: .*case_NNNNN folders with an imaging.nii.gz$"):
+        find_images(references / "case_00002")
+
+
 def test_grids_differ_by_shape_or_place_but_not_by_rounding():
     affine = working_affine((3, 0.8, 0.8), (5, 6, 7))
     grid = Grid((100, 512, 512), (3, 0.8, 0.8), affine)
