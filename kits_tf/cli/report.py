@@ -49,14 +49,22 @@ def main():
         print(error, file=sys.stderr)
     shown = {name: f"{pathlib.Path(error.path).name}: {error.reason}" for name, error in failed.items()}
     files.write_text(output_dir / "index.html", index_page(pages, shown))
-    print(f"{len(pages)} of {len(cases)} pages written; begin with {output_dir / 'index.html'}")
+    index = output_dir / "index.html"
+    where = f"begin with {index}" if pages else f"{index} says why"
+    print(f"{len(pages)} of {len(cases)} pages written; {where}")
     return app.EXIT_SOME_FAILED if failed else app.EXIT_DONE
 
 
 def find_cases():
-    """{id: (prediction, image or None, reference or None)} of every prediction."""
+    """{id: (prediction, image or None, reference or None)} of every prediction.
+
+    Raises:
+        UsageError: a folder is not there or holds nothing for any prediction; or --figure1 has no --references.
+    """
     from kits_tf.evaluation.matching import find_images, find_labels
 
+    if FLAGS.figure1 and not FLAGS.references:
+        raise UsageError("figure1", "needs --references: a KiTS19-layout folder, a folder of label files, or one")
     predictions = find_labels(pathlib.Path(FLAGS.predictions), "predictions")
     images = find_images(pathlib.Path(FLAGS.images))
     references = find_labels(pathlib.Path(FLAGS.references), "references") if FLAGS.references else {}
@@ -64,9 +72,21 @@ def find_cases():
         images = {next(iter(predictions)): pathlib.Path(FLAGS.images)}
     if len(predictions) == 1 and FLAGS.references and pathlib.Path(FLAGS.references).is_file():
         references = {next(iter(predictions)): pathlib.Path(FLAGS.references)}
-    if not set(predictions) & set(images):
-        raise UsageError("images", f"{FLAGS.images} holds no CT of the predictions in {FLAGS.predictions}")
+    check_in_common("images", "CT", images, predictions)
+    if FLAGS.references:
+        check_in_common("references", "reference", references, predictions)
     return {name: (path, images.get(name), references.get(name)) for name, path in sorted(predictions.items())}
+
+
+def check_in_common(flag, what, found, predictions):
+    """Raises UsageError where a folder of CTs or references, {id: path}, holds none for any of the predictions."""
+    from kits_tf.evaluation.matching import expected_file
+
+    if not set(predictions) & set(found):
+        first = min(predictions)
+        such = f"such as {expected_file(flag, first)} for {predictions[first].name}"
+        folder = f"{FLAGS[flag].value} holds no {what} for the predictions in {FLAGS.predictions}"
+        raise UsageError(flag, f"{folder}, {such}")
 
 
 def write_figure1(cases, path):

@@ -77,8 +77,14 @@ def test_figure_1_shows_the_cases_asked_for(folders, capsys):
     height, width, _ = image.imread(folders / "pages/figure1.png").shape
     assert 0.4 < height / width < 0.6  # two rows of three bodies of 80 x 112 mm, and titles
     assert run(folders, references, "--figure1=case_00007") == 2
-    assert run(folders, "--figure1=case_00000") == 2
     assert "--figure1" in capsys.readouterr().err
+
+
+def test_figure_1_without_references_is_told_what_it_lacks(folders, capsys):
+    assert run(folders, "--figure1=case_00000") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("kits-report: --figure1: needs --references: a KiTS19-layout folder")
+    assert error.count("\n") == 1 and not (folders / "pages").exists()
 
 
 def test_a_missed_tumor_is_shown_and_named(folders):
@@ -129,6 +135,30 @@ def test_scans_with_names_of_their_own_beside_their_results(tmp_path):
     flags = [f"--predictions={tmp_path}", f"--images={tmp_path}", f"--output_dir={tmp_path / 'pages'}"]
     assert app.execute(report.main, report.FLAGS, ["kits-report", *flags]) == 0
     assert (tmp_path / "pages/scan.html").exists()
+
+
+def test_no_case_in_common_is_told_with_the_names_looked_for(folders, capsys):
+    volume = Volume(np.zeros((20, 48, 64), np.int16), SPACING_MM)
+    write_volume(volume, folders / "others/scan.nii.gz")
+    assert run(folders, images="others") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("kits-report: --images: ") and error.count("\n") == 1
+    assert error.endswith("such as case_00000/imaging.nii.gz for prediction_00000.nii.gz\n")
+    write_labels(labels(), volume, folders / "others/scan.nii.gz")
+    assert run(folders, f"--references={folders / 'others'}") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("kits-report: --references: ") and error.count("\n") == 1
+    assert error.endswith("such as case_00000/segmentation.nii.gz for prediction_00000.nii.gz\n")
+    assert not (folders / "pages").exists()
+
+
+def test_no_readable_case_leaves_an_index_that_says_why(folders, capsys):
+    for number in range(2):
+        (folders / f"data/case_{number:05d}/imaging.nii.gz").write_bytes(b"no volume")
+    assert run(folders) == 1
+    said = capsys.readouterr()
+    assert said.out == f"0 of 2 pages written; {folders / 'pages/index.html'} says why\n"
+    assert said.err.count("imaging.nii.gz: not a NIfTI file") == 2
 
 
 @pytest.mark.parametrize("images", ["nowhere", "predictions"])
