@@ -2,19 +2,14 @@
 
 from kits_tf.evaluation.metrics import CHALLENGE_WINNER, PAPER
 
-HEADINGS = {
-    "kidney_dice": "kidney",
-    "tumor_dice": "tumor",
-    "kidney_only_dice": "kidney only",
-    "kidney_surface_dice": "kidney surf",
-    "tumor_surface_dice": "tumor surf",
-    "kidney_hd95_mm": "kidney HD95",
-    "tumor_hd95_mm": "tumor HD95",
-    "kidney_volume_error_ml": "kidney ml",
-    "tumor_volume_error_ml": "tumor ml",
-    "kits23_dice": "KiTS23",
-    "kits23_surface_dice": "KiTS23 surf",
+GROUPS = {
+    "Dice": {"kidney_dice": "kidney", "tumor_dice": "tumor", "kidney_only_dice": "only"},
+    "surface Dice": {"kidney_surface_dice": "kidney", "tumor_surface_dice": "tumor"},
+    "HD95, mm": {"kidney_hd95_mm": "kidney", "tumor_hd95_mm": "tumor"},
+    "error, ml": {"kidney_volume_error_ml": "kidney", "tumor_volume_error_ml": "tumor"},
+    "KiTS23": {"kits23_dice": "Dice", "kits23_surface_dice": "surface"},
 }
+"""The columns of the terminal's table and their headings, under a heading for several; narrow, to fit 100 columns."""
 NAMES = {
     "kidney_dice": "kidney Dice",
     "tumor_dice": "tumor Dice",
@@ -29,9 +24,11 @@ NAMES = {
     "kits23_surface_dice": "KiTS23's mean surface Dice",
 }
 NOTE = """\
-kidney: Dice of label > 0; tumor: Dice of label > 1; kidney only: Dice of label 1
-surf: surface Dice at 1.033 mm (kidney) and 1.150 mm (tumor); HD95: 95 % Hausdorff distance in mm
-ml: volume in ml, prediction minus reference; KiTS23: mean over its three classes, masses here being the tumor
+Dice: kidney is label > 0, tumor is label > 1, only is kidney without tumor, label 1
+surface Dice at 1.033 mm (kidney) and 1.150 mm (tumor); HD95: 95 % Hausdorff distance
+error: volume of the prediction minus that of the reference
+KiTS23: Dice and surface Dice, means over its three classes, masses here being the tumor
+paper: its 27 validation cases; winner: the challenge winner, 90 cases
 -: undefined, left out of the mean
 95 %: confidence interval of the mean, bootstrap over cases"""
 
@@ -51,7 +48,7 @@ def summary_rows(summary, count):
 
     rows = [(f"mean of {count}", row_of("mean"))]
     rows += [(name, row_of(key)) for key, name in SPREAD.items()] if count > 1 else []
-    return [*rows, ("paper, 27 validation cases", PAPER), ("challenge winner, 90 cases", CHALLENGE_WINNER)]
+    return [*rows, ("paper", PAPER), ("winner", CHALLENGE_WINNER)]
 
 
 def table(cases, summary):
@@ -64,20 +61,44 @@ def table(cases, summary):
     Returns:
         Lines of text, not ending in a newline.
     """
-    below = summary_rows(summary, len(cases))
-    width = max(len(name) for name in [*cases, *dict(below)])
-    heading = row("", HEADINGS, width)
-    rule = "-" * len(heading)
-    below = [row(name, shown(scores), width) for name, scores in below]
+    metrics = {metric: head for group in GROUPS.values() for metric, head in group.items()}
+    cells = [["", *metrics.values()]]
+    for name, scores in [*cases.items(), *summary_rows(summary, len(cases))]:
+        texts = shown(scores)
+        cells.append([name, *(texts.get(metric, "") for metric in metrics)])
+    starts = {next(iter(group)) for group in GROUPS.values()}
+    widths = _widths(cells)
+    gaps = [2 if metric in starts else 1 for metric in metrics]
+    heading, *lines = _aligned(cells, widths, gaps)
+    rule = "-" * (sum(widths) + sum(gaps))
     return "\n".join(
-        [heading, rule, *(row(name, shown(scores), width) for name, scores in cases.items()), rule, *below, NOTE]
+        [_group_line(widths, gaps), heading, rule, *lines[: len(cases)], rule, *lines[len(cases) :], NOTE]
     )
 
 
-def row(name, cells, width):
-    """One line; `cells` maps metrics to text."""
-    text = f"{name:<{width}}" + "".join(f"{cells.get(metric, ''):>{len(HEADINGS[metric]) + 2}}" for metric in HEADINGS)
-    return text.rstrip()
+def _group_line(widths, gaps):
+    """The headings of groups, each over the middle of its columns; `widths` has that of the names first."""
+    line, column = " " * widths[0], 0
+    for name, group in GROUPS.items():
+        among = range(column, column + len(group))
+        width = sum(widths[1 + i] + gaps[i] for i in among) - gaps[column]
+        line += " " * gaps[column] + f"{name:^{width}}"
+        column += len(group)
+    return line.rstrip()
+
+
+def _widths(rows):
+    """The width of each column."""
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def _aligned(rows, widths, gaps):
+    """Rows of cells as lines: names to the left, the rest to the right, `gaps` before each but the names."""
+    lines = []
+    for name, *cells in rows:
+        padded = (" " * gap + cell.rjust(width) for cell, width, gap in zip(cells, widths[1:], gaps, strict=True))
+        lines.append((name.ljust(widths[0]) + "".join(padded)).rstrip())
+    return lines
 
 
 def shown(scores):
@@ -100,7 +121,7 @@ def detection_lines(rates):
         f"{name} {size['found']} of {size['tumors']}" for name, size in rates["by_size"].items() if size["tumors"]
     ]
     found = f"tumors found: {rates['found']} of {rates['tumors']} ({', '.join(sizes)})"
-    return f"{found}; false: {rates['false']}, {rates['false_per_case']:.2f} a case"
+    return f"{found}\nfalse tumors: {rates['false']}, {rates['false_per_case']:.2f} a case"
 
 
 def comparison_table(comparison, name):
@@ -113,17 +134,14 @@ def comparison_table(comparison, name):
     Returns:
         Lines of text, not ending in a newline.
     """
-    heads = ("cases", "difference", "95 % from", "95 % to", "higher", "lower", "p")
-    width = max(map(len, NAMES.values()))
-    lines = [f"Minus {name}, case by case; p: Wilcoxon's signed-rank test, two-sided"]
-    lines.append(" " * width + "".join(f"{head:>12}" for head in heads))
+    rows = [["", "cases", "difference", "95 % from", "95 % to", "higher", "lower", "p"]]
     for metric, found in comparison.items():
         numbers = [found["mean_difference"], found["low"], found["high"]]
         cells = [str(found["count"]), *("-" if number is None else f"{number:+.4f}" for number in numbers)]
         cells += ["-" if found[key] is None else str(found[key]) for key in ("higher", "lower")]
-        cells.append(_probability(found["p"]))
-        lines.append(f"{NAMES[metric]:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
-    return "\n".join(lines)
+        rows.append([NAMES[metric], *cells, _probability(found["p"])])
+    head = f"Minus {name}, case by case; p: Wilcoxon's signed-rank test, two-sided"
+    return "\n".join([head, *_aligned(rows, _widths(rows), [2] * 7)])
 
 
 def _probability(p):
