@@ -14,6 +14,8 @@ from kits_tf.arrays import NumPy
 
 HU_MIN = -1024.0
 HU_MAX = 2125.0
+SPACING_MM = (0.01, 100.0)
+"""A voxel's side outside these bounds is taken for a damaged header or another unit."""
 BODY_HU = -300.0  # fat and everything denser
 BODY_SHARE = 0.05  # of the largest projection; thinner rows and columns are table, tubes and noise
 

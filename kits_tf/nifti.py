@@ -19,15 +19,13 @@ from nibabel.spatialimages import HeaderDataError
 
 from kits_tf.errors import InputError
 from kits_tf.files import replacing
+from kits_tf.geometry import SPACING_MM
 
 MAX_VOXELS = 2**30
 """Larger volumes are refused: 4096 slices of 512x512, two gigabytes as int16."""
 
 MAX_SIDE = 4096
 """Volumes with a longer axis are refused."""
-
-SPACING_MM = (0.01, 100.0)
-"""A voxel's side outside these bounds is taken for a damaged header or another unit."""
 
 _CHUNK_VOXELS = 4 * 2**20
 _WRITTEN_BYTES = 16 * 2**20

@@ -37,7 +37,7 @@ flags.DEFINE_enum(
     "does so by itself, and the engine can.", flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_enum(
-    "stage", "both", ["both", "kidney", "tumor"], "Kidney alone, tumor alone (see --kidney_masks), or both.",
+    "stage", "both", choices.STAGES, "Kidney alone, tumor alone (see --kidney_masks), or both.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_string(

@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import functools
 import itertools
+import pathlib
 
 import numpy as np
 
@@ -46,6 +47,16 @@ class Mean(Engine):
 def ensemble(engines):
     """One Engine of several that hold the same networks, each trained on another part of the data."""
     return engines[0] if len(engines) == 1 else Mean([engine.probabilities for engine in engines], engines[0])
+
+
+def check_different(folders):
+    """Raises a UsageError unless there are checkpoint folders, each of them named once."""
+    if not folders:
+        raise UsageError("checkpoint_dir", "takes a checkpoint folder or the name of released weights")
+    found = [pathlib.Path(folder).resolve() for folder in folders]
+    for number, folder in enumerate(folders):
+        if found[number] in found[:number]:
+            raise UsageError("checkpoint_dir", f"{folder} is named twice; only different checkpoints are averaged")
 
 
 def check_alike(all_configs, folders):

@@ -18,6 +18,8 @@ from kits_tf.sides import kidney_sides, kidneys
 KIDNEY, TUMOR = 1, 2
 MAX_CUBE_VOXELS = 2**28
 """Of a kidney's cube where it is not resized: what takes a gigabyte as float32."""
+MAX_GRID_VOXELS = 2**30
+"""Of the grid that a CT is resized to for a network: what takes four gigabytes as float32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +47,9 @@ def load_segmenter(
 
     Args:
         name_or_folder: a checkpoint folder, or a name such as "phantom"; or a list of them, whose networks'
-            probabilities are averaged.
+            probabilities are averaged; none twice.
         engine: "auto" (the fastest that is installed), "tensorflow" or "openvino".
-        planes: the planes whose networks find the kidney.
+        planes: the planes whose networks find the kidney, also as text with commas.
         fusion: "union", "majority" or "mean" of the planes.
         stage: "both", "kidney" or "tumor": which networks to load.
         precision: "auto", "float32" or "bfloat16".
@@ -55,23 +57,34 @@ def load_segmenter(
 
     Raises:
         InputError: a folder or one of its files is missing or unreadable.
-        UsageError: no such fusion or augmentation, an engine that is not installed, or networks that cannot be
-            averaged.
+        UsageError: no such planes, fusion, stage or augmentation, an engine that is not installed, or networks that
+            cannot be averaged.
     """
-    for flag, value, known in (("fusion", fusion, choices.FUSION), ("tta", tta, choices.TTA)):
+    known_values = (("fusion", fusion, choices.FUSION), ("stage", stage, choices.STAGES), ("tta", tta, choices.TTA))
+    for flag, value, known in known_values:
         if value not in known:
             raise UsageError(flag, f"{value!r} is not one of {', '.join(known)}")
+    planes = checked_planes(planes) if stage != "tumor" else ()
     several = (
         [name_or_folder]
         if isinstance(name_or_folder, (str, bytes)) or hasattr(name_or_folder, "__fspath__")
         else list(name_or_folder)
     )
     folders = [checkpoint.find(one) for one in several]
+    averaging.check_different(folders)
     names = checkpoint.network_names(stage, planes)
     configs = [checkpoint.load_configs(folder, names) for folder in folders]
     averaging.check_alike(configs, folders)
     members = [engines.load(engine, folder, own, precision) for folder, own in zip(folders, configs, strict=True)]
     return Segmenter(averaging.augmented(averaging.ensemble(members), tta, configs[0]), configs[0], fusion)
+
+
+def checked_planes(planes):
+    """The planes as a list, of text with commas too; raises a UsageError where one is none or is named twice."""
+    found = [plane.strip() for plane in planes.split(",")] if isinstance(planes, str) else list(planes)
+    if not found or not set(found) <= set(PLANES) or len(set(found)) < len(found):
+        raise UsageError("planes", f"takes one or more of {','.join(PLANES)}, each once, not {planes!r}")
+    return found
 
 
 class Segmenter:
@@ -105,7 +118,8 @@ class Segmenter:
 
         Raises:
             ValueError: an array that is not 3D, is empty or holds values that are not finite, or a spacing that is
-                not three positive numbers; kidneys too large for cubes that are not resized; no kidney network.
+                not three numbers from 0.01 to 100 mm; a CT or kidneys too large for the grids of the networks; no
+                kidney network.
             CancelledError: `cancel` was set.
         """
         return self.run(hu, spacing_mm, progress=progress, cancel=cancel).labels
@@ -175,7 +189,10 @@ class Segmenter:
         for name, config in self._kidney_configs.items():
             box = boxes.box(config)
             index = (slice(None), slice(*box.rows), slice(*box.columns))
-            done.start(slab_count(config.plane, working_grid.working_shape(hu[index].shape, spacing_mm, config)))
+            grid = working_grid.working_shape(hu[index].shape, spacing_mm, config)
+            if not working_grid.is_native(config):
+                check_size(f"the working grid of {name}", grid, MAX_GRID_VOXELS)
+            done.start(slab_count(config.plane, grid))
             kidney.stage_one(
                 self.engine, name, config, hu[index], spacing_mm, fusion.region(index), done,
                 working.setdefault(config.body_box, {}),
@@ -236,9 +253,13 @@ def check_cube(config, shape, spacing_mm):
         return
     padding = cubes.native_padding(NumPy, shape, spacing_mm, config.margin_mm, 2**config.depth)
     sizes = [size + sum(int(width) for width in widths) for size, widths in zip(shape, padding, strict=True)]
-    if math.prod(sizes) > MAX_CUBE_VOXELS:
-        text = "x".join(map(str, sizes))
-        raise ValueError(f"a kidney's cube would have {text} voxels, more than {MAX_CUBE_VOXELS}")
+    check_size("a kidney's cube", sizes, MAX_CUBE_VOXELS)
+
+
+def check_size(what, shape, most):
+    """Raises ValueError where an array of that shape would have more than `most` voxels."""
+    if math.prod(shape) > most:
+        raise ValueError(f"{what} would have {'x'.join(map(str, shape))} voxels, more than {most}")
 
 
 def only_inside(array, inplane):
@@ -307,7 +328,17 @@ def checked(hu, spacing_mm):
         raise ValueError(f"hu is {hu.dtype} of shape {hu.shape}: takes numbers [slices, rows, columns]")
     if hu.dtype.kind == "f" and not all(np.isfinite(image).all() for image in hu):
         raise ValueError("hu holds values that are not finite")
-    spacing_mm = tuple(float(s) for s in np.asarray(spacing_mm, np.float32))  # what the exported system takes
-    if len(spacing_mm) != 3 or not all(0 < s < np.inf for s in spacing_mm):
-        raise ValueError(f"spacing_mm is {spacing_mm}: takes three positive numbers (slice, row, column)")
-    return hu, spacing_mm
+    return hu, checked_spacing(spacing_mm)
+
+
+def checked_spacing(spacing_mm):
+    """The spacing as three float32 numbers, what the exported system takes; raises ValueError for what no CT has."""
+    low, high = geometry.SPACING_MM
+    try:
+        sides = np.asarray(spacing_mm, np.float64)
+    except (TypeError, ValueError):
+        sides = np.zeros(0)
+    if sides.shape != (3,) or not all(low <= side <= high for side in sides):
+        takes = f"takes three numbers (slice, row, column) from {low:g} to {high:g}"
+        raise ValueError(f"spacing_mm is {' '.join(repr(spacing_mm).split())}: {takes}")
+    return tuple(float(side) for side in sides.astype(np.float32))

@@ -5,6 +5,7 @@ import gzip
 import itertools
 import json
 import pathlib
+import shutil
 
 import nibabel
 import numpy as np
@@ -262,7 +263,9 @@ def test_planes_and_fusion_matter(tmp_path, checkpoint):
         (["--stage=tumor", "--kidney_masks="], "--kidney_masks"),
         (["--workers=0"], "--workers"),
         (["--memory_gb=-1"], "--memory_gb"),
+        (["--memory_gb=nan"], "--memory_gb"),
         (["--checkpoint_dir=,"], "--checkpoint_dir"),
+        (["--checkpoint_dir=phantom,phantom"], "--checkpoint_dir"),
         (["--stage=tumor"], "--kidney_masks"),
         (["--kidney_masks=."], "--kidney_masks"),
         (["--stage=tumor", "--kidney_masks=.", "--planes=axial,coronal,sagittal"], "--planes"),
@@ -378,7 +381,7 @@ def test_two_checkpoints_and_their_mean(tmp_path, checkpoint, capsys):
     save(image_of(small_ct()), tmp_path / "ct.nii.gz")
     common = (f"--input={tmp_path / 'ct.nii.gz'}", "--stage=kidney")
     assert run(*common, f"--output_dir={tmp_path / 'one'}", f"--checkpoint_dir={checkpoint}") == 0
-    twice = f"--checkpoint_dir={checkpoint},{checkpoint}"
+    twice = f"--checkpoint_dir={checkpoint},{shutil.copytree(checkpoint, tmp_path / 'copy')}"
     assert run(*common, f"--output_dir={tmp_path / 'two'}", twice, "--tta=none") == 0
     one, two = (nibabel.load(tmp_path / name / "ct_segmentation.nii.gz").dataobj for name in ("one", "two"))
     np.testing.assert_array_equal(np.asarray(one), np.asarray(two))

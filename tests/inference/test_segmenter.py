@@ -14,7 +14,9 @@ from kits_tf.config import PLANES, preset
 from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference.fusion import UNIT
 from kits_tf.inference.segmenter import Segmenter, load_segmenter
+from kits_tf.released import released_folder
 from tests.identity import IdentityEngine
+from tests.tiny import write_checkpoint
 
 BIG_MM = (13.0, 13.0, 13.0)  # voxels that are no specks
 
@@ -132,10 +134,51 @@ def test_a_mask_of_another_shape_is_refused():
     np.testing.assert_array_equal(segmenter().run(hu, BIG_MM, mask=hu > 0).labels, 2 * (hu > 0))
 
 
-@pytest.mark.parametrize("option, named", [({"fusion": "maximum"}, "fusion"), ({"tta": "rotate"}, "tta")])
+@pytest.mark.parametrize(
+    "option, named",
+    [({"fusion": "maximum"}, "fusion"), ({"tta": "rotate"}, "tta"), ({"stage": "kidneys"}, "stage")],
+)
 def test_options_that_are_none_are_refused_before_anything_is_read(option, named):
     with pytest.raises(UsageError, match=f"--{named}: .* is not one of "):
         load_segmenter("/nowhere", **option)
+
+
+@pytest.mark.parametrize("planes", ["axal", "", "axial,axial", (), ["axial", "oblique"]], ids=str)
+def test_planes_that_are_none_are_refused(planes):
+    with pytest.raises(UsageError, match="^--planes: takes one or more of axial,coronal,sagittal, each once, not "):
+        load_segmenter("/nowhere", planes=planes)
+
+
+def test_planes_may_be_text(tmp_path):
+    folder = write_checkpoint(tmp_path)
+    for text, names in (("axial", ["kidney_axial"]), ("sagittal, axial", ["kidney_sagittal", "kidney_axial"])):
+        assert list(load_segmenter(folder, "tensorflow", text, stage="kidney").configs) == names
+
+
+def test_a_checkpoint_named_twice_is_refused(tmp_path):
+    (tmp_path / "link").symlink_to(released_folder("phantom"))
+    for twice in (["phantom", "phantom"], ["phantom", tmp_path / "link"]):
+        with pytest.raises(UsageError, match="^--checkpoint_dir: .* is named twice"):
+            load_segmenter(twice)
+    with pytest.raises(UsageError, match="^--checkpoint_dir: takes a checkpoint"):
+        load_segmenter([])
+
+
+@pytest.mark.parametrize(
+    "spacing_mm",
+    [2.0, None, "wide", (), (1.0, 1.0), (1.0, np.nan, 1.0), (1.0, np.inf, 1.0), (1e-9,) * 3, (1e9,) * 3, (-1, 1, 1),
+     ((1, 1, 1),), (0, 1, 1), np.eye(4)],
+    ids=str,
+)  # fmt: skip
+def test_a_spacing_that_no_ct_has_is_refused(spacing_mm):
+    with pytest.raises(ValueError, match="^spacing_mm is .*: takes three numbers .* from 0.01 to 100$"):
+        segmenter().segment(ct(RIGHT_BOX), spacing_mm)
+
+
+@pytest.mark.parametrize("side_mm", geometry.SPACING_MM)
+def test_every_spacing_that_is_read_is_taken(side_mm):
+    hu = ct(RIGHT_BOX, LEFT_BOX)
+    np.testing.assert_array_equal(segmenter().segment(hu, (side_mm, 100.0, 100.0)), 2 * (hu > 0))
 
 
 @pytest.mark.parametrize("fusion", ("union", "majority", "mean"))
@@ -195,3 +238,9 @@ def test_a_cube_beyond_memory_is_refused():
     hu = ct(((0, 2000), (4, 16), (2, 9)), shape=(2000, 20, 24))
     with pytest.raises(ValueError, match="2016x2016x2016 voxels"):
         segmenter().segment(hu, (1.0, 1.0, 1.0))
+
+
+def test_a_working_grid_beyond_memory_is_refused():
+    hu = ct(RIGHT_BOX, shape=(1000, 40, 50))
+    with pytest.raises(ValueError, match="working grid of kidney_axial would have 33333x2000x2500 voxels"):
+        segmenter(slice_mm=3.0, inplane_mm=2.0).segment(hu, (100.0, 100.0, 100.0))
