@@ -21,8 +21,10 @@ class NumPy:
     ceil = staticmethod(numpy.ceil)
     clip = staticmethod(numpy.clip)
     concatenate = staticmethod(numpy.concatenate)
+    equal = staticmethod(numpy.equal)
     flip = staticmethod(numpy.flip)
     matmul = staticmethod(numpy.matmul)
+    max = staticmethod(numpy.max)
     maximum = staticmethod(numpy.maximum)
     minimum = staticmethod(numpy.minimum)
     pad = staticmethod(numpy.pad)
@@ -33,6 +35,7 @@ class NumPy:
     tensordot = staticmethod(numpy.tensordot)
     transpose = staticmethod(numpy.transpose)
     where = staticmethod(numpy.where)
+    zeros_like = staticmethod(numpy.zeros_like)
 
     @staticmethod
     def cast(x, dtype):
@@ -63,8 +66,10 @@ def tensorflow():
         cast = staticmethod(tf.cast)
         clip = staticmethod(tf.clip_by_value)
         concatenate = staticmethod(tf.concat)
+        equal = staticmethod(tf.equal)
         flip = staticmethod(lambda x, axis: tf.reverse(x, [axis]))
         matmul = staticmethod(tf.matmul)
+        max = staticmethod(tf.reduce_max)
         maximum = staticmethod(tf.maximum)
         minimum = staticmethod(tf.minimum)
         pad = staticmethod(lambda x, widths: tf.pad(x, [tuple(width) for width in widths]))
@@ -77,5 +82,6 @@ def tensorflow():
         tensordot = staticmethod(tf.tensordot)
         transpose = staticmethod(tf.transpose)
         where = staticmethod(tf.where)
+        zeros_like = staticmethod(tf.zeros_like)
 
     return TensorFlow

@@ -14,17 +14,19 @@ RIGHT, LEFT = 1, 2
 SIDE_NAMES = {RIGHT: "right", LEFT: "left"}
 
 
-def kidney_sides(mask, spacing_mm, middle):
+def kidney_sides(mask, spacing_mm, middle, min_share=0.0):
     """Assigns the foreground to the patient's right and left kidney.
 
     Components (6-neighbour) under 2 ml are dropped. Each other one goes whole to the side that holds its centroid; one
     with over 20 % of its volume on both sides (a horseshoe kidney) is cut at the middle. A centroid on the middle
-    counts as right.
+    counts as right. Then, on each side, what is small beside the largest is dropped too (`min_share`).
 
     Args:
         mask: [slices, rows, columns] bool, kidney and tumor as one class.
         spacing_mm: (slice, row, column).
         middle: first column of the left half.
+        min_share: components under this share of the largest on their side are dropped; a horseshoe kidney is on
+            both, and stays if it is large enough for one of them.
 
     Returns:
         uint8 array of the mask's shape: 0 nothing, 1 right (columns below the middle), 2 left.
@@ -41,7 +43,7 @@ def kidney_sides(mask, spacing_mm, middle):
         size += np.bincount(component, minlength=components.count)
         left += np.bincount(component[column >= middle], minlength=components.count)
         columns += np.bincount(component, column, minlength=components.count).astype(np.int64)
-    found = sides_of_components(NumPy, size, left, columns, spacing_mm, middle).astype(np.uint8)
+    found = sides_of_components(NumPy, size, left, columns, spacing_mm, middle, min_share).astype(np.uint8)
     for chunk, voxels, component in components:
         is_left = voxels % inside.shape[2] + first >= middle
         part = np.zeros(inside[chunk].shape, np.uint8)
@@ -50,7 +52,7 @@ def kidney_sides(mask, spacing_mm, middle):
     return sides
 
 
-def sides_of_components(xp, size, left, columns, spacing_mm, middle):
+def sides_of_components(xp, size, left, columns, spacing_mm, middle, min_share):
     """The side of each component's voxels, by the rules of `kidney_sides`; NumPy or TensorFlow (see `arrays`).
 
     Args:
@@ -59,9 +61,10 @@ def sides_of_components(xp, size, left, columns, spacing_mm, middle):
         columns: [n] sum of their columns.
         spacing_mm: (slice, row, column).
         middle: first column of the left half.
+        min_share: of the largest on a component's side.
 
     Returns:
-        [2, n] integers: the side of what lies right of the middle, and of what lies left of it; 0 for specks.
+        [2, n] integers: the side of what lies right of the middle, and of what lies left of it; 0 for what is dropped.
     """
     size = xp.maximum(xp.cast(size, xp.float64), 1.0)
     left_share = xp.cast(left, xp.float64) / size
@@ -69,7 +72,13 @@ def sides_of_components(xp, size, left, columns, spacing_mm, middle):
     whole = xp.where(centroid + 0.5 <= xp.cast(middle, xp.float64), RIGHT, LEFT)
     is_horseshoe = (left_share > HORSESHOE_SHARE) & (left_share < 1 - HORSESHOE_SHARE)
     is_speck = size * (spacing_mm[0] * spacing_mm[1] * spacing_mm[2]) / 1000 < MIN_COMPONENT_ML
-    return xp.stack([xp.where(is_speck, 0, xp.where(is_horseshoe, side, whole)) for side in (RIGHT, LEFT)])
+    least = [
+        min_share * xp.max(xp.where(is_horseshoe | xp.equal(whole, side), size, xp.zeros_like(size)))
+        for side in (RIGHT, LEFT)
+    ]
+    is_small = size < xp.where(is_horseshoe, xp.minimum(*least), xp.where(xp.equal(whole, RIGHT), *least))
+    dropped = is_speck | is_small
+    return xp.stack([xp.where(dropped, 0, xp.where(is_horseshoe, half, whole)) for half in (RIGHT, LEFT)])
 
 
 class Kidney(typing.NamedTuple):

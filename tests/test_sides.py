@@ -1,7 +1,11 @@
 """Proves left and right by component on planted boxes: specks, pelvic and horseshoe kidneys, ties, empty masks."""
 
 import numpy as np
+import pytest
 
+from kits_tf import volume
+from kits_tf.config import preset
+from kits_tf.dataset import kits19
 from kits_tf.sides import bounding_box, kidney_sides, kidneys
 
 SPACING_MM = (10.0, 5.0, 5.0)  # 0.25 ml a voxel: 8 voxels are 2 ml
@@ -56,6 +60,37 @@ def test_diagonal_neighbours_are_apart():
     assert not kidney_sides(mask, SPACING_MM, 10).any()  # two components of 1.25 ml
 
 
+def test_what_is_small_beside_the_largest_of_its_side_is_dropped_and_the_share_itself_stays():
+    """24 voxels (6 ml) on the right beside 12 and 11; 12 alone on the left."""
+    mask = planted(
+        ((0, 1), (0, 4), (0, 6)), ((2, 3), (0, 4), (0, 3)), ((4, 5), (0, 1), (0, 9)), ((0, 1), (0, 4), (15, 18))
+    )
+    sides = kidney_sides(mask, SPACING_MM, 10, min_share=0.5)
+    assert (sides[mask] > 0).sum() == 24 + 12 + 12 and not sides[4].any()
+    assert (kidney_sides(mask, SPACING_MM, 10) > 0).sum() == mask.sum()
+    assert (kidney_sides(mask, SPACING_MM, 10, min_share=1.0) > 0).sum() == 24 + 12
+
+
+def test_a_horseshoe_kidney_is_measured_whole_against_the_side_where_less_is_asked():
+    """56 voxels, 24 of them on the right, beside 216 there; another 27 on the left are small beside the 56 alone."""
+    mask = planted(((1, 2), (4, 8), (4, 18)), ((4, 6), (0, 12), (0, 9)), ((3, 4), (0, 3), (12, 21)))
+    sides = kidney_sides(mask, SPACING_MM, 10, min_share=0.5)
+    assert (sides[1, 4:8, 4:10] == 1).all() and (sides[1, 4:8, 10:18] == 2).all()
+    assert (sides[4:6, :, :9] == 1).all() and not sides[3].any()
+
+
 def test_an_empty_mask_has_no_kidney():
     sides = kidney_sides(planted(), SPACING_MM, 10)
     assert not sides.any() and kidneys(sides) == [] and bounding_box(planted()) is None
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("number", [5, 40, 151, 165, 207], ids=str)
+def test_no_real_kidney_is_small_beside_another_of_its_side(shared_data, number):
+    """Solitary kidneys, one that reaches over the middle beside another, and the labels with the largest speck."""
+    labels, grid = volume.read_labels(shared_data / "kits19_masks" / kits19.case_name(number) / kits19.LABEL_NAME)
+    middle = labels.shape[2] // 2
+    share = preset("best", "tumor").min_component_share
+    expected = kidney_sides(labels > 0, grid.spacing_mm, middle)
+    assert share > 0 and expected.any()
+    np.testing.assert_array_equal(kidney_sides(labels > 0, grid.spacing_mm, middle, share), expected)

@@ -22,8 +22,8 @@ from kits_tf.errors import InputError, UsageError
 from kits_tf.volume import read_labels
 
 FORMAT = 2
-SETTINGS = ("body_box", "clip_low_hu", "clip_high_hu", "depth", "grid", "margin_mm", "regression", "max_distance_mm",
-            "max_scaling")  # fmt: skip
+SETTINGS = ("body_box", "min_component_share", "clip_low_hu", "clip_high_hu", "depth", "grid", "margin_mm",
+            "regression", "max_distance_mm", "max_scaling")  # fmt: skip
 INDEX_NAME = "samples.json"
 HUNDREDTHS = 100  # of a mm
 
@@ -98,7 +98,7 @@ def cut_case(path, config, kidney_masks, folder):
     mask = kidney_mask(record, case, kidney_masks)
     columns = record.box.columns if config.body_box else (0, record.full_shape[2])
     middle = geometry.middle_column(columns) - record.box.columns[0]
-    side_map = sides.kidney_sides(mask, record.spacing_mm, middle)
+    side_map = sides.kidney_sides(mask, record.spacing_mm, middle, config.min_component_share)
     tumor_ml = float(np.count_nonzero(record.label == 2) * np.prod(record.spacing_mm) / 1000)
     samples = []
     for kidney in sides.kidneys(side_map):

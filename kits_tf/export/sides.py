@@ -8,13 +8,14 @@ from kits_tf.export.components import find_runs
 from kits_tf.sides import sides_of_components
 
 
-def kidney_sides(mask, spacing_mm, middle):
+def kidney_sides(mask, spacing_mm, middle, min_share=0.0):
     """Assigns the foreground to the patient's right and left kidney; see `kits_tf.sides.kidney_sides`.
 
     Args:
         mask: bool [slices, rows, columns].
         spacing_mm: float64 [3].
         middle: int32, first column of the left half.
+        min_share: float, of the largest component on a side.
 
     Returns:
         uint8 of the mask's shape: 0 nothing, 1 right, 2 left.
@@ -23,13 +24,13 @@ def kidney_sides(mask, spacing_mm, middle):
 
     def assign():
         box = regions.bounding_box(mask)
-        inside = sides_in_box(regions.crop(mask, box), spacing_mm, middle - box[2][0])
+        inside = sides_in_box(regions.crop(mask, box), spacing_mm, middle - box[2][0], min_share)
         return regions.uncrop(inside, box, shape)
 
     return tf.cond(tf.reduce_any(mask), assign, lambda: tf.zeros(shape, tf.uint8))
 
 
-def sides_in_box(mask, spacing_mm, middle):
+def sides_in_box(mask, spacing_mm, middle, min_share):
     """`kidney_sides` of a mask that is not empty; works on the whole of it."""
     columns = tf.shape(mask, tf.int64)[2]
     middle = tf.cast(middle, tf.int64)
@@ -48,6 +49,7 @@ def sides_in_box(mask, spacing_mm, middle):
         per_component((first + stop - 1) * runs.length // 2),
         spacing_mm,
         middle,
+        min_share,
     )
     side_of_run = tf.cast(tf.gather(found, runs.component, axis=1), tf.uint8)
     voxel, run = voxels_of(runs)

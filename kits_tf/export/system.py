@@ -76,7 +76,7 @@ class System:
         checked, spacing_mm = check(volume, spacing_mm)
         boxes = self._boxes(checked)
         kidney = self._stage_one(checked, spacing_mm, boxes, tf.identity, tf.float32, tf.maximum)
-        sides = kidney_sides(kidney > THRESHOLD, spacing_mm, self._middle(boxes))
+        sides = self._sides(kidney > THRESHOLD, spacing_mm, boxes)
         tumor = self._stage_two(checked, spacing_mm, sides, tf.identity, tf.float32)
         return {"kidney_probability": kidney, "tumor_probability": tumor}
 
@@ -101,7 +101,7 @@ class System:
         volume, spacing_mm = check(volume, spacing_mm)
         boxes = self._boxes(volume)
         mask = self._stage_one(volume, spacing_mm, boxes, is_foreground, tf.bool, tf.logical_or)
-        sides = kidney_sides(mask, spacing_mm, self._middle(boxes))
+        sides = self._sides(mask, spacing_mm, boxes)
         tumor = self._stage_two(volume, spacing_mm, sides, is_foreground, tf.bool)
         kidney = tf.cast(sides > 0, tf.uint8) * KIDNEY
         return kidney + tf.cast(tumor, tf.uint8) * (TUMOR - KIDNEY), sides
@@ -113,8 +113,11 @@ class System:
             body: regions.body_box(volume) if body else regions.whole_box(tf.shape(volume)) for body in sorted(cut)
         }
 
-    def _middle(self, boxes):
-        return geometry.middle_column(boxes[next(iter(self._kidney_configs.values())).body_box][2])
+    def _sides(self, mask, spacing_mm, boxes):
+        """Which foreground is which kidney; by the first network's config, as in prediction."""
+        config = next(iter(self._kidney_configs.values()))
+        middle = geometry.middle_column(boxes[config.body_box][2])
+        return kidney_sides(mask, spacing_mm, middle, config.min_component_share)
 
     def _stage_one(self, volume, spacing_mm, boxes, convert, dtype, unite):
         """What the planes say of each voxel, united."""

@@ -16,8 +16,8 @@ from kits_tf.errors import UsageError
 from kits_tf.inference.engine import Engine
 
 SEEN_ALIKE = (
-    "stage", "plane", "clip_low_hu", "clip_high_hu", "body_box", "depth", "inplane_mm", "slice_mm", "mirror",
-    "overlap", "margin_mm", "grid", "blocks",
+    "stage", "plane", "clip_low_hu", "clip_high_hu", "body_box", "min_component_share", "depth", "inplane_mm",
+    "slice_mm", "mirror", "overlap", "margin_mm", "grid", "blocks",
 )  # fmt: skip
 
 

@@ -163,8 +163,9 @@ class Segmenter:
         mask = only_inside(mask, inplane)
         if "kidney" in kept:
             kept["kidney"] = only_inside(kept["kidney"], inplane)
-        middle = geometry.middle_column(boxes.box(next(iter(self.configs.values()))).columns)
-        sides = kidney_sides(mask, spacing_mm, middle)
+        first = next(iter(self.configs.values()))
+        middle = geometry.middle_column(boxes.box(first).columns)
+        sides = kidney_sides(mask, spacing_mm, middle, first.min_component_share)
         del mask
         labels = np.minimum(sides, KIDNEY)
         seconds = {"kidney": time.perf_counter() - start, "tumor": 0.0}

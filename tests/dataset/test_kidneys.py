@@ -75,6 +75,25 @@ def test_predicted_masks_decide_what_is_kidney(folder, tmp_path):
         kidneys.kidney_samples(records, CONFIG, str(masks), tmp_path / "samples")
 
 
+def test_a_small_piece_of_a_predicted_mask_widens_no_cube(folder, tmp_path):
+    """As in prediction: a piece far from the kidney it is small beside would shrink that in its cube."""
+    (tmp_path / "masks").mkdir()
+    predicted = planted.labels()
+    predicted[:3, :9, :9] = 1  # 20 ml in a corner
+    ct = volume.Volume(planted.small_ct(), (5.0, 4.0, 4.0))
+    volume.write_labels(predicted, ct, tmp_path / "masks" / "prediction_00000.nii.gz")
+    records = prepared.find_records(folder)
+
+    def sides_mm(**options):
+        config = dataclasses.replace(CONFIG, **options)
+        samples = kidneys.kidney_samples(records, config, str(tmp_path / "masks"), tmp_path / "samples")
+        return [float(read(sample)["spacing_mm"][0]) for sample in samples]
+
+    true = [float(read(s)["spacing_mm"][0]) for s in kidneys.kidney_samples(records, CONFIG, "labels", tmp_path / "l")]
+    assert sides_mm() == true
+    assert sides_mm(min_component_share=0.0)[0] > true[0]
+
+
 def test_native_cubes_are_padded_crops(folder, tmp_path):
     config = dataclasses.replace(CONFIG, grid=0, depth=2)
     for sample in kidneys.kidney_samples(prepared.find_records(folder), config, "labels", tmp_path):
@@ -90,7 +109,7 @@ def test_samples_are_cut_again_only_when_something_changed(folder, tmp_path):
     for config in (CONFIG, CONFIG, dataclasses.replace(CONFIG, learning_rate=1.0), CONFIG):
         kidneys.kidney_samples(records, config, "labels", tmp_path, lines.append)
     assert len(lines) == 1
-    for count, option in enumerate(({"margin_mm": 20.0}, {"max_scaling": 0.3}), 2):
+    for count, option in enumerate(({"margin_mm": 20.0}, {"max_scaling": 0.3}, {"min_component_share": 0.5}), 2):
         kidneys.kidney_samples(records, dataclasses.replace(CONFIG, **option), "labels", tmp_path, lines.append)
         assert len(lines) == count
 

@@ -34,7 +34,7 @@ def changed(kidney, tumor):
 
 OPTIONS = {
     "small": ({}, {}),
-    "native": ({**NATIVE, "mirror": True, "overlap": 3}, {"grid": 0, "blocks": "overlap"}),
+    "native": ({**NATIVE, "min_component_share": 0.0, "mirror": True, "overlap": 3}, {"grid": 0, "blocks": "overlap"}),
     "whole": ({"slice_mm": 0.0, "body_box": False}, {"body_box": False, "blocks": "split"}),
 }
 

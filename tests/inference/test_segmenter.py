@@ -223,6 +223,14 @@ def test_odd_anatomy(name):
     assert len(np.unique(found.sides[found.sides > 0])) == SIDES[name]
 
 
+def test_a_piece_that_is_small_beside_its_sides_kidney_is_dropped_where_the_config_says_so():
+    hu = ct(RIGHT_BOX, ((9, 11), (30, 33), (10, 14)))
+    found = segmenter(min_component_share=0.33).segment(hu, BIG_MM)
+    np.testing.assert_array_equal(found[:9], 2 * (hu[:9] > 0))
+    assert not found[9:].any()
+    np.testing.assert_array_equal(segmenter(min_component_share=0.0).segment(hu, BIG_MM), 2 * (hu > 0))
+
+
 @pytest.mark.parametrize("shape", [(1, 20, 24), (2000, 20, 24)], ids=str)
 @pytest.mark.parametrize("spacing_mm", [(0.3, 0.3, 0.3), (10.0, 10.0, 10.0), (0.3, 10.0, 10.0)], ids=str)
 def test_one_slice_and_two_thousand_at_any_spacing(shape, spacing_mm):
