@@ -43,7 +43,9 @@ def main():
     outputs.check_folder("output_dir", FLAGS.output_dir)
     from kits_tf.dataset import kits19, preparation
 
-    cases = kits19.select_cases(find_cases(), FLAGS.cases)
+    found = find_cases()
+    check_apart(found)
+    cases = kits19.select_cases(found, FLAGS.cases)
     if not cases:
         raise UsageError("cases", f"{FLAGS.cases!r} names no case of {FLAGS.data_dir}")
     cases = sorted(cases + kits19.absent_cases(FLAGS.data_dir, FLAGS.cases), key=lambda case: case.number)
@@ -91,6 +93,19 @@ def find_cases():
     if not cases:
         raise UsageError("data_dir", f"{FLAGS.data_dir} holds no case_NNNNN folder")
     return cases
+
+
+def check_apart(cases):
+    """Raises a UsageError where the output would lie among the cases, or be or lie in one."""
+    from kits_tf.dataset import kits19
+
+    data_dir, output = pathlib.Path(FLAGS.data_dir).resolve(), pathlib.Path(FLAGS.output_dir).resolve()
+    if output == data_dir:
+        raise UsageError("output_dir", f"{FLAGS.output_dir} is --data_dir itself; takes another folder")
+    names = output.relative_to(data_dir).parts if output.is_relative_to(data_dir) else [""]
+    in_case = any(output.is_relative_to(case.folder.resolve()) for case in cases)  # which may be a link
+    if in_case or kits19.case_number(names[0]) is not None:
+        raise UsageError("output_dir", f"{FLAGS.output_dir} lies in a case of --data_dir; takes another folder")
 
 
 def complain(finding):

@@ -104,6 +104,20 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_2(data, tmp_path, capsys,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("place", ["raw", "raw/../raw", "raw/case_00001", "raw/case_00009/prepared", "link/new"])
+def test_the_output_stays_out_of_the_cases(data, tmp_path, capsys, place):
+    (tmp_path / "link").symlink_to(data / "case_00002")
+    before = sorted(tmp_path.rglob("*"))
+    assert run(data, tmp_path / place) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1 and errors[0].startswith(f"kits-prepare: --output_dir: {tmp_path / place} ")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_output_may_lie_beside_the_cases(data):
+    assert run(data, data / "prepared") == 0
+
+
 def test_folds_are_chosen_in_a_second_run(data, tmp_path):
     line = ["kits-prepare", f"--data_dir={data}", f"--output_dir={tmp_path / 'out'}", "--num_folds=3", "--num_test=0"]
     validations = []
