@@ -10,6 +10,7 @@ import dataclasses
 import gzip
 import os
 import pathlib
+import re
 import struct
 import zlib
 
@@ -32,6 +33,7 @@ _WRITTEN_BYTES = 16 * 2**20
 _MAX_OFFSET = 2**28  # bytes of header extensions
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_GZIP_RATIO = 1032  # DEFLATE codes at most 258 bytes in two bits
+_SUFFIX = re.compile(r"\.nii(\.gz)?\Z", re.IGNORECASE)
 _HEADERS = {348: (nibabel.Nifti1Header, b"n+1\x00"), 540: (nibabel.Nifti2Header, b"n+2\x00")}
 
 
@@ -56,6 +58,16 @@ class Nifti:
     dtype: np.dtype
     slope: float
     intercept: float
+
+
+def is_nifti(path):
+    """Whether a file's name ends as a NIfTI file's, in small or capital letters; hidden files do not count."""
+    return bool(_SUFFIX.search(path.name)) and not path.name.startswith(".")
+
+
+def stem(path):
+    """A file's name without `.nii` or `.nii.gz`."""
+    return _SUFFIX.sub("", path.name)
 
 
 def read_header(path):

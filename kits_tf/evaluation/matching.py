@@ -6,11 +6,11 @@ import re
 
 import numpy as np
 
+from kits_tf import nifti
 from kits_tf.dataset import kits19
 from kits_tf.errors import InputError, UsageError
 
 _CASE = re.compile(r"(?:case|prediction)_(\d{5})")
-_NIFTI = (".nii.gz", ".nii")
 _RESULT = "_segmentation"  # what kits-predict adds to the name of a CT that is no KiTS19 case
 _PROBABILITIES = tuple(kits19.PROBABILITY_SUFFIXES.values())
 _TOLERANCE = 0.1  # of a voxel's shortest side: what rounding in headers may displace a corner of the grid
@@ -128,7 +128,7 @@ def expected_file(flag, name):
 
 def case_id(path):
     """What a label file or a CT is about: its KiTS19 case, or its own name without `_segmentation`."""
-    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    stem = nifti.stem(path)
     if path.name in (kits19.LABEL_NAME, kits19.IMAGE_NAME) and _CASE.fullmatch(path.resolve().parent.name):
         stem = path.resolve().parent.name
     number = _CASE.fullmatch(stem)
@@ -188,11 +188,11 @@ def _images(folder):
 
 def _nifti_files(folder):
     """The NIfTI files of a folder, without hidden ones and without probabilities that lie beside predictions."""
-    names = (path for path in folder.iterdir() if path.name.endswith(_NIFTI) and not path.name.startswith("."))
+    names = (path for path in folder.iterdir() if nifti.is_nifti(path))
     files = (path for path in names if not path.name.endswith(_PROBABILITIES))
     return sorted(path for path in files if path.is_file())
 
 
 def _is_result(path):
     """Whether a file is named as kits-predict names what it writes."""
-    return path.name.startswith("prediction_") or path.name.split(".nii")[0].endswith(_RESULT)
+    return path.name.startswith("prediction_") or nifti.stem(path).endswith(_RESULT)

@@ -1,16 +1,17 @@
 """What `--input` names: CT files one by one, and the names of what is written for each."""
 
+import collections
 import dataclasses
 import pathlib
 import re
 
-from kits_tf import dicom
+from kits_tf import dicom, nifti
 from kits_tf.dataset import kits19, prepared
 from kits_tf.errors import InputError, UsageError
 
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
 LIST_SUFFIX = ".txt"
 WRITTEN = re.compile(r"(prediction_\d{5}|.*_segmentation)(_(kidney|tumor)_probability)?\.nii\.gz")
+PAIR_HEADER = re.compile(r"\.hdr(\.gz)?\Z")
 SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 
@@ -20,10 +21,11 @@ class Input:
 
     Attributes:
         path: the file to read, or a DICOM series' folder.
-        output_name: the file to write, without a folder.
+        output_name: the file to write, without a folder; where there is a fault, none is.
         case: the KiTS19 case id, or None.
         series: the `kits_tf.dicom.Series`, or None for a file.
-        fault: why a line of a list names no CT, raised in place of reading it; or None.
+        fault: why it cannot be read or written, or why a line of a list names no CT, raised in place of reading it; or
+            None.
     """
 
     path: pathlib.Path
@@ -67,11 +69,13 @@ def find_inputs(path, series=None):
     Raises:
         InputError: a DICOM file is damaged, or none of them is a CT.
         UsageError: there is no such file or folder, nothing in it to segment, several series and none was chosen, or
-            one was chosen and there is none. What is wrong with a line of a list becomes the `fault` of its Input
-            instead.
+            one was chosen and there is none. What is wrong with a line of a list, or with one file of a folder,
+            becomes the `fault` of its Input instead.
     """
-    found = _find(pathlib.Path(path), series)
-    if series and not any(source.series or source.fault for source in found):
+    path = pathlib.Path(path)
+    found = _find(path, series)
+    is_list = path.is_file()  # a line with a fault may have named the series
+    if series and not any(source.series or (is_list and source.fault) for source in found):
         raise UsageError("series", f"{path} holds no DICOM series; the flag chooses one")
     return found
 
@@ -81,18 +85,18 @@ def _find(path, series):
     if path.is_file():
         if path.suffix == LIST_SUFFIX:
             return [source for number, line in listed(path) for source in from_line(path, number, line, series)]
-        if not is_nifti(path):
+        if not nifti.is_nifti(path):
             hint = "; a DICOM series is named by its folder" if dicom.is_dicom(path) else ""
             raise UsageError("input", f"{path} is not a NIfTI file (.nii or .nii.gz){hint}")
         return [from_file(path)]
     if not path.is_dir():
         raise UsageError("input", f"{path}: no such file or folder")
     inputs = from_folder(path)
-    if (series or not inputs or any(map(looks_written, inputs))) and dicom.holds_dicom(path):
+    if (series or all_faulty(inputs) or any(map(looks_written, inputs))) and dicom.holds_dicom(path):
         found = dicom.find_series(path)
         written = {name for one in found for name in from_series(one).written_names}
         inputs = [source for source in inputs if source.path.name not in written]
-        if series or not inputs:
+        if series or all_faulty(inputs):
             inputs = [from_series(dicom.choose(found, series))]
     if not inputs:
         what = f"no NIfTI file, no DICOM series and no case_NNNNN folder with {kits19.IMAGE_NAME}"
@@ -129,14 +133,21 @@ def from_line(path, number, line, series):
 
 
 def unique(sources):
-    """The inputs, or a UsageError if two would write the same file."""
-    by_name = {}
+    """The inputs, each with an output name of its own: those that would write the same file get a `fault`."""
+    alike = collections.defaultdict(list)
     for source in sources:
-        other = by_name.setdefault(source.output_name, source)
-        if other is not source:
-            both = f"{other.where} and {source.where}"
-            raise UsageError("input", f"{both} would both be written as {source.output_name}")
-    return sources
+        if not source.fault:
+            alike[source.output_name].append(source)
+    told = [source if source.fault else alone(source, alike[source.output_name]) for source in sources]
+    return [dataclasses.replace(s, output_name=f"fault {n}") if s.fault else s for n, s in enumerate(told, 1)]
+
+
+def alone(source, alike):
+    """The Input, with a `fault` if another of those of its output name is there."""
+    other = next((one for one in alike if one is not source), None)
+    if other is None:
+        return source
+    return faulty(source, f"would be written as {source.output_name}, as would {other.where}")
 
 
 def share_of(sources, shard):
@@ -153,17 +164,46 @@ def share_of(sources, shard):
 
 
 def from_folder(folder):
-    """The CTs of a folder, whichever kind it is, without what was written for them; an empty list if it is none."""
-    if (folder / kits19.IMAGE_NAME).is_file():
-        return [from_file(folder / kits19.IMAGE_NAME)]
+    """The CTs of a folder, whichever kind it is, without what was written for them; an empty list if it is none.
+
+    A link to nothing and a pair of Analyze files get a `fault`.
+    """
+    image = folder / kits19.IMAGE_NAME
+    if image.is_file() or leads_nowhere(image):
+        return [from_file(image)]
     if prepared.is_prepared(folder):
         return [from_case(record, record.name.split(".")[0]) for record in prepared.find_records(folder)]
     cases = kits19.find_cases(folder)
     if cases:
         return [from_case(case.folder / kits19.IMAGE_NAME, case.id) for case in cases]
-    found = [from_file(path) for path in sorted(folder.iterdir()) if is_nifti(path) and path.is_file()]
+    paths = sorted(folder.iterdir())
+    found = [from_file(path) for path in paths if nifti.is_nifti(path) and (path.is_file() or leads_nowhere(path))]
     written = {name for source in found for name in source.written_names}
-    return [source for source in found if source.path.name not in written]
+    return [source for source in found if source.path.name not in written] + from_pairs(paths)
+
+
+def from_pairs(paths):
+    """An Input with a `fault` for each pair of `.hdr` and `.img` among a folder's files."""
+    names = {path.name.lower() for path in paths}
+    headers = [path for path in paths if PAIR_HEADER.search(path.name.lower()) and not path.name.startswith(".")]
+    pairs = [path for path in headers if PAIR_HEADER.sub(r".img\1", path.name.lower()) in names]
+    reason = "is the header of a pair of files (.hdr, .img); takes a CT as one file, .nii or .nii.gz"
+    return [faulty(from_file(path), reason) for path in pairs]
+
+
+def faulty(source, reason):
+    """The Input with a `fault`."""
+    return dataclasses.replace(source, fault=InputError(source.where, reason))
+
+
+def all_faulty(sources):
+    """Whether none can be segmented."""
+    return all(source.fault for source in sources)
+
+
+def leads_nowhere(path):
+    """Whether a file is a link to one that is not there."""
+    return path.is_symlink() and not path.exists()
 
 
 def looks_written(source):
@@ -171,18 +211,15 @@ def looks_written(source):
     return WRITTEN.fullmatch(source.path.name) is not None
 
 
-def is_nifti(path):
-    """Whether a file's name is a NIfTI file's; hidden files are not."""
-    return path.name.endswith(NIFTI_SUFFIXES) and not path.name.startswith(".")
-
-
 def from_file(path):
     """The Input of a NIfTI file; `case_00210/imaging.nii.gz` and `case_00210.nii.gz` are KiTS19 cases."""
-    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    stem = nifti.stem(path)
     case = path.parent.resolve().name if path.name == kits19.IMAGE_NAME else stem
     if kits19.case_number(case) is not None:
-        return from_case(path, case)
-    return Input(path, f"{stem}_segmentation.nii.gz")
+        source = from_case(path, case)
+    else:
+        source = Input(path, f"{stem}_segmentation.nii.gz")
+    return faulty(source, "is a link to a file that is not there") if leads_nowhere(path) else source
 
 
 def from_case(path, case):

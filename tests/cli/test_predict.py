@@ -4,7 +4,6 @@ import csv
 import gzip
 import itertools
 import json
-import pathlib
 import shutil
 
 import nibabel
@@ -389,10 +388,29 @@ def test_two_checkpoints_and_their_mean(tmp_path, checkpoint, capsys):
     assert run(*common, f"--output_dir={tmp_path / 'tta'}", f"--checkpoint_dir={checkpoint}", "--tta=shift") == 0
 
 
-def test_two_files_of_one_output_name_are_refused(tmp_path, checkpoint, capsys):
-    image = image_of(small_ct())
-    save(image, tmp_path / "ct.nii.gz")
-    (tmp_path / "ct.nii").write_bytes(gzip.decompress((tmp_path / "ct.nii.gz").read_bytes()))
-    assert run(f"--input={tmp_path}", f"--output_dir={tmp_path / 'o'}", f"--checkpoint_dir={checkpoint}") == 2
-    assert "would both be written" in capsys.readouterr().err
-    assert not pathlib.Path(tmp_path / "o").exists()
+def test_what_a_folder_holds_and_cannot_be_segmented_is_named_and_the_rest_done(tmp_path, checkpoint, capsys):
+    """Two CTs of one output name, a link to nothing and a pair of Analyze files; one name is in capital letters."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    save(image_of(small_ct()), data / "ct.nii.gz")
+    whole = (data / "ct.nii.gz").read_bytes()
+    (data / "ct.nii").write_bytes(gzip.decompress(whole))
+    (data / "LARGE.NII.GZ").write_bytes(whole)
+    (data / "lost.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
+    nibabel.save(nibabel.AnalyzeImage(small_ct(), np.eye(4)), data / "pair.img")
+    assert run(f"--input={data}", f"--output_dir={out}", f"--checkpoint_dir={checkpoint}") == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    said = {"ct.nii": "as would", "ct.nii.gz": "as would", "lost.nii.gz": "is a link", "pair.hdr": ".nii or .nii.gz"}
+    for name, words in said.items():
+        assert sum(f"{data / name}: " in line and words in line for line in lines) == 1
+    assert len(lines) == 4
+    assert sorted(path.name for path in out.iterdir()) == [
+        "LARGE_segmentation.json",
+        "LARGE_segmentation.nii.gz",
+        "summary.csv",
+    ]
+    rows = read_csv(out / "summary.csv")
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "LARGE.NII.GZ": "written",
+        **{str(data / name): "failed" for name in said},
+    }
+    assert all(words in rows[str(data / name)]["reason"] for name, words in said.items())

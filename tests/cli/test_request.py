@@ -225,8 +225,10 @@ def test_unusable_flags(arguments, named, capsys, tmp_path, monkeypatch):
     assert line.count("\n") == 1 and named in line
 
 
-def test_two_cts_of_one_name_are_refused(offline, tmp_path, capsys):
-    write_cts(tmp_path, NAMES[:1])
+def test_two_cts_of_one_name_cost_a_line_each(offline, tmp_path, capsys):
+    write_cts(tmp_path, NAMES[:2])
     write_volume(Volume(small_ct((5, 32, 40)), SPACING_MM), tmp_path / f"{NAMES[0]}.nii")
-    assert ask("http://nowhere", f"--input={tmp_path}", f"--output_dir={tmp_path / 'out'}") == 2
-    assert "--input" in capsys.readouterr().err
+    assert ask("http://nowhere", f"--input={tmp_path}", f"--output_dir={tmp_path / 'out'}") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and all(f"would be written as {NAMES[0]}_segmentation.nii.gz" in line for line in lines)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{NAMES[1]}_segmentation.nii.gz"]

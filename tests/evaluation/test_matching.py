@@ -133,3 +133,9 @@ def test_grids_differ_by_shape_or_place_but_not_by_rounding():
         check_same_grid("a.nii", Grid(grid.shape, grid.spacing_mm, moved), grid)
     with pytest.raises(InputError, match="another affine"):
         check_same_grid("a.nii", Grid(grid.shape, (3, 0.8, 0.8), affine @ np.diag([1, 1, 1.01, 1])), grid)
+
+
+def test_names_in_capital_letters_are_found(tmp_path):
+    for name in ("cts/SCAN.NII.GZ", "labels/SCAN_segmentation.nii.gz"):
+        touch(tmp_path / name)
+    assert list(find_images(tmp_path / "cts")) == list(find_labels(tmp_path / "labels", "predictions")) == ["SCAN"]

@@ -103,11 +103,78 @@ def test_a_linked_case_is_named_by_its_folder_and_not_by_its_target(tmp_path):
     assert from_file(tmp_path / "patient" / "imaging.nii.gz").case == "case_00210"
 
 
-def test_two_that_would_write_one_file_are_refused(tmp_path):
-    first, second = (from_file(tmp_path / name) for name in ("a.nii", "a.nii.gz"))
-    with pytest.raises(UsageError, match="a.nii and .*a.nii.gz would both be written as a_segmentation.nii.gz"):
-        unique([first, second])
-    assert unique([first]) == [first]
+def test_those_that_would_write_one_file_have_a_fault_and_no_other(tmp_path):
+    names = ("a.nii", "a.nii.gz", "b.nii", "A.NII.GZ")
+    first, second, other, large = unique([from_file(tmp_path / name) for name in names])
+    for one, another in ((first, "a.nii.gz"), (second, "a.nii")):
+        clash = f"would be written as a_segmentation.nii.gz, as would {tmp_path / another}"
+        assert str(one.fault) == f"{one.path}: {clash}"
+    assert [source.fault for source in (other, large)] == [None, None]
+    assert len({source.output_name for source in (first, second, other, large)}) == 4
+    assert unique([other]) == [other]
+
+
+def test_one_with_a_fault_takes_no_name_from_a_good_one(tmp_path):
+    (tmp_path / "a.nii.gz").symlink_to(tmp_path / "gone")
+    (tmp_path / "a.nii").touch()
+    good, lost = unique(find_inputs(tmp_path))
+    assert (good.path.name, good.output_name, good.fault) == ("a.nii", "a_segmentation.nii.gz", None)
+    assert "link" in str(lost.fault) and lost.output_name != good.output_name
+
+
+def test_names_in_capital_letters_are_nifti_too(tmp_path):
+    for name in ("A.NII.GZ", "B.Nii", "CT.nii.GZ"):
+        (tmp_path / name).touch()
+    found = {source.path.name: source.output_name for source in find_inputs(tmp_path)}
+    assert found == {
+        "A.NII.GZ": "A_segmentation.nii.gz",
+        "B.Nii": "B_segmentation.nii.gz",
+        "CT.nii.GZ": "CT_segmentation.nii.gz",
+    }
+    (source,) = find_inputs(tmp_path / "A.NII.GZ")
+    assert source.fault is None
+
+
+def test_a_link_to_nothing_is_the_fault_of_its_ct_alone(tmp_path):
+    (tmp_path / "lost.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
+    for name in ("good.nii.gz", "lost_segmentation.nii.gz"):
+        (tmp_path / name).touch()
+    good, lost = find_inputs(tmp_path)
+    assert (good.path.name, good.fault) == ("good.nii.gz", None)
+    assert str(lost.fault) == f"{tmp_path / 'lost.nii.gz'}: is a link to a file that is not there"
+    case = tmp_path / "case_00210"
+    case.mkdir()
+    (case / "imaging.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
+    (case / "segmentation.nii.gz").touch()
+    (lost,) = find_inputs(case)
+    assert "is a link to" in str(lost.fault)
+
+
+def test_a_pair_of_analyze_files_is_told_to_be_none(tmp_path):
+    for name in ("a.hdr", "a.img", "B.HDR.GZ", "b.img.gz", "c.hdr", "d.img", ".e.hdr", ".e.img", "good.nii.gz"):
+        (tmp_path / name).touch()
+    good, *pairs = find_inputs(tmp_path)
+    assert (good.path.name, good.fault) == ("good.nii.gz", None)
+    assert sorted(source.path.name for source in pairs) == ["B.HDR.GZ", "a.hdr"]
+    assert all("one file, .nii or .nii.gz" in str(source.fault) for source in pairs)
+
+
+def test_a_series_beside_what_has_a_fault_is_found(tmp_path):
+    pytest.importorskip("highdicom")
+    from tests.dicom.planted import images, write
+
+    folder = write(images(small_ct((4, 20, 24))), tmp_path / "scan")
+    for name in ("map.hdr", "map.img"):
+        (folder / name).touch()
+    (source,) = find_inputs(folder)
+    assert source.series and source.fault is None
+
+
+def test_a_fault_names_no_series(tmp_path):
+    (tmp_path / "lost.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
+    (tmp_path / "good.nii.gz").touch()
+    with pytest.raises(UsageError, match="^--series: .* holds no DICOM series"):
+        find_inputs(tmp_path, series="3")
 
 
 def test_a_series_is_chosen_only_where_there_is_one(tmp_path):
