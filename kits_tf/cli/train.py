@@ -42,7 +42,10 @@ flags.DEFINE_enum(
     "strategy", "auto", ["auto", "one", "mirrored", "multi_worker", "tpu"], "How devices share the work.",
     flag_values=FLAGS,
 )  # fmt: skip
-flags.DEFINE_string("tpu", None, "Name or address of a TPU, for --strategy=tpu.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "tpu", None, "A TPU for --strategy=tpu: 'local' on a TPU VM, its name on Google Cloud, or grpc://HOST:PORT.",
+    flag_values=FLAGS,
+)  # fmt: skip
 flags.DEFINE_bool("deterministic", False, "The same bits on every run, slower.", flag_values=FLAGS)
 flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "Compilation by XLA; auto: on one GPU.", flag_values=FLAGS)
 flags.DEFINE_enum(

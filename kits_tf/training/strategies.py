@@ -15,7 +15,7 @@ def make_strategy(name, tpu=None):
     Args:
         name: "one": the first GPU, or the CPU. "mirrored": all devices of this machine. "multi_worker": all machines
             of TF_CONFIG. "tpu". "auto": the one that fits what is there.
-        tpu: a TPU's name or address, for "tpu"; empty for the one of this machine.
+        tpu: a TPU's name or address, for "tpu"; empty for the one of the environment variable TPU_NAME.
 
     Raises:
         UsageError: TF_CONFIG is not set for "multi_worker", or the TPU cannot be reached.
@@ -62,8 +62,11 @@ def tpu_strategy(tpu):
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu or "")
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-    except (ValueError, tf.errors.OpError) as error:
-        raise UsageError("tpu", f"{tpu!r} cannot be used ({str(error).splitlines()[0]})") from None
+    except (ValueError, OSError, ImportError, RuntimeError, tf.errors.OpError) as error:
+        what = f"{tpu!r} cannot be used" if tpu else "--strategy=tpu needs it here"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        takes = "takes 'local' on a TPU VM, a TPU's name on Google Cloud, or grpc://HOST:PORT"
+        raise UsageError("tpu", f"{what} ({reason}); {takes}") from None
     return tf.distribute.TPUStrategy(resolver)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import types
+import urllib.error
 
 import pytest
 import tensorflow as tf
@@ -18,6 +19,29 @@ def test_a_tpu_that_cannot_be_reached_is_one_line():
     with pytest.raises(UsageError, match="--tpu: 'grpc://nowhere:x y' cannot be used") as caught:
         strategies.make_strategy("tpu", "grpc://nowhere:x y")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", [urllib.error.URLError("no host"), ValueError("no host\nat all"), ImportError("no host")]
+)
+def test_what_a_search_for_a_tpu_meets_is_one_line(error, monkeypatch):
+    """The name of a TPU is looked up at Google Cloud, which is an address that no other machine knows."""
+
+    def search(tpu):
+        raise error
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", search)
+    with pytest.raises(UsageError, match=r"^--tpu: 'x' cannot be used \(.*no host.*\); takes 'local'") as caught:
+        strategies.make_strategy("auto", "x")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("tpu", [None, ""])
+def test_a_tpu_that_nothing_names_is_asked_for(tpu, monkeypatch):
+    for name in ("TPU_NAME", "KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UsageError, match="^--tpu: --strategy=tpu needs it here .*; takes 'local' on a TPU VM"):
+        strategies.make_strategy("tpu", tpu)
 
 
 def test_the_tpu_path_trains_on_a_stand_in(tmp_path, monkeypatch):
