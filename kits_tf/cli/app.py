@@ -110,8 +110,8 @@ def execute(main, flag_values, argv):
             raise
         complain(name, f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
         return EXIT_UNUSABLE
-    except KeyboardInterrupt:
-        complain(name, "interrupted")
+    except KeyboardInterrupt as error:
+        complain(name, str(error) or "interrupted")
         return EXIT_INTERRUPTED
     except Terminated:
         complain(name, "terminated")

@@ -85,7 +85,10 @@ def main():
         print(f"[{number}/{len(steps)}] {step.name}", flush=True)
         if step.part == "kidneys":
             recipe.forget_outdated(step)
-        code = run_command(step.words)
+        try:
+            code = run_command(step.words)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"interrupted in {step.name}; the same command goes on there") from None
         if code:
             app.complain("kits-recipe", f"{step.name} ended with exit code {code}; the same command goes on there")
             return code

@@ -27,6 +27,7 @@ class Keeper:
         worker, workers: this process is `worker` (from 0) of `workers`; worker 0 writes the files.
 
     Attributes:
+        saved: the step of the state saved last.
         scores: the Scores of the validations.
         watchers: list of `Watcher`, which write and show the losses and scores.
     """
@@ -40,7 +41,7 @@ class Keeper:
         self._validation = validation
         self._worker, self._workers = worker, workers
         self.watchers = []
-        self._saved, self._saved_at = step, time.monotonic()
+        self.saved, self._saved_at = step, time.monotonic()
         self.scores = Scores(folder, step, chief=worker == 0)
 
     def note(self, step, names, values):
@@ -85,7 +86,7 @@ class Keeper:
         validated = not asked and self.is_due(step)
         if validated:
             asked = not self._validate(step, termination)
-        if step > self._saved and (asked or validated or self.is_over(step) or unsaved > SAVE_SECONDS):
+        if step > self.saved and (asked or validated or self.is_over(step) or unsaved > SAVE_SECONDS):
             self._save(step)
         return asked
 
@@ -131,4 +132,4 @@ class Keeper:
         self._checkpoints.save(step)
         for watcher in self.watchers:
             watcher.saved(step)
-        self._saved, self._saved_at = step, time.monotonic()
+        self.saved, self._saved_at = step, time.monotonic()

@@ -128,7 +128,7 @@ class Trainer:
 
 
 def train(trainer, iterator, step, keeper):
-    """Trains until the keeper says that it is enough, or SIGTERM.
+    """Trains until the keeper says that it is enough, or a signal that it is to stop.
 
     Args:
         trainer: a Trainer.
@@ -137,9 +137,11 @@ def train(trainer, iterator, step, keeper):
         keeper: a Keeper; it saves, validates and shows.
 
     Returns:
-        True when training is over, False when SIGTERM asked to stop; the state is saved either way.
+        True when training is over, False when SIGTERM, or a signal to another worker, asked to stop; the state is
+        saved either way.
 
     Raises:
+        KeyboardInterrupt: SIGINT (Ctrl-C) asked to stop; the state is saved.
         LossError: the loss is not finite; the state saved last is left as it is.
     """
     count = 1
@@ -155,6 +157,8 @@ def train(trainer, iterator, step, keeper):
             asked, seconds, unsaved = trainer.agree(termination.asked, spent / count, keeper.unsaved_seconds())
             stopped = keeper.keep(step, asked > 0, unsaved, termination)
             count = next_count(count, seconds, keeper.next_look(step) - step)
+    if stopped and termination.interrupted:
+        raise KeyboardInterrupt
     return not stopped
 
 

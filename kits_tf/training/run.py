@@ -42,9 +42,10 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
         report: called with lines for a person.
 
     Returns:
-        True when training is over, False when SIGTERM asked to stop.
+        True when training is over, False when SIGTERM, or a signal to another worker, asked to stop.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C asked to stop; says where the run goes on.
         UsageError, InputError: flags, data or an existing folder that do not fit.
         TrainingError: the loss is no longer a number, another worker is gone, memory does not suffice, or a record
             cannot be read.
@@ -84,6 +85,8 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
             keeper.watchers += watchers(config, sources, folder, settings, machine, copy, step, report)
         report(opening_line(config, strategy, sources, step, settings.pretrained))
         done = loop.train(trainer, iterator, step, keeper)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {goes_on(folder, keeper.saved)}") from None
     except loop.LossError as error:
         raise TrainingError(explain(error, config, sources, settings.seed, folder, workers)) from None
     except LOST as error:
@@ -99,6 +102,8 @@ def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=
         keeper.close()
     if done:
         finish(keeper, folder, worker, report)
+    else:
+        report(f"{network_name(config)}: stopped; {goes_on(folder, keeper.saved)}")
     return done
 
 
@@ -156,6 +161,13 @@ def lost(folder, error):
     """What it means that another worker has ended, in a line."""
     what = "another worker is gone; the same command, started on every worker again, continues"
     return f"{folder}: {what} from {last_state(folder)} ({reason(error)})"
+
+
+def goes_on(folder, step):
+    """Where a run that was stopped continues, in words."""
+    if not step:
+        return "nothing is saved yet, and the same command starts anew"
+    return f"{folder} is saved at step {step}, and the same command goes on there"
 
 
 def last_state(folder):

@@ -106,12 +106,13 @@ def test_faults_of_the_program_are_not_hidden(toy):
         run(toy, "--input=a", main=lambda: 1 // 0)
 
 
-def test_interrupt_is_one_line(toy, capsys):
+@pytest.mark.parametrize("text", ["interrupted", "interrupted; step 7 is saved"])
+def test_interrupt_is_one_line(toy, capsys, text):
     def main():
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(*([text] if ";" in text else []))
 
     assert run(toy, "--input=a", main=main) == 130
-    assert capsys.readouterr().err == "kits-toy: interrupted\n"
+    assert capsys.readouterr().err == f"kits-toy: {text}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--num_cases=x", "--help"], ["--zzz", "--helpfull"]])

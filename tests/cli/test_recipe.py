@@ -91,6 +91,15 @@ def test_commands_run_in_order_and_a_failure_ends_the_recipe(data, tmp_path, cap
     assert captured.err == "kits-recipe: tumor ended with exit code 143; the same command goes on there\n"
 
 
+def test_an_interrupted_recipe_says_where_it_goes_on(data, tmp_path, capsys, monkeypatch):
+    def interrupt(words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipe, "run_command", interrupt)
+    assert run(data, tmp_path / "out", "--num_folds=2", *TINY) == 130
+    assert capsys.readouterr().err == "kits-recipe: interrupted in kidney_axial; the same command goes on there\n"
+
+
 def test_all_networks_start_from_given_weights(data, tmp_path, capsys):
     assert run(data, tmp_path / "out", "--num_folds=2", "--print_only", f"--pretrained={tmp_path}", *TINY) == 0
     trainings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("kits-train")]

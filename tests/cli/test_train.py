@@ -3,6 +3,10 @@
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -57,11 +61,13 @@ def run(data, folder, *arguments):
         (["--stage=tumor", "--set=grid=8", "--set=blocks=overlap"], "grid=8"),
         ([*KIDNEY, "--strategy=one", "--tpu=local"], "--tpu"),
         ([*KIDNEY, "--strategy=multi_worker"], "--strategy"),
+        ([*KIDNEY, "--strategy=tpu"], "--tpu: --strategy=tpu needs it here"),
         ([*KIDNEY, "--pretrained=nothing"], "nothing: no such checkpoint folder"),
     ],
 )
 def test_bad_flags_are_one_line_and_write_nothing(data, tmp_path, capsys, monkeypatch, arguments, flag):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
+    for name in ("TF_CONFIG", "TPU_NAME", "KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS"):
+        monkeypatch.delenv(name, raising=False)
     assert run(data, tmp_path / "out", *arguments) == 2
     errors = capsys.readouterr().err.strip().splitlines()
     assert len(errors) == 1 and flag in errors[0]
@@ -140,3 +146,24 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_step_cases_and_state(d
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert re.search(r"kits-train: .*kidney_axial: \w+ is not finite at step \d, on case_00000; ", last)
     assert "the start (no state is saved yet) is the last good one" in last
+
+
+def test_ctrl_c_saves_and_says_where_the_run_goes_on(data, tmp_path):
+    flags = [f"--data_dir={data}", f"--checkpoint_dir={tmp_path}", *KIDNEY, *TINY, *PATCH, "--num_steps=100000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kits_tf.cli.train", *flags, "--notensorboard"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what starts the tests may ignore it
+    )
+    folder = tmp_path / "kidney_axial"
+    while process.poll() is None and not (folder / "history.csv").is_file():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 130, errors
+    step = len((folder / "history.csv").read_text().splitlines()) - 1
+    saved = f"{folder} is saved at step {step}, and the same command goes on there"
+    assert step > 0 and (folder / "state" / f"step-{step}.index").is_file()
+    assert errors.splitlines()[-1] == f"kits-train: interrupted; {saved}"

@@ -220,6 +220,21 @@ def test_two_workers_equal_one_device_also_when_one_was_killed(whole, data, tmp_
     assert all((a == b).all() for a, b in zip(*own, strict=True))
 
 
+def test_ctrl_c_at_one_worker_stops_both_at_one_step(data, tmp_path, monkeypatch):
+    folder = tmp_path / "kidney_sagittal"
+    first, second = start_workers(monkeypatch, data, tmp_path, "--max_call_steps=1")
+    end = time.monotonic() + PATIENCE_S
+    while len(rows(folder)) <= 3 and first.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    second.send_signal(signal.SIGINT)
+    for process, code in ((first, 143), (second, 130)):
+        said, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == code, said[-3000:]
+        done = len(rows(folder)) - 1
+        assert f"{folder} is saved at step {done}, and the same command goes on there" in said.splitlines()[-1]
+    assert 3 <= done < STEPS and (folder / "state" / f"step-{done}.index").is_file()
+
+
 def test_a_last_validation_that_was_cut_short_is_made_up_for(data, tmp_path, monkeypatch):
     """Of a run in this process; SIGTERM comes while the validation after the last step runs."""
     config, terminations = tiny_config(num_steps=2, validate_every=2), []

@@ -5,6 +5,7 @@ python -m tests.training.tiny_runs NETWORK DATA FOLDER [--devices=2] [--strategy
 
 import argparse
 import dataclasses
+import signal
 import subprocess
 import sys
 
@@ -73,6 +74,7 @@ def main():
     parser.add_argument("--weights", help="a .npz file for the weights as this process holds them at the end")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts the tests may ignore it
     import tensorflow as tf
 
     from kits_tf.training import keeper, loop, plain_copy, run
@@ -89,6 +91,9 @@ def main():
             done = train(arguments.data, arguments.folder, config, strategy=arguments.strategy)
         except run.TrainingError as error:
             sys.exit(str(error))
+        except KeyboardInterrupt as error:
+            print(error)
+            sys.exit(130)
         if not done:
             sys.exit(143)
 
