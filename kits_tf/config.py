@@ -5,6 +5,7 @@ method (defaults are the `paper` preset).
 """
 
 import dataclasses
+import difflib
 import json
 import math
 import typing
@@ -14,6 +15,7 @@ from kits_tf.errors import InputError, UsageError
 
 PLANES = ("axial", "coronal", "sagittal")
 PRESETS = ("paper", "best", "small")
+FIXED = ("stage", "plane")  # which flags of their own choose
 MAX_STORED_MM = 327.0
 """Distances are kept as int16 in hundredths of a mm; see `dataset.kidneys`."""
 
@@ -217,13 +219,14 @@ def override(config, assignments):
         UsageError: an assignment that names no option or whose value is not of its kind.
     """
     hints = typing.get_type_hints(type(config))
-    fixed = ("stage", "plane")
-    names = [f.name for f in dataclasses.fields(config) if f.name not in fixed]
+    names = [field.name for field in dataclasses.fields(config) if field.name not in FIXED]
     changes = {}
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
-        if not separator or key not in names:
-            raise UsageError("set", f"{assignment!r} is not KEY=VALUE with KEY one of {', '.join(sorted(names))}")
+        if key not in names:
+            raise UsageError("set", f"{assignment!r}: {unknown_option(key, names)}")
+        if not separator:
+            raise UsageError("set", f"{assignment!r}: takes KEY=VALUE, such as {key}={getattr(config, key)}")
         try:
             changes[key] = parse_value(text, hints[key])
             check_value(key, changes[key], hints[key])
@@ -233,6 +236,17 @@ def override(config, assignments):
         return dataclasses.replace(config, **changes)
     except ValueError as error:
         raise UsageError("set", error) from None
+
+
+def unknown_option(key, names):
+    """What to say of a key that is none of the options `names` of a network: the nearest ones, or where they stand."""
+    if key in FIXED:
+        return f"{key} is chosen by --{key}"
+    for kind in (KidneyConfig, TumorConfig):
+        if key in (field.name for field in dataclasses.fields(kind)):
+            return f"{key} is an option of the {kind.stage} network alone"
+    near = difflib.get_close_matches(key, names)
+    return "no such option; " + (f"did you mean {' or '.join(near)}?" if near else "kits_tf/config.py lists them all")
 
 
 def parse_value(text, hint):

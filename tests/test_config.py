@@ -33,6 +33,24 @@ def gives_back(grid, blocks):
         return False
 
 
+@pytest.mark.parametrize(
+    "assignment, told",
+    [
+        ("nonsense=3", "no such option; kits_tf/config.py lists them all"),
+        ("nonsense", "no such option; kits_tf/config.py lists them all"),
+        ("plane=axial", "plane is chosen by --plane"),
+        ("bas_filter=3", "no such option; did you mean base_filters?"),
+        ("patch_row=3", "no such option; did you mean patch_rows or patch_columns?"),
+        ("grid=16", "grid is an option of the tumor network alone"),
+        ("depth", "takes KEY=VALUE, such as depth=4"),
+    ],
+)
+def test_what_is_no_option_is_one_line_with_the_nearest(assignment, told):
+    with pytest.raises(UsageError) as caught:
+        override(preset("paper", "kidney", "axial"), [assignment])
+    assert str(caught.value) == f"--set: {assignment!r}: {told}"
+
+
 def test_a_checkpoint_with_such_a_grid_is_named(tmp_path):
     configs.save(preset("small", "tumor"), tmp_path / "config.json")
     options = json.loads((tmp_path / "config.json").read_text())

@@ -72,6 +72,8 @@ def check_folder(folder, config, settings):
     asked |= dataclasses.asdict(settings)
     different = differences(there, {name: asked[name] for name in there})
     if different:
+        if there["schedule"] == "cosine" and there["num_steps"] != asked["num_steps"]:
+            different += "; the rates of schedule=cosine depend on num_steps"
         reason = f"{folder} holds another run ({different})"
         raise UsageError("checkpoint_dir", f"{reason}; takes another folder")
 

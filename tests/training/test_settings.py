@@ -22,5 +22,6 @@ def test_more_steps_are_welcome_where_the_rate_does_not_depend_on_their_number(t
     if may:
         check_folder(tmp_path, longer, Settings())
     else:
-        with pytest.raises(UsageError, match="num_steps"):
+        told = r"num_steps is 10 there, 20 asked; the rates of schedule=cosine depend on num_steps\)"
+        with pytest.raises(UsageError, match=told):
             check_folder(tmp_path, longer, Settings())
