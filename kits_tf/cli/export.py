@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from kits_tf import released
+from kits_tf import checkpoint, quiet, released
 from kits_tf.cli import app, outputs
 from kits_tf.errors import InputError, UsageError
 
@@ -30,6 +30,8 @@ def main():
     from kits_tf.export.folder import export
 
     try:
+        checkpoint.find(FLAGS.checkpoint_dir)  # an error needs no TensorFlow
+        quiet.load_tensorflow()
         export(FLAGS.checkpoint_dir, FLAGS.output_dir, FLAGS.version, FLAGS.format)
     except InputError as error:
         raise UsageError("checkpoint_dir", str(error)) from None

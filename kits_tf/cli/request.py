@@ -8,6 +8,7 @@ import time
 
 from absl import flags
 
+from kits_tf import quiet
 from kits_tf.cli import app, float_flags, outputs
 from kits_tf.errors import InputError, UsageError
 
@@ -68,6 +69,7 @@ def connect():
     if separator and address and scheme == "grpc":
         from kits_tf.serving.grpc_client import GrpcClient
 
+        quiet.load_tensorflow()  # its messages are made of TensorFlow's
         return GrpcClient(address, *options)
     raise UsageError("server", f"takes http://HOST:PORT or grpc://HOST:PORT, not {FLAGS.server!r}")
 

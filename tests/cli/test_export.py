@@ -1,5 +1,8 @@
 """Proves the flags of kits-export: all that is asked for, or one line with the flag's name and exit code 2."""
 
+import subprocess
+import sys
+
 import pytest
 
 from kits_tf.cli import app, export
@@ -44,6 +47,16 @@ def test_a_damaged_checkpoint_leaves_nothing(tmp_path, capsys, damage):
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and damage in line
     assert not (tmp_path / "models").exists() or list((tmp_path / "models").iterdir()) == []
+
+
+def test_nothing_is_said_but_what_is_wrong(tmp_path):
+    """In a process of its own, as every process shows TensorFlow's opening lines once."""
+    weights = write_checkpoint(tmp_path / "weights")
+    (weights / "kidney_axial" / "model.weights.h5").write_bytes(b"no such thing")
+    flags = [f"--checkpoint_dir={weights}", f"--output_dir={tmp_path / 'models'}"]
+    result = subprocess.run([sys.executable, "-m", "kits_tf.cli.export", *flags], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("kits-export: --checkpoint_dir") and result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("kind, count", [("saved_model", 5), ("openvino", 4), ("onnx", 4)])

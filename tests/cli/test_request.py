@@ -1,6 +1,8 @@
 """Proves kits-request against a server of the real system: right labels, bounded retries, one line a failure."""
 
 import errno
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -150,6 +152,15 @@ def test_health(serve, capsys):
         assert ask(server.url, "--check", "--model=other", "--timeout_seconds=5") == 1
     assert ask(server.url, "--check", "--timeout_seconds=5", "--attempts=2") == 1
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_nothing_is_said_but_that_no_server_answers():
+    """In a process of its own, as every process shows TensorFlow's opening lines once."""
+    pytest.importorskip("tensorflow_serving")
+    flags = ["--server=grpc://localhost:1", "--check", "--attempts=1"]
+    result = subprocess.run([sys.executable, "-m", "kits_tf.cli.request", *flags], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("grpc://localhost:1: ") and result.stderr.count("\n") == 1
 
 
 def test_what_is_written_is_not_sent_again(offline, tmp_path, capsys):
