@@ -53,12 +53,15 @@ class Recipe:
         options: more flags of kits-train for each stage.
         refining: {stage: for each further training, which starts from the one before, more flags of kits-train}; a
             stage that is not named has none. The tumor network's take the cases that `cases` has for "tumor_refined".
+        tumor_kidneys: which of the kidney networks' trainings, counted from 0, finds the kidneys that the tumor
+            network learns from; by default the last.
     """
 
     simulations: tuple
     cases: dict
     options: dict = dataclasses.field(default_factory=lambda: {"kidney": [], "tumor": []})
     refining: dict = dataclasses.field(default_factory=dict)
+    tumor_kidneys: int = -1
 
 
 def parser(name, description):
@@ -97,7 +100,8 @@ def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
             train_planes(planes, work, checkpoints, [*flags, *options])
     if "tumor" in networks:
         with seconds.of("kidneys"):
-            find_kidneys(recipe, phantoms, rounds["kidney"][-1].checkpoints, work / "kidneys")
+            finders = rounds["kidney"][recipe.tumor_kidneys].checkpoints
+            find_kidneys(recipe, phantoms, finders, work / "kidneys")
         for part, checkpoints, flags in rounds["tumor"]:
             with seconds.of(f"tumor network{part}"):
                 train("tumor", work, checkpoints, [*flags, *options], "tumor_refined" if part else "tumor")

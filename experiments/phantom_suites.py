@@ -91,7 +91,10 @@ TEST = Suite(
     slice_spacing_mm=(2.0, 2.75),
 )
 
-SUITES = {"train": TRAINING, "test": TEST}
+VALIDATION = dataclasses.replace(TEST, seed=5803, num_cases=30)
+"""As the test suite, of other patients and more of them: ten are few."""
+
+SUITES = {"train": TRAINING, "test": TEST, "validation": VALIDATION}
 
 
 def main():

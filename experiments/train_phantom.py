@@ -4,8 +4,9 @@
 
 The phantoms are the training suite of `phantom_suites.py`; seeds are fixed. In the paper's order, the tumor network
 learns on kidneys that the kidney networks found: in the cases that those learned from and, a fourth, in new ones. Each
-network is trained again from where the first training ended: the kidney networks under wider looks, the tumor network,
-three times, in the phases with contrast alone, as most tumors look like kidney without.
+network is trained again from where the first training ended: the kidney networks, twice, under wider looks, the tumor
+network, three times, in the phases with contrast alone, as most tumors look like kidney without. It learns on
+kidneys as they were found after the first refining.
 Every part resumes where an earlier run stopped. The result, `config.json` and `model.weights.h5` of each network, is
 copied to --output_dir; what each part took, by the clock and in seconds of CPU, is printed and written to
 `seconds.json` in --work_dir. Hardware meant: two CPU cores that multiply bfloat16 (AVX-512), six hours; with
@@ -39,8 +40,12 @@ LONG = four_networks.Recipe(
         "kidney": [PRECISION, *LOOKS, "--set=num_steps=9000"],
         "tumor": [PRECISION, *LOOKS, "--set=num_steps=5000", *STEADY],
     },
+    tumor_kidneys=1,
     refining={
-        "kidney": [[PRECISION, *WIDER_LOOKS, "--set=num_steps=4000", "--set=learning_rate=0.004"]],
+        "kidney": [
+            [PRECISION, *WIDER_LOOKS, "--set=num_steps=4000", "--set=learning_rate=0.004"],
+            [PRECISION, *WIDER_LOOKS, "--set=num_steps=6000", "--set=learning_rate=0.005", "--seed=2"],
+        ],
         "tumor": [
             # Other seeds: other draws of the same cases.
             [*TUMOR_REFINING, "--set=num_steps=6000", "--set=learning_rate=0.006"],

@@ -57,19 +57,19 @@ def test_refined_networks_start_from_the_first_and_are_the_ones_used(tmp_path, m
     monkeypatch.setattr(four_networks, "copy", lambda source, target: seen.append(("copy", source)))
     four_networks.make(RECIPES["phantom"], tmp_path, tmp_path / "out")
     trained = [flags for name, flags in seen if name == "train"]
-    assert [values(flags, "stage") for flags in trained] == [["kidney"]] * 6 + [["tumor"]] * 4
+    assert [values(flags, "stage") for flags in trained] == [["kidney"]] * 9 + [["tumor"]] * 4
     folders = [values(flags, "checkpoint_dir")[0] for flags in trained]
-    first, refined, again, last = folders[0], folders[3], folders[8], folders[9]
-    assert folders == [first] * 3 + [refined] * 3 + [first, refined, again, last]
+    first, refined, again, last = folders[-4:]
+    assert folders == [first] * 3 + [refined] * 3 + [again] * 3 + [first, refined, again, last]
     assert len({first, refined, again, last}) == 4
     starts = [values(flags, "pretrained") for flags in trained]
-    assert starts == [[]] * 3 + [[first]] * 3 + [[], [first], [refined], [again]]
+    assert starts == [[]] * 3 + [[first]] * 3 + [[refined]] * 3 + [[], [first], [refined], [again]]
     cases = [pathlib.Path(values(flags, "data_dir")[0]).name for flags in trained]
-    assert cases == ["kidney"] * 6 + ["tumor"] + ["tumor_refined"] * 3
+    assert cases == ["kidney"] * 9 + ["tumor"] + ["tumor_refined"] * 3
     [found] = [flags for name, flags in seen if name == "predict"]
     assert values(found, "checkpoint_dir") == [refined]
     copied = [str(source.parent) for name, source in seen if name == "copy"]
-    assert copied == [refined] * 3 + [last]
+    assert copied == [again] * 3 + [last]
 
 
 def test_the_tumor_network_is_refined_on_cases_whose_kidneys_were_found():
