@@ -48,7 +48,8 @@ def logged(items, description, total, unit):
         if now - printed >= SECONDS_BETWEEN_LINES and count != total:
             print(line(description, count, total, unit, now - started), file=sys.stderr, flush=True)
             printed = now
-    print(line(description, count, total, unit, time.monotonic() - started), file=sys.stderr, flush=True)
+    if count:
+        print(line(description, count, total, unit, time.monotonic() - started), file=sys.stderr, flush=True)
 
 
 def line(description, count, total, unit, seconds):

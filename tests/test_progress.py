@@ -41,3 +41,7 @@ def test_an_unknown_total_is_not_made_up(capsys, monkeypatch):
 def test_say_prints_a_line(capsys):
     progress.say("done")
     assert capsys.readouterr().out == "done\n"
+
+
+def test_nothing_to_do_is_no_line(capsys):
+    assert list(progress.progress([], "Checking")) == [] and capsys.readouterr().err == ""

@@ -31,11 +31,10 @@ def main():
     from kits_tf.report.index_page import index_page
 
     cases = find_cases()
+    check_figure1(cases)
     figures.require_matplotlib()
     outputs.check_folder("output_dir", FLAGS.output_dir)
     output_dir = pathlib.Path(FLAGS.output_dir)
-    if FLAGS.figure1:
-        write_figure1(cases, output_dir / "figure1.png")
     pages, failed = {}, {}
     for name, paths in progress(cases.items(), "Writing pages", total=len(cases)):
         try:
@@ -47,6 +46,9 @@ def main():
         files.write_text(output_dir / page_name(name), text)
     for error in failed.values():
         print(error, file=sys.stderr)
+    drawn = [name for name in FLAGS.figure1 if name not in failed]
+    if drawn:
+        write_figure1(drawn, cases, output_dir / "figure1.png")
     shown = {name: f"{pathlib.Path(error.path).name}: {error.reason}" for name, error in failed.items()}
     files.write_text(output_dir / "index.html", index_page(pages, shown))
     index = output_dir / "index.html"
@@ -89,22 +91,22 @@ def check_in_common(flag, what, found, predictions):
         raise UsageError(flag, f"{folder}, {such}")
 
 
-def write_figure1(cases, path):
-    """Draws the cases of --figure1 as the paper's Figure 1.
+def check_figure1(cases):
+    """Raises UsageError where a case of --figure1 is not there or has no reference."""
+    for name in FLAGS.figure1:
+        if name not in cases or cases[name][2] is None:
+            known = ", ".join(name for name, paths in cases.items() if paths[2] is not None)
+            raise UsageError("figure1", f"takes cases with a prediction and a reference ({known}); {name!r} is none")
 
-    Raises:
-        UsageError: one of them is not there or has no reference.
-        InputError: a file cannot be read, or their grids differ.
-    """
+
+def write_figure1(names, cases, path):
+    """Draws cases as the paper's Figure 1; their files have been read before."""
     from kits_tf import files
     from kits_tf.report.figure1 import figure1
     from kits_tf.report.panels import Case
 
     drawn = {}
-    for name in FLAGS.figure1:
-        if name not in cases or cases[name][2] is None:
-            known = ", ".join(name for name, paths in cases.items() if paths[2] is not None)
-            raise UsageError("figure1", f"takes cases with a prediction and a reference ({known}); {name!r} is none")
+    for name in names:
         volume, prediction, reference = read(*cases[name])
         drawn[name] = Case(volume.hu, volume.spacing_mm, prediction, reference)
     with files.replacing(path) as temporary:

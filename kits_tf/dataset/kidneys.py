@@ -89,7 +89,7 @@ def case_of(path):
 
 def mask_path(kidney_masks, case):
     """Where kits-predict wrote a case's labels."""
-    return pathlib.Path(kidney_masks) / f"prediction_{kits19.case_number(case):05d}.nii.gz"
+    return pathlib.Path(kidney_masks) / kits19.prediction_name(case)
 
 
 def cut_case(path, config, kidney_masks, folder):

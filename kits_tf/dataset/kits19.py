@@ -39,6 +39,11 @@ def case_number(name):
     return int(match.group(1)) if match else None
 
 
+def prediction_name(case):
+    """What the challenge calls the labels found in a case, by its id: `prediction_00007.nii.gz`."""
+    return f"prediction_{case_number(case):05d}.nii.gz"
+
+
 def find_cases(data_dir):
     """Every case folder of a KiTS19-layout folder, whether its files are there or not.
 

@@ -123,7 +123,7 @@ def expected_file(flag, name):
     if kits19.case_number(name) is None:
         return f"{name}.nii.gz" if flag == "images" else f"{name}{_RESULT}.nii.gz"
     beside = {"images": kits19.IMAGE_NAME, "references": kits19.LABEL_NAME}
-    return f"{name}/{beside[flag]}" if flag in beside else f"prediction_{kits19.case_number(name):05d}.nii.gz"
+    return f"{name}/{beside[flag]}" if flag in beside else kits19.prediction_name(name)
 
 
 def case_id(path):

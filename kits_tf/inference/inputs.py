@@ -224,7 +224,7 @@ def from_file(path):
 
 def from_case(path, case):
     """The Input of a KiTS19 case, written under the challenge's own name: `prediction_00210.nii.gz`."""
-    return Input(path, f"prediction_{kits19.case_number(case):05d}.nii.gz", case)
+    return Input(path, kits19.prediction_name(case), case)
 
 
 def from_series(series):

@@ -80,6 +80,18 @@ def test_figure_1_shows_the_cases_asked_for(folders, capsys):
     assert "--figure1" in capsys.readouterr().err
 
 
+def test_a_case_that_cannot_be_read_is_left_out_of_figure_1_and_stops_no_page(folders, capsys):
+    from matplotlib import image
+
+    (folders / "data/case_00001/imaging.nii.gz").write_bytes(b"x")
+    references = f"--references={folders / 'data'}"
+    assert run(folders, references, "--figure1=case_00001,case_00000") == 1
+    assert "case_00001/imaging.nii.gz: not a NIfTI file" in capsys.readouterr().err
+    height, width, _ = image.imread(folders / "pages/figure1.png").shape
+    assert height / width < 0.4  # one row
+    assert (folders / "pages/case_00000.html").is_file() and not (folders / "pages/case_00001.html").exists()
+
+
 def test_figure_1_without_references_is_told_what_it_lacks(folders, capsys):
     assert run(folders, "--figure1=case_00000") == 2
     error = capsys.readouterr().err
