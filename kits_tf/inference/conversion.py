@@ -88,18 +88,28 @@ def convert(folder, target, networks):
 
 
 def keep_precise(path):
-    """Marks a model's first convolution as one to compute in float32 under every precision.
+    """Marks what a model computes in float32 under every precision: its first convolution and every activation.
 
-    It costs next to nothing; bfloat16 would round the CT by up to 3 HU over the range that networks see by default.
+    The first convolution would round the CT by up to 3 HU over the range that networks see by default. What leaves an
+    activation goes into sums, means and products before it is a convolution's input: rounded there alone, as the
+    second mark has it, probabilities are three times nearer to float32's.
     """
     tree = xml.etree.ElementTree.parse(path)
-    first = next(layer for layer in tree.getroot().find("layers") if layer.get("type") == "Convolution")
-    info = first.find("rt_info")
+    layers = tree.getroot().find("layers")
+    mark(next(layer for layer in layers if layer.get("type") == "Convolution"))
+    for layer in layers:
+        if layer.get("type") == "ReLU":
+            mark(layer)
+    tree.write(path)
+
+
+def mark(layer):
+    """Marks one layer of OpenVINO's XML as one to compute in float32."""
+    info = layer.find("rt_info")
     if info is None:
         info = xml.etree.ElementTree.Element("rt_info")
-        first.insert(list(first).index(first.find("input")), info)
+        layer.insert(list(layer).index(layer.find("input")), info)
     info.append(xml.etree.ElementTree.Element("attribute", {"name": "precise", "version": "0"}))
-    tree.write(path)
 
 
 def main(arguments):

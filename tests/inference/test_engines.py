@@ -29,8 +29,8 @@ def test_engine_gives_the_sigmoid_of_the_models_logits(folder, engine, network, 
     np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logits)), atol=1e-5)
 
 
-def test_bfloat16_does_not_round_the_ct(tmp_path):
-    """OpenVINO reads the mark that conversion leaves on the first convolution, and on no other."""
+def test_bfloat16_rounds_neither_the_ct_nor_activations(tmp_path):
+    """OpenVINO reads the marks that conversion leaves on the first convolution, on no other, and on activations."""
     openvino = pytest.importorskip("openvino")
     from kits_tf.openvino_core import core
 
@@ -38,16 +38,16 @@ def test_bfloat16_does_not_round_the_ct(tmp_path):
     found = batch = opset.parameter([1, 1, 8, 8], np.float32)
     for _ in range(2):
         weights = opset.constant(np.ones((1, 1, 1, 1), np.float32))
-        found = opset.convolution(found, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+        found = opset.relu(opset.convolution(found, weights, [1, 1], [0, 0], [0, 0], [1, 1]))
     openvino.save_model(openvino.Model([found], [batch]), tmp_path / "model.xml", compress_to_fp16=False)
     conversion.keep_precise(tmp_path / "model.xml")
     layers = core().read_model(tmp_path / "model.xml").get_ordered_ops()
     marked = [
-        any("Precision" in key for key in layer.get_rt_info())
+        (layer.get_type_name(), any("Precision" in key for key in layer.get_rt_info()))
         for layer in layers
-        if layer.get_type_name() == "Convolution"
+        if layer.get_type_name() in ("Convolution", "Relu")
     ]
-    assert marked == [True, False]
+    assert marked == [("Convolution", True), ("Relu", True), ("Convolution", False), ("Relu", True)]
 
 
 @pytest.mark.parametrize("megabytes, kept", ((1, 24), (32, 16), (128, 8)))
