@@ -128,7 +128,6 @@ def fetch(transfer, patience, stop):
     Raises:
         InputError: the file could not be had; what has come stays in `NAME.part`.
     """
-    transfer.path.parent.mkdir(parents=True, exist_ok=True)
     part = transfer.path.with_name(transfer.path.name + PART_SUFFIX)
     failures = damaged = 0
     while True:
@@ -176,6 +175,7 @@ def receive(url, part, timeout_s, stop):
         start, size = content_range(answer.headers) if answer.status == 206 else (0, content_length(answer.headers))
         if start not in (0, have):
             raise BrokenTransferError(f"asked for byte {have}, got byte {start}")
+        part.parent.mkdir(parents=True, exist_ok=True)  # none is left empty of what the server does not have
         with open(part, "ab" if start else "wb") as file:
             while chunk := answer.read1(CHUNK_BYTES):  # read() would lose what came before a silence
                 file.write(chunk)

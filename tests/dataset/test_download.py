@@ -141,10 +141,11 @@ def test_the_command_fetches_cases_once(server, tmp_path, capsys):
 
 def test_missing_files_are_named_and_the_others_fetched(server, tmp_path, capsys):
     server.behaviours["/images/case_00001.nii.gz"] = [404]
-    assert run(server, tmp_path, "--cases=0-2") == 1
+    server.behaviours |= {"/images/case_00003.nii.gz": [404], "/3/labels": [404]}
+    assert run(server, tmp_path, "--cases=0-3") == 1
     errors = capsys.readouterr().err
     assert len([line for line in errors.splitlines() if "case_00001/imaging.nii.gz" in line and "404" in line]) == 1
-    assert len(list(tmp_path.rglob("*.nii.gz"))) == 5
+    assert len(list(tmp_path.rglob("*.nii.gz"))) == 5 and not (tmp_path / "case_00003").exists()
 
 
 @pytest.mark.parametrize(
