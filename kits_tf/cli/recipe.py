@@ -44,7 +44,10 @@ flags.DEFINE_integer(
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_list("parts", list(PARTS), "What to run here, with commas.", flag_values=FLAGS)
-flags.DEFINE_bool("print_only", False, "Print the commands and run none.", flag_values=FLAGS)
+flags.DEFINE_bool(
+    "print_only", False, "Print the commands and run none; makes the folds' views of --data_dir, which they read, in "
+    "--checkpoint_dir.", flag_values=FLAGS,
+)  # fmt: skip
 flags.DEFINE_integer(
     "seed", 0, "Of weights, order and augmentation.", lower_bound=0, upper_bound=LARGEST_SEED, flag_values=FLAGS
 )

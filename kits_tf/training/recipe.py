@@ -84,6 +84,9 @@ def out_of_fold(options, data_dir):
     """The steps that find the kidneys of training and validation cases by networks that have not seen them."""
     split = {case["id"]: case["split"] for case in prepared.read_index(data_dir)["cases"]}
     training = sorted(name for name, own in split.items() if own == "training")
+    if len(training) < options.num_folds:
+        takes = "takes no more folds than these; --kidney_masks=labels needs none"
+        raise UsageError("num_folds", f"{options.num_folds} folds of {len(training)} training cases: {takes}")
     folds = fold_cases(training, options.num_folds, 0, seed=0)
     kidneys = options.checkpoint_dir / KIDNEYS
     trained, predicted = [], []

@@ -1,5 +1,7 @@
 """Proves kits-recipe: its messages, what it prints, and how it runs its commands."""
 
+import re
+
 import pytest
 
 from kits_tf.cli import app, recipe
@@ -74,6 +76,18 @@ def test_the_commands_can_be_printed_for_other_machines(data, tmp_path, capsys):
     for line, steps in zip(lines, (2, 1, 1), strict=True):
         assert line.startswith("kits-train --stage=kidney --plane=coronal ")
         assert f"--set=num_steps={steps}" in line.split()[-1]
+
+
+def test_what_printed_commands_read_is_there_and_nothing_else(data, tmp_path, capsys):
+    assert run(data, tmp_path / "out", "--print_only", "--kidney_masks=labels", *TINY) == 0
+    assert not (tmp_path / "out").exists()
+    capsys.readouterr()
+    assert run(data, tmp_path / "out", "--print_only", "--num_folds=2", *TINY) == 0
+    read = set(re.findall(r"--(?:data_dir|input)=(\S+)", capsys.readouterr().out)) - {str(data)}
+    assert read == {str(path.parent) for path in (tmp_path / "out").rglob("dataset.json")} and len(read) == 4
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"folds"}
+    assert run(data, tmp_path / "out", "--help") == 0
+    assert "makes the folds' views of --data_dir" in " ".join(capsys.readouterr().out.split())
 
 
 def test_commands_run_in_order_and_a_failure_ends_the_recipe(data, tmp_path, capsys, monkeypatch):

@@ -62,6 +62,16 @@ def test_no_kidney_is_found_by_a_network_that_has_seen_the_case(data):
     assert all(len(seen) in (7, 5, 4) for seen in seen_by.values())
 
 
+def test_more_folds_than_training_cases_are_refused(data):
+    recipe.steps(options(data, num_folds=7))
+    told = (
+        "^--num_folds: 8 folds of 7 training cases: takes no more folds than these; --kidney_masks=labels needs none$"
+    )
+    with pytest.raises(UsageError, match=told):
+        recipe.steps(options(data, num_folds=8))
+    assert len(recipe.steps(options(data, num_folds=8, kidney_masks="labels"))) == 4
+
+
 def test_with_labels_there_are_no_folds(data):
     steps = recipe.steps(options(data, kidney_masks="labels"))
     assert [step.part for step in steps] == ["axial", "coronal", "sagittal", "tumor"]
