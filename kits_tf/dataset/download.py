@@ -12,6 +12,7 @@ import urllib.request
 import zlib
 
 from kits_tf.dataset import kits19
+from kits_tf.dataset.hosts import Hosts
 from kits_tf.errors import InputError
 from kits_tf.progress import progress, say
 
@@ -72,7 +73,8 @@ def transfers(numbers, output_dir, image_url=IMAGE_URL, label_url=LABEL_URL):
         numbers: case numbers.
         output_dir: the folder that holds `case_NNNNN` folders.
         image_url: address of a CT; `{case}` stands for `case_00007`, `{number}` for 7.
-        label_url: address of a label file; empty to fetch none, and so for `image_url`.
+        label_url: address of a label file; empty to fetch none, and so for `image_url`. At LABEL_URL there are none of
+            the test cases, so these are left out.
 
     Returns:
         list of Transfer.
@@ -83,7 +85,7 @@ def transfers(numbers, output_dir, image_url=IMAGE_URL, label_url=LABEL_URL):
         for number in numbers
         for case in [kits19.case_name(number)]
         for url, name in names
-        if url
+        if url and (url != LABEL_URL or number < kits19.NUM_LABELLED)
     ]
 
 
@@ -94,46 +96,56 @@ def download(wanted, workers=4, patience=None, complain=say):
         wanted: list of Transfer.
         workers: transfers at the same time.
         patience: a Patience.
-        complain: called with an InputError for each file that could not be had, as soon as that is known.
+        complain: called with an InputError for each file that could not be had, as soon as that is known; where a
+            host cannot be found, once for all its files.
 
     Returns:
-        list of InputError.
+        list of InputError, one for each file that could not be had.
     """
     patience = patience or Patience()
     waiting = [transfer for transfer in wanted if not transfer.path.is_file()]
-    failures = []
+    failures, hosts, told = [], Hosts(), set()
     pool, stop = concurrent.futures.ThreadPoolExecutor(workers), threading.Event()
     try:
-        jobs = [pool.submit(fetch, transfer, patience, stop) for transfer in waiting]
+        jobs = [pool.submit(fetch, transfer, patience, stop, hosts) for transfer in waiting]
         for job in progress(concurrent.futures.as_completed(jobs), "Downloading", len(jobs), unit="file"):
             try:
                 job.result()
             except InputError as error:
                 failures.append(error)
-                complain(error)
+                if str(error) not in told:
+                    complain(error)
+                told.add(str(error))
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
+        for transfer in waiting:
+            with contextlib.suppress(OSError):
+                transfer.path.parent.rmdir()  # where nothing came
     return failures
 
 
-def fetch(transfer, patience, stop):
+def fetch(transfer, patience, stop, hosts):
     """Fetches one file; what there is of it already, from an earlier run too, is not fetched again.
 
     Args:
         transfer: a Transfer.
         patience: a Patience.
         stop: a threading.Event that ends the transfer as soon as it is set.
+        hosts: the Hosts of all transfers.
 
     Raises:
+        HostError: its host cannot be found.
         InputError: the file could not be had; what has come stays in `NAME.part`.
     """
     part = transfer.path.with_name(transfer.path.name + PART_SUFFIX)
     failures = damaged = 0
     while True:
+        hosts.check(transfer.url)
         before = size_of(part)
         try:
             receive(transfer.url, part, patience.timeout_s, stop)
+            hosts.answered(transfer.url)
             check_gzip(part)
             part.replace(transfer.path)
             return
@@ -142,7 +154,9 @@ def fetch(transfer, patience, stop):
         except (BrokenTransferError, DamagedFileError, OSError, http.client.HTTPException) as error:
             damaged += isinstance(error, DamagedFileError)
             failures = 1 if size_of(part) > before else failures + 1
-            if max(failures, damaged) >= patience.tries:
+            is_last = max(failures, damaged) >= patience.tries
+            hosts.failed(transfer.url, error, is_last)
+            if is_last:
                 reason = str(error) or type(error).__name__
                 reason = f"given up after {patience.tries} tries: {transfer.url} ({reason})"
                 raise InputError(transfer.path, " ".join(reason.split())) from None
@@ -175,8 +189,7 @@ def receive(url, part, timeout_s, stop):
         start, size = content_range(answer.headers) if answer.status == 206 else (0, content_length(answer.headers))
         if start not in (0, have):
             raise BrokenTransferError(f"asked for byte {have}, got byte {start}")
-        part.parent.mkdir(parents=True, exist_ok=True)  # none is left empty of what the server does not have
-        with open(part, "ab" if start else "wb") as file:
+        with opened(part, "ab" if start else "wb") as file:
             while chunk := answer.read1(CHUNK_BYTES):  # read() would lose what came before a silence
                 file.write(chunk)
                 if stop.is_set():
@@ -186,6 +199,19 @@ def receive(url, part, timeout_s, stop):
         part.unlink()
     if size is not None and got != size:
         raise BrokenTransferError(f"got {got} of {size} bytes")
+
+
+def opened(part, mode):
+    """Opens a part in its folder, which is made only now that something comes.
+
+    Raises:
+        FinalError: it cannot be written.
+    """
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        return open(part, mode)
+    except OSError as error:
+        raise FinalError(f"cannot be written ({error.strerror})") from None
 
 
 def content_range(headers):

@@ -9,6 +9,8 @@ from kits_tf.errors import UsageError
 IMAGE_NAME = "imaging.nii.gz"
 LABEL_NAME = "segmentation.nii.gz"
 PROBABILITY_SUFFIXES = {stage: f"_{stage}_probability.nii.gz" for stage in ("kidney", "tumor")}  # beside predictions
+NUM_LABELLED = 210  # cases whose labels are public; those after them, up to NUM_CASES, were the challenge's test
+NUM_CASES = 300
 CASE_FOLDER = re.compile(r"case_(\d{5})")
 RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 

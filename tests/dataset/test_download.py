@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import http.server
+import socket
 import threading
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from kits_tf.cli import app
 from kits_tf.cli import download as command
 from kits_tf.dataset import download
+from kits_tf.dataset.hosts import Hosts
 from kits_tf.errors import InputError
 
 CONTENT = gzip.compress(np.random.default_rng(0).bytes(300_000), mtime=0)
@@ -73,7 +75,8 @@ def fetch(server, tmp_path, *behaviours):
     server.behaviours["/ct"] = list(behaviours)
     path = tmp_path / "case_00000" / "imaging.nii.gz"
     patience = QUICK if "stall" in behaviours else PATIENT
-    download.fetch(download.Transfer("case_00000", server.url + "ct", path), patience, threading.Event())
+    transfer = download.Transfer("case_00000", server.url + "ct", path)
+    download.fetch(transfer, patience, threading.Event(), Hosts())
     return path
 
 
@@ -146,6 +149,82 @@ def test_missing_files_are_named_and_the_others_fetched(server, tmp_path, capsys
     errors = capsys.readouterr().err
     assert len([line for line in errors.splitlines() if "case_00001/imaging.nii.gz" in line and "404" in line]) == 1
     assert len(list(tmp_path.rglob("*.nii.gz"))) == 5 and not (tmp_path / "case_00003").exists()
+
+
+def test_a_host_that_is_not_found_is_told_once_and_the_others_serve(server, tmp_path, capsys, monkeypatch):
+    """The name server answers for this machine alone; of the first four files it says to ask again."""
+    asked, look_up = [], socket.getaddrinfo
+
+    def answer(host, *arguments, **options):
+        if host == "127.0.0.1":
+            return look_up(host, *arguments, **options)
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    monkeypatch.setattr(download.Patience, "wait_s", lambda self, failures: 0.01)
+    assert run(server, tmp_path / "out", "--cases=0-49", "--image_url=http://a.invalid/{case}") == 1
+    errors = capsys.readouterr().err.splitlines()
+    [line] = [line for line in errors if "a.invalid" in line]
+    told = "a.invalid: cannot be found (Temporary failure in name resolution); none of its files is tried further"
+    assert line == told and errors[-1].startswith("50 of 100 files are missing")
+    assert 2 <= len(asked) <= 2 * 4, "as often as --tries says, by each of the workers"
+    assert len(list((tmp_path / "out").rglob("segmentation.nii.gz"))) == 50
+    assert run(server, tmp_path / "none", "--cases=0-49", "--image_url=http://a.invalid/{case}", "--label_url=") == 1
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_damaged_file_leaves_no_empty_folder(server, tmp_path):
+    server.behaviours["/images/case_00000.nii.gz"] = ["damaged"] * 2
+    assert run(server, tmp_path / "out", "--cases=0", "--label_url=") == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told_at_once(server, tmp_path, capsys):
+    (tmp_path / "case_00000").write_text("a file")
+    assert run(server, tmp_path, "--cases=0-1", "--label_url=") == 1
+    errors = capsys.readouterr().err
+    assert "case_00000/imaging.nii.gz: cannot be written (File exists)" in errors
+    assert (tmp_path / "case_00001" / "imaging.nii.gz").is_file() and len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        (["--cases=0,300"], "--cases: takes KiTS19's 0-299; 300 takes both --image_url and --label_url"),
+        (["--cases=400", "--image_url="], "--cases: takes KiTS19's 0-299; 400 takes both"),
+        (["--cases=210-299", "--image_url="], "--cases: takes 0-209 for labels alone"),
+    ],
+)
+def test_cases_that_kits19_does_not_have_are_refused(tmp_path, capsys, arguments, line):
+    command_line = ["kits-download", f"--output_dir={tmp_path / 'out'}", *arguments]
+    assert app.execute(command.main, command.FLAGS, command_line) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1 and errors[0].startswith(f"kits-download: {line}")
+
+
+def test_test_cases_come_without_labels(server, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(download, "LABEL_URL", server.url + "labels/{case}")
+    assert run(server, tmp_path, "--cases=209-211", f"--label_url={server.url}labels/{{case}}") == 0
+    assert capsys.readouterr().out == f"3 cases in {tmp_path}, 2 of them without labels, which are not public\n"
+    assert sorted(path for path, _ in server.requests) == [
+        "/images/case_00209.nii.gz",
+        "/images/case_00210.nii.gz",
+        "/images/case_00211.nii.gz",
+        "/labels/case_00209",
+    ]
+
+
+def test_cases_are_counted_by_what_is_fetched_of_them(server, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(download, "LABEL_URL", server.url + "labels/{case}")
+    line = ["--cases=208-211", "--image_url=", f"--label_url={server.url}labels/{{case}}"]
+    assert run(server, tmp_path, *line) == 0
+    assert capsys.readouterr().out == f"2 cases in {tmp_path}\n"
+
+
+def test_other_hosts_have_cases_of_their_own(server, tmp_path):
+    assert run(server, tmp_path, "--cases=400") == 0
+    assert len(list(tmp_path.rglob("*.nii.gz"))) == 2
 
 
 @pytest.mark.parametrize(
