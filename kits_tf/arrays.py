@@ -21,7 +21,6 @@ class NumPy:
     ceil = staticmethod(numpy.ceil)
     clip = staticmethod(numpy.clip)
     concatenate = staticmethod(numpy.concatenate)
-    equal = staticmethod(numpy.equal)
     flip = staticmethod(numpy.flip)
     matmul = staticmethod(numpy.matmul)
     max = staticmethod(numpy.max)
@@ -35,7 +34,6 @@ class NumPy:
     tensordot = staticmethod(numpy.tensordot)
     transpose = staticmethod(numpy.transpose)
     where = staticmethod(numpy.where)
-    zeros_like = staticmethod(numpy.zeros_like)
 
     @staticmethod
     def cast(x, dtype):
@@ -66,7 +64,6 @@ def tensorflow():
         cast = staticmethod(tf.cast)
         clip = staticmethod(tf.clip_by_value)
         concatenate = staticmethod(tf.concat)
-        equal = staticmethod(tf.equal)
         flip = staticmethod(lambda x, axis: tf.reverse(x, [axis]))
         matmul = staticmethod(tf.matmul)
         max = staticmethod(tf.reduce_max)
@@ -82,6 +79,5 @@ def tensorflow():
         tensordot = staticmethod(tf.tensordot)
         transpose = staticmethod(tf.transpose)
         where = staticmethod(tf.where)
-        zeros_like = staticmethod(tf.zeros_like)
 
     return TensorFlow

@@ -72,11 +72,8 @@ def sides_of_components(xp, size, left, columns, spacing_mm, middle, min_share):
     whole = xp.where(centroid + 0.5 <= xp.cast(middle, xp.float64), RIGHT, LEFT)
     is_horseshoe = (left_share > HORSESHOE_SHARE) & (left_share < 1 - HORSESHOE_SHARE)
     is_speck = size * (spacing_mm[0] * spacing_mm[1] * spacing_mm[2]) / 1000 < MIN_COMPONENT_ML
-    least = [
-        min_share * xp.max(xp.where(is_horseshoe | xp.equal(whole, side), size, xp.zeros_like(size)))
-        for side in (RIGHT, LEFT)
-    ]
-    is_small = size < xp.where(is_horseshoe, xp.minimum(*least), xp.where(xp.equal(whole, RIGHT), *least))
+    least = [min_share * xp.max(size * xp.cast(is_horseshoe | (whole == side), xp.float64)) for side in (RIGHT, LEFT)]
+    is_small = size < xp.where(is_horseshoe, xp.minimum(*least), xp.where(whole == RIGHT, *least))
     dropped = is_speck | is_small
     return xp.stack([xp.where(dropped, 0, xp.where(is_horseshoe, half, whole)) for half in (RIGHT, LEFT)])
 

@@ -61,10 +61,10 @@ def left_to_do(sources, options):
     """The CTs that are not written yet, and {output name: reason} of those that must not be, each said in a line."""
     from kits_tf.inference import written
 
-    waiting, refused = [], {}
+    waiting, refused, wanted = [], {}, beside()
     for source in sources:
         try:
-            if FLAGS.overwrite or not written.is_done(source, FLAGS.output_dir, options, beside()):
+            if FLAGS.overwrite or not written.is_done(source, FLAGS.output_dir, options, wanted):
                 waiting.append(source)
         except InputError as error:
             refused[source.output_name] = str(error)
@@ -79,9 +79,9 @@ def beside():
 
     wanted = [".html"] if FLAGS.report else []
     wanted += [viewers.SLICER_SUFFIX, viewers.SNAP_SUFFIX] if FLAGS.viewer_files else []
-    missing = {"kidney": "tumor", "tumor": "kidney"}.get(FLAGS.stage)  # the stage that does not run
-    found = [suffix for stage, suffix in PROBABILITY_SUFFIXES.items() if stage != missing]
-    return wanted + found if FLAGS.probabilities else wanted
+    if FLAGS.probabilities:
+        wanted += [suffix for stage, suffix in PROBABILITY_SUFFIXES.items() if FLAGS.stage in (stage, "both")]
+    return wanted
 
 
 def load_segmenter(sources):
@@ -117,11 +117,11 @@ def companions():
 
 def write_page(path, source, volume, labels, summary):
     """Writes the page of `kits-report` beside a label file: the same name with `.html`."""
-    from kits_tf import files
+    from kits_tf import files, nifti
     from kits_tf.inference.cases import companion
     from kits_tf.report.case_page import case_page
 
-    name = source.name.removesuffix(".gz").removesuffix(".nii")
+    name = nifti.stem(pathlib.PurePath(source.name))
     files.write_text(companion(path, ".html"), case_page(name, volume, labels, summary=summary)[0])
 
 

@@ -79,12 +79,7 @@ float_flags.define(
     "of what is free.", FLAGS, lower_bound=0.001,
 )  # fmt: skip
 
-flags.register_validator(
-    "planes",
-    lambda planes: planes and set(planes) <= set(PLANES) and len(set(planes)) == len(planes),
-    message=f"takes one or more of {','.join(PLANES)}, each once",
-    flag_values=FLAGS,
-)
+flags.register_validator("planes", choices.are_planes, message=choices.PLANES_TAKEN, flag_values=FLAGS)
 
 
 def check():

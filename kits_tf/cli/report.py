@@ -61,12 +61,10 @@ def find_cases():
     """{id: (prediction, image or None, reference or None)} of every prediction.
 
     Raises:
-        UsageError: a folder is not there or holds nothing for any prediction; or --figure1 has no --references.
+        UsageError: a folder is not there or holds nothing for any prediction.
     """
     from kits_tf.evaluation.matching import find_images, find_labels
 
-    if FLAGS.figure1 and not FLAGS.references:
-        raise UsageError("figure1", "needs --references: a KiTS19-layout folder, a folder of label files, or one")
     predictions = find_labels(pathlib.Path(FLAGS.predictions), "predictions")
     images = find_images(pathlib.Path(FLAGS.images))
     references = find_labels(pathlib.Path(FLAGS.references), "references") if FLAGS.references else {}
@@ -92,7 +90,9 @@ def check_in_common(flag, what, found, predictions):
 
 
 def check_figure1(cases):
-    """Raises UsageError where a case of --figure1 is not there or has no reference."""
+    """Raises UsageError where there are no references for --figure1, or a case of it is not there or has none."""
+    if FLAGS.figure1 and not FLAGS.references:
+        raise UsageError("figure1", "needs --references: a KiTS19-layout folder, a folder of label files, or one")
     for name in FLAGS.figure1:
         if name not in cases or cases[name][2] is None:
             known = ", ".join(name for name, paths in cases.items() if paths[2] is not None)
@@ -149,9 +149,11 @@ def read(prediction_path, image_path, reference_path):
 
 def read_summary(prediction_path):
     """What kits-predict wrote beside a prediction, as a dict; None where there is nothing readable."""
-    stem = prediction_path.name.removesuffix(".gz").removesuffix(".nii")
+    from kits_tf import nifti
+
+    path = prediction_path.with_name(f"{nifti.stem(prediction_path)}.json")
     try:
-        summary = json.loads(prediction_path.with_name(f"{stem}.json").read_text(encoding="utf-8"))
+        summary = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return summary if isinstance(summary, dict) else None

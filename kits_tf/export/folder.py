@@ -8,11 +8,10 @@ import shutil
 import uuid
 
 from kits_tf import checkpoint, files
-from kits_tf.config import PLANES
 from kits_tf.errors import UsageError
 from kits_tf.export import card
 
-NETWORKS = (*(f"kidney_{plane}" for plane in PLANES), "tumor")
+NETWORKS = checkpoint.network_names()
 SYSTEM = "system"
 
 

@@ -82,8 +82,8 @@ def load_segmenter(
 def checked_planes(planes):
     """The planes as a list, of text with commas too; raises a UsageError where one is none or is named twice."""
     found = [plane.strip() for plane in planes.split(",")] if isinstance(planes, str) else list(planes)
-    if not found or not set(found) <= set(PLANES) or len(set(found)) < len(found):
-        raise UsageError("planes", f"takes one or more of {','.join(PLANES)}, each once, not {planes!r}")
+    if not choices.are_planes(found):
+        raise UsageError("planes", f"{choices.PLANES_TAKEN}, not {planes!r}")
     return found
 
 

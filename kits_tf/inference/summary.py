@@ -21,22 +21,18 @@ def row(source, output_dir, status, reason=""):
         reason: why it failed.
     """
     found = {} if status == "failed" else read(summary_path(pathlib.Path(output_dir) / source.output_name))
+    found = {key: value for key, value in found.items() if value is not None}  # null was not looked for
     return {
         "input": source.name,
         "output": "" if status == "failed" else source.output_name,
         "status": status,
         "kidney_ml": found.get("kidney_ml", ""),
-        "tumor_ml": told(found, "tumor_ml"),
-        "tumors": len(found["tumors"]) if told(found, "tumors") != "" else "",
+        "tumor_ml": found.get("tumor_ml", ""),
+        "tumors": len(found["tumors"]) if "tumors" in found else "",
         "slices": found["shape"][0] if "shape" in found else "",
         "seconds": found.get("seconds", {}).get("total", ""),
         "reason": reason,
     }
-
-
-def told(found, key):
-    """A value of a case's JSON; empty where it is missing, or null for what was not looked for."""
-    return "" if found.get(key) is None else found[key]
 
 
 def read(path):

@@ -29,8 +29,9 @@ def is_done(source, output_dir, now=None, beside=()):
     if source.fault or not path.is_file():
         return False
     if summary_path(path).is_file():
-        check_same_ct(source, path)
-        check_same_options(source, path, now or {})
+        found = summary.read(summary_path(path))
+        check_same_ct(source, path, found)
+        check_same_options(source, path, found, now or {})
         return all(companion(path, suffix).is_file() for suffix in beside)
     if lies_beside(source, path):
         reason = "is there without its .json, so perhaps not written by this command; --overwrite replaces it"
@@ -46,9 +47,8 @@ def lies_beside(source, path):
     return folder.resolve() == path.parent.resolve()
 
 
-def check_same_ct(source, path):
+def check_same_ct(source, path, found):
     """Raises InputError where a label file's JSON tells of another CT than a NIfTI file's header does."""
-    found = summary.read(summary_path(path))
     if source.series or prepared.is_record(source.path) or not {"shape", "spacing_mm"} <= set(found):
         return
     if not is_of(read_grid(source.path), found):
@@ -56,9 +56,9 @@ def check_same_ct(source, path):
         raise InputError(source.shown(path), f"was written for another CT ({there}); --overwrite replaces it")
 
 
-def check_same_options(source, path, now):
+def check_same_options(source, path, found, now):
     """Raises InputError where a label file's JSON tells of other options, or other weights, than those of now."""
-    difference = options.difference(summary.read(summary_path(path)), now)
+    difference = options.difference(found, now)
     if difference:
         raise InputError(source.shown(path), f"was written with other options ({difference}); --overwrite replaces it")
 

@@ -11,7 +11,7 @@ import os
 import pathlib
 
 from kits_tf import files
-from kits_tf.checkpoint import WEIGHTS_NAME
+from kits_tf.checkpoint import WEIGHTS_NAME, network_names
 from kits_tf.config import PLANES
 from kits_tf.dataset import prepared
 from kits_tf.dataset.kidneys import mask_path
@@ -132,7 +132,7 @@ def forget_outdated(step):
     pairs = (word.removeprefix("--").partition("=") for word in step.words[1:])
     flags = {name: value for name, _, value in pairs}
     checkpoint_dir, kidneys = pathlib.Path(flags["checkpoint_dir"]), pathlib.Path(flags["output_dir"])
-    weights = [checkpoint_dir / f"kidney_{plane}" / WEIGHTS_NAME for plane in PLANES]
+    weights = [checkpoint_dir / name / WEIGHTS_NAME for name in network_names("kidney")]
     newest = max((path.stat().st_mtime_ns for path in weights if path.is_file()), default=0)
     for case in prepared.read_index(flags["input"])["cases"]:  # the folder holds other steps' predictions too
         path = mask_path(kidneys, case["id"]).with_suffix("").with_suffix(".json")
