@@ -52,6 +52,7 @@ def main():
         "extra": [path.name for path in found.extra],
         "absent": found.absent,
         "failed": {name: str(error) for name, error in failed.items()},
+        "tumors_not_looked_for": without_tumors(results),
     }
     texts = [table.table(scores, summary), table.detection_lines(result["detection"])]
     incomplete = failed or is_incomplete(found)
@@ -67,7 +68,8 @@ def main():
     if FLAGS.csv:
         files.write_text(FLAGS.csv, export.csv_text(scores, detections))
     if FLAGS.markdown:
-        files.write_text(FLAGS.markdown, export.markdown_text(scores, summary))
+        said = remarks(FLAGS.predictions, results, found)
+        files.write_text(FLAGS.markdown, export.markdown_text(scores, summary, said))
     print("\n".join(texts))
     return app.EXIT_SOME_FAILED if incomplete else app.EXIT_DONE
 
@@ -102,7 +104,23 @@ def evaluate(predictions, flag="predictions"):
         )
     for path in found.extra:
         print(f"{path}: no reference for it (not scored)", file=sys.stderr)
+    for line in remarks(predictions, results, found):
+        print(line, file=sys.stderr)
     return results, found, failed
+
+
+def without_tumors(results):
+    """Ids of the predictions that are of `--stage=kidney`, as the JSON beside each says."""
+    return [name for name, result in results.items() if result["tumors_not_looked_for"]]
+
+
+def remarks(predictions, results, found):
+    """What is to be known of predictions with scores that are right and yet mislead, as a list of lines."""
+    count = len(without_tumors(results))
+    if not count:
+        return []
+    kind = f"tumors were not looked for in {count} of {len(found.pairs)} predictions (--stage=kidney)"
+    return [f"{predictions}: {kind}: their tumor scores, in the means too, are of an empty mask, of no tumor network"]
 
 
 def is_incomplete(found):

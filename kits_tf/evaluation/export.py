@@ -27,18 +27,19 @@ def csv_text(cases, detections=None):
     return stream.getvalue()
 
 
-def markdown_text(cases, summary):
+def markdown_text(cases, summary, remarks=()):
     """The table of the terminal as Markdown.
 
     Args:
         cases: {id: scores}.
         summary: as `statistics.summarize` gives it.
+        remarks: lines about these predictions, under those about the columns.
     """
     rows = [(name, shown(scores)) for name, scores in [*cases.items(), *summary_rows(summary, len(cases))]]
     lines = [["", *(NAMES[metric] for metric in METRICS)], ["---", *("---:" for _ in METRICS)]]
     lines += [[_plain(name), *(cells.get(metric, "") for metric in METRICS)] for name, cells in rows]
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-    notes = "\n".join(f"- {line}" for line in NOTE.splitlines())
+    notes = "\n".join(f"- {line}" for line in [*NOTE.splitlines(), *map(_plain, remarks)])
     return f"{table}\n\n{notes}\n"
 
 

@@ -4,7 +4,7 @@ import concurrent.futures
 import multiprocessing
 
 from kits_tf.errors import InputError
-from kits_tf.evaluation import lesions, matching, metrics
+from kits_tf.evaluation import lesions, matching, metrics, recorded
 from kits_tf.volume import read_labels
 
 
@@ -12,7 +12,8 @@ def score_files(prediction_path, reference_path):
     """Scores one label file against another.
 
     Returns:
-        {"scores": as `metrics.score`, "lesions": as `lesions.detect`, "sides": as `lesions.side_scores`}.
+        {"scores": as `metrics.score`, "lesions": as `lesions.detect`, "sides": as `lesions.side_scores`,
+        "tumors_not_looked_for": as `recorded` tells it from the JSON beside the prediction}.
 
     Raises:
         InputError: one of them cannot be read, or their grids differ.
@@ -25,6 +26,7 @@ def score_files(prediction_path, reference_path):
         "scores": metrics.score(prediction, reference, spacing_mm),
         "lesions": lesions.detect(prediction, reference, spacing_mm),
         "sides": lesions.side_scores(prediction, reference, spacing_mm),
+        "tumors_not_looked_for": recorded.tumors_not_looked_for(recorded.beside(prediction_path), prediction),
     }
 
 
@@ -40,6 +42,7 @@ def missing_result(reference_path):
         "scores": metrics.missing_scores(),
         "lesions": lesions.detect(nothing, reference, grid.spacing_mm),
         "sides": lesions.side_scores(nothing, reference, grid.spacing_mm),
+        "tumors_not_looked_for": False,
     }
 
 

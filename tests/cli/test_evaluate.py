@@ -102,6 +102,39 @@ def test_several_processes_give_the_same_scores(folders, capsys):
     assert "prediction_00001.nii.gz: not a NIfTI" in again.err
 
 
+def test_predictions_in_which_tumors_were_not_looked_for_are_counted_and_scored_as_they_are(folders, capsys):
+    for number in range(2):
+        write(folders / f"predictions/prediction_{number:05d}.nii.gz", np.minimum(labels(), 1))
+    assert run(folders) == 0
+    without_json = scores(folders)
+    assert without_json["tumors_not_looked_for"] == [] and "not looked for" not in capsys.readouterr().err
+    for number, tumor_ml in enumerate((None, None, None, 0.0)):  # case_00002 has a tumor, drawn by hand since
+        summary = {"tumor_ml": tumor_ml, "tumors": None if tumor_ml is None else []}
+        (folders / f"predictions/prediction_{number:05d}.json").write_text(json.dumps(summary))
+    markdown = folders / "scores.md"
+    assert run(folders, f"--csv={folders / 'scores.csv'}", f"--markdown={markdown}", "--processes=2") == 0
+    [line] = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Scoring")]
+    assert line == (
+        f"{folders / 'predictions'}: tumors were not looked for in 2 of 4 predictions (--stage=kidney): "
+        "their tumor scores, in the means too, are of an empty mask, of no tumor network"
+    )
+    result = scores(folders)
+    assert result["tumors_not_looked_for"] == ["case_00000", "case_00001"]
+    assert result | {"tumors_not_looked_for": []} == without_json
+    assert [case["tumor_dice"] for case in result["cases"].values()] == pytest.approx([0, 0, 1 / 3, 0])
+    assert markdown.read_text().splitlines()[-1].endswith("of no tumor network")
+    head, *_ = read_cells((folders / "scores.csv").read_text(), ",")
+    assert head == ["case", *METRICS, "tumors", "tumors_found", "false_tumors"]
+
+
+def test_either_of_two_folders_may_be_of_kidneys_alone(folders, capsys):
+    write(folders / "others/prediction_00001.nii.gz", np.minimum(labels(), 1))
+    (folders / "others/prediction_00001.json").write_text('{"tumor_ml": null, "tumors": null}')
+    assert run(folders, f"--compare={folders / 'others'}", "--cases=1") == 0
+    [line] = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Scoring")]
+    assert line.startswith(f"{folders / 'others'}: tumors were not looked for in 1 of 1 predictions")
+
+
 def test_two_folders_are_compared_case_by_case(folders, capsys):
     for number in range(3):
         write(folders / f"others/prediction_{number:05d}.nii.gz", labels(shift=1))
