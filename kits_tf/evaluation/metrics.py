@@ -23,6 +23,9 @@ METRICS = (
     "kits23_dice",
     "kits23_surface_dice",
 )
+KIDNEY_METRICS = ("kidney_dice", "kidney_surface_dice", "kidney_hd95_mm", "kidney_volume_error_ml")
+"""Those over label > 0, which alone mean something where tumors were not looked for."""
+
 PAPER = {"kidney_dice": 0.9610, "tumor_dice": 0.7080}
 CHALLENGE_WINNER = {"kidney_dice": 0.974, "tumor_dice": 0.851}
 

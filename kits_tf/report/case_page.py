@@ -5,7 +5,8 @@ from scipy import ndimage
 
 from kits_tf.evaluation.lesions import detect, side_scores
 from kits_tf.evaluation.measurements import MIN_TUMOR_ML, measure
-from kits_tf.evaluation.metrics import score
+from kits_tf.evaluation.metrics import KIDNEY_METRICS, score
+from kits_tf.evaluation.recorded import tumors_not_looked_for
 from kits_tf.report import figures, layout, page, panels, provenance, surface3d
 from kits_tf.report.score_tables import against_reference
 from kits_tf.sides import bounding_box, box_within
@@ -27,10 +28,14 @@ def case_page(name, volume, prediction, reference=None, summary=None):
         summary: what kits-predict wrote beside the prediction, as a dict, or None.
 
     Returns:
-        (HTML, facts): the page, and a dict of the numbers on it, for the index.
+        (HTML, facts): the page, and a dict of the numbers on it, for the index; None for those about tumors where
+        these were not looked for.
     """
     case = panels.Case(volume.hu, volume.spacing_mm, prediction, reference)
     measured = measure(prediction, volume.spacing_mm)
+    with_tumors = not tumors_not_looked_for(summary or {}, prediction)
+    if not with_tumors:
+        measured |= {"tumor_ml": None, "tumors": None}
     facts = measured | {"scores": None}
     parts = [
         page.heading(name, describe(volume)),
@@ -38,10 +43,12 @@ def case_page(name, volume, prediction, reference=None, summary=None):
         page.section("Measurements", measurements(measured, volume.hu, prediction)),
     ]
     if reference is not None:
-        facts |= compare(prediction, reference, volume.spacing_mm)
+        found = compare(prediction, reference, volume.spacing_mm)
+        facts |= found if with_tumors else kidneys_alone(found)
         tables = against_reference(facts["scores"], measured, facts["reference"], facts["detection"], facts["sides"])
-        parts += [page.section("Against the reference", tables), error_section(case)]
-    parts += [*surface_sections(case), *tumor_sections(case, measured["tumors"])]
+        parts += [page.section("Against the reference", tables), error_section(case, with_tumors)]
+    parts += surface_sections(case, with_tumors)
+    parts += tumor_sections(case, measured["tumors"]) if with_tumors else []
     parts.append(page.section("How it was computed", provenance.table(summary)))
     return page.document(f"{name}: kidney and kidney tumor", "".join(parts)), facts
 
@@ -58,6 +65,15 @@ def compare(prediction, reference, spacing_mm):
         "scores": score(prediction, reference, spacing_mm),
         "detection": detect(prediction, reference, spacing_mm),
         "sides": side_scores(prediction, reference, spacing_mm),
+    }
+
+
+def kidneys_alone(found):
+    """What `compare` gave, with None instead of what is about tumors, which were not looked for."""
+    return found | {
+        "scores": {metric: value if metric in KIDNEY_METRICS else None for metric, value in found["scores"].items()},
+        "detection": None,
+        "sides": {side: scores and scores | {"tumor_dice": None} for side, scores in found["sides"].items()},
     }
 
 
@@ -79,15 +95,19 @@ def overview(case, measured):
         f"Axial, coronal and sagittal planes through the {said}. Radiological view: the patient's right (R) is on the "
         f"left. Soft-tissue window {figures.WINDOW_HU[0]:.0f} to {figures.WINDOW_HU[1]:.0f} HU."
     )
-    said = f"CT with outlines: kidney {measured['kidney_ml']:.0f} ml, tumor {measured['tumor_ml']:.0f} ml"
-    return page.section("Overview", page.picture(figures.draw(rows, file_format="jpeg"), said, caption))
+    with_tumors = measured["tumor_ml"] is not None
+    tumor = f"tumor {measured['tumor_ml']:.0f} ml" if with_tumors else "tumors not looked for"
+    said = f"CT with outlines: kidney {measured['kidney_ml']:.0f} ml, {tumor}"
+    drawn = figures.draw(rows, file_format="jpeg", with_tumors=with_tumors)
+    return page.section("Overview", page.picture(drawn, said, caption))
 
 
 def measurements(measured, hu, labels):
     """Tables of volumes, tumors and HU."""
+    with_tumors = measured["tumors"] is not None
     volumes = [[f"{kidney['side']} kidney with tumor", f"{kidney['volume_ml']:.1f}"] for kidney in measured["kidneys"]]
     volumes.append(["both kidneys with tumor", f"{measured['kidney_ml']:.1f}"])
-    volumes.append(["tumor", f"{measured['tumor_ml']:.1f}"])
+    volumes.append(["tumor", page.millilitres(measured["tumor_ml"])])
     tables = [page.table(["", "ml"], volumes, "Volumes")]
     if measured["tumors"]:
         rows = [
@@ -95,30 +115,40 @@ def measurements(measured, hu, labels):
             for number, tumor in enumerate(measured["tumors"], 1)
         ]
         tables.append(page.table(["tumor", "ml", "largest axial diameter, mm"], rows, "Tumors"))
+    kidney = "kidney without tumor" if with_tumors else "kidney with tumor"
     attenuation = [
         [name, *(f"{value:.0f}" for value in (values.mean(), values.std(), *np.percentile(values, (5, 50, 95))))]
-        for name, values in (("kidney without tumor", hu[labels == 1]), ("tumor", hu[labels == 2]))
+        for name, values in ((kidney, hu[labels == 1]), ("tumor", hu[labels == 2]))
         if values.size
     ]
     if attenuation:
         heads = ["", "mean", "s. d.", "5 %", "median", "95 %"]
         tables.append(page.table(heads, attenuation, "CT numbers, HU"))
     else:
-        tables.append("<p>No kidney and no tumor was found.</p>")
+        tables.append(f"<p>No kidney {'and no tumor ' if with_tumors else ''}was found.</p>")
+    return f'<div class="tables">{"".join(tables)}</div><p class="note">{tumor_note(measured["tumors"])}</p>'
+
+
+def tumor_note(tumors):
+    """Which tumors are not listed or not shown; all, where `tumors` is None."""
+    if tumors is None:
+        return "Tumors were not looked for (--stage=kidney); what the kidneys hold of them counts as kidney."
     note = f"Tumors under {MIN_TUMOR_ML} ml count in the volume and are not listed."
-    if len(measured["tumors"]) > MAX_STRIPS:
+    if len(tumors) > MAX_STRIPS:
         note += f" Slices are shown of the {MAX_STRIPS} largest."
-    return f'<div class="tables">{"".join(tables)}</div><p class="note">{note}</p>'
+    return note
 
 
-def surface_sections(case):
+def surface_sections(case, with_tumors=True):
     """The section with the three-dimensional views; none where nothing was found."""
     views = surface3d.views(case.prediction, case.spacing_mm)
     if not views:
         return []
-    caption = "Surfaces of kidney and tumor; tumor inside the kidney shines through. Smoothed for the picture alone."
-    drawn = figures.draw_surfaces(views, "jpeg")
-    return [page.section("In three dimensions", page.picture(drawn, "Kidneys and tumors from four sides", caption))]
+    what = "kidney and tumor; tumor inside the kidney shines through" if with_tumors else "the kidneys"
+    caption = f"Surfaces of {what}. Smoothed for the picture alone."
+    said = f"Kidneys {'and tumors ' if with_tumors else ''}from four sides"
+    drawn = figures.draw_surfaces(views, "jpeg", with_tumors)
+    return [page.section("In three dimensions", page.picture(drawn, said, caption))]
 
 
 def tumor_sections(case, tumors):
@@ -154,12 +184,13 @@ def tumor_section(case, name, box):
     return page.section(name, page.picture(figures.draw(rows, _INCHES_PER_MM, "jpeg"), f"{name}, in slices", caption))
 
 
-def error_section(case):
-    """What was missed and what was found too much, where each is most."""
-    rows = [(threshold, panels.error_views(case, threshold)) for threshold in (0, 1)]
+def error_section(case, with_tumors=True):
+    """What was missed and what was found too much, where each is most; in tumors where they were looked for."""
+    rows = [(threshold, panels.error_views(case, threshold)) for threshold in ((0, 1) if with_tumors else (0,))]
     rows = [(threshold, layout.columns(planes)) for threshold, planes in rows if planes]
     if not rows:
-        return page.section("Errors", "<p>None: prediction and reference are the same.</p>")
+        where = "" if with_tumors else " in kidney with tumor"
+        return page.section("Errors", f"<p>None: prediction and reference are the same{where}.</p>")
     named = [("kidney with tumor", "tumor")[threshold] for threshold, _ in rows]
     caption = f"Planes with the most errors in {', below in '.join(named)}."
     drawn = figures.draw_errors(rows, "jpeg")

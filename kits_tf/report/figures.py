@@ -30,18 +30,21 @@ def require_matplotlib(flag="output_dir"):
         raise UsageError(flag, "pictures need matplotlib: install this package's extra `report`") from None
 
 
-def draw(rows, per_mm=None, file_format="png"):
+def draw(rows, per_mm=None, file_format="png", with_tumors=True):
     """Draws rows of panels, all at one scale, with a legend beneath.
 
     Args:
         rows: list of rows, each a list of columns of `panels.Panel` as `layout.arrange` takes them.
         per_mm: inches for a millimetre; by default the widest row fills the figure's width.
         file_format: "png", or "jpeg" at a quarter of the size.
+        with_tumors: whether the prediction's tumors are in the legend; not where they were not looked for.
 
     Returns:
         The bytes of a file.
     """
-    entries = [("kidney with tumor", palette.KIDNEY, "solid"), ("tumor", palette.TUMOR, "solid")]
+    entries = [("kidney with tumor", palette.KIDNEY, "solid")]
+    if with_tumors:
+        entries.append(("tumor", palette.TUMOR, "solid"))
     if any(panel.reference is not None for row in rows for column in row for panel in column):
         entries.append(("reference: kidney with tumor", palette.REFERENCE, "dashed"))
         entries.append(("reference: tumor", palette.REFERENCE, "dotted"))
@@ -198,12 +201,12 @@ def draw_legend(figure, entries):
     )
 
 
-def draw_surfaces(views, file_format="png"):
+def draw_surfaces(views, file_format="png", with_tumors=True):
     """Draws three-dimensional views side by side, at one scale.
 
     Args:
         views: list of `surface3d.View`.
-        file_format: see `draw`.
+        file_format, with_tumors: see `draw`.
 
     Returns:
         The bytes of a file.
@@ -226,5 +229,8 @@ def draw_surfaces(views, file_format="png"):
         axes.set_title(view.title, color=palette.TEXT, fontsize=9, pad=3)
         draw_edges(axes, view.edges, height=0.03)
         left += width + _GAP_PIXELS
-    draw_legend(figure, [("kidney", palette.KIDNEY, "area"), ("tumor", palette.TUMOR, "area")])
+    entries = [("kidney", palette.KIDNEY, "area")]
+    if with_tumors:
+        entries.append(("tumor", palette.TUMOR, "area"))
+    draw_legend(figure, entries)
     return encoded(figure, file_format)

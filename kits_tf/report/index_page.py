@@ -11,13 +11,15 @@ LEGEND = (
     "(tumor). HD95: 95 % Hausdorff distance. Error: volume, prediction minus reference. A dash: undefined, left out "
     "of the mean."
 )
+NOT_LOOKED_FOR = "A dash under tumor or tumors: not looked for (--stage=kidney)."
 
 
 def index_page(cases, failed):
     """Builds the index.
 
     Args:
-        cases: {id: (file name, facts)}, facts as `case_page` gives them.
+        cases: {id: (file name, facts)}, facts as `case_page` gives them: None for what is about tumors that were not
+            looked for.
         failed: {id: reason} of cases without a page.
 
     Returns:
@@ -36,32 +38,39 @@ def index_page(cases, failed):
         last.append([f"mean of {len(scored)}", *[""] * 5, *(texts[metric] for metric in METRICS)])
     parts = [page.heading("Kidney and kidney tumor", lead)]
     listed = f'<div class="wide">{page.table(heads, rows, last=last, sortable=True)}</div>'
-    parts.append(page.section("Cases", listed, f'<p class="note">{LEGEND if scored else HOW_TO_SORT}</p>'))
+    legend = LEGEND if scored else HOW_TO_SORT
+    if any(facts["tumors"] is None for _, facts in cases.values()):
+        legend += f" {NOT_LOOKED_FOR}"
+    parts.append(page.section("Cases", listed, f'<p class="note">{legend}</p>'))
     if failed:
         parts.append(page.section("Cases without a page", page.table(["case", "reason"], list(failed.items()))))
     return page.document("Kidney and kidney tumor", "".join(parts), page.SORT)
 
 
 def _row(name, file_name, facts, with_scores):
-    cells = [
-        page.link(file_name, name),
-        f"{facts['kidney_ml']:.1f}",
-        f"{facts['tumor_ml']:.1f}",
-        str(len(facts["tumors"])),
-    ]
+    looked_for = facts["tumors"] is not None
+    tumors = [f"{facts['tumor_ml']:.1f}", str(len(facts["tumors"]))] if looked_for else ["-", "-"]
+    cells = [page.link(file_name, name), f"{facts['kidney_ml']:.1f}", *tumors]
     if with_scores:
         cells += _scores(facts) if facts["scores"] else [""] * (2 + len(METRICS))
     return cells
 
 
 def _scores(facts):
-    """The tumors missed, the false ones, and all scores as text."""
-    missed = sum(not tumor["found"] for tumor in facts["detection"]["tumors"])
-    texts = shown(facts["scores"])
-    return [str(missed), str(len(facts["detection"]["false"])), *(texts[metric] for metric in METRICS)]
+    """The tumors missed, the false ones, and all scores as text; a dash for what was not looked for."""
+    found, texts = facts["detection"], shown(facts["scores"])
+    if found is None:
+        counts = ["-", "-"]
+    else:
+        counts = [str(sum(not tumor["found"] for tumor in found["tumors"])), str(len(found["false"]))]
+    return [*counts, *(texts[metric] for metric in METRICS)]
 
 
 def _badness(name, scored):
-    """Sorts by tumor Dice, then kidney Dice, then name; cases without scores last."""
+    """Sorts by tumor Dice, then kidney Dice, then name; cases without tumor Dice, then those without scores, last."""
     scores = scored.get(name)
-    return (0, scores["tumor_dice"], scores["kidney_dice"], name) if scores else (1, name)
+    if scores is None:
+        return (2, name)
+    if scores["tumor_dice"] is None:
+        return (1, scores["kidney_dice"], name)
+    return (0, scores["tumor_dice"], scores["kidney_dice"], name)

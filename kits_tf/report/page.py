@@ -142,6 +142,11 @@ def picture(image, description, caption):
     )
 
 
+def millilitres(volume_ml):
+    """A volume as text; None is that of tumors that were not looked for."""
+    return "not looked for" if volume_ml is None else f"{volume_ml:.1f}"
+
+
 def table(heads, rows, caption=None, last=(), sortable=False):
     """A table.
 

@@ -11,6 +11,8 @@ NOTE = (
     f"reference covers less than {FOUND_SHARE:.0%}. A dash: undefined."
 )
 
+NOT_LOOKED_FOR = "A dash also: a score that counts tumors, which were not looked for."
+
 ROWS = (
     ("Dice", ("kidney_dice", "tumor_dice", "kidney_only_dice", "kits23_dice")),
     ("surface Dice", ("kidney_surface_dice", "tumor_surface_dice", None, "kits23_surface_dice")),
@@ -29,9 +31,12 @@ def against_reference(scores, measured, truth, detection, sides):
         truth: the reference, the same.
         detection: as `lesions.detect` gives it.
         sides: as `lesions.side_scores` gives them.
+
+    What is about tumors is None where they were not looked for, `detection` as a whole.
     """
     tables = [score_table(scores, measured, truth), *detection_tables(detection), *side_tables(sides)]
-    return f'<div class="tables">{"".join(tables)}</div><p class="note">{NOTE}</p>'
+    note = NOTE if measured["tumors"] is not None else f"{NOTE} {NOT_LOOKED_FOR}"
+    return f'<div class="tables">{"".join(tables)}</div><p class="note">{note}</p>'
 
 
 def score_table(scores, measured, truth):
@@ -39,12 +44,14 @@ def score_table(scores, measured, truth):
     texts = shown(scores)
     rows = [[name, *("" if metric is None else texts[metric] for metric in metrics)] for name, metrics in ROWS]
     for name, labels in (("volume, ml", measured), ("reference, ml", truth)):
-        rows.append([name, *(f"{labels[key]:.1f}" for key in ("kidney_ml", "tumor_ml")), "", ""])
+        rows.append([name, *(page.millilitres(labels[key]) for key in ("kidney_ml", "tumor_ml")), "", ""])
     return page.table(["", "kidney with tumor", "tumor", "kidney alone", "KiTS23"], rows, "Scores")
 
 
 def detection_tables(detection):
-    """The reference's tumors, found or missed, and the false ones; no table where there are none."""
+    """The reference's tumors, found or missed, and the false ones; no table where there are none, or for None."""
+    if detection is None:
+        return []
     rows = [
         [tumor["side"], f"{tumor['volume_ml']:.1f}", f"{tumor['max_axial_diameter_mm']:.1f}", said]
         for tumor, said in [
@@ -57,9 +64,6 @@ def detection_tables(detection):
 
 def side_tables(sides):
     """Dice of each side's kidney and tumor."""
-    rows = [
-        [name, *(f"{scores[f'{structure}_dice']:.4f}" for structure in ("kidney", "tumor"))]
-        for name, scores in sides.items()
-        if scores
-    ]
+    texts = {name: shown(scores) for name, scores in sides.items() if scores}
+    rows = [[name, scores["kidney_dice"], scores["tumor_dice"]] for name, scores in texts.items()]
     return [page.table(["side", "kidney Dice", "tumor Dice"], rows, "Left and right")] if rows else []

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from kits_tf.cli import app, report
+from kits_tf.cli import app, predict, report
 from kits_tf.volume import Volume, write_labels, write_volume
+from tests.tiny import small_ct, write_checkpoint
 
 pytest.importorskip("matplotlib")
 SPACING_MM = (4.0, 2.0, 2.0)
@@ -106,6 +107,31 @@ def test_a_missed_tumor_is_shown_and_named(folders):
     assert run(folders, f"--references={folders / 'data'}") == 0
     text = (folders / "pages/case_00000.html").read_text()
     assert "Tumor of the reference that was missed" in text and '<td class="text">missed</td>' in text
+
+
+def test_tumors_that_were_not_looked_for_are_none_that_were_missed(folders):
+    volume = Volume(np.zeros((20, 48, 64), np.int16), SPACING_MM)
+    write_labels(np.minimum(labels(), 1), volume, folders / "predictions/prediction_00000.nii.gz")
+    (folders / "predictions/prediction_00000.json").write_text('{"kidney_ml": 9, "tumor_ml": null, "tumors": null}')
+    assert run(folders, f"--references={folders / 'data'}") == 0
+    text = (folders / "pages/case_00000.html").read_text()
+    assert text.count("not looked for") == 5  # alt text, two tables and the notes beneath
+    assert "tumor 0" not in text and ">missed<" not in text and "that was missed" not in text
+    index = (folders / "pages/index.html").read_text()
+    assert (
+        '<a href="case_00000.html">case_00000</a></td><td>30.7</td><td>-</td><td>-</td><td>-</td><td>-</td>' in index
+    )
+    assert index.index("case_00001.html") < index.index("case_00000.html")
+
+
+def test_the_page_that_prediction_writes_says_that_tumors_were_not_looked_for(tmp_path):
+    write_volume(Volume(small_ct(), (4.0, 3.0, 3.0)), tmp_path / "ct.nii.gz")
+    flags = [f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path / 'out'}", "--stage=kidney", "--report"]
+    flags.append(f"--checkpoint_dir={write_checkpoint(tmp_path / 'checkpoint')}")
+    assert app.execute(predict.main, predict.FLAGS, ["kits-predict", *flags]) == 0
+    text = (tmp_path / "out/ct_segmentation.html").read_text()
+    assert "ml, tumors not looked for" in text and "tumor 0 ml" not in text
+    assert '<td class="text">tumor</td><td class="text">not looked for</td>' in text
 
 
 def test_without_references_there_are_no_scores(folders):

@@ -6,7 +6,7 @@ from kits_tf.report.case_page import compare
 from kits_tf.report.score_tables import against_reference, score_table
 
 SPACING_MM = (4.0, 2.0, 2.0)
-EMPTY = {"kidney_ml": 0.0, "tumor_ml": 0.0}
+EMPTY = {"kidney_ml": 0.0, "tumor_ml": 0.0, "tumors": []}
 
 
 def labels():
