@@ -1,6 +1,5 @@
 """Writes HTML pages about predictions: pictures, volumes, tumor sizes, and scores where references are given."""
 
-import json
 import pathlib
 import sys
 
@@ -13,8 +12,9 @@ FLAGS = flags.FlagValues()
 
 flags.DEFINE_string("predictions", None, "Folder of predictions, or one label file.", required=True, flag_values=FLAGS)
 flags.DEFINE_string(
-    "images", None, "KiTS19-layout folder, folder of CTs, or one CT.", required=True, flag_values=FLAGS
-)
+    "images", None, "KiTS19-layout folder, folder of CTs, one CT, or a folder with DICOM series.", required=True,
+    flag_values=FLAGS,
+)  # fmt: skip
 flags.DEFINE_string("references", None, "KiTS19-layout folder, folder of label files, or one.", flag_values=FLAGS)
 flags.DEFINE_string("output_dir", None, "Folder to write the pages to.", required=True, flag_values=FLAGS)
 flags.DEFINE_list(
@@ -60,6 +60,8 @@ def main():
 def find_cases():
     """{id: (prediction, image or None, reference or None)} of every prediction.
 
+    All are paths, but an image may be a DICOM `Series`.
+
     Raises:
         UsageError: a folder is not there or holds nothing for any prediction.
     """
@@ -68,8 +70,8 @@ def find_cases():
     predictions = find_labels(pathlib.Path(FLAGS.predictions), "predictions")
     images = find_images(pathlib.Path(FLAGS.images))
     references = find_labels(pathlib.Path(FLAGS.references), "references") if FLAGS.references else {}
-    if len(predictions) == 1 and pathlib.Path(FLAGS.images).is_file():
-        images = {next(iter(predictions)): pathlib.Path(FLAGS.images)}
+    if len(predictions) == 1 and is_one_ct(images):
+        images = dict(zip(predictions, images.values(), strict=True))
     if len(predictions) == 1 and FLAGS.references and pathlib.Path(FLAGS.references).is_file():
         references = {next(iter(predictions)): pathlib.Path(FLAGS.references)}
     check_in_common("images", "CT", images, predictions)
@@ -78,15 +80,28 @@ def find_cases():
     return {name: (path, images.get(name), references.get(name)) for name, path in sorted(predictions.items())}
 
 
+def is_one_ct(images):
+    """Whether --images names one CT, whatever it is called: a file, or a folder with one DICOM series."""
+    from kits_tf.dicom import Series
+
+    return len(images) == 1 and (pathlib.Path(FLAGS.images).is_file() or isinstance(*images.values(), Series))
+
+
 def check_in_common(flag, what, found, predictions):
-    """Raises UsageError where a folder of CTs or references, {id: path}, holds none for any of the predictions."""
+    """Raises UsageError where CTs or references, {id: path or `Series`}, are none of those of the predictions."""
+    from kits_tf.dicom import Series
     from kits_tf.evaluation.matching import expected_file
 
-    if not set(predictions) & set(found):
-        first = min(predictions)
-        such = f"such as {expected_file(flag, first)} for {predictions[first].name}"
-        folder = f"{FLAGS[flag].value} holds no {what} for the predictions in {FLAGS.predictions}"
-        raise UsageError(flag, f"{folder}, {such}")
+    if set(predictions) & set(found):
+        return
+    name, one = min(found.items())
+    if isinstance(one, Series):
+        such = f"such as {expected_file('predictions', name)}"
+        raise UsageError(flag, f"{one.where} holds DICOM series, and --predictions none of any, {such}")
+    first = min(predictions)
+    such = f"such as {expected_file(flag, first)} for {predictions[first].name}"
+    folder = f"{FLAGS[flag].value} holds no {what} for the predictions in {FLAGS.predictions}"
+    raise UsageError(flag, f"{folder}, {such}")
 
 
 def check_figure1(cases):
@@ -114,30 +129,31 @@ def write_figure1(names, cases, path):
     print(f"{path} written")
 
 
-def build(name, prediction_path, image_path, reference_path):
+def build(name, prediction_path, image, reference_path):
     """The page of one case and the numbers on it.
 
     Raises:
         InputError: a file cannot be read, the CT is missing, or their grids differ.
     """
+    from kits_tf.evaluation import recorded
     from kits_tf.report.case_page import case_page
 
-    volume, prediction, reference = read(prediction_path, image_path, reference_path)
-    return case_page(name, volume, prediction, reference, read_summary(prediction_path))
+    volume, prediction, reference = read(prediction_path, image, reference_path)
+    return case_page(name, volume, prediction, reference, recorded.beside(prediction_path))
 
 
-def read(prediction_path, image_path, reference_path):
-    """The `Volume`, the prediction and the reference (or None) of a case.
+def read(prediction_path, image, reference_path):
+    """The `Volume`, the prediction and the reference (or None) of a case, as `find_cases` lists them.
 
     Raises:
         InputError: a file cannot be read, the CT is missing, or their grids differ.
     """
     from kits_tf.evaluation.matching import check_same_grid
-    from kits_tf.volume import read_labels, read_volume
+    from kits_tf.volume import read_labels
 
-    if image_path is None:
-        raise InputError(prediction_path, f"no CT for it in {FLAGS.images}")
-    volume = read_volume(image_path)
+    if image is None:
+        raise InputError(prediction_path, "no CT for it in --images")
+    volume = read_ct(image)
     prediction, grid = read_labels(prediction_path)
     check_same_grid(prediction_path, grid, volume.grid)
     reference = None
@@ -147,16 +163,12 @@ def read(prediction_path, image_path, reference_path):
     return volume, prediction, reference
 
 
-def read_summary(prediction_path):
-    """What kits-predict wrote beside a prediction, as a dict; None where there is nothing readable."""
-    from kits_tf import nifti
+def read_ct(image):
+    """The `Volume` of a NIfTI file or a DICOM `Series`."""
+    from kits_tf import dicom, volume
+    from kits_tf.dicom import reading
 
-    path = prediction_path.with_name(f"{nifti.stem(prediction_path)}.json")
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return summary if isinstance(summary, dict) else None
+    return reading.read_volume(image) if isinstance(image, dicom.Series) else volume.read_volume(image)
 
 
 def page_name(name):

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from kits_tf import nifti
+from kits_tf import dicom, nifti
 from kits_tf.dataset import kits19
 from kits_tf.errors import InputError, UsageError
 
@@ -82,13 +82,20 @@ def find_images(path, flag="images"):
     """The CTs of a folder, or the one file, by the id under which `find_labels` finds their labels.
 
     Args:
-        path: pathlib.Path of a KiTS19-layout folder, a case folder, a folder of NIfTI files or a file.
+        path: pathlib.Path of a KiTS19-layout folder, a case folder, a folder of NIfTI files or a file; or of a folder
+            with none of these and DICOM series in it or below it.
         flag: the flag that named it, for the error.
 
+    Returns:
+        {id: path}, or {name: `dicom.Series`}.
+
     Raises:
-        UsageError: there is no such file or folder, or no CT in it.
+        UsageError: there is no such file or folder, or no CT in it, or its DICOM files cannot be read.
     """
-    return _by_id(path, flag, _images, f"CTs (.nii.gz, .nii) or case_NNNNN folders with an {kits19.IMAGE_NAME}")
+    if path.is_dir() and not _images(path) and dicom.holds_dicom(path):
+        return _series(path, flag)
+    takes = f"CTs (.nii.gz, .nii), DICOM series or case_NNNNN folders with an {kits19.IMAGE_NAME}"
+    return _by_id(path, flag, _images, takes)
 
 
 def find_labels(path, flag, wanted=None):
@@ -184,6 +191,14 @@ def _images(folder):
         return [folder / kits19.IMAGE_NAME]
     files = [path for path in _nifti_files(folder) if not _is_result(path)]
     return files + [case.image for case in kits19.find_cases(folder) if case.image]
+
+
+def _series(folder, flag):
+    """{name: `dicom.Series`} of a folder that holds DICOM files."""
+    try:
+        return {one.name: one for one in dicom.find_series(folder)}
+    except (InputError, UsageError) as error:
+        raise UsageError(flag, error.takes if isinstance(error, UsageError) else str(error)) from None
 
 
 def _nifti_files(folder):

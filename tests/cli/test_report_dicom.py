@@ -1,0 +1,120 @@
+"""kits-report on DICOM series: the page of the same NIfTI; what belongs together by name, errors in one line."""
+
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("highdicom")
+pytest.importorskip("matplotlib")
+pydicom = pytest.importorskip("pydicom")
+
+from kits_tf.cli import app, report  # noqa: E402
+from kits_tf.dicom import find_series  # noqa: E402
+from kits_tf.dicom.reading import read_volume  # noqa: E402
+from kits_tf.volume import write_labels, write_volume  # noqa: E402
+from tests.dicom.planted import images, write  # noqa: E402
+
+SPACING_MM = (4.0, 2.0, 2.0)
+
+
+def labels(shape=(20, 48, 64)):
+    values = np.zeros(shape, np.uint8)
+    values[6:14, 18:30, 10:20] = values[6:14, 18:30, 44:54] = 1
+    values[8:12, 20:26, 46:52] = 2
+    return values
+
+
+def hu():
+    return np.where(labels() > 0, 150, 30).astype(np.int16) + np.arange(64, dtype=np.int16)
+
+
+def predict(folder, output_dir, name=None):
+    """Writes the labels of every series in a folder as kits-predict would call them; returns the series."""
+    found = find_series(folder)
+    for series in found:
+        volume = read_volume(series)
+        write_labels(labels(volume.shape), volume, output_dir / f"{name or series.name}_segmentation.nii.gz")
+    return found
+
+
+def run(predictions, images, output_dir):
+    flags = [f"--predictions={predictions}", f"--images={images}", f"--output_dir={output_dir}"]
+    return app.execute(report.main, report.FLAGS, ["kits-report", *flags])
+
+
+def test_a_series_and_a_nifti_file_of_one_volume_give_one_page(tmp_path):
+    folder = write(images(hu(), SPACING_MM, origin=(5, 6, 7)), tmp_path / "series")
+    [series] = predict(folder, tmp_path / "out", "ct")
+    write_volume(read_volume(series), tmp_path / "ct.nii.gz")
+    assert run(tmp_path / "out", folder, tmp_path / "of_series") == 0  # one series, one prediction: by any name
+    assert run(tmp_path / "out", tmp_path / "ct.nii.gz", tmp_path / "of_file") == 0
+    ours, same = ((tmp_path / name / "ct.html").read_text() for name in ("of_series", "of_file"))
+    assert ours == same and "Tumor 1: left" in ours
+
+
+def test_labels_may_lie_in_the_folder_of_their_series(tmp_path):
+    folder = write(images(hu(), SPACING_MM), tmp_path / "series")
+    predict(folder, folder)
+    assert run(folder, folder, tmp_path / "pages") == 0
+    assert (tmp_path / "pages/series.html").is_file()
+
+
+def test_several_series_belong_to_predictions_by_their_names(tmp_path, capsys):
+    second = images(hu()[:15], SPACING_MM)
+    for image in second:
+        image.SeriesNumber = 8
+    folder = write(images(hu(), SPACING_MM) + second, tmp_path / "two")
+    predict(folder, tmp_path / "out")
+    assert run(tmp_path / "out", folder, tmp_path / "pages") == 0
+    assert "CT of 15 x 48 x 64 voxels" in (tmp_path / "pages/two_8.html").read_text()
+    assert "CT of 20 x 48 x 64 voxels" in (tmp_path / "pages/two_3.html").read_text()
+    (tmp_path / "out/two_3_segmentation.nii.gz").rename(tmp_path / "out/scan_segmentation.nii.gz")
+    capsys.readouterr()
+    assert run(tmp_path / "out", folder, tmp_path / "pages") == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Writing")]
+    assert lines == [f"{tmp_path / 'out/scan_segmentation.nii.gz'}: no CT for it in --images"]
+
+
+def test_series_without_a_prediction_are_one_line_that_names_no_patient(tmp_path, capsys):
+    second = images(hu(), SPACING_MM)
+    for image in second:
+        image.SeriesNumber = 8
+    folder = write(images(hu(), SPACING_MM) + second, tmp_path / "mustermann")
+    predict(folder, tmp_path / "out")
+    for number, path in enumerate(sorted((tmp_path / "out").iterdir())):
+        path.rename(tmp_path / f"out/scan{number}.nii.gz")
+    assert run(tmp_path / "out", folder, tmp_path / "pages") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("kits-report: --images: series_") and error.count("\n") == 1
+    assert "--predictions none of any, such as series_" in error and "mustermann" not in error.lower()
+    assert not (tmp_path / "pages").exists()
+
+
+def test_a_damaged_series_is_one_line_naming_the_flag(tmp_path, capsys):
+    folder = write(images(hu(), SPACING_MM), tmp_path / "series")
+    predict(folder, tmp_path / "out")
+    victim = next(folder.iterdir())
+    victim.write_bytes(victim.read_bytes()[:400])
+    assert run(tmp_path / "out", folder, tmp_path / "pages") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"kits-report: --images: {folder}: holds a damaged DICOM file") and error.count("\n") == 1
+
+
+def test_a_series_with_a_missing_slice_is_named_as_any_bad_case(tmp_path, capsys):
+    folder = write(images(hu(), SPACING_MM), tmp_path / "series")
+    predict(folder, tmp_path / "out")
+    [victim] = [path for path in folder.iterdir() if pydicom.dcmread(path).InstanceNumber == 7]
+    victim.unlink()
+    assert run(tmp_path / "out", folder, tmp_path / "pages") == 1
+    [line] = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Writing")]
+    assert line.startswith(f"{folder}: ") and "missing" in line
+
+
+def test_without_the_extra_the_line_names_it(tmp_path, capsys, monkeypatch):
+    folder = write(images(hu(), SPACING_MM), tmp_path / "series")
+    predict(folder, tmp_path / "out")
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    assert run(tmp_path / "out", folder, tmp_path / "pages") == 2
+    error = capsys.readouterr().err
+    assert error == "kits-report: --images: a DICOM series needs this package's extra `dicom` (pydicom, highdicom)\n"
