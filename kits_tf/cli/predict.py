@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 from kits_tf import quiet
-from kits_tf.cli import app, outputs, predict_flags
+from kits_tf.cli import app, outputs, predict_companions, predict_flags
 from kits_tf.cli.predict_flags import FLAGS
 from kits_tf.errors import InputError, UsageError
 
@@ -14,7 +14,7 @@ def main():
     """Segments every CT of --input; returns the exit code."""
     predict_flags.check()
     roi = predict_flags.roi()
-    from kits_tf.inference import cases, inputs
+    from kits_tf.inference import inputs
 
     options = recorded_options(roi)
     sources = inputs.unique(inputs.find_inputs(FLAGS.input, FLAGS.series))
@@ -22,24 +22,16 @@ def main():
         total, sources = len(sources), inputs.share_of(sources, FLAGS.shard)
         if not sources:
             print(f"part {FLAGS.shard} of {total} CTs has none")
-    waiting, failed = left_to_do(sources, options)
-    done = len(sources) - len(waiting) - len(failed)
+    waiting, incomplete, failed = left_to_do(sources, options)
+    done = len(sources) - len(waiting) - len(incomplete) - len(failed)
     if done:
         print(f"{done} of {len(sources)} CTs are already written; --overwrite does them again")
-    if waiting:
+    if waiting or incomplete:
         outputs.check_folder("output_dir", FLAGS.output_dir)
-        more = companions()
-        task = cases.Task(
-            segmenter=load_segmenter(waiting),
-            output_dir=pathlib.Path(FLAGS.output_dir),
-            checkpoint=",".join(predict_flags.checkpoints()),
-            options=options,
-            kidney_masks=FLAGS.kidney_masks,
-            roi=roi,
-            probabilities=FLAGS.probabilities,
-            companions=tuple(more),
-        )
-        failed |= segment(task, waiting)
+        predict_companions.check()
+    failed |= predict_companions.complete(incomplete)
+    if waiting:
+        failed |= segment(task(waiting, options, roi), waiting)
     if len(sources) > 1 or (FLAGS.shard and sources):
         summarize(sources, waiting, failed)
     return 1 if failed else 0
@@ -48,40 +40,58 @@ def main():
 def recorded_options(roi):
     """What the flags say that decides the labels; it takes the weights, which thus are looked at even if none run."""
     from kits_tf import checkpoint
-    from kits_tf.inference import options
+    from kits_tf.inference import averaging, options
 
     try:
         folders = [checkpoint.find(name) for name in predict_flags.checkpoints()]
-        return options.recorded(folders, FLAGS.stage, FLAGS.planes, FLAGS.fusion, FLAGS.tta, roi, FLAGS.kidney_masks)
+        averaging.check_different(folders)
+        return options.recorded(folders, FLAGS.stage, FLAGS.planes, FLAGS.fusion, FLAGS.tta, roi)
     except InputError as error:
         raise UsageError("checkpoint_dir", str(error)) from None
 
 
 def left_to_do(sources, options):
-    """The CTs that are not written yet, and {output name: reason} of those that must not be, each said in a line."""
+    """What of the CTs is not written yet, and what must not be.
+
+    Returns:
+        A list of the Inputs to segment; a list of (Input, suffixes) of those whose labels are there and lack something
+        beside them that takes no network; {output name: reason} of those that must not be written, each said in a
+        line.
+    """
     from kits_tf.inference import written
 
-    waiting, refused, wanted = [], {}, beside()
+    waiting, incomplete, refused = [], [], {}
+    wanted, by_networks = predict_companions.wanted(), set(predict_companions.probabilities())
     for source in sources:
         try:
-            if FLAGS.overwrite or not written.is_done(source, FLAGS.output_dir, options, wanted):
-                waiting.append(source)
+            lacking = None
+            if not FLAGS.overwrite:
+                lacking = written.lacking(source, FLAGS.output_dir, options, FLAGS.kidney_masks, wanted)
         except InputError as error:
             refused[source.output_name] = str(error)
             print(error, file=sys.stderr, flush=True)
-    return waiting, refused
+            continue
+        if lacking is None or by_networks.intersection(lacking):
+            waiting.append(source)
+        elif lacking:
+            incomplete.append((source, lacking))
+    return waiting, incomplete, refused
 
 
-def beside():
-    """Suffixes of what the flags want beside each label file."""
-    from kits_tf.dataset.kits19 import PROBABILITY_SUFFIXES
-    from kits_tf.report import viewers
+def task(waiting, options, roi):
+    """What is done with each CT to segment, as the flags have it."""
+    from kits_tf.inference import cases
 
-    wanted = [".html"] if FLAGS.report else []
-    wanted += [viewers.SLICER_SUFFIX, viewers.SNAP_SUFFIX] if FLAGS.viewer_files else []
-    if FLAGS.probabilities:
-        wanted += [suffix for stage, suffix in PROBABILITY_SUFFIXES.items() if FLAGS.stage in (stage, "both")]
-    return wanted
+    return cases.Task(
+        segmenter=load_segmenter(waiting),
+        output_dir=pathlib.Path(FLAGS.output_dir),
+        checkpoint=",".join(predict_flags.checkpoints()),
+        options=options,
+        kidney_masks=FLAGS.kidney_masks,
+        roi=roi,
+        probabilities=FLAGS.probabilities,
+        writers=tuple(dict.fromkeys(predict_companions.writers().values())),
+    )
 
 
 def load_segmenter(sources):
@@ -102,48 +112,31 @@ def load_segmenter(sources):
         raise UsageError("checkpoint_dir", str(error)) from None
 
 
-def companions():
-    """What the flags want written beside the labels, as functions for `cases.Task`."""
-    from kits_tf.report import figures, viewers
-
-    found = []
-    if FLAGS.report:
-        figures.require_matplotlib("report")
-        found.append(write_page)
-    if FLAGS.viewer_files:
-        found.append(lambda path, *_: viewers.write(path))
-    return found
-
-
-def write_page(path, source, volume, labels, summary):
-    """Writes the page of `kits-report` beside a label file: the same name with `.html`."""
-    from kits_tf import files, nifti
-    from kits_tf.inference.cases import companion
-    from kits_tf.report.case_page import case_page
-
-    name = nifti.stem(pathlib.PurePath(source.name))
-    files.write_text(companion(path, ".html"), case_page(name, volume, labels, summary=summary)[0])
-
-
 def segment(task, waiting):
     """Segments CTs and prints a line about each; returns {output name: reason} of those that failed."""
     from kits_tf.inference import memory, pool
 
     total_bytes = FLAGS.memory_gb * memory.GB if FLAGS.memory_gb else memory.SHARE * memory.free_bytes()
-    failed = {}
+    failed, superseded = {}, predict_companions.superseded(waiting)
     with predict_progress(len(waiting)) as progress:
         outcomes = pool.segment_all(task, waiting, FLAGS.workers, total_bytes, progress)
         with contextlib.closing(outcomes):
             for number, outcome in enumerate(outcomes, 1):
-                say(f"[{number}/{len(waiting)}]", outcome)
+                say(f"[{number}/{len(waiting)}]", outcome, superseded[outcome.source.output_name])
                 progress(outcome.source.output_name, 1.0)  # one that failed is over too
                 if outcome.reason:
                     failed[outcome.source.output_name] = outcome.reason
     return failed
 
 
-def say(position, outcome):
-    """Prints a line about what became of a CT: on stdout, or on stderr if it failed."""
+def say(position, outcome, superseded):
+    """Prints a line about what became of a CT: on stdout, or on stderr if it failed.
+
+    Args:
+        position: such as "[3/10]".
+        outcome: a `pool.Outcome`.
+        superseded: names of files that were removed with the labels before.
+    """
     if outcome.reason:
         print(f"{position} {outcome.reason}", file=sys.stderr, flush=True)
         return
@@ -156,6 +149,8 @@ def say(position, outcome):
         f"{found['seconds']['total']:.1f} s",
         flush=True,
     )
+    if superseded:
+        print(f"{outcome.source.output_name}: removed {', '.join(superseded)}, of the labels before", flush=True)
 
 
 def predict_progress(count):
@@ -168,7 +163,7 @@ def predict_progress(count):
 def summarize(sources, waiting, failed):
     """Prints a table of all CTs and writes it as CSV, each shard's under its own name.
 
-    A CSV that is there already stays where nothing was left to do.
+    A CSV that is there already stays where nothing was left to do and it names the same CTs and faults.
     """
     from kits_tf.inference import summary
 
@@ -179,7 +174,7 @@ def summarize(sources, waiting, failed):
         rows.append(summary.row(source, FLAGS.output_dir, status, failed.get(source.output_name, "")))
     name = f"summary_{FLAGS.shard.replace('/', '_of_')}.csv" if FLAGS.shard else "summary.csv"
     path = pathlib.Path(FLAGS.output_dir) / name
-    if waiting or failed or not path.is_file():
+    if waiting or not summary.tells(path, rows):
         summary.write_csv(rows, path)
     print("\n".join(summary.lines(rows)))
 

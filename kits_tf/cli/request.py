@@ -107,7 +107,7 @@ def segment_all(client, sources):
 
 def segment(client, source):
     """Segments one CT; returns (whether it failed, a line about it)."""
-    from kits_tf.inference import cases
+    from kits_tf.inference import companions, reading
     from kits_tf.inference.pool import one_line, unwritten
     from kits_tf.serving.messages import RequestError, attempt
     from kits_tf.volume import write_labels
@@ -116,10 +116,10 @@ def segment(client, source):
     try:
         if source.fault:
             raise source.fault
-        volume = cases.read(source)
+        volume = reading.read(source)
         labels = attempt(lambda: client.segment(volume.hu, volume.spacing_mm), FLAGS.attempts, wait)
         path = pathlib.Path(FLAGS.output_dir) / source.output_name
-        cases.remove_companions(path)
+        companions.remove(path)
         write_labels(labels, volume, path)
     except InputError as error:
         return True, str(error)

@@ -7,38 +7,17 @@ import pathlib
 import resource
 import time
 
-import numpy as np
-
 from kits_tf import files
 from kits_tf.dataset import prepared
 from kits_tf.dataset.kits19 import PROBABILITY_SUFFIXES
-from kits_tf.dicom.reading import read_volume as read_series
 from kits_tf.dicom.segmentation import write_segmentation
 from kits_tf.errors import InputError
 from kits_tf.evaluation.measurements import measure
+from kits_tf.inference import companions, digests, options, reading
+from kits_tf.inference.companions import companion
 from kits_tf.inference.doubts import doubts
 from kits_tf.inference.fusion import UNIT
-from kits_tf.inference.inputs import kidney_mask_path
-from kits_tf.volume import read_labels, read_volume, write_labels, write_scaled
-
-
-def summary_path(path):
-    """The JSON beside a label file: the same name with `.json`."""
-    return companion(path, ".json")
-
-
-def companion(path, suffix):
-    """A file beside a label file: the same name with another suffix."""
-    return path.with_name(path.name.removesuffix(".nii.gz") + suffix)
-
-
-def remove_companions(path):
-    """Removes what was written beside other labels of that name: none of it belongs to labels that come now.
-
-    The JSON goes first, for it would call them done.
-    """
-    for suffix in (".json", ".html", ".dcm", *PROBABILITY_SUFFIXES.values()):
-        companion(path, suffix).unlink(missing_ok=True)
+from kits_tf.volume import write_labels, write_scaled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +32,7 @@ class Task:
         kidney_masks: folder of masks (label > 0) that replace stage 1, or None.
         roi: region of interest, as `Segmenter.run` takes it, or None.
         probabilities: whether to write probabilities beside the labels.
-        companions: functions that write more beside the labels; called with their path, the Input, the `Volume`, the
-            labels and the JSON's content.
+        writers: functions that write more beside the labels; called with their path and a `companions.Case`.
     """
 
     segmenter: object
@@ -64,7 +42,7 @@ class Task:
     kidney_masks: str | None = None
     roi: tuple | None = None
     probabilities: bool = False
-    companions: tuple = ()
+    writers: tuple = ()
 
 
 def segment_file(task, source, progress=None, cancel=None, turn=None):
@@ -85,8 +63,10 @@ def segment_file(task, source, progress=None, cancel=None, turn=None):
         CancelledError: `cancel` was set.
     """
     start = time.perf_counter()
-    volume = read(source)
-    mask = read_mask(task.kidney_masks, source, volume) if task.kidney_masks else None
+    mask_path = reading.mask_path(task.kidney_masks, source) if task.kidney_masks else None
+    told = identity(task, source, mask_path)  # before it is read: what changes meanwhile differs from it
+    volume = reading.read(source)
+    mask = reading.read_mask(mask_path, source, volume) if mask_path else None
     seconds = {"read": time.perf_counter() - start}
     with turn or contextlib.nullcontext():
         result = run(task, source, volume, mask, progress, cancel)
@@ -107,13 +87,20 @@ def segment_file(task, source, progress=None, cancel=None, turn=None):
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         **measured(task, volume, result),
         "checkpoint": task.checkpoint,
-        **({"options": task.options} if task.options else {}),
+        **told,
         "warnings": doubts(volume.hu),
     }
-    for companion_writer in task.companions:
-        companion_writer(path, source, volume, result.labels, summary)
-    files.write_text(summary_path(path), json.dumps(summary, indent=2) + "\n")
+    for write_more in task.writers:
+        write_more(path, companions.Case(source, volume, result.labels, summary))
+    files.write_text(companions.summary_path(path), json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def identity(task, source, mask_path):
+    """Of which CT the labels are and what decides them, for the JSON; nothing where the task records no options."""
+    if task.options is None:
+        return {}
+    return {"input_digest": digests.of_input(source), "options": options.of_case(task.options, mask_path)}
 
 
 def measured(task, volume, result):
@@ -137,29 +124,9 @@ def run(task, source, volume, mask, progress, cancel):
 
 def write(task, source, volume, result, path):
     """Writes what was found: probabilities, a DICOM SEG and labels, each whole or not at all."""
-    remove_companions(path)
+    companions.remove(path)
     for name, probability in result.probabilities.items():
         write_scaled(probability, 1 / UNIT, volume, companion(path, PROBABILITY_SUFFIXES[name]))
     write_labels(result.labels, volume, path)
     if source.series:
-        write_segmentation(result.labels, source.series, companion(path, ".dcm"))
-
-
-def read(source):
-    """The Volume of an Input: a NIfTI file, a prepared record or a DICOM series."""
-    if source.series:
-        return read_series(source.series)
-    if prepared.is_record(source.path):
-        return prepared.read_volume(source.path)
-    return read_volume(source.path)
-
-
-def read_mask(folder, source, volume):
-    """The kidney mask of an Input, bool on its grid."""
-    path = kidney_mask_path(folder, source)
-    if not path.is_file():
-        raise InputError(path, f"no such file; it should hold the kidney mask of {source.where}")
-    labels, grid = read_labels(path)
-    if labels.shape != volume.shape or not np.allclose(grid.affine, volume.affine, atol=1e-2):
-        raise InputError(path, f"shape {labels.shape} or affine differs from that of {source.where}")
-    return labels > 0
+        write_segmentation(result.labels, source.series, companion(path, companions.SEG_SUFFIX))

@@ -53,6 +53,11 @@ class Input:
         return self.output_name if self.series else path
 
     @property
+    def place(self):
+        """Where the CT itself lies: the same for one that is named twice, in whatever spelling."""
+        return self.path.resolve(), self.series and self.series.uid
+
+    @property
     def written_names(self):
         """The names of the NIfTI files that may be written for it: labels and probabilities."""
         stem = self.output_name.removesuffix(".nii.gz")
@@ -83,7 +88,7 @@ def find_inputs(path, series=None):
 def _find(path, series):
     """The CTs that a path names; a series that is not there to be chosen is passed over."""
     if path.is_file():
-        if path.suffix == LIST_SUFFIX:
+        if path.suffix.lower() == LIST_SUFFIX:
             return [source for number, line in listed(path) for source in from_line(path, number, line, series)]
         if not nifti.is_nifti(path):
             hint = "; a DICOM series is named by its folder" if dicom.is_dicom(path) else ""
@@ -117,7 +122,7 @@ def listed(path):
     paths = [(n, path.parent / line) for n, line in enumerate(lines, 1) if line and not line.startswith("#")]
     if not paths:
         raise UsageError("input", f"{path} lists nothing")
-    if any(line.suffix == LIST_SUFFIX for _, line in paths):
+    if any(line.suffix.lower() == LIST_SUFFIX for _, line in paths):
         raise UsageError("input", f"{path} lists another list")
     return paths
 
@@ -133,12 +138,13 @@ def from_line(path, number, line, series):
 
 
 def unique(sources):
-    """The inputs, each with an output name of its own: those that would write the same file get a `fault`."""
-    alike = collections.defaultdict(list)
+    """The inputs, each once, with an output name of its own: others that would write the same file get a `fault`."""
+    alike = collections.defaultdict(dict)
     for source in sources:
         if not source.fault:
-            alike[source.output_name].append(source)
-    told = [source if source.fault else alone(source, alike[source.output_name]) for source in sources]
+            alike[source.output_name].setdefault(source.place, source)
+    once = [s for s in sources if s.fault or s is alike[s.output_name][s.place]]
+    told = [source if source.fault else alone(source, alike[source.output_name].values()) for source in once]
     return [dataclasses.replace(s, output_name=f"fault {n}") if s.fault else s for n, s in enumerate(told, 1)]
 
 
@@ -232,12 +238,3 @@ def from_series(series):
     if kits19.case_number(series.name) is not None:
         return dataclasses.replace(from_case(series.folder, series.name), series=series)
     return Input(series.folder, f"{series.name}_segmentation.nii.gz", series=series)
-
-
-def kidney_mask_path(folder, source):
-    """Where a folder of kidney masks keeps the one of an Input: under its output name, or in a KiTS19 layout."""
-    path = pathlib.Path(folder) / source.output_name
-    if not path.is_file() and source.case:
-        in_layout = pathlib.Path(folder) / source.case / kits19.LABEL_NAME
-        return in_layout if in_layout.is_file() else path
-    return path

@@ -6,16 +6,17 @@ Engines and their precision are not in it: whichever ran, the labels are meant t
 import hashlib
 
 from kits_tf import checkpoint
+from kits_tf.inference import digests
 
 
-def recorded(folders, stage, planes, fusion, tta, roi=None, kidney_masks=None):
-    """The options as the JSON's "options".
+def recorded(folders, stage, planes, fusion, tta, roi=None):
+    """The options of all CTs of a run; `of_case` makes of them what the JSON has as "options".
 
     Args:
-        folders: the checkpoint folders, in order.
-        stage, planes, fusion, tta: as `segmenter.load_segmenter` takes them.
+        folders: the checkpoint folders, in whatever order.
+        stage, planes, fusion, tta: as `segmenter.load_segmenter` takes them; for "tumor" kidneys are given, and planes
+            and fusion do not matter.
         roi: (slices, rows, columns) as `slice` objects without a step, or None.
-        kidney_masks: folder of masks that replace stage 1, or None; then planes and fusion do not matter.
 
     Returns:
         Dict of what JSON can hold.
@@ -26,13 +27,25 @@ def recorded(folders, stage, planes, fusion, tta, roi=None, kidney_masks=None):
     planes = sorted(planes)
     return {
         "stage": stage,
-        "planes": planes if kidney_masks is None else None,
-        "fusion": fusion if kidney_masks is None else None,
+        "planes": planes if stage != "tumor" else None,
+        "fusion": fusion if stage != "tumor" else None,
         "tta": tta,
-        "roi": roi and region_text(roi),
-        "kidney_masks": kidney_masks,
+        "roi": region_text(roi) if roi and any(part.start or part.stop is not None for part in roi) else None,
         "weights": digest(folders, checkpoint.network_names(stage, planes)),
     }
+
+
+def of_case(options, mask_path):
+    """The options of one CT.
+
+    Args:
+        options: as `recorded` gives them.
+        mask_path: the file of the kidneys given for it, or None.
+
+    Raises:
+        InputError: that file cannot be read.
+    """
+    return options | {"kidney_mask": mask_path and digests.of_file(mask_path)}
 
 
 def region_text(roi):
@@ -41,12 +54,12 @@ def region_text(roi):
 
 
 def digest(folders, names):
-    """A digest of the networks' configs and weights, 16 hexadecimal digits."""
-    whole = hashlib.sha256()
-    for folder in folders:
-        for name in checkpoint.load_configs(folder, names):
-            whole.update(checkpoint.digest(folder, name))
-    return whole.hexdigest()[:16]
+    """A digest of the networks' configs and weights, 16 hexadecimal digits; the order of folders is no matter."""
+    whole = [
+        b"".join(checkpoint.digest(folder, name) for name in checkpoint.load_configs(folder, names))
+        for folder in folders
+    ]
+    return hashlib.sha256(b"".join(sorted(whole))).hexdigest()[:16]
 
 
 def difference(found, now):
@@ -54,7 +67,7 @@ def difference(found, now):
 
     Args:
         found: the JSON of the labels, a dict; one without options differs in none.
-        now: as `recorded` gives them.
+        now: as `of_case` gives them.
 
     Returns:
         Such as "fusion mean, now union"; or None.
@@ -65,9 +78,11 @@ def difference(found, now):
     name = next((name for name in now if name in then and then[name] != now[name]), None)
     if name == "weights":
         return f"weights of {found.get('checkpoint', 'another checkpoint')} that are not those of now"
+    if name == "kidney_mask":
+        return "another kidney mask, or this one before it changed"
     return name and f"{name} {text(then[name])}, now {text(now[name])}"
 
 
 def text(value):
     """An option's value in words."""
-    return "none" if value is None else ",".join(value) if isinstance(value, list) else str(value)
+    return "none" if value is None else ",".join(map(str, value)) if isinstance(value, list) else str(value)

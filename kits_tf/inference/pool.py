@@ -40,37 +40,50 @@ def segment_all(task, sources, workers, total_bytes, progress=lambda name, share
     """
     budget, turn, cancel = memory.Budget(total_bytes), threading.Lock(), threading.Event()
 
-    def work(source):
-        try:
-            if source.fault:
-                raise source.fault
-            count = memory.needed_bytes(
-                source, task.segmenter.configs, task.segmenter.fusion, task.probabilities, task.roi
-            )
-            with budget.taken(source, count, cancel):
-                if cancel.is_set():
-                    return None
-                share_of_this = lambda share: progress(source.output_name, share)  # noqa: E731
-                return Outcome(source, segment_file(task, source, share_of_this, cancel, turn))
-        except InputError as error:
-            return Outcome(source, reason=str(error))
-        except MemoryError:
-            return Outcome(source, reason=f"{source.where}: not enough memory")
-        except OSError as error:
-            return Outcome(source, reason=unwritten(source, error, task.output_dir))
-        except CancelledError:
-            return None
-        except Exception as error:  # a fault of the program, or of a library: the other CTs do not suffer from it
-            logging.getLogger(__name__).debug("segmenting failed", exc_info=True)
-            return Outcome(source, reason=f"{source.where}: {one_line(error)}")
+    def segment(source):
+        count = memory.needed_bytes(
+            source, task.segmenter.configs, task.segmenter.fusion, task.probabilities, task.roi
+        )
+        with budget.taken(source, count, cancel):
+            if cancel.is_set():
+                raise CancelledError
+            share_of_this = lambda share: progress(source.output_name, share)  # noqa: E731
+            return segment_file(task, source, share_of_this, cancel, turn)
 
     pool = concurrent.futures.ThreadPoolExecutor(workers)
     try:
-        for done in concurrent.futures.as_completed([pool.submit(work, source) for source in sources]):
+        for done in concurrent.futures.as_completed(
+            [pool.submit(attempt, segment, source, task.output_dir) for source in sources]
+        ):
             yield done.result()
     finally:
         cancel.set()
         pool.shutdown(cancel_futures=True)
+
+
+def attempt(work, source, output_dir):
+    """The Outcome of `work(source)`, which returns a JSON's content; None where it was given up.
+
+    Args:
+        work: a function of an Input.
+        source: the Input.
+        output_dir: the folder that it writes to.
+    """
+    try:
+        if source.fault:
+            raise source.fault
+        return Outcome(source, work(source))
+    except InputError as error:
+        return Outcome(source, reason=str(error))
+    except MemoryError:
+        return Outcome(source, reason=f"{source.where}: not enough memory")
+    except OSError as error:
+        return Outcome(source, reason=unwritten(source, error, output_dir))
+    except CancelledError:
+        return None
+    except Exception as error:  # a fault of the program, or of a library: the other CTs do not suffer from it
+        logging.getLogger(__name__).debug("segmenting failed", exc_info=True)
+        return Outcome(source, reason=f"{source.where}: {one_line(error)}")
 
 
 def unwritten(source, error, output_dir):

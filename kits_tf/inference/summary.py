@@ -2,11 +2,10 @@
 
 import csv
 import io
-import json
 import pathlib
 
 from kits_tf import files
-from kits_tf.inference.cases import summary_path
+from kits_tf.evaluation import recorded
 
 COLUMNS = ("input", "output", "status", "kidney_ml", "tumor_ml", "tumors", "slices", "seconds", "reason")
 
@@ -20,28 +19,31 @@ def row(source, output_dir, status, reason=""):
         status: "written", "already written" or "failed".
         reason: why it failed.
     """
-    found = {} if status == "failed" else read(summary_path(pathlib.Path(output_dir) / source.output_name))
+    found = {} if status == "failed" else recorded.beside(pathlib.Path(output_dir) / source.output_name)
     found = {key: value for key, value in found.items() if value is not None}  # null was not looked for
+    shape, seconds, tumors = (found.get(key) for key in ("shape", "seconds", "tumors"))
     return {
         "input": source.name,
         "output": "" if status == "failed" else source.output_name,
         "status": status,
         "kidney_ml": found.get("kidney_ml", ""),
         "tumor_ml": found.get("tumor_ml", ""),
-        "tumors": len(found["tumors"]) if "tumors" in found else "",
-        "slices": found["shape"][0] if "shape" in found else "",
-        "seconds": found.get("seconds", {}).get("total", ""),
+        "tumors": len(tumors) if isinstance(tumors, list) else "",
+        "slices": shape[0] if isinstance(shape, list) and shape else "",
+        "seconds": seconds.get("total", "") if isinstance(seconds, dict) else "",
         "reason": reason,
     }
 
 
-def read(path):
-    """A case's JSON; empty where it cannot be read, or holds something else."""
+def tells(path, rows):
+    """Whether a CSV that is there names the same CTs, with the same faults, as a table's rows."""
+    columns = ("input", "output", "reason")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        with open(path, newline="", encoding="utf-8") as file:
+            there = [[line.get(column) for column in columns] for line in csv.DictReader(file)]
+    except (OSError, ValueError, csv.Error):
+        return False
+    return there == [[row[column] for column in columns] for row in rows]
 
 
 def write_csv(rows, path):

@@ -1,6 +1,5 @@
-"""Proves kits-predict end to end on tiny random networks: names, grids, orientations, bad files, resuming, flags."""
+"""Proves kits-predict end to end on tiny random networks: names, grids, orientations, bad files, flags."""
 
-import csv
 import gzip
 import itertools
 import json
@@ -10,57 +9,16 @@ import nibabel
 import numpy as np
 import pytest
 
-from kits_tf.cli import app, predict
-from kits_tf.inference import segmenter
-from tests.tiny import small_ct, write_checkpoint
+from tests.cli.predicting import SPACING_MM, image_of, read_csv, run, save
+from tests.tiny import small_ct
 
-SPACING_MM = (4.0, 3.0, 3.0)
+pytestmark = pytest.mark.usefixtures("load_once")
 ROTATIONS = [
     "".join(codes[axis] for axis in axes)
     for axes in itertools.permutations(range(3))
     for codes in itertools.product("RL", "AP", "SI")
 ]
 """All 48 ways to store a volume: 24 rotations, and each mirrored."""
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def load_once():
-    """Networks are loaded once for all tests that ask for the same ones."""
-    load, loaded = segmenter.load_segmenter, {}
-
-    def cached(*arguments):
-        key = repr(arguments)
-        if key not in loaded:
-            loaded[key] = load(*arguments)
-        return loaded[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segmenter, "load_segmenter", cached)
-        yield
-
-
-def image_of(hu, codes="IPL"):
-    """A NIfTI image of an (I, P, L) array, stored in another orientation."""
-    affine = np.diag([1.0, 1.0, 1.0, 1.0])
-    affine[:3, :3] = [[0, 0, -SPACING_MM[2]], [0, -SPACING_MM[1], 0], [-SPACING_MM[0], 0, 0]]
-    affine[:3, 3] = (11.0, -7.0, 300.0)
-    image = nibabel.Nifti1Image(hu, affine)
-    here = nibabel.orientations.io_orientation(affine)
-    return image.as_reoriented(nibabel.orientations.ornt_transform(here, nibabel.orientations.axcodes2ornt(codes)))
-
-
-def save(image, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(image, path)
-
-
-def run(*arguments):
-    return app.execute(predict.main, predict.FLAGS, ["kits-predict", *map(str, arguments)])
 
 
 def test_a_case_folder_gets_the_challenges_name_and_its_json(tmp_path, checkpoint):
@@ -117,96 +75,6 @@ def test_bad_files_are_named_in_one_line_each_and_the_good_ones_written(tmp_path
         "good_segmentation.nii.gz",
         "summary.csv",
     ]
-
-
-def test_written_cases_are_skipped_unless_overwrite(tmp_path, checkpoint, capsys):
-    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
-    arguments = (f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}")
-    assert run(*arguments) == 0
-    written = tmp_path / "ct_segmentation.nii.gz"
-    first = written.stat().st_mtime_ns
-    assert run(*arguments) == 0
-    assert written.stat().st_mtime_ns == first and "already written" in capsys.readouterr().out
-    assert run(*arguments, "--overwrite") == 0
-    assert written.stat().st_mtime_ns > first
-
-
-def test_labels_of_the_users_own_are_not_replaced_unasked(tmp_path, checkpoint, capsys, monkeypatch):
-    save(image_of(small_ct()), tmp_path / "scan.nii.gz")
-    own = tmp_path / "scan_segmentation.nii.gz"
-    own.write_bytes(b"drawn by hand")
-    arguments = (f"--input={tmp_path / 'scan.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}")
-    with monkeypatch.context() as patch:
-        patch.setattr(predict, "load_segmenter", lambda sources: pytest.fail("loads networks for nothing"))
-        assert run(*arguments) == 1
-    said = capsys.readouterr()
-    assert said.err.splitlines() == [
-        f"{own}: is there without its .json, so perhaps not written by this command; --overwrite replaces it"
-    ]
-    assert own.read_bytes() == b"drawn by hand" and "already written" not in said.out
-    assert run(*arguments, "--overwrite") == 0
-    assert nibabel.load(own).shape == (12, 60, 80)
-
-
-def test_labels_of_other_options_or_weights_are_not_taken_for_those_asked_for(tmp_path, checkpoint, capsys):
-    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
-    common = (f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}")
-    trained = f"--checkpoint_dir={checkpoint}"
-    assert run(*common, trained, "--stage=kidney") == 0
-    assert ", tumor" not in capsys.readouterr().out
-    written = tmp_path / "ct_segmentation.nii.gz"
-    said = json.loads((tmp_path / "ct_segmentation.json").read_text())
-    assert (said["tumor_ml"], said["tumors"]) == (None, None)
-    before = written.stat().st_mtime_ns
-    assert run(*common, trained) == 1
-    assert "other options (stage kidney, now both); --overwrite replaces it" in capsys.readouterr().err
-    assert written.stat().st_mtime_ns == before
-    assert run(*common, trained, "--overwrite") == 0
-    other = write_checkpoint(tmp_path / "other", seed=1)
-    assert run(*common, f"--checkpoint_dir={other}") == 1
-    assert f"weights of {checkpoint} that are not those of now" in capsys.readouterr().err
-    assert run(*common, "--checkpoint_dir=nowhere") == 2  # also where all is written
-    assert run(*common, trained, "--viewer_files") == 0
-    assert (tmp_path / "ct_segmentation.ctbl").is_file()
-
-
-def test_labels_of_another_ct_are_not_taken_for_those_of_this_one(tmp_path, checkpoint, capsys):
-    """Such as of another patient's folder, where a scanner calls every file alike."""
-    for patient, shape in (("one", (12, 60, 80)), ("two", (10, 60, 80))):
-        save(image_of(small_ct(shape)), tmp_path / patient / "ct.nii.gz")
-    save(image_of(small_ct()), tmp_path / "two" / "other.nii.gz")
-    common = (f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}")
-    assert run(f"--input={tmp_path / 'one'}", *common) == 0
-    labels = tmp_path / "out" / "ct_segmentation.nii.gz"
-    before = labels.read_bytes()
-    assert run(f"--input={tmp_path / 'two'}", *common) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{labels}: was written for another CT (shape [12, 60, 80]") and "--overwrite" in line
-    assert labels.read_bytes() == before
-    table = read_csv(tmp_path / "out" / "summary.csv")
-    assert (table["ct.nii.gz"]["status"], table["other.nii.gz"]["status"]) == ("failed", "written")
-
-
-def test_overwriting_leaves_nothing_that_belongs_to_the_labels_before(tmp_path, checkpoint):
-    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
-    arguments = (f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}")
-    assert run(*arguments, "--probabilities") == 0
-    (tmp_path / "ct_segmentation.html").write_text("of the labels before")
-    assert run(*arguments, "--overwrite") == 0
-    names = ["ct.nii.gz", "ct_segmentation.json", "ct_segmentation.nii.gz"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
-
-
-def test_nothing_is_written_where_all_is_done(tmp_path, checkpoint, monkeypatch):
-    """Such as to an output folder that has become read-only."""
-    for name in "ab":
-        save(image_of(small_ct()), tmp_path / f"{name}.nii.gz")
-    arguments = (f"--input={tmp_path}", f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}")
-    assert run(*arguments) == 0
-    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: pytest.fail("looks whether it can write"))
-    assert run(*arguments) == 0
-    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
 
 
 def test_stages_apart_give_what_both_give_together(tmp_path, checkpoint):
@@ -305,11 +173,6 @@ def test_an_empty_folder_and_missing_weights_exit_2(tmp_path, checkpoint, capsys
     assert run(f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={missing}") == 2
     line = capsys.readouterr().err
     assert "--checkpoint_dir" in line and "config.json" in line
-
-
-def read_csv(path):
-    with open(path, newline="") as file:
-        return {row["input"]: row for row in csv.DictReader(file)}
 
 
 def test_shards_together_do_everything_and_each_says_what_it_did(tmp_path, checkpoint):

@@ -1,6 +1,7 @@
 """kits-predict on a DICOM series: the labels of the same NIfTI, a DICOM SEG, a page, and no word about the patient."""
 
 import json
+import shutil
 
 import nibabel
 import numpy as np
@@ -112,7 +113,27 @@ def test_messages_about_masks_and_names_say_nothing_of_the_patient(tmp_path, che
     assert run(f"--input={folder}", "--stage=tumor", f"--kidney_masks={tmp_path / 'masks'}", *common) == 1
     error = capsys.readouterr().err
     assert "differs from that of series_" in error and "mustermann" not in error
-    (tmp_path / "list.txt").write_text("mustermann\nmustermann\n")
+    shutil.copytree(folder, tmp_path / "copy" / "mustermann")
+    (tmp_path / "list.txt").write_text("mustermann\ncopy/mustermann\n")
     assert run(f"--input={tmp_path / 'list.txt'}", *common) == 1
     error = capsys.readouterr().err
     assert error.count("would be written as series_") == 2 and "mustermann" not in error
+
+
+def test_another_series_of_the_same_folder_name_is_not_taken_for_this_one(tmp_path, checkpoint, capsys):
+    out = [f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}"]
+    assert run(f"--input={write(images(HU, SPACING_MM), tmp_path / 'one' / 'ct')}", *out) == 0
+    assert run(f"--input={write(images(HU, SPACING_MM), tmp_path / 'two' / 'ct')}", *out) == 1  # of UIDs of its own
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "ct_segmentation.nii.gz: was written for another CT" in error
+
+
+def test_a_dicom_seg_that_is_lost_is_written_again_from_the_labels(tmp_path, checkpoint, monkeypatch):
+    arguments = (f"--input={write(images(HU, SPACING_MM), tmp_path / 'ct')}", f"--output_dir={tmp_path / 'out'}")
+    assert run(*arguments, f"--checkpoint_dir={checkpoint}") == 0
+    path = tmp_path / "out" / "ct_segmentation.dcm"
+    before = pydicom.dcmread(path).pixel_array
+    path.unlink()
+    monkeypatch.setattr(predict, "load_segmenter", lambda sources: pytest.fail("loads networks for nothing"))
+    assert run(*arguments, f"--checkpoint_dir={checkpoint}") == 0
+    np.testing.assert_array_equal(pydicom.dcmread(path).pixel_array, before)

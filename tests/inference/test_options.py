@@ -27,9 +27,24 @@ def test_the_record_survives_json_and_does_not_depend_on_the_order_of_planes(che
     assert json.loads(json.dumps(found)) == recorded(checkpoint, roi=roi, planes=["axial", "sagittal"])
 
 
-def test_given_kidneys_make_planes_and_fusion_no_matter(checkpoint):
-    found = recorded(checkpoint, stage="tumor", kidney_masks="masks")
-    assert (found["planes"], found["fusion"], found["kidney_masks"]) == (None, None, "masks")
+def test_given_kidneys_make_planes_and_fusion_no_matter_and_are_told_by_their_content(checkpoint, tmp_path):
+    found = recorded(checkpoint, stage="tumor")
+    assert (found["planes"], found["fusion"]) == (None, None)
+    digests = set()
+    for content in (b"one", b"two"):
+        (tmp_path / "mask").write_bytes(content)
+        digests.add(options.of_case(found, tmp_path / "mask")["kidney_mask"])
+    assert len(digests) == 2 and options.of_case(found, None)["kidney_mask"] is None
+
+
+def test_a_region_of_everything_is_none_and_the_order_of_checkpoints_no_matter(checkpoint, tmp_path):
+    assert recorded(checkpoint, roi=(slice(None), slice(0, None), slice(None, None))) == recorded(checkpoint)
+    other = write_checkpoint(tmp_path / "other", seed=1)
+    two = [
+        options.recorded(pair, "both", ["axial"], "union", "none")
+        for pair in ([checkpoint, other], [other, checkpoint])
+    ]
+    assert two[0] == two[1] and two[0]["weights"] != recorded(checkpoint)["weights"]
 
 
 def test_weights_count_where_their_network_runs(checkpoint, tmp_path):

@@ -16,7 +16,7 @@ from kits_tf.inference.cases import Task
 from kits_tf.inference.inputs import Input, find_inputs
 from kits_tf.inference.pool import segment_all, unwritten
 from kits_tf.inference.segmenter import Segmenter
-from kits_tf.inference.written import is_done
+from kits_tf.inference.written import lacking
 from kits_tf.volume import Volume, read_labels, write_volume
 from tests.identity import IdentityEngine
 
@@ -128,7 +128,7 @@ def test_an_input_with_a_fault_fails_alone(folder):
 def test_labels_that_are_written_again_have_no_json_before_all_is_written(folder, monkeypatch):
     (source,) = find_inputs(folder / "data" / "0.nii.gz")
     cases.segment_file(task(folder), source)
-    assert is_done(source, folder / "out")
+    assert lacking(source, folder / "out") == []
 
     def stop(*arguments):
         raise KeyboardInterrupt
@@ -139,4 +139,4 @@ def test_labels_that_are_written_again_have_no_json_before_all_is_written(folder
             patch.setattr(cases, stopped, stop)
             with pytest.raises(KeyboardInterrupt):
                 cases.segment_file(dataclasses.replace(task(folder), probabilities=True), source)
-        assert (folder / "out" / source.output_name).is_file() and not is_done(source, folder / "out")
+        assert (folder / "out" / source.output_name).is_file() and lacking(source, folder / "out") is None

@@ -1,0 +1,60 @@
+"""Writes what is lacking beside labels that are there already, from their files: no network is asked again."""
+
+import functools
+
+from kits_tf.dicom.segmentation import write_segmentation
+from kits_tf.evaluation import recorded
+from kits_tf.inference import companions, reading
+from kits_tf.volume import read_labels
+
+
+class Stored:
+    """A `companions.Case` whose parts are read when they are first asked for.
+
+    Args:
+        source: an Input.
+        path: its label file.
+    """
+
+    def __init__(self, source, path):
+        self.source = source
+        self._path = path
+
+    @functools.cached_property
+    def volume(self):
+        return reading.read(self.source)
+
+    @functools.cached_property
+    def labels(self):
+        return read_labels(self._path)[0]
+
+    @functools.cached_property
+    def summary(self):
+        return recorded.beside(self._path)
+
+
+def complete(path, suffixes, writers, source):
+    """Writes what is lacking beside a label file.
+
+    Args:
+        path: the label file.
+        suffixes: of the files that are lacking.
+        writers: {suffix: function of (label file, case)}; what writes a DICOM SEG need not be among them.
+        source: the Input of the labels.
+
+    Returns:
+        The JSON's content.
+
+    Raises:
+        InputError: the CT or the labels cannot be read.
+    """
+    case = Stored(source, path)
+    writers = {companions.SEG_SUFFIX: write_seg, **writers}
+    for write in dict.fromkeys(writers[suffix] for suffix in suffixes):
+        write(path, case)
+    return case.summary
+
+
+def write_seg(path, case):
+    """Writes the DICOM SEG of a series' labels."""
+    write_segmentation(case.labels, case.source.series, companions.companion(path, companions.SEG_SUFFIX))
