@@ -10,8 +10,11 @@ about 25 minutes.
 
 import argparse
 import json
+import os
 import pathlib
+import shutil
 import statistics
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
@@ -21,7 +24,14 @@ import numpy as np  # noqa: E402
 from experiments.benchmarks.machine import machine  # noqa: E402
 from experiments.benchmarks.predict_setup import random_checkpoint, segment_apart, simulated_ct  # noqa: E402
 from experiments.documents import ROOT, write_result  # noqa: E402
+from kits_tf.checkpoint import CONFIG_NAME  # noqa: E402
 from kits_tf.volume import read_labels  # noqa: E402
+
+LIST_OPTIONS = (
+    "import dataclasses, json; from kits_tf import config; "
+    "kinds = config.KidneyConfig, config.TumorConfig; "
+    "print(json.dumps([field.name for kind in kinds for field in dataclasses.fields(kind)]))"
+)
 
 
 def main():
@@ -35,7 +45,12 @@ def main():
     parser.add_argument("--work_dir", type=pathlib.Path, default=pathlib.Path("build/benchmarks"))
     arguments = parser.parse_args()
     case = simulated_ct(arguments.work_dir / "ct", arguments.slices).resolve()
-    checkpoint = random_checkpoint(arguments.work_dir, arguments.width).resolve()
+    random = random_checkpoint(arguments.work_dir, arguments.width)
+    options = options_of(arguments.before.resolve())  # both go without those that came later
+    checkpoint, trained = (
+        understood(source, arguments.work_dir / "understood" / name, options).resolve()
+        for name, source in (("random", random), ("trained", arguments.trained))
+    )
     roads = {
         "before": {"package": arguments.before.resolve(), "engine": "tensorflow"},
         "now": {"package": ROOT, "engine": "auto"},
@@ -47,7 +62,7 @@ def main():
             runs[name].append(segment_apart(case, checkpoint, out / name, **road))
     fastest = {name: statistics.median(run["segment_seconds"] for run in found) for name, found in runs.items()}
     for name, road in roads.items():
-        segment_apart(case, arguments.trained, out / f"{name}_trained", injected=0, **road)
+        segment_apart(case, trained, out / f"{name}_trained", injected=0, **road)
     result = {
         "times_faster": round(fastest["before"] / fastest["now"], 2),
         "trained": differences(*(out / f"{name}_trained" / "prediction_00000.nii.gz" for name in roads)),
@@ -56,6 +71,22 @@ def main():
     }
     print(json.dumps(result, indent=1))
     write_result("predict_before", result)
+
+
+def understood(checkpoint, target, options):
+    """A copy of a checkpoint folder with no other options in its configs; returns the copy."""
+    shutil.copytree(checkpoint, target, dirs_exist_ok=True)
+    for path in target.glob(f"*/{CONFIG_NAME}"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps({key: config[key] for key in config if key in options}), encoding="utf-8")
+    return target
+
+
+def options_of(package):
+    """The names of what a checkout's configs hold; options that came later keep their defaults."""
+    line = [sys.executable, "-c", LIST_OPTIONS]
+    environment = os.environ | {"PYTHONPATH": str(package)}
+    return json.loads(subprocess.run(line, check=True, stdout=subprocess.PIPE, cwd=package, env=environment).stdout)
 
 
 def differences(first, second):
