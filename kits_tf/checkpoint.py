@@ -29,19 +29,20 @@ def find(name_or_folder):
         InputError: it is neither.
     """
     folder = pathlib.Path(name_or_folder)
-    if folder.is_dir():
+    if folder.is_dir() and name_or_folder != "":  # as a path, no text is the current folder
         return folder
     if folder.name == str(name_or_folder) and name_or_folder in released.names():
         return released.released_folder(name_or_folder)
     known = ", ".join(released.names())
-    raise InputError(name_or_folder, f"no such checkpoint folder, nor released weights of that name ({known})")
+    raise InputError(name_or_folder or "''", f"no such checkpoint folder, nor released weights of that name ({known})")
 
 
 def load_configs(folder, names):
     """The configs of the named networks, as {name: config}.
 
     Raises:
-        InputError: a network's config or weights are missing or unreadable.
+        InputError: a network's config or weights are missing or unreadable, or its `min_component_share` is not that
+            of the others.
     """
     configs = {}
     for name in names:
@@ -50,7 +51,19 @@ def load_configs(folder, names):
             raise InputError(folder / name / CONFIG_NAME, f"is the config of {network_name(configs[name])}")
         if not (folder / name / WEIGHTS_NAME).is_file():
             raise InputError(folder / name / WEIGHTS_NAME, "no such file; has the network been trained?")
+    check_shares(folder, configs)
     return configs
+
+
+def check_shares(folder, configs):
+    """Raises an InputError where networks disagree on which pieces are no kidney: what they find is one mask."""
+    shares = {name: one.min_component_share for name, one in configs.items()}
+    first = next(iter(shares), None)
+    for name, share in shares.items():
+        if share != shares[first]:
+            where = f"min_component_share is {share:g}, in {first} it is {shares[first]:g}"
+            reason = f"{where}: takes the same in all networks of a checkpoint"
+            raise InputError(folder / name / CONFIG_NAME, reason)
 
 
 def digest(folder, name):

@@ -26,7 +26,7 @@ def export(checkpoint_dir, output_dir, version=1, kind="saved_model", report=pri
         report: called with a line for each model.
 
     Raises:
-        InputError: the checkpoint is missing or unreadable.
+        InputError: the checkpoint is missing or unreadable, or its networks do not go together.
         UsageError: a folder to be written is there already, or a library is not installed.
     """
     source = checkpoint.find(checkpoint_dir)

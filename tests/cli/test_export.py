@@ -1,5 +1,6 @@
 """Proves the flags of kits-export: all that is asked for, or one line with the flag's name and exit code 2."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 
 from kits_tf.cli import app, export
 from kits_tf.export import folder
-from tests.tiny import write_checkpoint
+from tests.tiny import tiny_configs, write_checkpoint
 
 
 def run(*arguments):
@@ -19,6 +20,7 @@ def run(*arguments):
     [
         ([], "--output_dir"),
         (["--output_dir=models", "--checkpoint_dir=/nowhere"], "--checkpoint_dir"),
+        (["--output_dir=models", "--checkpoint_dir="], "--checkpoint_dir"),
         (["--output_dir=models", "--format=caffe"], "--format"),
         (["--output_dir=models", "--version=0"], "--version"),
     ],
@@ -47,6 +49,16 @@ def test_a_damaged_checkpoint_leaves_nothing(tmp_path, capsys, damage):
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and damage in line
     assert not (tmp_path / "models").exists() or list((tmp_path / "models").iterdir()) == []
+
+
+def test_networks_that_do_not_go_together_are_one_line(tmp_path, capsys):
+    configs = tiny_configs()
+    configs["tumor"] = dataclasses.replace(configs["tumor"], min_component_share=0.0)
+    weights = write_checkpoint(tmp_path / "weights", configs)
+    assert run(f"--checkpoint_dir={weights}", f"--output_dir={tmp_path / 'models'}") == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and f"--checkpoint_dir: {weights / 'tumor'}" in line and "min_component_share" in line
+    assert not (tmp_path / "models").exists()
 
 
 def test_nothing_is_said_but_what_is_wrong(tmp_path):

@@ -1,12 +1,15 @@
 """Proves what `export` writes: layout, signatures, sizes, all of it or nothing."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kits_tf.errors import UsageError
+from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME
+from kits_tf.config import save
+from kits_tf.errors import InputError, UsageError
 from kits_tf.export import folder as export_folder
 from tests.tiny import tiny_configs
 
@@ -85,6 +88,20 @@ def stored_bytes(folder):
 def test_a_version_is_never_written_over(exported_models, decisive_weights):
     with pytest.raises(UsageError, match="--version: .*is there already"):
         export_folder.export(decisive_weights, exported_models)
+
+
+@pytest.mark.parametrize("name", ["kidney_axial", "kidney_coronal", "tumor"])
+def test_networks_that_drop_other_pieces_are_refused(tmp_path, name):
+    configs = tiny_configs()
+    configs[name] = dataclasses.replace(configs[name], min_component_share=0.2)
+    for network, config in configs.items():
+        save(config, tmp_path / network / CONFIG_NAME)
+        (tmp_path / network / WEIGHTS_NAME).touch()
+    with pytest.raises(
+        InputError, match=r"config.json: min_component_share is 0\.\d+, in kidney_axial it is 0\.\d+: "
+    ):
+        export_folder.export(tmp_path, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
 
 
 def test_a_failure_leaves_nothing(decisive_weights, tmp_path, monkeypatch):
