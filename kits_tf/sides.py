@@ -78,6 +78,18 @@ def sides_of_components(xp, size, left, columns, spacing_mm, middle, min_share):
     return xp.stack([xp.where(dropped, 0, xp.where(is_horseshoe, half, whole)) for half in (RIGHT, LEFT)])
 
 
+def config_of_sides(configs):
+    """The config that says how sides are told, whatever the order of networks.
+
+    Args:
+        configs: {network name: config}.
+
+    Returns:
+        The tumor network's, whose samples were cut by it; without one, that of a network cut to the body, if any is.
+    """
+    return configs.get("tumor") or max(configs.values(), key=lambda config: config.body_box)
+
+
 class Kidney(typing.NamedTuple):
     """One kidney of a side map: its side (1 right, 2 left) and its bounding box as a tuple of slices."""
 

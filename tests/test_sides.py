@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kits_tf import volume
 from kits_tf.config import preset
 from kits_tf.dataset import kits19
-from kits_tf.sides import bounding_box, kidney_sides, kidneys
+from kits_tf.sides import bounding_box, config_of_sides, kidney_sides, kidneys
 
 SPACING_MM = (10.0, 5.0, 5.0)  # 0.25 ml a voxel: 8 voxels are 2 ml
 
@@ -77,6 +79,23 @@ def test_a_horseshoe_kidney_is_measured_whole_against_the_side_where_less_is_ask
     sides = kidney_sides(mask, SPACING_MM, 10, min_share=0.5)
     assert (sides[1, 4:8, 4:10] == 1).all() and (sides[1, 4:8, 10:18] == 2).all()
     assert (sides[4:6, :, :9] == 1).all() and not sides[3].any()
+
+
+@given(st.integers(0, 2**31), st.floats(0.0, 0.7), st.integers(0, 11), st.sampled_from([0.0, 0.2, 0.33, 0.9, 1.0]))
+@settings(deadline=None, max_examples=150)
+def test_of_what_was_kept_nothing_is_dropped_again(seed, density, middle, share):
+    """So masks that come from labels are taken as they are, and stages apart give what both give together."""
+    mask = np.random.default_rng(seed).random((7, 9, 11)) < density
+    sides = kidney_sides(mask, SPACING_MM, middle, share)
+    np.testing.assert_array_equal(kidney_sides(sides > 0, SPACING_MM, middle, share), sides)
+
+
+def test_the_tumor_networks_config_says_how_sides_are_told_and_without_it_the_bodys():
+    whole, body = preset("paper", "kidney", "axial"), preset("best", "kidney", "coronal")
+    tumor = preset("paper", "tumor")
+    assert config_of_sides({"kidney_axial": whole, "kidney_coronal": body, "tumor": tumor}) is tumor
+    for configs in ({"a": whole, "b": body}, {"b": body, "a": whole}):
+        assert config_of_sides(configs) is body
 
 
 def test_an_empty_mask_has_no_kidney():

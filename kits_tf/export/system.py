@@ -13,7 +13,7 @@ from kits_tf.export.stage_one import stage_one
 from kits_tf.inference.fusion import THRESHOLD
 from kits_tf.inference.segmenter import KIDNEY, TUMOR
 from kits_tf.inference.tensorflow_engine import tumor_function
-from kits_tf.sides import LEFT, RIGHT
+from kits_tf.sides import LEFT, RIGHT, config_of_sides
 
 VOLUME = tf.TensorSpec([None, None, None], tf.float32, name="volume")
 SPACING_MM = tf.TensorSpec([3], tf.float32, name="spacing_mm")
@@ -42,6 +42,7 @@ class System:
     def __init__(self, networks, configs):
         self._run = {name: called(network.probability) for name, network in networks.items()}
         self._kidney_configs = {name: c for name, c in configs.items() if c.stage == "kidney"}
+        self._sides_config = config_of_sides(configs)
         self._run_tumor = called(tumor_function(self._run["tumor"], configs["tumor"]))
         self._segment = called(tf.function(self._segmentation, input_signature=CT, autograph=False))
 
@@ -108,14 +109,14 @@ class System:
 
     def _boxes(self, volume):
         """{whether cut to the body: box}."""
-        cut = {config.body_box for config in self._kidney_configs.values()}
+        cut = {config.body_box for config in (*self._kidney_configs.values(), self._sides_config)}
         return {
             body: regions.body_box(volume) if body else regions.whole_box(tf.shape(volume)) for body in sorted(cut)
         }
 
     def _sides(self, mask, spacing_mm, boxes):
-        """Which foreground is which kidney; by the first network's config, as in prediction."""
-        config = next(iter(self._kidney_configs.values()))
+        """Which foreground is which kidney, as in prediction."""
+        config = self._sides_config
         middle = geometry.middle_column(boxes[config.body_box][2])
         return kidney_sides(mask, spacing_mm, middle, config.min_component_share)
 

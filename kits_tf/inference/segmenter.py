@@ -13,7 +13,7 @@ from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference import averaging, choices, engines, kidney
 from kits_tf.inference.fusion import THRESHOLD, Fusion, fixed_point
 from kits_tf.inference.options import region_text
-from kits_tf.sides import kidney_sides, kidneys
+from kits_tf.sides import config_of_sides, kidney_sides, kidneys
 
 KIDNEY, TUMOR = 1, 2
 MAX_CUBE_VOXELS = 2**28
@@ -128,7 +128,9 @@ class Segmenter:
         """As `segment`, but returns a Segmentation.
 
         Args:
-            mask: bool of the CT's shape, replaces stage 1.
+            mask: bool of the CT's shape, replaces what stage 1 finds and is treated like that, as in training: pieces
+                under 2 ml, and those under `min_component_share` of the largest on their side, are left out of labels
+                and sides. Of a mask that comes from labels of this program nothing is left out again.
             roi: region of interest, (slices, rows, columns) as `slice` objects without a step. Slices outside are not
                 looked at, as if the CT had been cut to those inside; outside the rows and columns nothing is kidney,
                 and its probability is zero.
@@ -163,9 +165,9 @@ class Segmenter:
         mask = only_inside(mask, inplane)
         if "kidney" in kept:
             kept["kidney"] = only_inside(kept["kidney"], inplane)
-        first = next(iter(self.configs.values()))
-        middle = geometry.middle_column(boxes.box(first).columns)
-        sides = kidney_sides(mask, spacing_mm, middle, first.min_component_share)
+        config = config_of_sides(self.configs)
+        middle = geometry.middle_column(boxes.box(config).columns)
+        sides = kidney_sides(mask, spacing_mm, middle, config.min_component_share)
         del mask
         labels = np.minimum(sides, KIDNEY)
         seconds = {"kidney": time.perf_counter() - start, "tumor": 0.0}

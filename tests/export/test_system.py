@@ -34,8 +34,11 @@ def changed(kidney, tumor):
 
 OPTIONS = {
     "small": ({}, {}),
-    "native": ({**NATIVE, "min_component_share": 0.0, "mirror": True, "overlap": 3}, {"grid": 0, "blocks": "overlap"}),
-    "whole": ({"slice_mm": 0.0, "body_box": False}, {"body_box": False, "blocks": "split"}),
+    "native": (
+        {**NATIVE, "min_component_share": 0.0, "mirror": True, "overlap": 3},
+        {"min_component_share": 0.0, "grid": 0, "blocks": "overlap"},
+    ),
+    "whole": ({"slice_mm": 0.0, "body_box": False}, {"blocks": "split"}),  # sides by the body all the same
 }
 
 
@@ -82,6 +85,18 @@ def test_compressed_and_measured_labels_are_those_of_prediction(both):
     assert measured["tumor_ml"] == pytest.approx(expected["tumor_ml"], abs=1e-3)
     for kidney in expected["kidneys"]:
         assert measured[f"{kidney['side']}_kidney_ml"] == pytest.approx(kidney["volume_ml"], abs=1e-3)
+
+
+@pytest.mark.parametrize("both", ["whole"], indirect=True)
+def test_sides_of_a_body_beside_the_images_middle_are_those_of_prediction(both):
+    segmenter, signature = both
+    hu = np.pad(small_ct(), ((0, 0), (0, 0), (80, 0)), constant_values=-1000)
+    result = segmenter.run(hu, SPACING_MM)
+    assert set(np.unique(result.sides[:, :, 80:])) == {0, 1, 2}
+    measured = serve(signature("measurements"), hu)
+    for side, name in ((1, "right"), (2, "left")):
+        expected_ml = np.count_nonzero(result.sides == side) * np.prod(SPACING_MM) / 1000
+        assert measured[f"{name}_kidney_ml"] == pytest.approx(expected_ml, rel=1e-6)
 
 
 @pytest.mark.parametrize("both", ["small"], indirect=True)

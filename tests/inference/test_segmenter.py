@@ -10,7 +10,7 @@ import pytest
 
 from kits_tf import geometry
 from kits_tf.arrays import NumPy
-from kits_tf.config import PLANES, preset
+from kits_tf.config import PLANES, SYSTEM_OPTIONS, preset
 from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference.fusion import UNIT
 from kits_tf.inference.segmenter import Segmenter, load_segmenter
@@ -24,7 +24,8 @@ BIG_MM = (13.0, 13.0, 13.0)  # voxels that are no specks
 def segmenter(planes=PLANES, fusion="union", **options):
     """Identity networks: kidney where the scaled HU is above one half, and all of it tumor."""
     configs = {f"kidney_{plane}": dataclasses.replace(preset("paper", "kidney", plane), **options) for plane in planes}
-    configs["tumor"] = dataclasses.replace(preset("paper", "tumor"), grid=0)
+    tumor = {name: value for name, value in options.items() if name in SYSTEM_OPTIONS}
+    configs["tumor"] = dataclasses.replace(preset("paper", "tumor"), grid=0, **tumor)
     return Segmenter(IdentityEngine(), configs, fusion)
 
 
@@ -229,6 +230,32 @@ def test_a_piece_that_is_small_beside_its_sides_kidney_is_dropped_where_the_conf
     np.testing.assert_array_equal(found[:9], 2 * (hu[:9] > 0))
     assert not found[9:].any()
     np.testing.assert_array_equal(segmenter(min_component_share=0.0).segment(hu, BIG_MM), 2 * (hu > 0))
+
+
+def test_a_given_mask_is_treated_as_stage_ones():
+    """A piece that is small beside its kidney is left out; of what is left, nothing."""
+    hu = ct(RIGHT_BOX, ((9, 11), (30, 33), (10, 14)))
+    one = segmenter(min_component_share=0.33)
+    found = one.run(hu, BIG_MM, mask=hu > 0)
+    np.testing.assert_array_equal(found.labels, one.segment(hu, BIG_MM))
+    assert found.labels[:9].any() and not found.labels[9:].any()
+    np.testing.assert_array_equal(one.run(hu, BIG_MM, mask=found.labels).labels, found.labels)
+
+
+def test_sides_do_not_go_by_the_order_of_networks():
+    """Columns 24 to 30 of 50: left of the image's middle, at 25, and right of the body's, at 35."""
+    hu = ct(((2, 9), (10, 20), (24, 31)))
+    hu[:, 5:25, 20:] = np.maximum(hu[:, 5:25, 20:], 0)  # the body, from column 20 on
+    one, sides = segmenter(("axial", "coronal")), []
+    for cut in ("kidney_axial", "kidney_coronal"):
+        configs = {name: dataclasses.replace(c, body_box=name == cut) for name, c in one.configs.items()}
+        del configs["tumor"]
+        sides += [Segmenter(IdentityEngine(), configs).run(hu, BIG_MM).sides.max()]
+    assert sides == [1, 1]
+    for body_box, side in ((False, 2), (True, 1)):
+        tumor = dataclasses.replace(one.configs["tumor"], body_box=body_box)
+        one.configs["tumor"] = tumor
+        assert one.run(hu, BIG_MM).sides.max() == side
 
 
 @pytest.mark.parametrize("shape", [(1, 20, 24), (2000, 20, 24)], ids=str)
