@@ -50,9 +50,7 @@ def ensemble(engines):
 
 
 def check_different(folders):
-    """Raises a UsageError unless there are checkpoint folders, each of them named once."""
-    if not folders:
-        raise UsageError("checkpoint_dir", "takes a checkpoint folder or the name of released weights")
+    """Raises a UsageError where a checkpoint folder is named twice."""
     found = [pathlib.Path(folder).resolve() for folder in folders]
     for number, folder in enumerate(folders):
         if found[number] in found[:number]:

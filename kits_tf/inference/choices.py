@@ -10,4 +10,4 @@ PLANES_TAKEN = f"takes one or more of {','.join(PLANES)}, each once"
 
 def are_planes(planes):
     """Whether these are what PLANES_TAKEN says."""
-    return bool(planes) and set(planes) <= set(PLANES) and len(set(planes)) == len(planes)
+    return bool(planes) and all(plane in PLANES for plane in planes) and len(set(planes)) == len(planes)

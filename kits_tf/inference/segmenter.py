@@ -9,10 +9,9 @@ import numpy as np
 from kits_tf import checkpoint, cubes, geometry, working_grid
 from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES
-from kits_tf.errors import CancelledError, UsageError
-from kits_tf.inference import averaging, choices, engines, kidney
+from kits_tf.errors import CancelledError
+from kits_tf.inference import arguments, averaging, engines, kidney
 from kits_tf.inference.fusion import THRESHOLD, Fusion, fixed_point
-from kits_tf.inference.options import region_text
 from kits_tf.sides import config_of_sides, kidney_sides, kidneys
 
 KIDNEY, TUMOR = 1, 2
@@ -56,35 +55,19 @@ def load_segmenter(
         tta: test-time augmentation: "none", "shift" or "flip"; see `averaging.augmented`.
 
     Raises:
-        InputError: a folder or one of its files is missing or unreadable.
-        UsageError: no such planes, fusion, stage or augmentation, an engine that is not installed, or networks that
-            cannot be averaged.
+        InputError: a folder or one of its files is missing or unreadable, or its networks do not go together.
+        UsageError: no such planes, fusion, stage or augmentation, neither a folder nor a name, an engine that is not
+            installed, or networks that cannot be averaged.
     """
-    known_values = (("fusion", fusion, choices.FUSION), ("stage", stage, choices.STAGES), ("tta", tta, choices.TTA))
-    for flag, value, known in known_values:
-        if value not in known:
-            raise UsageError(flag, f"{value!r} is not one of {', '.join(known)}")
-    planes = checked_planes(planes) if stage != "tumor" else ()
-    several = (
-        [name_or_folder]
-        if isinstance(name_or_folder, (str, bytes)) or hasattr(name_or_folder, "__fspath__")
-        else list(name_or_folder)
-    )
-    folders = [checkpoint.find(one) for one in several]
+    arguments.check_choices(fusion=fusion, stage=stage, tta=tta)
+    planes = arguments.checked_planes(planes) if stage != "tumor" else ()
+    folders = [checkpoint.find(one) for one in arguments.checked_checkpoints(name_or_folder)]
     averaging.check_different(folders)
     names = checkpoint.network_names(stage, planes)
     configs = [checkpoint.load_configs(folder, names) for folder in folders]
     averaging.check_alike(configs, folders)
     members = [engines.load(engine, folder, own, precision) for folder, own in zip(folders, configs, strict=True)]
     return Segmenter(averaging.augmented(averaging.ensemble(members), tta, configs[0]), configs[0], fusion)
-
-
-def checked_planes(planes):
-    """The planes as a list, of text with commas too; raises a UsageError where one is none or is named twice."""
-    found = [plane.strip() for plane in planes.split(",")] if isinstance(planes, str) else list(planes)
-    if not choices.are_planes(found):
-        raise UsageError("planes", f"{choices.PLANES_TAKEN}, not {planes!r}")
-    return found
 
 
 class Segmenter:
@@ -117,9 +100,9 @@ class Segmenter:
             uint8 [slices, rows, columns]: 0 background, 1 kidney, 2 tumor.
 
         Raises:
-            ValueError: an array that is not 3D, is empty or holds values that are not finite, or a spacing that is
-                not three numbers from 0.01 to 100 mm; a CT or kidneys too large for the grids of the networks; no
-                kidney network.
+            ValueError: an array that is not 3D, is empty or holds values that are not finite or beyond float32, or a
+                spacing that is not three numbers from 0.01 to 100 mm; a CT or kidneys too large for the grids of the
+                networks; no kidney network.
             CancelledError: `cancel` was set.
         """
         return self.run(hu, spacing_mm, progress=progress, cancel=cancel).labels
@@ -138,11 +121,11 @@ class Segmenter:
             box: the body's `geometry.BodyBox` where it is known, as of a prepared case; looked for by default.
 
         Raises:
-            ValueError: also for a mask of another shape, or a region without a voxel of the CT.
+            ValueError: also for a mask of another shape, or a region that is none or without a voxel of the CT.
         """
-        hu, spacing_mm = checked(hu, spacing_mm)
-        mask = checked_mask(mask, hu.shape)
-        slices, *inplane = checked_roi(roi or (slice(None),) * 3, hu.shape)
+        hu, spacing_mm = arguments.checked_ct(hu, spacing_mm)
+        mask = arguments.checked_mask(mask, hu.shape)
+        slices, *inplane = arguments.checked_roi(roi, hu.shape)
         mask = None if mask is None else mask[slices]
         boxes, progress = Boxes(hu[slices], box), watched(progress, cancel)
         arrays, seconds = self._run(hu[slices], spacing_mm, mask, boxes, progress, inplane, probabilities)
@@ -231,25 +214,6 @@ def watched(progress, cancel):
     return call
 
 
-def checked_mask(mask, shape):
-    """The mask as a bool array, or None for none; raises ValueError where it is not that of a CT of that shape."""
-    if mask is None:
-        return None
-    mask = np.asarray(mask, bool)
-    if mask.shape != shape:
-        raise ValueError(f"mask is of shape {mask.shape}, its CT of shape {shape}")
-    return mask
-
-
-def checked_roi(roi, shape):
-    """The region of interest with bounds from 0 to the shape; raises ValueError where nothing lies in it."""
-    bounds = [slice(*part.indices(size)[:2]) for part, size in zip(roi, shape, strict=True)]
-    if any(part.start >= part.stop for part in bounds):
-        region = region_text(roi)
-        raise ValueError(f"no voxel of a CT of shape {tuple(shape)} lies in the region of interest {region}")
-    return bounds
-
-
 def check_cube(config, shape, spacing_mm):
     """Raises ValueError where a kidney's cube is not resized and would not fit into memory."""
     if config.grid:
@@ -322,26 +286,3 @@ class Counter:
 def slab_count(plane, shape):
     """Slabs that a plane's two halves take over a volume of that shape."""
     return shape[geometry.AXIS[plane]] * (1 if plane == "sagittal" else 2)
-
-
-def checked(hu, spacing_mm):
-    """The arguments as arrays; raises ValueError for what no CT can be."""
-    hu = np.asarray(hu)
-    if hu.ndim != 3 or 0 in hu.shape or hu.dtype.kind not in "iuf":
-        raise ValueError(f"hu is {hu.dtype} of shape {hu.shape}: takes numbers [slices, rows, columns]")
-    if hu.dtype.kind == "f" and not all(np.isfinite(image).all() for image in hu):
-        raise ValueError("hu holds values that are not finite")
-    return hu, checked_spacing(spacing_mm)
-
-
-def checked_spacing(spacing_mm):
-    """The spacing as three float32 numbers, what the exported system takes; raises ValueError for what no CT has."""
-    low, high = geometry.SPACING_MM
-    try:
-        sides = np.asarray(spacing_mm, np.float64)
-    except (TypeError, ValueError):
-        sides = np.zeros(0)
-    if sides.shape != (3,) or not all(low <= side <= high for side in sides):
-        takes = f"takes three numbers (slice, row, column) from {low:g} to {high:g}"
-        raise ValueError(f"spacing_mm is {' '.join(repr(spacing_mm).split())}: {takes}")
-    return tuple(float(side) for side in sides.astype(np.float32))

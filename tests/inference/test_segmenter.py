@@ -4,6 +4,7 @@ import concurrent.futures
 import dataclasses
 import threading
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -96,6 +97,47 @@ def test_a_region_of_interest_beside_the_ct_is_refused(roi):
         segmenter().run(ct(RIGHT_BOX), BIG_MM, roi=roi)
 
 
+@pytest.mark.parametrize(
+    "roi",
+    [(1, 2, 3), 5, (), "0:5,:,:", (slice(None),) * 2, (slice(0, 9, 2), slice(None), slice(None)),
+     (slice(9, 0, -1), slice(None), slice(None)), (slice(0.5, 3), slice(None), slice(None))],
+    ids=str,
+)  # fmt: skip
+def test_a_region_of_interest_is_three_slices_without_a_step(roi):
+    with pytest.raises(ValueError, match="^roi is .*: takes slice objects .* without a step$"):
+        segmenter().run(ct(RIGHT_BOX), BIG_MM, roi=roi)
+
+
+def test_a_region_of_interest_may_count_from_the_end_and_in_numpys_numbers():
+    hu = ct(RIGHT_BOX, LEFT_BOX)
+    plain = segmenter().run(hu, BIG_MM, roi=(slice(4, 11), slice(0, 18), slice(8, None))).labels
+    same = (slice(np.int64(4), -1, 1), slice(None, np.uint8(18)), slice(8, 99))
+    np.testing.assert_array_equal(segmenter().run(hu, BIG_MM, roi=same).labels, plain)
+
+
+@pytest.mark.parametrize(
+    "value, kind",
+    [(np.nan, "that are not finite"), (-np.inf, "that are not finite"), (1e300, "beyond float32"),
+     (-1e39, "beyond float32")],
+)  # fmt: skip
+def test_values_that_no_file_may_hold_are_refused(value, kind):
+    hu = ct(RIGHT_BOX).astype(np.float64)
+    hu[-1, -1, -1] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=f"^hu holds values {kind}$"):
+            segmenter().segment(hu, BIG_MM)
+
+
+@pytest.mark.parametrize("dtype", (np.int32, np.float16, np.float32, np.float64, np.longdouble))
+def test_every_type_of_numbers_is_taken(dtype):
+    hu = ct(RIGHT_BOX).astype(dtype)
+    far = hu.copy()
+    far[hu > 0] = np.finfo(np.float32).max if dtype in (np.float32, np.float64, np.longdouble) else 2125
+    for values in (hu, far):
+        np.testing.assert_array_equal(segmenter().segment(values, BIG_MM), 2 * (hu > 0))
+
+
 @pytest.mark.parametrize("fusion", ("union", "majority", "mean"))
 def test_probabilities_outside_a_region_of_interest_are_zero(fusion):
     hu = np.random.default_rng(0).integers(-1024, 2126, (9, 33, 40), dtype=np.int16)
@@ -144,7 +186,9 @@ def test_options_that_are_none_are_refused_before_anything_is_read(option, named
         load_segmenter("/nowhere", **option)
 
 
-@pytest.mark.parametrize("planes", ["axal", "", "axial,axial", (), ["axial", "oblique"]], ids=str)
+@pytest.mark.parametrize(
+    "planes", ["axal", "", "axial,axial", (), ["axial", "oblique"], None, 3, b"axial", [["axial"]]], ids=str
+)
 def test_planes_that_are_none_are_refused(planes):
     with pytest.raises(UsageError, match="^--planes: takes one or more of axial,coronal,sagittal, each once, not "):
         load_segmenter("/nowhere", planes=planes)
@@ -161,8 +205,12 @@ def test_a_checkpoint_named_twice_is_refused(tmp_path):
     for twice in (["phantom", "phantom"], ["phantom", tmp_path / "link"]):
         with pytest.raises(UsageError, match="^--checkpoint_dir: .* is named twice"):
             load_segmenter(twice)
-    with pytest.raises(UsageError, match="^--checkpoint_dir: takes a checkpoint"):
-        load_segmenter([])
+
+
+@pytest.mark.parametrize("given", ["", None, 3, b"phantom", b"", [], ["phantom", ""], [None], np.eye(2)], ids=str)
+def test_what_is_neither_folder_nor_name_is_refused(given):
+    with pytest.raises(UsageError, match="^--checkpoint_dir: takes a checkpoint folder, the name .*, not .*$"):
+        load_segmenter(given)
 
 
 @pytest.mark.parametrize(
