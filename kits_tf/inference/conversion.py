@@ -88,17 +88,18 @@ def convert(folder, target, networks):
 
 
 def keep_precise(path):
-    """Marks what a model computes in float32 under every precision: its first convolution and every activation.
+    """Marks what a model computes in float32 under every precision: all up to its first convolution, and activations.
 
-    The first convolution would round the CT by up to 3 HU over the range that networks see by default. What leaves an
-    activation goes into sums, means and products before it is a convolution's input: rounded there alone, as the
-    second mark has it, probabilities are three times nearer to float32's.
+    The first convolution, and what puts the CT's axes in order before it, would round the CT by up to 3 HU over the
+    range that networks see by default. What leaves an activation goes into sums, means and products before it is a
+    convolution's input: rounded there alone, as the second mark has it, probabilities are three times nearer to
+    float32's.
     """
     tree = xml.etree.ElementTree.parse(path)
-    layers = tree.getroot().find("layers")
-    mark(next(layer for layer in layers if layer.get("type") == "Convolution"))
-    for layer in layers:
-        if layer.get("type") == "ReLU":
+    layers = [layer for layer in tree.getroot().find("layers") if layer.get("type") not in ("Parameter", "Const")]
+    first = next(number for number, layer in enumerate(layers) if layer.get("type") == "Convolution")
+    for number, layer in enumerate(layers):
+        if number <= first or layer.get("type") == "ReLU":
             mark(layer)
     tree.write(path)
 

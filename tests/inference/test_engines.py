@@ -30,24 +30,44 @@ def test_engine_gives_the_sigmoid_of_the_models_logits(folder, engine, network, 
 
 
 def test_bfloat16_rounds_neither_the_ct_nor_activations(tmp_path):
-    """OpenVINO reads the marks that conversion leaves on the first convolution, on no other, and on activations."""
+    """OpenVINO reads the marks that conversion leaves on all up to the first convolution, and on activations."""
     openvino = pytest.importorskip("openvino")
     from kits_tf.openvino_core import core
 
     opset = openvino.opset13
-    found = batch = opset.parameter([1, 1, 8, 8], np.float32)
+    batch = opset.parameter([1, 8, 8, 3], np.float32)
+    found = opset.transpose(batch, np.array([0, 3, 1, 2]))
     for _ in range(2):
-        weights = opset.constant(np.ones((1, 1, 1, 1), np.float32))
+        weights = opset.constant(np.ones((3, 3, 1, 1), np.float32))
         found = opset.relu(opset.convolution(found, weights, [1, 1], [0, 0], [0, 0], [1, 1]))
+        found = opset.transpose(found, np.array([0, 1, 3, 2]))
     openvino.save_model(openvino.Model([found], [batch]), tmp_path / "model.xml", compress_to_fp16=False)
     conversion.keep_precise(tmp_path / "model.xml")
     layers = core().read_model(tmp_path / "model.xml").get_ordered_ops()
     marked = [
         (layer.get_type_name(), any("Precision" in key for key in layer.get_rt_info()))
         for layer in layers
-        if layer.get_type_name() in ("Convolution", "Relu")
+        if layer.get_type_name() in ("Transpose", "Convolution", "Relu")
     ]
-    assert marked == [("Convolution", True), ("Relu", True), ("Convolution", False), ("Relu", True)]
+    first = [("Transpose", True), ("Convolution", True), ("Relu", True), ("Transpose", False)]
+    assert marked == [*first, ("Convolution", False), ("Relu", True), ("Transpose", False)]
+
+
+def test_a_ct_of_several_channels_reaches_the_first_convolution_unrounded(tmp_path):
+    openvino = pytest.importorskip("openvino")
+    from kits_tf.openvino_core import core
+
+    if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor has no bfloat16")
+    opset = openvino.opset13
+    batch = opset.parameter([1, 8, 8, 3], np.float32)
+    weights = opset.constant(np.ones((1, 3, 1, 1), np.float32))
+    found = opset.convolution(opset.transpose(batch, np.array([0, 3, 1, 2])), weights, [1, 1], [0, 0], [0, 0], [1, 1])
+    openvino.save_model(openvino.Model([found], [batch]), tmp_path / "model.xml", compress_to_fp16=False)
+    conversion.keep_precise(tmp_path / "model.xml")
+    compiled = core().compile_model(tmp_path / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    ct = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+    np.testing.assert_allclose(compiled([ct])[0][0, 0], ct[0].sum(-1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("megabytes, kept", ((1, 24), (32, 16), (128, 8)))
