@@ -15,7 +15,7 @@ from kits_tf.errors import InputError
 from kits_tf.evaluation.measurements import measure
 from kits_tf.inference import companions, digests, options, reading
 from kits_tf.inference.companions import companion
-from kits_tf.inference.doubts import doubts
+from kits_tf.inference.doubts import doubts, left_out
 from kits_tf.inference.fusion import UNIT
 from kits_tf.volume import write_labels, write_scaled
 
@@ -88,12 +88,20 @@ def segment_file(task, source, progress=None, cancel=None, turn=None):
         **measured(task, volume, result),
         "checkpoint": task.checkpoint,
         **told,
-        "warnings": doubts(volume.hu),
+        "warnings": doubts(volume.hu) + mask_doubts(task, volume, mask, result.labels),
     }
     for write_more in task.writers:
         write_more(path, companions.Case(source, volume, result.labels, summary))
     files.write_text(companions.summary_path(path), json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def mask_doubts(task, volume, mask, labels):
+    """Warnings about a given kidney mask, or None for none, inside the region of interest."""
+    if mask is None:
+        return []
+    inside = task.roi or ()
+    return left_out(mask[inside], labels[inside], volume.spacing_mm)
 
 
 def identity(task, source, mask_path):

@@ -93,6 +93,20 @@ def test_stages_apart_give_what_both_give_together(tmp_path, checkpoint):
     np.testing.assert_array_equal(tumor, both)
 
 
+def test_what_a_given_mask_loses_is_warned_of(tmp_path, checkpoint, capsys):
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    mask = np.zeros((12, 60, 80), np.uint8)
+    mask[3:9, 20:40, 10:30] = 1  # 86 ml
+    mask[3, 50:52, 10:12] = 1  # 4 voxels of 0.036 ml: a speck
+    save(image_of(mask), tmp_path / "masks" / "ct_segmentation.nii.gz")
+    common = (f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}")
+    masks = ("--stage=tumor", f"--kidney_masks={tmp_path / 'masks'}", "--overwrite")
+    assert run(*common, *masks) == 0
+    assert "ct.nii.gz: warning: 0.1 ml of the given kidney mask lie in small pieces" in capsys.readouterr().err
+    assert run(*common, *masks, "--roi=4:,:,:") == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_planes_and_fusion_matter(tmp_path, checkpoint):
     """The union of three planes is the union of the planes alone (specks aside: none is dropped from one blob)."""
     save(image_of(small_ct()), tmp_path / "ct.nii.gz")
