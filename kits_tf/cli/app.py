@@ -23,21 +23,18 @@ import errno
 import logging
 import os
 import pathlib
-import signal
 import sys
-import threading
 
 from absl import flags
 
 from kits_tf.cli import flag_errors, help_text
+from kits_tf.cli.signals import EXIT_INTERRUPTED, EXIT_TERMINATED, Terminated, lost_signals_raised, signals_taken
 from kits_tf.errors import InputError, UsageError
 
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
 EXIT_UNUSABLE = 2
-EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
-EXIT_TERMINATED = 143
 
 HELP_ARGUMENTS = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
 
@@ -59,20 +56,13 @@ FILE_FAULTS = {
 }
 
 
-class Terminated(SystemExit):
-    """Raised in the main thread on SIGTERM, so that `finally` blocks run and half-written files are removed."""
-
-    def __init__(self):
-        super().__init__(EXIT_TERMINATED)
-
-
 def run(main, flag_values):
     """Runs a command as the whole program: parses `sys.argv`, calls `main` and exits with its code."""
     quieten_libraries()
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the commands train and predict with TensorFlow
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_sigterm)
-    sys.exit(execute(main, flag_values, sys.argv))
+    with signals_taken():
+        code = execute(main, flag_values, sys.argv)
+    sys.exit(code)
 
 
 def execute(main, flag_values, argv):
@@ -88,16 +78,17 @@ def execute(main, flag_values, argv):
     """
     name = program_name(argv[0])
     try:
-        if asks_for_help(argv[1:]):
-            code = print(help_text.render(name, main.__globals__.get("__doc__"), flag_values))
-        else:
-            problem = parse(flag_values, argv)
-            if problem:
-                complain(name, problem)
-                return EXIT_UNUSABLE
-            code = main()
-        sys.stdout.flush()
-        return EXIT_DONE if code is None else int(code)
+        with lost_signals_raised():
+            if asks_for_help(argv[1:]):
+                code = print(help_text.render(name, main.__globals__.get("__doc__"), flag_values))
+            else:
+                problem = parse(flag_values, argv)
+                if problem:
+                    complain(name, problem)
+                    return EXIT_UNUSABLE
+                code = main()
+            sys.stdout.flush()
+            return EXIT_DONE if code is None else int(code)
     except (UsageError, InputError) as error:
         complain(name, error)
         return EXIT_UNUSABLE
@@ -159,8 +150,3 @@ def quieten_libraries():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-
-
-def on_sigterm(number, frame):
-    """The handler of SIGTERM."""
-    raise Terminated()

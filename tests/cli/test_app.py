@@ -1,7 +1,5 @@
-"""Proves the shared entry: exit codes, one-line messages, help, flag files, signals; on a command made up here."""
+"""Proves the shared entry: exit codes, one-line messages, help, flag files; on a command made up here."""
 
-import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -150,35 +148,6 @@ def test_flags_come_from_files_and_the_last_one_wins(toy, tmp_path):
 def test_names_of_scripts_and_modules():
     assert app.program_name("/usr/bin/kits-predict") == "kits-predict"
     assert app.program_name("/somewhere/kits_tf/cli/predict.py") == "kits-predict"
-
-
-def test_sigterm_unwinds_and_exits_143(tmp_path):
-    script = tmp_path / "kits-sleeper"
-    script.write_text(
-        textwrap.dedent("""
-            import time
-            from absl import flags
-            from kits_tf.cli import app
-
-            def main():
-                try:
-                    print("ready", flush=True)
-                    time.sleep(60)
-                finally:
-                    print("tidied", flush=True)
-
-            app.run(main, flags.FlagValues())
-        """)
-    )
-    process = subprocess.Popen(
-        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
-    )
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert out == "tidied\n"
-    assert err == "kits-sleeper: terminated\n"
 
 
 def test_a_reader_that_leaves_is_no_fault(tmp_path):
