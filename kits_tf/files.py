@@ -34,6 +34,6 @@ def replacing(path):
 
 
 def write_text(path, text):
-    """Writes `text` to `path` atomically, as UTF-8."""
+    """Writes `text` to `path` atomically, as UTF-8; a file's name that is none stands there with escapes."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

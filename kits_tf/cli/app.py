@@ -59,6 +59,7 @@ FILE_FAULTS = {
 def run(main, flag_values):
     """Runs a command as the whole program: parses `sys.argv`, calls `main` and exits with its code."""
     quieten_libraries()
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be UTF-8
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the commands train and predict with TensorFlow
     with signals_taken():
         code = execute(main, flag_values, sys.argv)

@@ -32,9 +32,9 @@ def main():
     failed |= predict_companions.complete(incomplete)
     if waiting:
         failed |= segment(task(waiting, options, roi), waiting)
-    if len(sources) > 1 or (FLAGS.shard and sources):
-        summarize(sources, waiting, failed)
-    return 1 if failed else 0
+    tells = len(sources) > 1 or (FLAGS.shard and sources)
+    told = summarize(sources, waiting, failed) if tells else True
+    return 1 if failed or not told else 0
 
 
 def recorded_options(roi):
@@ -61,17 +61,17 @@ def left_to_do(sources, options):
     from kits_tf.inference import written
 
     waiting, incomplete, refused = [], [], {}
-    wanted, by_networks = predict_companions.wanted(), set(predict_companions.probabilities())
+    suffixes = predict_companions.wanted(), predict_companions.probabilities()
     for source in sources:
         try:
             lacking = None
             if not FLAGS.overwrite:
-                lacking = written.lacking(source, FLAGS.output_dir, options, FLAGS.kidney_masks, wanted)
+                lacking = written.lacking(source, FLAGS.output_dir, options, FLAGS.kidney_masks, *suffixes)
         except InputError as error:
             refused[source.output_name] = str(error)
             print(error, file=sys.stderr, flush=True)
             continue
-        if lacking is None or by_networks.intersection(lacking):
+        if lacking is None:
             waiting.append(source)
         elif lacking:
             incomplete.append((source, lacking))
@@ -163,7 +163,10 @@ def predict_progress(count):
 def summarize(sources, waiting, failed):
     """Prints a table of all CTs and writes it as CSV, each shard's under its own name.
 
-    A CSV that is there already stays where nothing was left to do and it names the same CTs and faults.
+    A CSV that is there already and tells the same stays.
+
+    Returns:
+        Whether the CSV is there; where it cannot be written, a line says why.
     """
     from kits_tf.inference import summary
 
@@ -174,9 +177,14 @@ def summarize(sources, waiting, failed):
         rows.append(summary.row(source, FLAGS.output_dir, status, failed.get(source.output_name, "")))
     name = f"summary_{FLAGS.shard.replace('/', '_of_')}.csv" if FLAGS.shard else "summary.csv"
     path = pathlib.Path(FLAGS.output_dir) / name
-    if waiting or not summary.tells(path, rows):
-        summary.write_csv(rows, path)
     print("\n".join(summary.lines(rows)))
+    try:
+        if waiting or not summary.tells(path, rows):
+            summary.write_csv(rows, path)
+    except OSError as error:
+        print(f"{path}: {error.strerror}", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 def run():

@@ -89,6 +89,8 @@ def check():
     masks = FLAGS.kidney_masks
     if masks is not None and not (masks and pathlib.Path(masks).is_dir()):
         raise UsageError("kidney_masks", f"{masks or 'nothing'}: no such folder")
+    if masks is not None and pathlib.Path(masks).resolve() == pathlib.Path(FLAGS.output_dir).resolve():
+        raise UsageError("kidney_masks", f"{masks} is the output folder too, where labels would replace the masks")
     for name in ("planes", "fusion"):
         if FLAGS.stage == "tumor" and FLAGS[name].present:
             raise UsageError(name, "says how kidneys are found; --stage=tumor takes those of --kidney_masks")

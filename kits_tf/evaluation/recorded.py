@@ -13,7 +13,7 @@ def beside(path):
     """
     try:
         found = json.loads(path.with_name(f"{nifti.stem(path)}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

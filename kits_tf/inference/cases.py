@@ -46,7 +46,7 @@ class Task:
 
 
 def segment_file(task, source, progress=None, cancel=None, turn=None):
-    """Segments one CT and writes its labels, for a DICOM series a DICOM SEG too, and last its JSON.
+    """Segments one CT and writes its labels, its JSON and what belongs beside them, of a DICOM series a DICOM SEG.
 
     Args:
         task: a Task.
@@ -73,11 +73,24 @@ def segment_file(task, source, progress=None, cancel=None, turn=None):
     seconds |= result.seconds
     path = pathlib.Path(task.output_dir) / source.output_name
     writing = time.perf_counter()
-    write(task, source, volume, result, path)
+    write(volume, result, path)
     seconds["write"] = time.perf_counter() - writing
     seconds["total"] = sum(seconds.values())  # without waiting for others
-    engine = task.segmenter.engine
     summary = {
+        **described(source, volume, task.segmenter.engine, seconds),
+        **measured(task, volume, result),
+        "checkpoint": task.checkpoint,
+        **(told and told | {"labels_digest": digests.of_file(path)}),
+        "warnings": doubts(volume.hu) + mask_doubts(task, volume, mask, result.labels),
+    }
+    files.write_text(companions.summary_path(path), json.dumps(summary, indent=2) + "\n")
+    write_beside(task, companions.Case(source, volume, result.labels, summary), path)
+    return summary
+
+
+def described(source, volume, engine, seconds):
+    """What the JSON says of a CT and of the work."""
+    return {
         "input": source.name,
         "shape": list(volume.shape),
         "spacing_mm": [round(s, 6) for s in volume.spacing_mm],
@@ -85,15 +98,7 @@ def segment_file(task, source, progress=None, cancel=None, turn=None):
         "precision": engine.precision,
         "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        **measured(task, volume, result),
-        "checkpoint": task.checkpoint,
-        **told,
-        "warnings": doubts(volume.hu) + mask_doubts(task, volume, mask, result.labels),
     }
-    for write_more in task.writers:
-        write_more(path, companions.Case(source, volume, result.labels, summary))
-    files.write_text(companions.summary_path(path), json.dumps(summary, indent=2) + "\n")
-    return summary
 
 
 def mask_doubts(task, volume, mask, labels):
@@ -130,11 +135,17 @@ def run(task, source, volume, mask, progress, cancel):
         raise InputError(source.where, error) from None
 
 
-def write(task, source, volume, result, path):
-    """Writes what was found: probabilities, a DICOM SEG and labels, each whole or not at all."""
+def write(volume, result, path):
+    """Writes what was found: probabilities and labels, each whole or not at all, in place of all that lies there."""
     companions.remove(path)
     for name, probability in result.probabilities.items():
         write_scaled(probability, 1 / UNIT, volume, companion(path, PROBABILITY_SUFFIXES[name]))
     write_labels(result.labels, volume, path)
-    if source.series:
-        write_segmentation(result.labels, source.series, companion(path, companions.SEG_SUFFIX))
+
+
+def write_beside(task, case, path):
+    """Writes what is made of labels, which a later run can make up for: a DICOM SEG and what the task has more."""
+    if case.source.series:
+        write_segmentation(case.labels, case.source.series, companion(path, companions.SEG_SUFFIX))
+    for write_more in task.writers:
+        write_more(path, case)

@@ -3,7 +3,9 @@
 import functools
 
 from kits_tf.dicom.segmentation import write_segmentation
+from kits_tf.errors import InputError
 from kits_tf.evaluation import recorded
+from kits_tf.evaluation.matching import check_same_grid
 from kits_tf.inference import companions, reading
 from kits_tf.volume import read_labels
 
@@ -26,7 +28,13 @@ class Stored:
 
     @functools.cached_property
     def labels(self):
-        return read_labels(self._path)[0]
+        expected = self.volume.grid
+        try:
+            labels, grid = read_labels(self._path)
+            check_same_grid(self._path, grid, expected)
+        except InputError as error:
+            raise InputError(self.source.shown(self._path), error.reason) from None
+        return labels
 
     @functools.cached_property
     def summary(self):
@@ -46,7 +54,7 @@ def complete(path, suffixes, writers, source):
         The JSON's content.
 
     Raises:
-        InputError: the CT or the labels cannot be read.
+        InputError: the CT or the labels cannot be read, or their grids differ.
     """
     case = Stored(source, path)
     writers = {companions.SEG_SUFFIX: write_seg, **writers}

@@ -116,7 +116,7 @@ def listed(path):
         UsageError: the file is no text, or lists nothing, or a list.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except ValueError:
         raise UsageError("input", f"{path} is not a list of paths, one a line") from None
     paths = [(n, path.parent / line) for n, line in enumerate(lines, 1) if line and not line.startswith("#")]

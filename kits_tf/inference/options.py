@@ -66,21 +66,19 @@ def difference(found, now):
     """In which option labels that are there differ from those that would be written now.
 
     Args:
-        found: the JSON of the labels, a dict; one without options differs in none.
+        found: the JSON of the labels, with its options.
         now: as `of_case` gives them.
 
     Returns:
         Such as "fusion mean, now union"; or None.
     """
-    then = found.get("options")
-    if not isinstance(then, dict):
-        return None
-    name = next((name for name in now if name in then and then[name] != now[name]), None)
+    then = found["options"]
+    name = next((name for name in now if name not in then or then[name] != now[name]), None)
     if name == "weights":
         return f"weights of {found.get('checkpoint', 'another checkpoint')} that are not those of now"
     if name == "kidney_mask":
         return "another kidney mask, or this one before it changed"
-    return name and f"{name} {text(then[name])}, now {text(now[name])}"
+    return name and f"{name} {text(then.get(name))}, now {text(now[name])}"
 
 
 def text(value):

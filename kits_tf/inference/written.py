@@ -6,13 +6,13 @@ from kits_tf.dataset import prepared
 from kits_tf.errors import InputError
 from kits_tf.evaluation import recorded
 from kits_tf.inference import companions, digests, options, reading
-from kits_tf.volume import read_grid
+from kits_tf.volume import read_labels
 
-SPACING_TOLERANCE_MM = 1e-5  # the JSON's six digits
 REPLACES = "--overwrite replaces it"
+NEEDED = ("input_digest", "labels_digest", "options")  # of a JSON that tells whose labels it lies beside
 
 
-def lacking(source, output_dir, now=None, kidney_masks=None, wanted=()):
+def lacking(source, output_dir, now=None, kidney_masks=None, wanted=(), by_networks=()):
     """What is not there yet of an Input's labels and what belongs beside them.
 
     Args:
@@ -21,14 +21,17 @@ def lacking(source, output_dir, now=None, kidney_masks=None, wanted=()):
         now: `options.recorded` of this run, or None for whichever.
         kidney_masks: folder of masks of this run, or None.
         wanted: suffixes of files that this run writes beside the labels, such as ".html".
+        by_networks: those of `wanted` that only networks give.
 
     Returns:
-        None where all is to be done: there are no labels, or no JSON, which is written last. Else a list of suffixes,
-        empty where nothing is lacking; of a DICOM series its DICOM SEG is wanted in any case.
+        None where all is to be done: there are no labels, or no JSON, which is written last, or something of
+        `by_networks` is not there. Else a list of suffixes, empty where nothing is lacking; of a DICOM series its
+        DICOM SEG is wanted in any case.
 
     Raises:
-        InputError: there are labels that must not be replaced unasked, without a JSON beside the CT itself or with the
-            JSON of another CT, of other options or of another program; or the CT or its mask cannot be read.
+        InputError: there are labels that must not be replaced unasked: without a JSON beside the CT itself; with the
+            JSON of another CT, of other options or of another program; or changed since, and all is to be done. Or the
+            CT, its mask or the labels cannot be read.
     """
     path = pathlib.Path(output_dir) / source.output_name
     if source.fault or not path.is_file():
@@ -37,13 +40,17 @@ def lacking(source, output_dir, now=None, kidney_masks=None, wanted=()):
         check_not_beside(source, path)
         return None
     found = recorded.beside(path)
-    check_readable(source, path, found)
+    check_told(source, path, found)
     check_same_ct(source, path, found)
     if now is not None:
         mask_path = reading.mask_path(kidney_masks, source) if kidney_masks else None
         check_same_options(source, path, found, options.of_case(now, mask_path))
     wanted = [*wanted, companions.SEG_SUFFIX] if source.series else wanted
-    return [suffix for suffix in wanted if not companions.companion(path, suffix).is_file()]
+    absent = [suffix for suffix in wanted if not companions.companion(path, suffix).is_file()]
+    again = not set(absent).isdisjoint(by_networks)
+    if found["labels_digest"] != digests.of_file(path):
+        check_changed(source, path, again)
+    return None if again else absent
 
 
 def check_not_beside(source, path):
@@ -56,23 +63,17 @@ def check_not_beside(source, path):
         raise InputError(source.shown(path), reason)
 
 
-def check_readable(source, path, found):
-    """Raises InputError where a label file's JSON, as `recorded.beside` gives it, is not this command's."""
-    if not {"shape", "spacing_mm"} <= set(found):
-        reason = f"its .json is damaged, or not written by this command; {REPLACES}"
+def check_told(source, path, found):
+    """Raises InputError where a label file's JSON, as `recorded.beside` gives it, does not say of what these are."""
+    if not set(NEEDED) <= set(found) or not isinstance(found["options"], dict):
+        reason = f"its .json says not of what; it is damaged, of an older version or of another program; {REPLACES}"
         raise InputError(source.shown(path), reason)
 
 
 def check_same_ct(source, path, found):
-    """Raises InputError where a label file's JSON tells of another CT; without a digest in it, as its header does."""
-    if "input_digest" in found:
-        same = found["input_digest"] == digests.of_input(source)
-    elif source.series or prepared.is_record(source.path):
-        same = True
-    else:
-        same = is_of(read_grid(source.path), found)
-    if not same:
-        there = f"shape {found['shape']}, spacing {found['spacing_mm']} mm"
+    """Raises InputError where a label file's JSON tells of another CT."""
+    if found["input_digest"] != digests.of_input(source):
+        there = f"shape {found.get('shape')}, spacing {found.get('spacing_mm')} mm"
         reason = f"was written for another CT ({there}), or for this one before it changed; {REPLACES}"
         raise InputError(source.shown(path), reason)
 
@@ -84,10 +85,12 @@ def check_same_options(source, path, found, now):
         raise InputError(source.shown(path), f"was written with other options ({difference}); {REPLACES}")
 
 
-def is_of(grid, found):
-    """Whether the shape and spacing that a JSON tells are those of a `Grid`."""
-    told = found["spacing_mm"]
-    if found["shape"] != list(grid.shape) or not isinstance(told, list) or len(told) != 3:
-        return False
-    pairs = zip(told, grid.spacing_mm, strict=True)
-    return all(isinstance(a, (int, float)) and abs(a - b) <= SPACING_TOLERANCE_MM for a, b in pairs)
+def check_changed(source, path, again):
+    """Raises InputError where labels changed since they were written and would be lost, or cannot be read any more."""
+    if again:
+        reason = f"was changed since it was written, and what is asked for takes its networks again; {REPLACES}"
+        raise InputError(source.shown(path), reason)
+    try:
+        read_labels(path)
+    except InputError as error:
+        raise InputError(source.shown(path), f"{error.reason}; {REPLACES}") from None

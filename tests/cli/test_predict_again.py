@@ -129,7 +129,7 @@ def test_what_is_lacking_beside_labels_is_written_without_a_network(tmp_path, ch
     assert run(*arguments, "--report", "--viewer_files") == 1
     said = capsys.readouterr()
     assert f"{out / 'b_segmentation.nii.gz'}: not a NIfTI file" in said.err and said.err.count("b_segmentation") == 1
-    assert (out / "a_segmentation.ctbl").is_file() and "1 of 2 CTs got what was lacking" in said.out
+    assert (out / "a_segmentation.ctbl").is_file() and "1 of 1 CTs got what was lacking" in said.out
     statuses = {name: row["status"] for name, row in read_csv(out / "summary.csv").items()}
     assert statuses == {"a.nii.gz": "already written", "b.nii.gz": "failed"}
 
@@ -185,3 +185,64 @@ def test_a_ct_that_is_named_twice_is_done_once(tmp_path, checkpoint):
     out = tmp_path / "out"
     assert run(f"--input={tmp_path / 'list.TXT'}", f"--output_dir={out}", f"--checkpoint_dir={checkpoint}") == 0
     assert sorted(path.name for path in out.iterdir()) == ["prediction_00007.json", "prediction_00007.nii.gz"]
+
+
+def test_labels_corrected_by_hand_get_a_page_and_are_not_replaced_for_probabilities(tmp_path, checkpoint, capsys):
+    pytest.importorskip("matplotlib")
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    arguments = (f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path}", f"--checkpoint_dir={checkpoint}")
+    assert run(*arguments) == 0
+    path = tmp_path / "ct_segmentation.nii.gz"
+    labels = nibabel.load(path)
+    corrected = np.asarray(labels.dataobj).copy()
+    corrected[corrected == 2] = 1
+    nibabel.save(nibabel.Nifti1Image(corrected, labels.affine), path)
+    before = path.read_bytes()
+    assert run(*arguments, "--report") == 0 and path.read_bytes() == before
+    assert (tmp_path / "ct_segmentation.html").is_file()
+    assert run(*arguments, "--probabilities") == 1
+    assert f"{path}: was changed since it was written" in capsys.readouterr().err
+    moved = labels.affine.copy()
+    moved[0, 3] += 50
+    nibabel.save(nibabel.Nifti1Image(corrected, moved), path)
+    (tmp_path / "ct_segmentation.html").unlink()
+    assert run(*arguments, "--report") == 1
+    assert f"{path}: lies up to 50.00 mm away" in capsys.readouterr().err
+
+
+def test_masks_are_not_replaced_by_what_is_made_of_them(tmp_path, checkpoint, capsys):
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    save(image_of((small_ct() > 150).astype(np.uint8)), tmp_path / "masks" / "ct_segmentation.nii.gz")
+    before = (tmp_path / "masks" / "ct_segmentation.nii.gz").read_bytes()
+    arguments = (f"--input={tmp_path / 'ct.nii.gz'}", "--stage=tumor", f"--kidney_masks={tmp_path / 'masks'}")
+    assert run(*arguments, f"--output_dir={tmp_path / 'x' / '..' / 'masks'}", f"--checkpoint_dir={checkpoint}") == 2
+    assert "--kidney_masks: " in capsys.readouterr().err
+    assert (tmp_path / "masks" / "ct_segmentation.nii.gz").read_bytes() == before
+
+
+def test_the_table_on_disk_is_that_on_the_terminal(tmp_path, checkpoint, capsys):
+    for seed, name in enumerate("ab"):
+        save(image_of(small_ct(seed=seed)), tmp_path / "data" / f"{name}.nii.gz")
+    out = tmp_path / "out"
+    common = (f"--output_dir={out}", f"--checkpoint_dir={checkpoint}")
+    assert run(f"--input={tmp_path / 'data'}", *common) == 0
+    before = read_csv(out / "summary.csv")["a.nii.gz"]["kidney_ml"]
+    save(image_of(small_ct((10, 60, 80))), tmp_path / "data" / "a.nii.gz")
+    assert run(f"--input={tmp_path / 'data' / 'a.nii.gz'}", "--overwrite", *common) == 0
+    capsys.readouterr()
+    assert run(f"--input={tmp_path / 'data'}", *common) == 0
+    row = read_csv(out / "summary.csv")["a.nii.gz"]
+    assert row["kidney_ml"] != before and row["kidney_ml"] in capsys.readouterr().out
+    (out / "summary.csv").unlink()
+    (out / "summary.csv").mkdir()
+    assert run(f"--input={tmp_path / 'data'}", *common) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [f"{out / 'summary.csv'}: Is a directory"] and row["kidney_ml"] in said.out
+
+
+def test_a_name_that_is_no_utf_8_is_done_and_told(tmp_path, checkpoint):
+    for name in ("a\udcff.nii.gz", "b.nii.gz"):
+        save(image_of(small_ct()), tmp_path / "data" / name)
+    out = tmp_path / "out"
+    assert run(f"--input={tmp_path / 'data'}", f"--output_dir={out}", f"--checkpoint_dir={checkpoint}") == 0
+    assert {row["status"] for row in read_csv(out / "summary.csv").values()} == {"written"}

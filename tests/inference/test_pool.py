@@ -39,7 +39,7 @@ def folder(tmp_path):
 
 def task(folder, engine=None):
     configs = {"kidney_axial": preset("paper", "kidney", "axial")}
-    return Task(Segmenter(engine or IdentityEngine(), configs), folder / "out", "identity")
+    return Task(Segmenter(engine or IdentityEngine(), configs), folder / "out", "identity", options={})
 
 
 def test_all_good_ones_are_written_and_the_bad_one_is_named(folder):

@@ -12,7 +12,7 @@ from kits_tf.errors import InputError
 from kits_tf.inference.digests import of_file, of_input
 from kits_tf.inference.inputs import Input, from_file
 from kits_tf.inference.written import lacking
-from kits_tf.volume import Volume, write_volume
+from kits_tf.volume import Volume, read_volume, write_labels, write_volume
 
 SPACING_MM = (3.0, 0.7, 0.8)
 
@@ -28,17 +28,34 @@ def write(folder, name, content=""):
     (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
 
 
+NOW = {"stage": "both", "fusion": "union", "weights": "0123"}
 GRID = {"shape": [4, 5, 6], "spacing_mm": list(SPACING_MM)}
 
 
-def test_labels_and_json_are_done_and_less_is_not(source, tmp_path):
-    out = tmp_path / "out"
+@pytest.fixture
+def out(source, tmp_path):
+    """An output folder with the labels of `source` and the JSON that belongs to them."""
+    write_labels(np.ones((4, 5, 6), np.uint8), read_volume(source.path), tmp_path / "out" / "ct_segmentation.nii.gz")
+    tell(tmp_path / "out", {})
+    return tmp_path / "out"
+
+
+def tell(out, changes, without=None):
+    """Writes the JSON of `out`'s labels with some of it changed, or an entry left out."""
+    labels = out / "ct_segmentation.nii.gz"
+    digests = {"input_digest": of_file(out.parent / "data" / "ct.nii.gz"), "labels_digest": of_file(labels)}
+    told = GRID | digests | {"options": NOW | {"kidney_mask": None}, "checkpoint": "phantom"} | changes
+    write(out, "ct_segmentation.json", {key: told[key] for key in told if key != without})
+
+
+def test_labels_and_json_are_done_and_less_is_not(source, out):
+    assert lacking(source, out) == lacking(source, out, NOW) == []
+    (out / "ct_segmentation.json").unlink()
     assert lacking(source, out) is None
-    write(out, "ct_segmentation.nii.gz")
-    assert lacking(source, out) is None
-    write(out, "ct_segmentation.json", GRID)
-    assert lacking(source, out) == []
+    tell(out, {})
     (out / "ct_segmentation.nii.gz").unlink()
+    assert lacking(source, out) is None
+    (out / "ct_segmentation.json").unlink()
     assert lacking(source, out) is None
 
 
@@ -51,40 +68,30 @@ def test_labels_alone_beside_their_ct_are_left_alone(source, tmp_path):
         assert str(caught.value).startswith(f"{pathlib.Path(folder) / 'ct_segmentation.nii.gz'}: is there without")
 
 
-@pytest.mark.parametrize(
-    "told",
-    [
-        {"shape": [4, 5, 7], "spacing_mm": list(SPACING_MM)},
-        {"shape": [4, 5, 6], "spacing_mm": [3.0, 0.7, 0.9]},
-        {"shape": [4, 5, 6], "spacing_mm": [3.0]},
-        {"shape": [4, 5, 6], "spacing_mm": ["3", 0.7, 0.8]},
-        {"shape": None, "spacing_mm": list(SPACING_MM)},
-        {"shape": [4, 5, 6], "spacing_mm": None},
-    ],
-)
-def test_labels_of_another_ct_are_left_alone(source, tmp_path, told):
-    write(tmp_path / "out", "ct_segmentation.nii.gz")
-    write(tmp_path / "out", "ct_segmentation.json", told)
-    with pytest.raises(InputError, match=r"ct_segmentation.nii.gz: was written for another CT \(shape .*--overwrite"):
-        lacking(source, tmp_path / "out")
+@pytest.mark.parametrize("content", ("", "{}", "[]", "no JSON", '{"shape": [1, 1, 1]}', '{"options": ', "[" * 200_000))
+def test_labels_with_a_json_of_another_program_or_a_damaged_one_are_left_alone(source, out, content):
+    write(out, "ct_segmentation.json", content)
+    with pytest.raises(InputError, match=r"ct_segmentation.nii.gz: its .json says not of what"):
+        lacking(source, out)
 
 
-@pytest.mark.parametrize("content", ("", "{}", "[]", "no JSON", '{"shape": [1, 1, 1]}', '{"shape": [4, 5, 6'))
-def test_a_json_of_another_program_or_a_damaged_one_is_left_alone(source, tmp_path, content):
-    write(tmp_path / "out", "ct_segmentation.nii.gz")
-    write(tmp_path / "out", "ct_segmentation.json", content)
-    with pytest.raises(InputError, match=r"ct_segmentation.nii.gz: its .json is damaged, or not written by this"):
-        lacking(source, tmp_path / "out")
+@pytest.mark.parametrize("without", ("input_digest", "labels_digest", "options"))
+def test_labels_whose_json_says_not_of_what_are_left_alone(source, out, without):
+    for changes, left_out in (({}, without), ({"options": None}, None), ({"options": ["both"]}, None)):
+        tell(out, changes, left_out)
+        with pytest.raises(InputError, match=r"its .json says not of what; .*--overwrite replaces it"):
+            lacking(source, out, NOW)
 
 
-def test_a_ct_that_is_told_by_its_digest_may_lie_elsewhere_and_must_not_change(source, tmp_path):
-    write(tmp_path / "out", "ct_segmentation.nii.gz")
-    write(tmp_path / "out", "ct_segmentation.json", GRID | {"input_digest": of_file(source.path)})
+def test_a_ct_may_lie_elsewhere_and_must_not_change(source, out, tmp_path):
     copy = from_file(pathlib.Path(shutil.copy(source.path, tmp_path / "ct.nii.gz")))
-    assert lacking(source, tmp_path / "out") == lacking(copy, tmp_path / "out") == []
+    assert lacking(source, out) == lacking(copy, out) == []
     write_volume(Volume(np.ones((4, 5, 6), np.int16), SPACING_MM), copy.path)  # the same grid
-    with pytest.raises(InputError, match="written for another CT .* or for this one before it changed"):
-        lacking(copy, tmp_path / "out")
+    expected = (
+        r"ct_segmentation.nii.gz: was written for another CT \(shape \[4, 5, 6\].* or for this one before it changed"
+    )
+    with pytest.raises(InputError, match=expected):
+        lacking(copy, out)
 
 
 def test_a_dicom_series_is_told_by_its_instances_and_its_dicom_seg_is_wanted(tmp_path):
@@ -93,18 +100,14 @@ def test_a_dicom_series_is_told_by_its_instances_and_its_dicom_seg_is_wanted(tmp
         return Input(tmp_path, "a_segmentation.nii.gz", series=types.SimpleNamespace(headers=headers))
 
     write(tmp_path / "out", "a_segmentation.nii.gz")
-    write(tmp_path / "out", "a_segmentation.json", GRID | {"input_digest": of_input(series("1.2", "1.3"))})
+    digests = {
+        "input_digest": of_input(series("1.2", "1.3")),
+        "labels_digest": of_file(tmp_path / "out" / "a_segmentation.nii.gz"),
+    }
+    write(tmp_path / "out", "a_segmentation.json", digests | {"options": {}})
     assert lacking(series("1.3", "1.2"), tmp_path / "out") == [".dcm"]
     with pytest.raises(InputError, match="^a_segmentation.nii.gz: was written for another CT"):
         lacking(series("1.2", "1.4"), tmp_path / "out")
-
-
-def test_a_ct_that_has_become_unreadable_is_named(source, tmp_path):
-    write(tmp_path / "out", "ct_segmentation.nii.gz")
-    write(tmp_path / "out", "ct_segmentation.json", GRID)
-    source.path.write_bytes(b"no CT")
-    with pytest.raises(InputError, match="ct.nii.gz: not a NIfTI file"):
-        lacking(source, tmp_path / "out")
 
 
 def test_a_line_that_names_no_ct_is_never_done(tmp_path):
@@ -112,16 +115,6 @@ def test_a_line_that_names_no_ct_is_never_done(tmp_path):
     for name in ("line_1_segmentation.nii.gz", "line_1_segmentation.json"):
         write(tmp_path / "out", name)
     assert lacking(Input(tmp_path / "gone", "line_1_segmentation.nii.gz", fault=fault), tmp_path / "out") is None
-
-
-NOW = {"stage": "both", "fusion": "union", "weights": "0123"}
-
-
-def test_labels_of_the_same_options_are_done_and_of_older_versions_too(source, tmp_path):
-    write(tmp_path / "out", "ct_segmentation.nii.gz")
-    for told in ({"options": NOW}, {"options": {"stage": "both"}}, {"options": None}, {}):
-        write(tmp_path / "out", "ct_segmentation.json", GRID | told)
-        assert lacking(source, tmp_path / "out", NOW) == []
 
 
 @pytest.mark.parametrize(
@@ -135,28 +128,44 @@ def test_labels_of_the_same_options_are_done_and_of_older_versions_too(source, t
         ({"kidney_mask": "4567"}, r"another kidney mask, or this one before it changed"),
     ],
 )
-def test_labels_of_other_options_are_left_alone(source, tmp_path, then, said):
-    write(tmp_path / "out", "ct_segmentation.nii.gz")
-    write(tmp_path / "out", "ct_segmentation.json", GRID | {"checkpoint": "phantom", "options": NOW | then})
+def test_labels_of_other_options_are_left_alone(source, out, then, said):
+    tell(out, {"options": NOW | {"kidney_mask": None} | then})
     with pytest.raises(InputError, match=rf"was written with other options \({said}\); --overwrite replaces it"):
-        lacking(source, tmp_path / "out", NOW)
+        lacking(source, out, NOW)
 
 
-def test_a_kidney_mask_is_told_by_its_content_wherever_it_lies(source, tmp_path):
+def test_an_option_that_is_not_told_is_another(source, out):
+    tell(out, {"options": {"stage": "both", "weights": "0123", "kidney_mask": None}})
+    with pytest.raises(InputError, match=r"was written with other options \(fusion none, now union\)"):
+        lacking(source, out, NOW)
+
+
+def test_a_kidney_mask_is_told_by_its_content_wherever_it_lies(source, out, tmp_path):
     write(tmp_path / "masks", "ct_segmentation.nii.gz", "kidneys")
-    write(tmp_path / "out", "ct_segmentation.nii.gz")
-    told = {"options": NOW | {"kidney_mask": of_file(tmp_path / "masks" / "ct_segmentation.nii.gz")}}
-    write(tmp_path / "out", "ct_segmentation.json", GRID | told)
+    tell(out, {"options": NOW | {"kidney_mask": of_file(tmp_path / "masks" / "ct_segmentation.nii.gz")}})
     moved = shutil.copytree(tmp_path / "masks", tmp_path / "moved")
-    assert lacking(source, tmp_path / "out", NOW, moved) == []
+    assert lacking(source, out, NOW, moved) == []
     write(moved, "ct_segmentation.nii.gz", "kidneys, drawn anew")
     with pytest.raises(InputError, match="another kidney mask, or this one before it changed"):
-        lacking(source, tmp_path / "out", NOW, moved)
+        lacking(source, out, NOW, moved)
 
 
-def test_what_should_lie_beside_labels_and_does_not_is_named(source, tmp_path):
-    write(tmp_path / "out", "ct_segmentation.nii.gz")
-    write(tmp_path / "out", "ct_segmentation.json", GRID)
-    assert lacking(source, tmp_path / "out", NOW, wanted=[".html", ".ctbl"]) == [".html", ".ctbl"]
-    write(tmp_path / "out", "ct_segmentation.html")
-    assert lacking(source, tmp_path / "out", NOW, wanted=[".html", ".ctbl"]) == [".ctbl"]
+def test_what_should_lie_beside_labels_and_does_not_is_named(source, out):
+    assert lacking(source, out, NOW, wanted=[".html", ".ctbl"]) == [".html", ".ctbl"]
+    write(out, "ct_segmentation.html")
+    assert lacking(source, out, NOW, wanted=[".html", ".ctbl"]) == [".ctbl"]
+    assert lacking(source, out, NOW, wanted=[".html", ".ctbl"], by_networks=[".ctbl"]) is None
+
+
+def test_labels_that_were_changed_by_hand_are_done_and_are_not_lost(source, out):
+    write_labels(np.zeros((4, 5, 6), np.uint8), read_volume(source.path), out / "ct_segmentation.nii.gz")
+    assert lacking(source, out, NOW, wanted=[".html"]) == [".html"]
+    with pytest.raises(InputError, match="was changed since it was written, .*--overwrite replaces it"):
+        lacking(source, out, NOW, wanted=["_kidney.nii.gz"], by_networks=["_kidney.nii.gz"])
+
+
+def test_labels_that_are_damaged_are_named(source, out):
+    whole = (out / "ct_segmentation.nii.gz").read_bytes()
+    (out / "ct_segmentation.nii.gz").write_bytes(whole[:-9])
+    with pytest.raises(InputError, match="ct_segmentation.nii.gz: truncated.*; --overwrite replaces it"):
+        lacking(source, out)
