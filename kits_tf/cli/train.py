@@ -8,7 +8,7 @@ from absl import flags
 from kits_tf import checkpoint, quiet
 from kits_tf import config as configs
 from kits_tf.cli import app, float_flags
-from kits_tf.errors import UsageError
+from kits_tf.errors import InputError, UsageError
 from kits_tf.sizes import check_sizes
 
 FLAGS = flags.FlagValues()
@@ -58,6 +58,7 @@ def main():
     """Trains the network that the flags name; returns the exit code."""
     check_flags()
     config = make_config()
+    check_siblings(config)
     quiet.load_tensorflow()
     from kits_tf.training import run, settings
 
@@ -111,6 +112,17 @@ def make_config():
     config = configs.override(preset, [*FLAGS["set"].value, *flags])  # together: some go by each other
     check_sizes(config)
     return config
+
+
+def check_siblings(config):
+    """Raises UsageError where a network would not go with those that are in the checkpoint folder already."""
+    folder, own = pathlib.Path(FLAGS.checkpoint_dir), checkpoint.network_name(config)
+    paths = {name: folder / name / checkpoint.CONFIG_NAME for name in checkpoint.network_names() if name != own}
+    siblings = {name: configs.load(path) for name, path in paths.items() if path.is_file()}
+    try:
+        checkpoint.check_shares(folder, siblings | {own: config})
+    except InputError as error:
+        raise UsageError("checkpoint_dir", f"{FLAGS.checkpoint_dir}: {own}: {error.reason}") from None
 
 
 def kidney_masks():

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from kits_tf import config
 from kits_tf.cli import app, train
 from tests import planted
 
@@ -167,3 +168,12 @@ def test_ctrl_c_saves_and_says_where_the_run_goes_on(data, tmp_path):
     saved = f"{folder} is saved at step {step}, and the same command goes on there"
     assert step > 0 and (folder / "state" / f"step-{step}.index").is_file()
     assert errors.splitlines()[-1] == f"kits-train: interrupted; {saved}"
+
+
+def test_a_network_that_would_not_go_with_its_siblings_is_refused_before_it_trains(data, tmp_path, capsys):
+    config.save(config.preset("best", "tumor"), tmp_path / "tumor" / "config.json")
+    assert run(data, tmp_path, *KIDNEY, *TINY, *PATCH, "--set=min_component_share=0.2") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    reason = "kidney_axial: min_component_share is 0.2, in tumor it is 0.33: takes the same in all networks"
+    assert line.startswith(f"kits-train: --checkpoint_dir: {tmp_path}: {reason}")
+    assert not (tmp_path / "kidney_axial").exists()
