@@ -28,7 +28,7 @@ from experiments.documents import ROOT, write_result  # noqa: E402
 from kits_tf import files  # noqa: E402
 
 PARTS = {
-    "read and decompress": ("kits_tf.inference.cases", "read"),
+    "read and decompress": ("kits_tf.inference.reading", "read"),
     "find the body": ("kits_tf.geometry", "body_box"),
     "prepare slabs": ("kits_tf.inference.kidney", "slab_batch"),
     "compile networks": ("kits_tf.inference.openvino_engine.OpenVINOEngine", "_compile"),
