@@ -1,6 +1,7 @@
 """SIGINT (Ctrl-C) and SIGTERM end a command by an exception, also where a library drops that on its way."""
 
 import contextlib
+import importlib.machinery
 import signal
 import sys
 import threading
@@ -10,6 +11,12 @@ EXIT_TERMINATED = 143
 
 NOTED = set()  # signals that came and for which the command has not ended
 AGAIN_SECONDS = 0.05  # after which a lost signal comes again, outside the callback that lost it
+
+# Python's code that loads an extension module.
+EXTENSION_LOADERS = {
+    importlib.machinery.ExtensionFileLoader.create_module.__code__,
+    importlib.machinery.ExtensionFileLoader.exec_module.__code__,
+}
 
 
 class FromSignal:
@@ -21,7 +28,7 @@ class FromSignal:
 
     def __del__(self):
         if NOTED:
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)  # raised here, it would be dropped too
+            postpone()  # raised here, it would be dropped too
 
 
 class Interrupted(FromSignal, KeyboardInterrupt):
@@ -68,15 +75,31 @@ def lost_signals_raised():
 
 
 def on_signal(number, frame):
-    """The handler of SIGINT and SIGTERM: notes the signal and raises."""
+    """The handler of SIGINT and SIGTERM: notes the signal and raises, later where an exception may end in a crash."""
     NOTED.add(number)
-    raise Interrupted() if number == signal.SIGINT else Terminated()
+    if loads_extension(frame):
+        postpone()
+    else:
+        raise Interrupted() if number == signal.SIGINT else Terminated()
+
+
+def loads_extension(frame):
+    """Whether a frame is of Python that an extension module calls as it is loaded; jaxlib's abort at an exception."""
+    while frame is not None and frame.f_code not in EXTENSION_LOADERS:
+        frame = frame.f_back
+    return frame is not None
+
+
+def postpone():
+    """Lets the signals that are noted come again in a moment."""
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
 
 
 def come_again(number=None, frame=None):
     """Delivers the signals that are noted once more, to whatever handles them now; the handler of SIGALRM."""
-    while NOTED:
-        signal.raise_signal(NOTED.pop())
+    for noted in tuple(NOTED):
+        NOTED.discard(noted)
+        signal.raise_signal(noted)
 
 
 def on_unraisable(fault):

@@ -9,7 +9,7 @@ import pytest
 SIGNALS = [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")]
 
 BEGIN = """
-import gc, signal, sys, time
+import gc, importlib.machinery, signal, sys, time
 from absl import flags
 from kits_tf.cli import app, signals
 from kits_tf.training.termination import Termination
@@ -36,6 +36,15 @@ def turn():
         send()
     except BaseException:
         raise ImportError("initialization failed")
+
+class Spec:
+    name, origin = property(send), "/nowhere"
+
+def load():
+    try:
+        importlib.machinery.ExtensionFileLoader("x", "/nowhere").create_module(Spec())
+    except TypeError:  # the name is None
+        print("loaded")
 
 def wait():
     time.sleep(60)
@@ -73,6 +82,12 @@ def run_sender(folder, name, body):
 )
 def test_no_signal_is_lost(tmp_path, name, code, word, body):
     assert run_sender(tmp_path, name, body) == (code, "", f"kits-sender: {word}\n")
+
+
+@pytest.mark.parametrize("name, code, word", SIGNALS)
+def test_a_signal_waits_while_an_extension_module_is_loaded(tmp_path, name, code, word):
+    """One that finds Python at work for the module, which may abort the process where an exception comes back."""
+    assert run_sender(tmp_path, name, "load(); wait()") == (code, "loaded\n", f"kits-sender: {word}\n")
 
 
 @pytest.mark.parametrize("name, code, word", SIGNALS)
