@@ -60,10 +60,10 @@ def complete(incomplete):
     from kits_tf.inference import completion, pool
     from kits_tf.progress import progress
 
-    failed, folder = {}, pathlib.Path(FLAGS.output_dir)
+    failed, folder, asked = {}, pathlib.Path(FLAGS.output_dir), writers()
     for source, suffixes in progress(incomplete, "Completing"):
         path = folder / source.output_name
-        outcome = pool.attempt(functools.partial(completion.complete, path, suffixes, writers()), source, folder)
+        outcome = pool.attempt(functools.partial(completion.complete, path, suffixes, asked), source, folder)
         if outcome.reason:
             failed[source.output_name] = outcome.reason
             print(outcome.reason, file=sys.stderr, flush=True)

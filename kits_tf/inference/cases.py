@@ -10,7 +10,6 @@ import time
 from kits_tf import files
 from kits_tf.dataset import prepared
 from kits_tf.dataset.kits19 import PROBABILITY_SUFFIXES
-from kits_tf.dicom.segmentation import write_segmentation
 from kits_tf.errors import InputError
 from kits_tf.evaluation.measurements import measure
 from kits_tf.inference import companions, digests, options, reading
@@ -84,7 +83,9 @@ def segment_file(task, source, progress=None, cancel=None, turn=None):
         "warnings": doubts(volume.hu) + mask_doubts(task, volume, mask, result.labels),
     }
     files.write_text(companions.summary_path(path), json.dumps(summary, indent=2) + "\n")
-    write_beside(task, companions.Case(source, volume, result.labels, summary), path)
+    case = companions.Case(source, volume, result.labels, summary)
+    for write_more in (*companions.own_writers(source).values(), *task.writers):
+        write_more(path, case)  # a later run can make up for it
     return summary
 
 
@@ -141,11 +142,3 @@ def write(volume, result, path):
     for name, probability in result.probabilities.items():
         write_scaled(probability, 1 / UNIT, volume, companion(path, PROBABILITY_SUFFIXES[name]))
     write_labels(result.labels, volume, path)
-
-
-def write_beside(task, case, path):
-    """Writes what is made of labels, which a later run can make up for: a DICOM SEG and what the task has more."""
-    if case.source.series:
-        write_segmentation(case.labels, case.source.series, companion(path, companions.SEG_SUFFIX))
-    for write_more in task.writers:
-        write_more(path, case)

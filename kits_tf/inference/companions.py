@@ -3,6 +3,7 @@
 import dataclasses
 
 from kits_tf.dataset.kits19 import PROBABILITY_SUFFIXES
+from kits_tf.dicom.segmentation import write_segmentation
 
 SUMMARY_SUFFIX = ".json"
 SEG_SUFFIX = ".dcm"
@@ -38,6 +39,16 @@ def summary_path(path):
     return companion(path, SUMMARY_SUFFIX)
 
 
+def own_writers(source):
+    """{suffix: function of (label file, `Case`)} of what lies beside an Input's labels in any case: a DICOM SEG."""
+    return {SEG_SUFFIX: write_seg} if source.series else {}
+
+
+def write_seg(path, case):
+    """Writes the DICOM SEG of a series' labels."""
+    write_segmentation(case.labels, case.source.series, companion(path, SEG_SUFFIX))
+
+
 def remove(path):
     """Removes what was written beside other labels of that name: none of it belongs to labels that come now."""
     for suffix in OF_THESE_LABELS:
@@ -52,6 +63,6 @@ def superseded(path, source, wanted):
         source: its Input.
         wanted: suffixes of what is then written anew.
     """
-    again = {SUMMARY_SUFFIX, *wanted, *([SEG_SUFFIX] if source.series else [])}
+    again = {SUMMARY_SUFFIX, *wanted, *own_writers(source)}
     gone = [companion(path, suffix) for suffix in OF_THESE_LABELS if suffix not in again]
     return [file.name for file in gone if file.is_file()]

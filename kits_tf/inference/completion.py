@@ -2,7 +2,6 @@
 
 import functools
 
-from kits_tf.dicom.segmentation import write_segmentation
 from kits_tf.errors import InputError
 from kits_tf.evaluation import recorded
 from kits_tf.evaluation.matching import check_same_grid
@@ -47,7 +46,7 @@ def complete(path, suffixes, writers, source):
     Args:
         path: the label file.
         suffixes: of the files that are lacking.
-        writers: {suffix: function of (label file, case)}; what writes a DICOM SEG need not be among them.
+        writers: {suffix: function of (label file, case)}; `companions.own_writers` need not be among them.
         source: the Input of the labels.
 
     Returns:
@@ -57,12 +56,7 @@ def complete(path, suffixes, writers, source):
         InputError: the CT or the labels cannot be read, or their grids differ.
     """
     case = Stored(source, path)
-    writers = {companions.SEG_SUFFIX: write_seg, **writers}
+    writers = companions.own_writers(source) | writers
     for write in dict.fromkeys(writers[suffix] for suffix in suffixes):
         write(path, case)
     return case.summary
-
-
-def write_seg(path, case):
-    """Writes the DICOM SEG of a series' labels."""
-    write_segmentation(case.labels, case.source.series, companions.companion(path, companions.SEG_SUFFIX))

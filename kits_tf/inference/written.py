@@ -45,7 +45,7 @@ def lacking(source, output_dir, now=None, kidney_masks=None, wanted=(), by_netwo
     if now is not None:
         mask_path = reading.mask_path(kidney_masks, source) if kidney_masks else None
         check_same_options(source, path, found, options.of_case(now, mask_path))
-    wanted = [*wanted, companions.SEG_SUFFIX] if source.series else wanted
+    wanted = [*wanted, *companions.own_writers(source)]
     absent = [suffix for suffix in wanted if not companions.companion(path, suffix).is_file()]
     again = not set(absent).isdisjoint(by_networks)
     if found["labels_digest"] != digests.of_file(path):

@@ -10,22 +10,13 @@ import pytest
 pytest.importorskip("highdicom")
 pydicom = pytest.importorskip("pydicom")
 
-from kits_tf.cli import app, predict  # noqa: E402
+from kits_tf.cli import predict  # noqa: E402
 from kits_tf.volume import Volume, working_affine, write_volume  # noqa: E402
+from tests.cli.predicting import SPACING_MM, run  # noqa: E402
 from tests.dicom.planted import PATIENT_ID, images, write  # noqa: E402
-from tests.tiny import small_ct, write_checkpoint  # noqa: E402
+from tests.tiny import small_ct  # noqa: E402
 
-SPACING_MM = (4.0, 3.0, 3.0)
 HU = np.maximum(small_ct(), -1024)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
-
-
-def run(*arguments):
-    return app.execute(predict.main, predict.FLAGS, ["kits-predict", *map(str, arguments)])
 
 
 def test_dicom_and_nifti_of_one_volume(tmp_path, checkpoint, capfd):
