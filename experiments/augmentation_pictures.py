@@ -47,8 +47,8 @@ def main():
     parser.add_argument("--output_dir", type=pathlib.Path, default=ROOT / "docs" / "pictures")
     arguments = parser.parse_args()
     from kits_tf.config import preset
-    from kits_tf.dataset import kits19
-    from kits_tf.volume import read_labels, read_volume
+    from kits_tf.data import kits19
+    from kits_tf.io.volume import read_labels, read_volume
 
     case = kits19.find_cases(arguments.data_dir)[0]
     volume, (labels, _) = read_volume(case.image), read_labels(case.label)
@@ -67,12 +67,14 @@ def largest_slice(volume, labels):
 
 def largest_cube(volume, labels, config):
     """(HU, label, spacing_mm) of the cube around the kidney with the largest tumor."""
-    from kits_tf import sides
-    from kits_tf.dataset import kidneys, prepared
+    from kits_tf import laterality
+    from kits_tf.data import kidneys, prepared
 
     record = prepared.from_volume(volume, labels, "")
-    side_map = sides.kidney_sides(record.label > 0, record.spacing_mm, record.middle_column - record.box.columns[0])
-    kidney = max(sides.kidneys(side_map), key=lambda kidney: (record.label[kidney.box] == 2).sum())
+    side_map = laterality.kidney_sides(
+        record.label > 0, record.spacing_mm, record.middle_column - record.box.columns[0]
+    )
+    kidney = max(laterality.kidneys(side_map), key=lambda kidney: (record.label[kidney.box] == 2).sum())
     cube = kidneys.kidney_cube(record, kidney, side_map[kidney.box] == kidney.side, config)
     return cube["image"], cube["label"], kidneys.cube_spacing_mm(record, kidney, config)
 

@@ -11,7 +11,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from kits_tf import files, volume  # noqa: E402
+from kits_tf import files  # noqa: E402
+from kits_tf.io import volume  # noqa: E402
 from kits_tf.report import figures, layout, panels  # noqa: E402
 
 

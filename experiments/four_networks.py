@@ -25,7 +25,7 @@ from commands import command  # noqa: E402
 
 from kits_tf import files  # noqa: E402
 from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME  # noqa: E402
-from kits_tf.dataset import kits19  # noqa: E402
+from kits_tf.data import kits19  # noqa: E402
 
 NETWORKS = {
     "kidney_axial": ["--stage=kidney", "--plane=axial"],

@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 from commands import command  # noqa: E402
 
 from kits_tf import files  # noqa: E402
-from kits_tf.dataset.kits19 import case_name, parse_cases  # noqa: E402
+from kits_tf.data.kits19 import case_name, parse_cases  # noqa: E402
 
 INTRODUCTION = """# The largest cases
 

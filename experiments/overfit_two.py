@@ -25,7 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from experiments.documents import replace_block, result_path, table, write_result  # noqa: E402
 from kits_tf import config as configs  # noqa: E402
-from kits_tf import cubes, geometry, sides  # noqa: E402
+from kits_tf import geometry, kidney_crops, laterality  # noqa: E402
 from kits_tf.arrays import NumPy as xp  # noqa: E402, N813
 
 NETWORKS = ("axial", "coronal", "sagittal", "tumor")
@@ -80,10 +80,10 @@ def of_other_networks(arguments):
 
 def case_of(arguments):
     """(hu, labels, spacing_mm) of the case, its imaging simulated with seed 0."""
-    from kits_tf import volume
-    from kits_tf.dataset import kits19
-    from kits_tf.dataset.phantom.around import simulate_around
-    from kits_tf.dataset.phantom.simulation import simulate
+    from kits_tf.data import kits19
+    from kits_tf.io import volume
+    from kits_tf.simulation.phantom.around import simulate_around
+    from kits_tf.simulation.phantom.simulation import simulate
 
     if not arguments.masks_dir:
         hu, labels, spacing_mm, _ = simulate(0, arguments.case)
@@ -130,17 +130,17 @@ def two_blocks(hu, labels, spacing_mm, config):
     Returns:
         (x [2, depth, height, width, 1], targets of `tumor_loss`).
     """
-    side_map = sides.kidney_sides(labels > 0, spacing_mm, geometry.middle_column((0, hu.shape[2])))
+    side_map = laterality.kidney_sides(labels > 0, spacing_mm, geometry.middle_column((0, hu.shape[2])))
     images, tumors = [], []
-    for kidney in sides.kidneys(side_map):
+    for kidney in laterality.kidneys(side_map):
         mask = side_map[kidney.box] == kidney.side
         arrays = (
             geometry.scale(xp, hu[kidney.box], config.clip_hu) * mask,
             (labels[kidney.box] == 2).astype(np.float32) * mask,
         )
         for array, parts in zip(arrays, (images, tumors), strict=True):
-            cube = cubes.to_cube(xp, array.astype(np.float32), spacing_mm, config.margin_mm, config.grid)
-            parts.extend(cubes.split(xp, cube, config.blocks))
+            cube = kidney_crops.to_cube(xp, array.astype(np.float32), spacing_mm, config.margin_mm, config.grid)
+            parts.extend(kidney_crops.split(xp, cube, config.blocks))
     most = np.argsort([-part.sum() for part in tumors])[:2]
     x = np.stack([images[i] for i in most])[..., None].astype(np.float32)
     label = (np.stack([tumors[i] for i in most])[..., None] >= 0.5).astype(np.float32)

@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from experiments import documents  # noqa: E402
 from experiments.phantom_suites import SUITES  # noqa: E402
-from kits_tf.dataset.phantom import simulate  # noqa: E402
+from kits_tf.simulation.phantom import simulate  # noqa: E402
 
 LOWS = range(80, 211, 10)
 WIDTHS = (20, 30, 40, 50, 60, 80, 110, 150, 250)

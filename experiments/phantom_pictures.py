@@ -16,10 +16,10 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from kits_tf import volume  # noqa: E402
-from kits_tf.dataset import kits19  # noqa: E402
-from kits_tf.dataset.phantom import PHASES, simulate  # noqa: E402
-from kits_tf.dataset.phantom.around import simulate_around  # noqa: E402
+from kits_tf.data import kits19  # noqa: E402
+from kits_tf.io import volume  # noqa: E402
+from kits_tf.simulation.phantom import PHASES, simulate  # noqa: E402
+from kits_tf.simulation.phantom.around import simulate_around  # noqa: E402
 
 WINDOW_HU = (-160, 240)
 KIDNEY_COLOR, TUMOR_COLOR = "#35d04f", "#ff4536"

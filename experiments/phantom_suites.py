@@ -41,7 +41,7 @@ class Suite:
 
     @property
     def options(self):
-        """Keyword arguments of `kits_tf.dataset.phantom.simulate`, beside seed and case."""
+        """Keyword arguments of `kits_tf.simulation.phantom.simulate`, beside seed and case."""
         return {
             "size": self.size,
             "slices": self.slices,
@@ -52,7 +52,7 @@ class Suite:
 
     def cases_in(self, phases):
         """The cases that have one of some contrast phases, as `--cases` takes them: "1,4,5"."""
-        from kits_tf.dataset.phantom.simulation import choose_phase
+        from kits_tf.simulation.phantom.simulation import choose_phase
 
         drawn = [self.phases[choose_phase((self.seed, case), len(self.phases))] for case in range(self.num_cases)]
         return ",".join(str(case) for case, phase in enumerate(drawn) if phase in phases)

@@ -17,10 +17,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
 from phantom_pictures import draw_sheet  # noqa: E402
 
-from kits_tf import volume  # noqa: E402
-from kits_tf.dataset import anatomy  # noqa: E402
-from kits_tf.dataset.anatomy.structures import KIDNEYS, indices  # noqa: E402
-from kits_tf.dataset.phantom import PHASES  # noqa: E402
+from kits_tf.io import volume  # noqa: E402
+from kits_tf.simulation import anatomy  # noqa: E402
+from kits_tf.simulation.anatomy.structures import KIDNEYS, indices  # noqa: E402
+from kits_tf.simulation.phantom import PHASES  # noqa: E402
 
 SEED = 5
 

@@ -22,9 +22,9 @@ __all__ = ["__version__", "load_segmenter", "read_labels", "read_volume", "write
 
 HOMES = {
     "load_segmenter": "kits_tf.inference.segmenter",
-    "read_labels": "kits_tf.volume",
-    "read_volume": "kits_tf.volume",
-    "write_labels": "kits_tf.volume",
+    "read_labels": "kits_tf.io.volume",
+    "read_volume": "kits_tf.io.volume",
+    "write_labels": "kits_tf.io.volume",
 }
 
 

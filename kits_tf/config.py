@@ -131,9 +131,9 @@ class TumorConfig(Config):
 
     def _check_grid(self):
         """Refuses a grid whose cubes cannot be split into sub-blocks."""
-        from kits_tf import cubes  # needs NumPy, which --help does without
+        from kits_tf import kidney_crops  # needs NumPy, which --help does without
 
-        least = 2 * cubes.BLOCK_OVERLAP
+        least = 2 * kidney_crops.BLOCK_OVERLAP
         if self.grid % 2:
             raise ValueError(f"grid={self.grid!r}: takes an even number, as sub-blocks are halves of its sides")
         if self.blocks == "overlap" and 0 < self.grid < least:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from kits_tf import volume
-from kits_tf.dataset import kits19, preparation, prepared
+from kits_tf.data import kits19, preparation, prepared
+from kits_tf.io import volume
 from tests.tiny import small_ct
 
 

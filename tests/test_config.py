@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kits_tf import config as configs
-from kits_tf import cubes
+from kits_tf import kidney_crops
 from kits_tf.arrays import NumPy
 from kits_tf.config import TumorConfig, override, preset
 from kits_tf.errors import InputError, UsageError
@@ -28,7 +28,7 @@ def gives_back(grid, blocks):
     """Whether a cube is what its sub-blocks are joined to."""
     cube = np.arange(grid**3).reshape(grid, grid, grid)
     try:
-        return np.array_equal(cubes.join(NumPy, cubes.split(NumPy, cube, blocks), blocks), cube)
+        return np.array_equal(kidney_crops.join(NumPy, kidney_crops.split(NumPy, cube, blocks), blocks), cube)
     except ValueError:
         return False
 

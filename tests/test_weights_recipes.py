@@ -8,8 +8,8 @@ import pytest
 
 from experiments import four_networks, phantom_suites, train_phantom, train_simulated
 from kits_tf.cli import app
-from kits_tf.dataset import kits19
-from kits_tf.dataset.phantom import simulation
+from kits_tf.data import kits19
+from kits_tf.simulation.phantom import simulation
 
 RECIPES = {
     "phantom": train_phantom.LONG,

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from experiments.benchmarks.machine import MemoryWatch, machine  # noqa: E402
 from experiments.documents import write_result  # noqa: E402
-from kits_tf.volume import Volume, read_labels, write_labels, write_volume  # noqa: E402
+from kits_tf.io.volume import Volume, read_labels, write_labels, write_volume  # noqa: E402
 
 
 def main():

@@ -142,7 +142,7 @@ def open_pipeline(stage, kind, arguments):
     import tensorflow as tf
 
     from kits_tf.config import override, preset
-    from kits_tf.dataset import kidneys, prepared
+    from kits_tf.data import kidneys, prepared
     from kits_tf.training.data import batches
 
     plane = None if stage == "tumor" else stage

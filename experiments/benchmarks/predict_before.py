@@ -25,7 +25,7 @@ from experiments.benchmarks.machine import machine  # noqa: E402
 from experiments.benchmarks.predict_setup import random_checkpoint, segment_apart, simulated_ct  # noqa: E402
 from experiments.documents import ROOT, write_result  # noqa: E402
 from kits_tf.checkpoint import CONFIG_NAME  # noqa: E402
-from kits_tf.volume import read_labels  # noqa: E402
+from kits_tf.io.volume import read_labels  # noqa: E402
 
 LIST_OPTIONS = (
     "import dataclasses, json; from kits_tf import config; "

@@ -54,7 +54,7 @@ def main():
 
 def inject(segmenter, path):
     """Makes a segmenter find the kidneys of a label file, after it has done the work of stage 1."""
-    from kits_tf.volume import read_labels
+    from kits_tf.io.volume import read_labels
 
     kidneys = read_labels(path)[0] > 0
     find = segmenter.kidney_mask

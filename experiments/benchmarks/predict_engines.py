@@ -19,7 +19,7 @@ from experiments.benchmarks.machine import machine  # noqa: E402
 from experiments.commands import command  # noqa: E402
 from experiments.documents import write_result  # noqa: E402
 from kits_tf.evaluation.metrics import dice  # noqa: E402
-from kits_tf.volume import read_labels  # noqa: E402
+from kits_tf.io.volume import read_labels  # noqa: E402
 
 ROADS = {
     "openvino_bfloat16": ["--engine=openvino", "--engine_precision=bfloat16"],

@@ -34,8 +34,8 @@ PARTS = {
     "compile networks": ("kits_tf.inference.openvino_engine.OpenVINOEngine", "_compile"),
     "wait for networks": ("kits_tf.inference.openvino_engine", "finished"),
     "kidneys and sides": ("kits_tf.inference.segmenter", "kidney_sides"),
-    "cubes": ("kits_tf.cubes", "to_cube"),
-    "cubes back": ("kits_tf.cubes", "from_cube"),
+    "cubes": ("kits_tf.kidney_crops", "to_cube"),
+    "cubes back": ("kits_tf.kidney_crops", "from_cube"),
     "compress and write": ("kits_tf.inference.cases", "write_labels"),
     "measure": ("kits_tf.inference.cases", "measure"),
 }

@@ -14,7 +14,7 @@ from experiments.documents import ROOT
 from kits_tf import config as configs
 from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME
 from kits_tf.config import PLANES, preset
-from kits_tf.volume import Volume, read_labels, read_volume, write_labels, write_volume
+from kits_tf.io.volume import Volume, read_labels, read_volume, write_labels, write_volume
 
 CHILD = pathlib.Path(__file__).with_name("predict_child.py")
 SOURCE_SLICES = 108  # a median case of KiTS19

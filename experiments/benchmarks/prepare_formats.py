@@ -28,7 +28,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--record", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
-    from kits_tf.dataset import prepared
+    from kits_tf.data import prepared
 
     record = prepared.read_record(arguments.record)
     slices = len(record.image)
@@ -68,7 +68,7 @@ def read_seconds(path, record, count):
     """CPU seconds to read a window of slices from the middle of a case, in TensorFlow ops."""
     import tensorflow as tf
 
-    from kits_tf.dataset import streaming
+    from kits_tf.data import streaming
 
     shape = tf.constant(record.image.shape)
     first = (record.image.shape[0] - count) // 2

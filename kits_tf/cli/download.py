@@ -5,7 +5,7 @@ import sys
 from absl import flags
 
 from kits_tf.cli import app, float_flags, outputs
-from kits_tf.dataset import download, kits19
+from kits_tf.data import download, kits19
 from kits_tf.errors import UsageError
 
 FLAGS = flags.FlagValues()

@@ -69,8 +69,8 @@ def main():
     refuse_idle_flags()
     numbers = masked_numbers() if FLAGS.masks_dir is not None else random_numbers()
     organs = organ_sources() if FLAGS.anatomy is not None else None
-    from kits_tf.dataset.phantom import cases
     from kits_tf.progress import progress
+    from kits_tf.simulation.phantom import cases
 
     outputs.check_folder("output_dir", FLAGS.output_dir)
     pathlib.Path(FLAGS.output_dir).mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def refuse_idle_flags():
 
 def random_numbers():
     """The numbers of the random cases to make."""
-    from kits_tf.dataset import kits19
+    from kits_tf.data import kits19
 
     if FLAGS.cases:
         return kits19.parse_cases(FLAGS.cases)
@@ -124,7 +124,7 @@ def random_numbers():
 
 def masked_numbers():
     """The numbers of the label volumes in --masks_dir that --cases names."""
-    from kits_tf.dataset import kits19
+    from kits_tf.data import kits19
 
     if not pathlib.Path(FLAGS.masks_dir).is_dir():
         raise UsageError("masks_dir", f"{FLAGS.masks_dir}: no such folder")
@@ -148,7 +148,7 @@ def organ_sources():
         raise UsageError("anatomy", "takes at least one organ label map")
     if cts and len(cts) != len(FLAGS.anatomy):
         raise UsageError("anatomy_ct", f"takes one CT for each of the {len(FLAGS.anatomy)} --anatomy maps")
-    from kits_tf.dataset import anatomy
+    from kits_tf.simulation import anatomy
 
     with as_usage("legend"):
         legend = anatomy.read_legend(FLAGS.legend)

@@ -96,7 +96,7 @@ def task(waiting, options, roi):
 
 def load_segmenter(sources):
     """The segmenter that the flags ask for."""
-    from kits_tf.dataset import prepared
+    from kits_tf.data import prepared
     from kits_tf.inference import engines
 
     if engines.resolve(FLAGS.engine) == "tensorflow" or any(prepared.is_record(source.path) for source in sources):

@@ -14,7 +14,7 @@ def wanted():
 
 def probabilities():
     """Suffixes of the probabilities that the flags want."""
-    from kits_tf.dataset.kits19 import PROBABILITY_SUFFIXES
+    from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
 
     stages = [stage for stage in PROBABILITY_SUFFIXES if FLAGS.stage in (stage, "both")]
     return [PROBABILITY_SUFFIXES[stage] for stage in stages] if FLAGS.probabilities else []
@@ -73,8 +73,9 @@ def complete(incomplete):
 
 def write_page(path, case):
     """Writes the page of `kits-report` beside a label file."""
-    from kits_tf import files, nifti
+    from kits_tf import files
     from kits_tf.inference.companions import PAGE_SUFFIX, companion
+    from kits_tf.io import nifti
     from kits_tf.report.case_page import case_page
 
     name = nifti.stem(pathlib.PurePath(case.source.name))

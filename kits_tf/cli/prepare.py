@@ -41,7 +41,7 @@ flags.DEFINE_bool("strict", False, "Write nothing if any case is bad.", flag_val
 def main():
     """Prepares the cases that the flags name; returns the exit code."""
     outputs.check_folder("output_dir", FLAGS.output_dir)
-    from kits_tf.dataset import kits19, preparation
+    from kits_tf.data import kits19, preparation
 
     found = find_cases()
     check_apart(found)
@@ -67,7 +67,7 @@ def main():
 
 def the_split():
     """The Split that the flags ask for."""
-    from kits_tf.dataset.preparation import Split
+    from kits_tf.data.preparation import Split
 
     if FLAGS.num_folds:
         if FLAGS.num_folds < 2 or FLAGS.fold >= FLAGS.num_folds:
@@ -85,7 +85,7 @@ def the_split():
 
 def find_cases():
     """The cases of --data_dir; a UsageError if there are none."""
-    from kits_tf.dataset import kits19
+    from kits_tf.data import kits19
 
     if not pathlib.Path(FLAGS.data_dir).is_dir():
         raise UsageError("data_dir", f"{FLAGS.data_dir}: no such folder")
@@ -97,7 +97,7 @@ def find_cases():
 
 def check_apart(cases):
     """Raises a UsageError where the output would lie among the cases, or be or lie in one."""
-    from kits_tf.dataset import kits19
+    from kits_tf.data import kits19
 
     data_dir, output = pathlib.Path(FLAGS.data_dir).resolve(), pathlib.Path(FLAGS.output_dir).resolve()
     if output == data_dir:

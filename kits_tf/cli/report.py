@@ -82,15 +82,15 @@ def find_cases():
 
 def is_one_ct(images):
     """Whether --images names one CT, whatever it is called: a file, or a folder with one DICOM series."""
-    from kits_tf.dicom import Series
+    from kits_tf.io.dicom import Series
 
     return len(images) == 1 and (pathlib.Path(FLAGS.images).is_file() or isinstance(*images.values(), Series))
 
 
 def check_in_common(flag, what, found, predictions):
     """Raises UsageError where CTs or references, {id: path or `Series`}, are none of those of the predictions."""
-    from kits_tf.dicom import Series
     from kits_tf.evaluation.matching import expected_file
+    from kits_tf.io.dicom import Series
 
     if set(predictions) & set(found):
         return
@@ -149,7 +149,7 @@ def read(prediction_path, image, reference_path):
         InputError: a file cannot be read, the CT is missing, or their grids differ.
     """
     from kits_tf.evaluation.matching import check_same_grid
-    from kits_tf.volume import read_labels
+    from kits_tf.io.volume import read_labels
 
     if image is None:
         raise InputError(prediction_path, "no CT for it in --images")
@@ -165,8 +165,8 @@ def read(prediction_path, image, reference_path):
 
 def read_ct(image):
     """The `Volume` of a NIfTI file or a DICOM `Series`."""
-    from kits_tf import dicom, volume
-    from kits_tf.dicom import reading
+    from kits_tf.io import dicom, volume
+    from kits_tf.io.dicom import reading
 
     return reading.read_volume(image) if isinstance(image, dicom.Series) else volume.read_volume(image)
 

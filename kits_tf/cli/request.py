@@ -109,8 +109,8 @@ def segment(client, source):
     """Segments one CT; returns (whether it failed, a line about it)."""
     from kits_tf.inference import companions, reading
     from kits_tf.inference.pool import one_line, unwritten
+    from kits_tf.io.volume import write_labels
     from kits_tf.serving.messages import RequestError, attempt
-    from kits_tf.volume import write_labels
 
     start = time.monotonic()
     try:

@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from kits_tf.evaluation.measurements import MIN_TUMOR_ML, tumors
 from kits_tf.evaluation.metrics import dice
-from kits_tf.sides import LEFT, RIGHT, SIDE_NAMES, bounding_box, kidney_sides
+from kits_tf.laterality import LEFT, RIGHT, SIDE_NAMES, bounding_box, kidney_sides
 
 FOUND_SHARE = 0.1
 """A tumor counts as found where the prediction covers this share of its voxels."""

@@ -6,9 +6,9 @@ import re
 
 import numpy as np
 
-from kits_tf import dicom, nifti
-from kits_tf.dataset import kits19
+from kits_tf.data import kits19
 from kits_tf.errors import InputError, UsageError
+from kits_tf.io import dicom, nifti
 
 _CASE = re.compile(r"(?:case|prediction)_(\d{5})")
 _RESULT = "_segmentation"  # what kits-predict adds to the name of a CT that is no KiTS19 case

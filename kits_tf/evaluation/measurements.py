@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage, spatial
 
-from kits_tf.sides import LEFT, RIGHT, SIDE_NAMES, bounding_box, kidney_sides
+from kits_tf.laterality import LEFT, RIGHT, SIDE_NAMES, bounding_box, kidney_sides
 
 MIN_TUMOR_ML = 0.1
 """Smaller components of tumor are counted in the total but not listed as tumors of their own."""

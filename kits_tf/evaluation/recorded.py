@@ -2,7 +2,7 @@
 
 import json
 
-from kits_tf import nifti
+from kits_tf.io import nifti
 
 
 def beside(path):

@@ -5,7 +5,7 @@ import multiprocessing
 
 from kits_tf.errors import InputError
 from kits_tf.evaluation import lesions, matching, metrics, recorded
-from kits_tf.volume import read_labels
+from kits_tf.io.volume import read_labels
 
 
 def score_files(prediction_path, reference_path):

@@ -14,7 +14,7 @@ import functools
 import numpy as np
 from scipy import spatial
 
-from kits_tf.sides import bounding_box
+from kits_tf.laterality import bounding_box
 
 PATTERNS = 256
 _SLICES_AT_ONCE = 32

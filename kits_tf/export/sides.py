@@ -1,15 +1,15 @@
-"""Which foreground is which kidney, in TensorFlow ops; as `kits_tf.sides` in NumPy."""
+"""Which foreground is which kidney, in TensorFlow ops; as `kits_tf.laterality` in NumPy."""
 
 import tensorflow as tf
 
 from kits_tf.arrays import tensorflow
 from kits_tf.export import regions
 from kits_tf.export.components import find_runs
-from kits_tf.sides import sides_of_components
+from kits_tf.laterality import sides_of_components
 
 
 def kidney_sides(mask, spacing_mm, middle, min_share=0.0):
-    """Assigns the foreground to the patient's right and left kidney; see `kits_tf.sides.kidney_sides`.
+    """Assigns the foreground to the patient's right and left kidney; see `kits_tf.laterality.kidney_sides`.
 
     Args:
         mask: bool [slices, rows, columns].

@@ -13,7 +13,7 @@ from kits_tf.export.stage_one import stage_one
 from kits_tf.inference.fusion import THRESHOLD
 from kits_tf.inference.segmenter import KIDNEY, TUMOR
 from kits_tf.inference.tensorflow_engine import tumor_function
-from kits_tf.sides import LEFT, RIGHT, config_of_sides
+from kits_tf.laterality import LEFT, RIGHT, config_of_sides
 
 VOLUME = tf.TensorSpec([None, None, None], tf.float32, name="volume")
 SPACING_MM = tf.TensorSpec([3], tf.float32, name="spacing_mm")

@@ -8,15 +8,15 @@ import resource
 import time
 
 from kits_tf import files
-from kits_tf.dataset import prepared
-from kits_tf.dataset.kits19 import PROBABILITY_SUFFIXES
+from kits_tf.data import prepared
+from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
 from kits_tf.errors import InputError
 from kits_tf.evaluation.measurements import measure
 from kits_tf.inference import companions, digests, options, reading
 from kits_tf.inference.companions import companion
 from kits_tf.inference.doubts import doubts, left_out
 from kits_tf.inference.fusion import UNIT
-from kits_tf.volume import write_labels, write_scaled
+from kits_tf.io.volume import write_labels, write_scaled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ def run(task, source, volume, mask, progress, cancel):
     """The Segmentation of a CT that was read; a region of interest that misses it becomes an InputError."""
     options = {"mask": mask, "progress": progress, "cancel": cancel, "probabilities": task.probabilities}
     if prepared.is_record(source.path) and not source.series:
-        from kits_tf.dataset import streaming
+        from kits_tf.data import streaming
 
         options["box"] = streaming.read_box(source.path)  # in what it was cut to, another would be found
     try:

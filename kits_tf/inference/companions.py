@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from kits_tf.dataset.kits19 import PROBABILITY_SUFFIXES
-from kits_tf.dicom.segmentation import write_segmentation
+from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
+from kits_tf.io.dicom.segmentation import write_segmentation
 
 SUMMARY_SUFFIX = ".json"
 SEG_SUFFIX = ".dcm"

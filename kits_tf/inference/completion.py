@@ -6,7 +6,7 @@ from kits_tf.errors import InputError
 from kits_tf.evaluation import recorded
 from kits_tf.evaluation.matching import check_same_grid
 from kits_tf.inference import companions, reading
-from kits_tf.volume import read_labels
+from kits_tf.io.volume import read_labels
 
 
 class Stored:

@@ -5,9 +5,9 @@ import dataclasses
 import pathlib
 import re
 
-from kits_tf import dicom, nifti
-from kits_tf.dataset import kits19, prepared
+from kits_tf.data import kits19, prepared
 from kits_tf.errors import InputError, UsageError
+from kits_tf.io import dicom, nifti
 
 LIST_SUFFIX = ".txt"
 WRITTEN = re.compile(r"(prediction_\d{5}|.*_segmentation)(_(kidney|tumor)_probability)?\.nii\.gz")
@@ -23,7 +23,7 @@ class Input:
         path: the file to read, or a DICOM series' folder.
         output_name: the file to write, without a folder; where there is a fault, none is.
         case: the KiTS19 case id, or None.
-        series: the `kits_tf.dicom.Series`, or None for a file.
+        series: the `kits_tf.io.dicom.Series`, or None for a file.
         fault: why it cannot be read or written, or why a line of a list names no CT, raised in place of reading it; or
             None.
     """

@@ -8,10 +8,11 @@ import threading
 
 import numpy as np
 
-from kits_tf import nifti, working_grid
-from kits_tf.dataset import prepared
-from kits_tf.dicom.stack import stack
+from kits_tf import working_grid
+from kits_tf.data import prepared
 from kits_tf.errors import InputError
+from kits_tf.io import nifti
+from kits_tf.io.dicom.stack import stack
 
 GB = 1e9
 LABEL_BYTES = 3  # a voxel: fusion, sides, labels
@@ -66,11 +67,11 @@ def header_of(source):
         # Images that do not lie on the working axes are turned there by a copy.
         return shape, (ordered.slice_mm, *ordered.pixel_mm), 4 if ordered.is_whole else 8
     if prepared.is_record(source.path):
-        from kits_tf.dataset import streaming
+        from kits_tf.data import streaming
 
         header = streaming.read_header(str(source.path))
         return tuple(int(size) for size in header["full_shape"]), tuple(float(s) for s in header["spacing_mm"]), 2
-    from kits_tf.volume import read_grid
+    from kits_tf.io.volume import read_grid
 
     grid = read_grid(source.path)
     file = nifti.read_header(source.path)

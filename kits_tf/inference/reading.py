@@ -4,10 +4,10 @@ import pathlib
 
 import numpy as np
 
-from kits_tf.dataset import kits19, prepared
-from kits_tf.dicom.reading import read_volume as read_series
+from kits_tf.data import kits19, prepared
 from kits_tf.errors import InputError
-from kits_tf.volume import read_labels, read_volume
+from kits_tf.io.dicom.reading import read_volume as read_series
+from kits_tf.io.volume import read_labels, read_volume
 
 
 def read(source):

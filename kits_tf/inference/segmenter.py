@@ -6,13 +6,13 @@ import time
 
 import numpy as np
 
-from kits_tf import checkpoint, cubes, geometry, working_grid
+from kits_tf import checkpoint, geometry, kidney_crops, working_grid
 from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES
 from kits_tf.errors import CancelledError
 from kits_tf.inference import arguments, averaging, engines, kidney
 from kits_tf.inference.fusion import THRESHOLD, Fusion, fixed_point
-from kits_tf.sides import config_of_sides, kidney_sides, kidneys
+from kits_tf.laterality import config_of_sides, kidney_sides, kidneys
 
 KIDNEY, TUMOR = 1, 2
 MAX_CUBE_VOXELS = 2**28
@@ -218,7 +218,7 @@ def check_cube(config, shape, spacing_mm):
     """Raises ValueError where a kidney's cube is not resized and would not fit into memory."""
     if config.grid:
         return
-    padding = cubes.native_padding(NumPy, shape, spacing_mm, config.margin_mm, 2**config.depth)
+    padding = kidney_crops.native_padding(NumPy, shape, spacing_mm, config.margin_mm, 2**config.depth)
     sizes = [size + sum(int(width) for width in widths) for size, widths in zip(shape, padding, strict=True)]
     check_size("a kidney's cube", sizes, MAX_CUBE_VOXELS)
 

@@ -5,7 +5,7 @@ Functions with the argument `xp` run on NumPy arrays and TensorFlow tensors alik
 
 import numpy as np
 
-from kits_tf import cubes, geometry
+from kits_tf import geometry, kidney_crops
 from kits_tf.arrays import NumPy
 
 CHUNK_SLICES = 8
@@ -28,10 +28,10 @@ def stage_two(xp, run, config, hu, mask, spacing_mm):
     crop = masked(xp, config, hu, mask)
     shape = xp.shape(crop)
     if not config.grid:
-        padding = cubes.native_padding(xp, shape, spacing_mm, config.margin_mm, 2**config.depth)
-        return cubes.unpad(xp, run_cube(xp, run, config, xp.pad(crop, padding)), padding)
-    cube = cubes.to_cube(xp, crop, spacing_mm, config.margin_mm, config.grid)
-    return cubes.from_cube(xp, run_cube(xp, run, config, cube), shape, spacing_mm, config.margin_mm)
+        padding = kidney_crops.native_padding(xp, shape, spacing_mm, config.margin_mm, 2**config.depth)
+        return kidney_crops.unpad(xp, run_cube(xp, run, config, xp.pad(crop, padding)), padding)
+    cube = kidney_crops.to_cube(xp, crop, spacing_mm, config.margin_mm, config.grid)
+    return kidney_crops.from_cube(xp, run_cube(xp, run, config, cube), shape, spacing_mm, config.margin_mm)
 
 
 def stage_two_in_parts(run, config, hu, mask, spacing_mm):
@@ -47,10 +47,12 @@ def stage_two_in_parts(run, config, hu, mask, spacing_mm):
         return
     box = (NumPy, hu.shape, spacing_mm, config.margin_mm, config.grid)
     cube = np.empty((config.grid,) * 3, np.float32)
-    for part, values in resampled(*cubes.into_cube(*box), lambda part: masked(NumPy, config, hu[part], mask[part])):
+    for part, values in resampled(
+        *kidney_crops.into_cube(*box), lambda part: masked(NumPy, config, hu[part], mask[part])
+    ):
         cube[part] = values
     cube = run_cube(NumPy, run, config, cube)
-    yield from resampled(*cubes.out_of_cube(*box), lambda part: cube[part])
+    yield from resampled(*kidney_crops.out_of_cube(*box), lambda part: cube[part])
 
 
 def resampled(slices, rows, columns, part_of):
@@ -80,8 +82,8 @@ def masked(xp, config, hu, mask):
 
 def run_cube(xp, run, config, cube):
     """Runs the four sub-blocks of a cube [slices, rows, columns] and joins their probabilities."""
-    blocks = cubes.split(xp, cube, config.blocks)
+    blocks = kidney_crops.split(xp, cube, config.blocks)
     shape = xp.shape(blocks)
     padded = geometry.pad_to_multiple(xp, blocks[..., None], 2**config.depth, (1, 2, 3))
     results = [found[0, : shape[1], : shape[2], : shape[3]] for found in run([padded[i : i + 1] for i in range(4)])]
-    return cubes.join(xp, xp.stack(results), config.blocks)
+    return kidney_crops.join(xp, xp.stack(results), config.blocks)

@@ -2,11 +2,11 @@
 
 import pathlib
 
-from kits_tf.dataset import prepared
+from kits_tf.data import prepared
 from kits_tf.errors import InputError
 from kits_tf.evaluation import recorded
 from kits_tf.inference import companions, digests, options, reading
-from kits_tf.volume import read_labels
+from kits_tf.io.volume import read_labels
 
 REPLACES = "--overwrite replaces it"
 NEEDED = ("input_digest", "labels_digest", "options")  # of a JSON that tells whose labels it lies beside

@@ -9,7 +9,7 @@ their slices, and differ in place within them.
 import tensorflow as tf
 
 from kits_tf import arrays, geometry, working_grid
-from kits_tf.dataset import streaming
+from kits_tf.data import streaming
 from kits_tf.pipelines import sampling
 from kits_tf.pipelines.augmentation import augment, compiled
 from kits_tf.pipelines.patches import PATCH_AXES, Place, channels_last, cut, signature, turned

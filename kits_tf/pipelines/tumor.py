@@ -4,8 +4,8 @@ import functools
 
 import tensorflow as tf
 
-from kits_tf import arrays, cubes, geometry
-from kits_tf.dataset import kidneys
+from kits_tf import arrays, geometry, kidney_crops
+from kits_tf.data import kidneys
 from kits_tf.pipelines import sampling
 from kits_tf.pipelines.augmentation import augment, compiled, enlargement
 
@@ -97,7 +97,7 @@ def outside(name, config):
 def blocks(cube, config, beyond=0.0):
     """The four sub-blocks, padded at the ends with what is `beyond` the cube to what the network can take."""
     xp = arrays.tensorflow()
-    parts = cubes.split(xp, cube, config.blocks) - beyond
+    parts = kidney_crops.split(xp, cube, config.blocks) - beyond
     padded = geometry.pad_to_multiple(xp, parts, 2**config.depth, (1, 2, 3)) + beyond
     return tf.ensure_shape(padded, padded_shape(config))
 
@@ -106,7 +106,7 @@ def padded_shape(config):
     """The static shape of the sub-blocks; unknown on the native grid."""
     if not config.grid:
         return [NUM_BLOCKS, None, None, None]
-    extra = cubes.BLOCK_OVERLAP if config.blocks == "overlap" else 0
+    extra = kidney_crops.BLOCK_OVERLAP if config.blocks == "overlap" else 0
     sizes = [config.grid, config.grid // 2 + extra, config.grid // 2 + extra]
     unit = 2**config.depth
     return [NUM_BLOCKS, *(-(-size // unit) * unit for size in sizes)]

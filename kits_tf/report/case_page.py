@@ -7,9 +7,9 @@ from kits_tf.evaluation.lesions import detect, side_scores
 from kits_tf.evaluation.measurements import MIN_TUMOR_ML, measure
 from kits_tf.evaluation.metrics import KIDNEY_METRICS, score
 from kits_tf.evaluation.recorded import tumors_not_looked_for
+from kits_tf.laterality import bounding_box, box_within
 from kits_tf.report import figures, layout, page, panels, provenance, surface3d
 from kits_tf.report.score_tables import against_reference
-from kits_tf.sides import bounding_box, box_within
 
 MAX_STRIPS = 4
 """Pictures of tumors on one page; further tumors are in the table alone."""

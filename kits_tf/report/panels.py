@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from kits_tf.geometry import body_box
-from kits_tf.sides import bounding_box
+from kits_tf.laterality import bounding_box
 
 PLANES = ("axial", "coronal", "sagittal")
 EDGES = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from kits_tf.sides import bounding_box
+from kits_tf.laterality import bounding_box
 
 VIEWS = (
     ("from the front", 1, False, "RL"),

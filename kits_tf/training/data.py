@@ -5,9 +5,9 @@ import json
 
 import tensorflow as tf
 
-from kits_tf.dataset import prepared
-from kits_tf.dataset.kidneys import case_of, kidney_samples, mask_path
-from kits_tf.dataset.working import working_records
+from kits_tf.data import prepared
+from kits_tf.data.kidneys import case_of, kidney_samples, mask_path
+from kits_tf.data.working import working_records
 from kits_tf.errors import InputError, UsageError
 from kits_tf.pipelines import kidney, tumor
 from kits_tf.pipelines.sampling import Order

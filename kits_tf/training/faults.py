@@ -4,7 +4,7 @@ import re
 
 import tensorflow as tf
 
-from kits_tf.dataset import kidneys, prepared
+from kits_tf.data import kidneys, prepared
 from kits_tf.errors import InputError
 from kits_tf.training.checkpoints import reason
 

@@ -13,9 +13,9 @@ import pathlib
 from kits_tf import files
 from kits_tf.checkpoint import WEIGHTS_NAME, network_names
 from kits_tf.config import PLANES
-from kits_tf.dataset import prepared
-from kits_tf.dataset.kidneys import mask_path
-from kits_tf.dataset.splits import fold_cases
+from kits_tf.data import prepared
+from kits_tf.data.kidneys import mask_path
+from kits_tf.data.splits import fold_cases
 from kits_tf.errors import UsageError
 
 KIDNEYS = "kidneys"

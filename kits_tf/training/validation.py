@@ -1,7 +1,7 @@
 """Validation while training: whole validation volumes through the very functions that predict, by KiTS19's Dice."""
 
 from kits_tf.checkpoint import network_name
-from kits_tf.dataset import kidneys, prepared
+from kits_tf.data import kidneys, prepared
 from kits_tf.evaluation.metrics import dice
 from kits_tf.inference.segmenter import KIDNEY, Segmenter
 from kits_tf.inference.tensorflow_engine import TensorFlowEngine

@@ -7,7 +7,7 @@ import pytest
 
 from kits_tf.cli import app, evaluate
 from kits_tf.evaluation.metrics import METRICS
-from kits_tf.volume import Volume, working_affine, write_labels
+from kits_tf.io.volume import Volume, working_affine, write_labels
 
 SPACING_MM = (10.0, 3.0, 3.0)
 LARGER = ("40 to 70 mm", "over 70 mm")

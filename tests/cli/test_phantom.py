@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kits_tf.cli import app, phantom
-from tests.dataset.anatomy import small_person
+from tests.simulation.anatomy import small_person
 
 TINY = ["--size=32", "--slices=4", "--seed=3"]
 

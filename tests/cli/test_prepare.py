@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from kits_tf.cli import app, prepare
-from kits_tf.dataset import kits19, workers
+from kits_tf.data import kits19, workers
 from tests import planted
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kits_tf.cli import app, predict, report
-from kits_tf.volume import Volume, write_labels, write_volume
+from kits_tf.io.volume import Volume, write_labels, write_volume
 from tests.tiny import small_ct, write_checkpoint
 
 pytest.importorskip("matplotlib")

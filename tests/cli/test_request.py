@@ -8,11 +8,11 @@ import time
 import numpy as np
 import pytest
 
-from kits_tf import volume as volume_module
 from kits_tf.cli import app, request
 from kits_tf.inference.segmenter import load_segmenter
+from kits_tf.io import volume as volume_module
+from kits_tf.io.volume import Volume, read_labels, read_volume, write_volume
 from kits_tf.serving.messages import packed
-from kits_tf.volume import Volume, read_labels, read_volume, write_volume
 from tests.tiny import small_ct
 
 SPACING_MM = (4.0, 3.0, 3.0)

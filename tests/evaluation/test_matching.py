@@ -5,7 +5,7 @@ import pytest
 
 from kits_tf.errors import InputError, UsageError
 from kits_tf.evaluation.matching import case_id, check_same_grid, find_images, find_labels, match
-from kits_tf.volume import Grid, working_affine
+from kits_tf.io.volume import Grid, working_affine
 
 
 def touch(path):

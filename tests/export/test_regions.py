@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import given, settings
 
-from kits_tf import geometry, sides
+from kits_tf import geometry, laterality
 from kits_tf.export import regions
 from tests.export.masks import masks
 
@@ -12,7 +12,7 @@ from tests.export.masks import masks
 @settings(deadline=None, max_examples=50)
 def test_boxes_are_those_of_prediction(mask):
     box = tuple(tuple(int(bound) for bound in bounds) for bounds in regions.bounding_box(mask))
-    expected = sides.bounding_box(mask) or tuple(slice(0, size) for size in mask.shape)
+    expected = laterality.bounding_box(mask) or tuple(slice(0, size) for size in mask.shape)
     assert box == tuple((bounds.start, bounds.stop) for bounds in expected)
     hu = np.where(mask, 40, -1000).astype(np.int16)
     body = tuple(tuple(int(bound) for bound in bounds) for bounds in regions.body_box(hu.astype(np.float32)))

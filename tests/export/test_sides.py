@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kits_tf import sides
+from kits_tf import laterality
 from kits_tf.export.sides import kidney_sides
 from tests.export.masks import masks
 
@@ -25,7 +25,7 @@ def sides_of(mask, spacing_mm, middle, min_share):
 @given(masks, st.integers(0, 11), st.sampled_from([0.0, 0.33, 1.0]))
 @settings(deadline=None, max_examples=150)
 def test_sides_are_those_of_prediction(mask, middle, min_share):
-    expected = sides.kidney_sides(mask, SPACING_MM, middle, min_share)
+    expected = laterality.kidney_sides(mask, SPACING_MM, middle, min_share)
     np.testing.assert_array_equal(sides_of(mask, SPACING_MM, middle, min_share), expected)
 
 
@@ -34,6 +34,6 @@ def test_horseshoes_pelvic_kidneys_and_ties(columns, middle):
     mask = np.zeros((6, 12, 21), bool)
     mask[1:4, 4:8, slice(*columns)] = True
     mask[5, 0, :7] = True  # a speck under 2 ml
-    expected = sides.kidney_sides(mask, SPACING_MM, middle)
+    expected = laterality.kidney_sides(mask, SPACING_MM, middle)
     np.testing.assert_array_equal(sides_of(mask, SPACING_MM, middle, 0.0), expected)
     assert not expected[5].any()

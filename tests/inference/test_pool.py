@@ -17,7 +17,7 @@ from kits_tf.inference.inputs import Input, find_inputs
 from kits_tf.inference.pool import segment_all, unwritten
 from kits_tf.inference.segmenter import Segmenter
 from kits_tf.inference.written import lacking
-from kits_tf.volume import Volume, read_labels, write_volume
+from kits_tf.io.volume import Volume, read_labels, write_volume
 from tests.identity import IdentityEngine
 
 BIG_MM = (13.0, 13.0, 13.0)

@@ -12,7 +12,7 @@ from kits_tf.errors import InputError
 from kits_tf.inference.digests import of_file, of_input
 from kits_tf.inference.inputs import Input, from_file
 from kits_tf.inference.written import lacking
-from kits_tf.volume import Volume, read_volume, write_labels, write_volume
+from kits_tf.io.volume import Volume, read_volume, write_labels, write_volume
 
 SPACING_MM = (3.0, 0.7, 0.8)
 

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from kits_tf import cubes, geometry
+from kits_tf import geometry, kidney_crops
 from kits_tf.arrays import NumPy
 from kits_tf.config import preset
-from kits_tf.dataset import kidneys, prepared
+from kits_tf.data import kidneys, prepared
 from kits_tf.pipelines import tumor
 from kits_tf.pipelines.sampling import Order
 from tests import planted
@@ -45,9 +45,11 @@ def test_a_visit_gives_the_four_blocks_of_a_cube(records, tmp_path, blocks):
     expected = {"image": [], "label": [], "distance_mm": []}
     for source in sources:
         cube = {name: value.numpy() for name, value in kidneys.read_tensors(str(source["path"]), True).items()}
-        expected["image"] += list(cubes.split(NumPy, geometry.scale(NumPy, cube["image"], config.clip_hu), blocks))
-        expected["label"] += list(cubes.split(NumPy, cube["label"], blocks))
-        expected["distance_mm"] += list(cubes.split(NumPy, cube["distance"] / 100, blocks))
+        expected["image"] += list(
+            kidney_crops.split(NumPy, geometry.scale(NumPy, cube["image"], config.clip_hu), blocks)
+        )
+        expected["label"] += list(kidney_crops.split(NumPy, cube["label"], blocks))
+        expected["distance_mm"] += list(kidney_crops.split(NumPy, cube["distance"] / 100, blocks))
     pool = 8  # visits; with two kidneys these are four epochs
     per_visit = 1 if blocks == "polyphase" else 4
     assert tumor.per_visit(config) == per_visit

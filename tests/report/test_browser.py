@@ -7,10 +7,10 @@ import subprocess
 import numpy as np
 import pytest
 
+from kits_tf.io.volume import Volume
 from kits_tf.report import page
 from kits_tf.report.case_page import case_page
 from kits_tf.report.index_page import index_page
-from kits_tf.volume import Volume
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NASTY = """<script>document.title = "run"</script><img src=x onerror='document.title="run"'>"""

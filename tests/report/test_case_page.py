@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from kits_tf.io.volume import Volume
 from kits_tf.report.case_page import case_page
-from kits_tf.volume import Volume
 
 pytest.importorskip("matplotlib")
 SPACING_MM = (4.0, 2.0, 2.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kits_tf.dataset import kidneys, prepared
+from kits_tf.data import kidneys, prepared
 from kits_tf.pipelines import kidney, sampling, tumor
 from kits_tf.training import data
 from tests import planted

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from kits_tf.dataset import prepared
+from kits_tf.data import prepared
 from kits_tf.errors import UsageError
 from kits_tf.training import recipe
 

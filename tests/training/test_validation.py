@@ -7,14 +7,14 @@ import pytest
 
 from kits_tf import geometry, models
 from kits_tf.checkpoint import WEIGHTS_NAME
-from kits_tf.dataset import prepared
+from kits_tf.data import prepared
 from kits_tf.errors import InputError
 from kits_tf.evaluation.metrics import dice
 from kits_tf.inference import cases
 from kits_tf.inference.inputs import from_case
 from kits_tf.inference.segmenter import load_segmenter
+from kits_tf.io.volume import Volume
 from kits_tf.training.validation import StopError, Validation
-from kits_tf.volume import Volume
 from tests import planted
 from tests.tiny import tiny_configs, write_checkpoint
 

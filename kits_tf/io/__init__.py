@@ -1,0 +1,1 @@
+"""Reading and writing of CT volumes: NIfTI and DICOM."""

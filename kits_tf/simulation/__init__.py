@@ -1,0 +1,1 @@
+"""Simulated CTs with kidneys and tumors."""

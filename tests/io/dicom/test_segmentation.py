@@ -1,0 +1,112 @@
+"""A DICOM SEG holds the labels voxel for voxel, coded, in the CT's frame of reference; read back by pydicom alone."""
+
+import nibabel
+import numpy as np
+import pytest
+
+highdicom = pytest.importorskip("highdicom")
+pydicom = pytest.importorskip("pydicom")
+
+from kits_tf.io.dicom import find_series  # noqa: E402
+from kits_tf.io.dicom.reading import read_volume  # noqa: E402
+from kits_tf.io.dicom.segmentation import write_segmentation  # noqa: E402
+from kits_tf.io.volume import write_labels  # noqa: E402
+from tests.io.dicom.planted import PATIENT_ID, images, write  # noqa: E402
+from tests.tiny import small_ct  # noqa: E402
+
+SHAPE = (6, 20, 24)
+TURNED = (0, 1, 0, 0, 0, -1)
+
+
+def planted_labels(shape):
+    """Random labels, with empty slices at both ends and in the middle of the tumor."""
+    labels = np.random.default_rng(3).choice(3, shape, p=[0.7, 0.2, 0.1]).astype(np.uint8)
+    labels[0] = labels[-1] = 0
+    labels[2][labels[2] == 2] = 1
+    return labels
+
+
+def frames(segmentation):
+    """{(segment, image that it was derived from): bool [rows, columns]} of a DICOM SEG, bit by bit."""
+    bits = np.unpackbits(np.frombuffer(segmentation.PixelData, np.uint8), bitorder="little")
+    size = segmentation.Rows * segmentation.Columns
+    found = {}
+    for number, frame in enumerate(segmentation.PerFrameFunctionalGroupsSequence):
+        segment = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        image = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        plane = bits[number * size : (number + 1) * size].reshape(segmentation.Rows, segmentation.Columns)
+        found[segment, image] = plane.astype(bool)
+    return found
+
+
+@pytest.mark.parametrize("orientation", [(1, 0, 0, 0, 1, 0), TURNED], ids=["axial", "sagittal"])
+def test_every_voxel_is_in_the_frame_of_its_own_image(tmp_path, orientation):
+    made = images(small_ct(SHAPE), orientation=orientation)
+    (series,) = find_series(write(made, tmp_path / "ct"))
+    volume = read_volume(series)
+    labels = planted_labels(volume.shape)
+    write_segmentation(labels, series, tmp_path / "labels.dcm")
+    written = pydicom.dcmread(tmp_path / "labels.dcm")
+    found = frames(written)
+    to_index = np.linalg.inv(volume.affine)
+    row, column = np.array(orientation[:3]) * 0.7, np.array(orientation[3:]) * 0.8
+    for image in made:
+        i, j = np.indices((image.Rows, image.Columns))
+        lps = np.array(image.ImagePositionPatient) + j[..., None] * row + i[..., None] * column
+        ras = np.concatenate([lps * (-1, -1, 1), np.ones((*i.shape, 1))], axis=-1)
+        index = np.rint(ras @ to_index.T)[..., :3].astype(int)
+        expected = labels[tuple(np.moveaxis(index, -1, 0))]
+        for segment in (1, 2):
+            mask = found.get((segment, image.SOPInstanceUID), np.zeros(expected.shape, bool))
+            np.testing.assert_array_equal(mask, expected == segment)
+
+
+@pytest.mark.parametrize("orientation", [(1, 0, 0, 0, 1, 0), TURNED], ids=["axial", "sagittal"])
+def test_what_is_read_back_is_the_nifti_voxel_for_voxel_in_the_same_place(tmp_path, orientation):
+    (series,) = find_series(write(images(small_ct(SHAPE), orientation=orientation), tmp_path / "ct"))
+    volume = read_volume(series)
+    labels = planted_labels(volume.shape)
+    write_segmentation(labels, series, tmp_path / "labels.dcm")
+    write_labels(labels, volume, tmp_path / "labels.nii.gz")
+    segmentation = highdicom.seg.segread(tmp_path / "labels.dcm").get_volume(combine_segments=True)
+    nifti = nibabel.load(tmp_path / "labels.nii.gz")
+    values = np.asarray(nifti.dataobj)
+    assert {1, 2} <= set(np.unique(values))
+    # each voxel of the one is, at its place in the patient, a voxel of the other; DICOM counts left and posterior
+    to_nifti = np.linalg.inv(nifti.affine) @ np.diag([-1, -1, 1, 1]) @ segmentation.affine
+    indices = np.argwhere(np.ones(segmentation.array.shape, bool))
+    found = np.c_[indices, np.ones(len(indices))] @ to_nifti.T
+    np.testing.assert_allclose(found, np.rint(found), atol=1e-4)
+    found = np.rint(found[:, :3]).astype(int)
+    inside = ((found >= 0) & (found < values.shape)).all(axis=1)
+    np.testing.assert_array_equal(values[tuple(found[inside].T)], segmentation.array[tuple(indices[inside].T)])
+    assert np.count_nonzero(values) == np.count_nonzero(segmentation.array[tuple(indices[inside].T)])
+
+
+def test_segments_are_coded_and_the_patient_is_the_cts(tmp_path):
+    made = images(small_ct(SHAPE))
+    (series,) = find_series(write(made, tmp_path / "ct"))
+    write_segmentation(planted_labels(SHAPE), series, tmp_path / "labels.dcm")
+    written = pydicom.dcmread(tmp_path / "labels.dcm")
+    codes = [
+        (
+            segment.SegmentLabel,
+            segment.SegmentedPropertyTypeCodeSequence[0].CodeValue,
+            segment.SegmentedPropertyTypeCodeSequence[0].CodingSchemeDesignator,
+            segment.SegmentAlgorithmType,
+        )
+        for segment in written.SegmentSequence
+    ]
+    assert codes == [("Kidney", "64033007", "SCT", "AUTOMATIC"), ("Tumor", "108369006", "SCT", "AUTOMATIC")]
+    for key in ("FrameOfReferenceUID", "StudyInstanceUID", "PatientID"):
+        assert written[key].value == made[0][key].value
+    assert written.PatientID == PATIENT_ID
+    assert written.Modality == "SEG" and written.SeriesInstanceUID != made[0].SeriesInstanceUID
+
+
+def test_labels_without_a_voxel_can_be_written(tmp_path):
+    (series,) = find_series(write(images(small_ct(SHAPE)), tmp_path / "ct"))
+    write_segmentation(np.zeros(SHAPE, np.uint8), series, tmp_path / "labels.dcm")
+    written = pydicom.dcmread(tmp_path / "labels.dcm")
+    assert len(written.SegmentSequence) == 2
+    assert not any(mask.any() for mask in frames(written).values())

@@ -1,0 +1,90 @@
+"""Proves stage 2's geometry: the cube and its way back, the sub-blocks and theirs, on NumPy and TensorFlow alike."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kits_tf import kidney_crops
+from kits_tf.arrays import NumPy, tensorflow
+
+MODES = ("split", "overlap", "polyphase")
+SPACING_MM = (3.0, 0.8, 0.8)
+
+
+@pytest.fixture(params=["numpy", "tensorflow"])
+def xp(request):
+    return NumPy if request.param == "numpy" else tensorflow()
+
+
+def ellipsoid(shape, spacing_mm, radii_mm):
+    """A centred ellipsoid, bool [slices, rows, columns]."""
+    offsets = [(np.arange(n) - (n - 1) / 2) * s / r for n, s, r in zip(shape, spacing_mm, radii_mm, strict=True)]
+    z, y, x = np.meshgrid(*offsets, indexing="ij")
+    return z**2 + y**2 + x**2 <= 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_join_undoes_split(xp, mode):
+    cube = np.random.default_rng(0).normal(size=(8, 32, 48)).astype(np.float32)
+    np.testing.assert_array_equal(np.asarray(kidney_crops.join(xp, kidney_crops.split(xp, cube, mode), mode)), cube)
+
+
+def test_split_blocks_are_the_quarters_and_the_phases(xp):
+    cube = np.arange(2 * 4 * 4, dtype=np.float32).reshape(2, 4, 4)
+    np.testing.assert_array_equal(np.asarray(kidney_crops.split(xp, cube, "split"))[1], cube[:, :2, 2:])
+    np.testing.assert_array_equal(np.asarray(kidney_crops.split(xp, cube, "polyphase"))[2], cube[:, 1::2, ::2])
+
+
+def test_overlapping_blocks_reach_eight_voxels_beyond_the_middle():
+    cube = np.random.default_rng(0).normal(size=(2, 32, 32)).astype(np.float32)
+    np.testing.assert_array_equal(kidney_crops.split(NumPy, cube, "overlap")[3], cube[:, 8:, 8:])
+
+
+@pytest.mark.parametrize("grid", (96, 160))
+def test_a_linear_ramp_returns(xp, grid):
+    shape = (30, 110, 90)
+    s, r, c = np.indices(shape)
+    ramp = (s / 60 + r / 440 + c / 360).astype(np.float32)
+    cube = kidney_crops.to_cube(xp, ramp, SPACING_MM, 10.0, grid)
+    returned = np.asarray(kidney_crops.from_cube(xp, cube, shape, SPACING_MM, 10.0))
+    inner = (slice(3, -3), slice(6, -6), slice(6, -6))
+    np.testing.assert_allclose(returned[inner], ramp[inner], atol=1e-4)
+
+
+@pytest.mark.parametrize("grid", (96, 160))
+def test_an_ellipsoid_of_10_ml_returns(grid):
+    """Radii 10 x 12 x 20 mm, 10.05 ml, in the crop of a kidney of normal size."""
+    tumor = ellipsoid((37, 100, 95), SPACING_MM, (10, 12, 20))
+    assert abs(tumor.sum() * np.prod(SPACING_MM) / 1000 - 10.05) < 0.3
+    cube = kidney_crops.to_cube(NumPy, tumor.astype(np.float32), SPACING_MM, 10.0, grid)
+    returned = kidney_crops.from_cube(NumPy, cube, tumor.shape, SPACING_MM, 10.0) > 0.5
+    dice = 2 * (tumor & returned).sum() / (tumor.sum() + returned.sum())
+    assert dice >= 0.97
+
+
+def test_the_cube_is_centred_and_keeps_volume():
+    """A box of 30 mm in a cube of 30 + 10 mm on 80 voxels of 0.5 mm: its middle stays, its integral too."""
+    cube = kidney_crops.to_cube(NumPy, np.ones((10, 30, 15), np.float32), (3.0, 1.0, 2.0), 10.0, 80)
+    np.testing.assert_allclose(cube, cube[::-1, ::-1, ::-1], atol=1e-5)
+    assert cube[40, 40, 40] == pytest.approx(1)
+    assert cube.sum() * 0.5**3 == pytest.approx(30**3, rel=1e-3)
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 30), st.floats(0.3, 10), st.sampled_from((2, 4, 8)))
+@settings(deadline=None)
+def test_native_padding_is_undone_and_divisible(slices, rows, columns, slice_mm, multiple):
+    """Pixels of 3 mm make cubes of few voxels, which must still be long enough for sub-blocks that overlap."""
+    crop = np.random.default_rng(0).normal(size=(slices, rows, columns))
+    padding = kidney_crops.native_padding(NumPy, crop.shape, (slice_mm, 3.0, 3.0), 10.0, multiple)
+    padded = np.pad(crop, padding)
+    assert padded.shape[0] % multiple == 0 and padded.shape[1] % (2 * multiple) == 0
+    assert padded.shape[2] % (2 * multiple) == 0
+    np.testing.assert_array_equal(
+        kidney_crops.join(NumPy, kidney_crops.split(NumPy, padded, "overlap"), "overlap"), padded
+    )
+    np.testing.assert_array_equal(kidney_crops.unpad(NumPy, padded, padding), crop)
+
+
+def test_cube_side_is_the_longest_side_and_the_margin(xp):
+    assert float(kidney_crops.cube_side_mm(xp, (10, 100, 50), (3.0, 0.8, 0.8), 10.0)) == pytest.approx(90)
