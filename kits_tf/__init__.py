@@ -11,11 +11,6 @@ Importing this package imports neither TensorFlow nor Keras; each name below loa
 """
 
 import importlib
-import os
-
-# TensorFlow turns its oneDNN kernels on by itself only where the processor has AVX-512 VNNI or AMX; on any other x86
-# processor its 3D convolutions take three to ten times as long. Read once, when TensorFlow is first imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_segmenter", "read_labels", "read_volume", "write_labels"]

@@ -1,26 +1,31 @@
-"""The two errors a user can cause, which every command turns into one line and an exit code; and what he can stop."""
+"""Errors that a user can cause; every command turns them into one line and an exit code."""
+
+import os
 
 
 class InputError(Exception):
-    """Bad input data: names the file and what is wrong with it (exit code 1, or 2 if nothing can be done)."""
+    """Bad input data: `FILE: what is wrong; what to do`.
 
-    def __init__(self, path, reason):
+    Exit code 1 if other cases can go on, else 2.
+    """
+
+    def __init__(self, path: str | os.PathLike, reason: object) -> None:
         super().__init__(f"{path}: {reason}")
         self.path = str(path)
         self.reason = reason
 
-    def __reduce__(self):
-        return type(self), (self.path, self.reason)  # so that it reaches the process that waits for a worker's
+    def __reduce__(self) -> tuple:
+        return type(self), (self.path, self.reason)  # so that it can be raised again in another process
 
 
 class UsageError(Exception):
-    """Unusable flags or nothing to do: names the flag and what it takes (exit code 2)."""
+    """Unusable flags or nothing to do: names the flag and what it must be (exit code 2)."""
 
-    def __init__(self, flag, takes):
-        super().__init__(f"--{flag}: {takes}")
+    def __init__(self, flag: str | None, reason: object) -> None:
+        super().__init__(f"--{flag}: {reason}" if flag else str(reason))
         self.flag = flag
-        self.takes = takes
+        self.reason = reason
 
 
 class CancelledError(Exception):
-    """A segmentation was stopped because its `cancel` was set."""
+    """A segmentation was stopped on request."""

@@ -9,6 +9,7 @@ import pytest
 
 from experiments import phantom_suites
 from kits_tf.cli import app
+from kits_tf.errors import UsageError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
@@ -45,8 +46,10 @@ def test_links_lead_somewhere(path):
 def test_documented_commands_have_usable_flags(words):
     command = importlib.import_module(f"kits_tf.cli.{words[0].removeprefix('kits-')}")
     words = [word for word in words if word != "..."]
-    problem = app.parse(command.FLAGS, words)
-    assert problem is None or "is required" in problem, problem
+    try:
+        app.parse(command.FLAGS, words)
+    except UsageError as error:
+        assert "is required" in str(error)
 
 
 def demo_commands():
@@ -59,7 +62,7 @@ def test_the_demos_commands_have_usable_flags():
     commands = demo_commands()
     assert [words[0] for words in commands] == ["kits-phantom", "kits-predict", "kits-evaluate", "kits-report"]
     for words in commands:
-        assert app.parse(importlib.import_module(f"kits_tf.cli.{words[0][5:]}").FLAGS, words) is None
+        app.parse(importlib.import_module(f"kits_tf.cli.{words[0][5:]}").FLAGS, words)
 
 
 def test_the_demo_takes_its_ct_from_the_test_suite():

@@ -1,153 +1,165 @@
-"""The entry that every command shares: flags in, an exit code out, and no traceback for what a user got wrong.
+"""The entry point that every command shares: flags in, an exit code out, one line per error.
 
-A command is a module with flags of its own, so that many of them can be imported into one process:
+A command is a module with flags of its own, so that several can be imported into one process:
 
     FLAGS = flags.FlagValues()
-    flags.DEFINE_string("input", None, "What to segment.", required=True, flag_values=FLAGS)
+    flags.DEFINE_string("input", None, "What to segment.", required=True, flag_values=FLAGS, module_name="Input")
 
     def main() -> int:
         ...
-        return 0
 
-    def run():
+    def run() -> None:
         app.run(main, FLAGS)
 
-    if __name__ == "__main__":
-        run()
-
-The module's docstring is the description that `--help` prints. Console scripts point to `run`; tests call
-`app.execute(main, FLAGS, ["kits-predict", "--input=scan.nii.gz"])`. Heavy imports belong inside `main`.
+`module_name` is the group that `--help` lists a flag in; the module's docstring is the text above the flags. Heavy
+imports belong inside `main`, so that `--help` answers at once.
 """
 
-import errno
+import inspect
 import logging
 import os
 import pathlib
+import re
+import signal
 import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from absl import flags
 
-from kits_tf.cli import flag_errors, help_text
-from kits_tf.cli.signals import EXIT_INTERRUPTED, EXIT_TERMINATED, Terminated, lost_signals_raised, signals_taken
+import kits_tf
 from kits_tf.errors import InputError, UsageError
 
-EXIT_DONE = 0
-EXIT_SOME_FAILED = 1
-EXIT_UNUSABLE = 2
-EXIT_BROKEN_PIPE = 141
+EXIT_DONE, EXIT_SOME_FAILED, EXIT_UNUSABLE = 0, 1, 2
+EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED = 130, 141, 143
+"""128 plus the number of the signal, as shells report it: SIGINT, SIGPIPE, SIGTERM."""
 
-HELP_ARGUMENTS = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
-
-# Faults of a path or a disk rather than of the program; their own text says enough.
-FILE_FAULTS = {
-    errno.EACCES,
-    errno.EDQUOT,
-    errno.EEXIST,
-    errno.EIO,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ESTALE,
-}
+HELP_FLAGS = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
 
 
-def run(main, flag_values):
-    """Runs a command as the whole program: parses `sys.argv`, calls `main` and exits with its code."""
-    quieten_libraries()
-    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be UTF-8
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # the commands train and predict with TensorFlow
-    with signals_taken():
-        code = execute(main, flag_values, sys.argv)
-    sys.exit(code)
+def run(main: Callable[[], int | None], flag_values: flags.FlagValues) -> NoReturn:
+    """Run a command as the whole program and exit with its code."""
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(execute(main, flag_values, sys.argv))
 
 
-def execute(main, flag_values, argv):
-    """Runs a command inside this process.
+def execute(main: Callable[[], int | None], flag_values: flags.FlagValues, argv: Sequence[str]) -> int:
+    """Run a command inside this process.
 
     Args:
-        main: a function without arguments that does the work and returns an exit code (None counts as 0).
-        flag_values: the command's own `flags.FlagValues`; whatever an earlier call set is forgotten first.
-        argv: the program's name, then its arguments.
+        main: The command's work; returns an exit code, None for 0.
+        flag_values: The command's flags; values of an earlier call are dropped.
+        argv: The program's name and its arguments.
 
     Returns:
-        The exit code. Messages for the user go to stderr, one line each; help goes to stdout.
+        The exit code. Errors go to stderr, one line each; help and version go to stdout.
     """
-    name = program_name(argv[0])
+    name = pathlib.Path(argv[0]).stem
+    name = name if name.startswith("kits-") else f"kits-{name}"
     try:
-        with lost_signals_raised():
-            if asks_for_help(argv[1:]):
-                code = print(help_text.render(name, main.__globals__.get("__doc__"), flag_values))
-            else:
-                problem = parse(flag_values, argv)
-                if problem:
-                    complain(name, problem)
-                    return EXIT_UNUSABLE
-                code = main()
-            sys.stdout.flush()
-            return EXIT_DONE if code is None else int(code)
+        if HELP_FLAGS.intersection(argv[1:]):
+            print(_help_text(name, main.__globals__.get("__doc__"), flag_values))
+            return EXIT_DONE
+        if "--version" in argv[1:]:
+            print(f"{name} {kits_tf.__version__}")
+            return EXIT_DONE
+        parse(flag_values, argv)
+        code = main()
+        sys.stdout.flush()
+        return EXIT_DONE if code is None else int(code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's own flush fails again
+        return EXIT_BROKEN_PIPE
     except (UsageError, InputError) as error:
         complain(name, error)
         return EXIT_UNUSABLE
-    except BrokenPipeError:
-        # The reader of a pipe has left; without this, the interpreter's own flush at exit fails once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
     except OSError as error:
-        if error.errno not in FILE_FAULTS:
+        if error.strerror is None:
             raise
         complain(name, f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
         return EXIT_UNUSABLE
     except KeyboardInterrupt as error:
         complain(name, str(error) or "interrupted")
         return EXIT_INTERRUPTED
-    except Terminated:
-        complain(name, "terminated")
-        return EXIT_TERMINATED
 
 
-def parse(flag_values, argv):
-    """Parses the arguments into `flag_values`; returns what is wrong with them in one line, or None."""
-    flag_values.unparse_flags()
-    flag_values.set_gnu_getopt(True)  # or everything after a stray argument would be left unread
-    try:
-        stray = flag_values(argv)[1:]
-    except flags.Error as error:
-        return flag_errors.translate(error, flag_values)
-    empty = flag_errors.empty_flag(flag_values)
-    if empty:
-        return empty
-    return f"{stray[0]!r} is not a flag; --help lists what there is" if stray else None
-
-
-def asks_for_help(arguments):
-    """Whether a help flag stands among the arguments, before any `--`."""
-    if "--" in arguments:
-        arguments = arguments[: arguments.index("--")]
-    return not HELP_ARGUMENTS.isdisjoint(arguments)
-
-
-def program_name(path):
-    """The command's name, whether it runs as a console script (`kits-predict`) or as a module (`predict.py`)."""
-    name = pathlib.Path(path).stem
-    return name if name.startswith("kits-") else f"kits-{name}"
-
-
-def complain(name, message):
-    """Prints one line on stderr."""
+def complain(name: str, message: object) -> None:
+    """Print one line on stderr."""
     print(f"{name}: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
 
 
-def quieten_libraries():
-    """Hides what TensorFlow and absl log at every start; must come before TensorFlow is imported.
+def check_output_folder(flag: str, folder: str | os.PathLike) -> None:
+    """Refuse a folder that cannot be created or written to, before any work is done.
 
-    On a machine without a GPU some of it is logged as errors; what does go wrong is raised as an exception as well.
-    `TF_CPP_MIN_LOG_LEVEL=0` in the environment brings it all back.
+    Raises:
+        UsageError: Names the flag, the folder and the reason.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    path = pathlib.Path(folder).absolute()
+    nearest = next(part for part in (path, *path.parents) if os.path.exists(part))
+    if not nearest.is_dir():
+        raise UsageError(flag, f"{nearest} is a file; must be a folder")
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise UsageError(flag, f"{folder}: {error.strerror}") from None
+
+
+def check_output_file(flag: str, path: str | os.PathLike) -> None:
+    """Refuse a file that cannot be written; see `check_output_folder`."""
+    if os.path.isdir(path):
+        raise UsageError(flag, f"{path} is a folder; must be a file")
+    check_output_folder(flag, pathlib.Path(path).absolute().parent)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """Exit on SIGTERM by an exception, so that temporary files are removed."""
+    sys.exit(EXIT_TERMINATED)
+
+
+def parse(flag_values: flags.FlagValues, argv: Sequence[str]) -> None:
+    """Parse the arguments into `flag_values`; raise UsageError for what is wrong with them."""
+    flag_values.unparse_flags()
+    flag_values.set_gnu_getopt(True)  # or flags behind a stray argument would go unread
+    try:
+        stray = flag_values(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+        hint = str(error).partition(". ")[2] or "--help lists all flags"
+        raise UsageError(error.flagname, f"no such flag; {hint}") from None
+    except flags.CantOpenFlagFileError as error:
+        raise UsageError("flagfile", f"cannot be read ({error.__context__})") from None
+    except flags.Error as error:
+        raise _flag_error(" ".join(str(error).split()), flag_values) from None
+    if stray:
+        raise UsageError(None, f"{stray[0]!r} is not a flag; --help lists all flags")
+    for name in flag_values:
+        if flag_values[name].present and flag_values[name].value == "":
+            raise UsageError(name, "must not be empty")
+
+
+def _flag_error(message: str, flag_values: flags.FlagValues) -> UsageError:
+    """Return absl's message as an error that names the flag and says what it must be."""
+    match = re.match(r"(?:flag|Missing value for flag) --(\w+)(?:=(.*?): (.*))?", message)
+    if match is None or match[1] not in flag_values:
+        return UsageError(None, message)
+    name, text, reason = match.groups()
+    parser = flag_values[name].parser
+    kind = " or ".join(getattr(parser, "enum_values", ())) or parser.syntactic_help
+    if text is None:
+        return UsageError(name, "needs a value")
+    if "must have a value other than None" in reason:
+        return UsageError(name, f"is required ({flag_values[name].help})")
+    try:
+        parser.parse(text)
+    except (TypeError, ValueError):
+        return UsageError(name, f"must be {kind or 'true or false'}, got {text!r}")
+    return UsageError(name, reason)  # a validator's own words
+
+
+def _help_text(name: str, description: str | None, flag_values: flags.FlagValues) -> str:
+    """Return the text of `--help`."""
+    groups = flag_values.get_help(include_special_flags=False).strip()
+    common = "Common:\n  --flagfile: Read flags from a text file, one per line.\n  --version: Show the version."
+    return f"usage: {name} [flags]\n\n{inspect.cleandoc(description or '')}\n\n{groups}\n\n{common}"

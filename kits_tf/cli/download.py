@@ -4,7 +4,7 @@ import sys
 
 from absl import flags
 
-from kits_tf.cli import app, float_flags, outputs
+from kits_tf.cli import app
 from kits_tf.data import download, kits19
 from kits_tf.errors import UsageError
 
@@ -28,9 +28,8 @@ flags.DEFINE_integer("workers", 4, "Files to fetch at the same time.", lower_bou
 flags.DEFINE_integer(
     "tries", 6, "Attempts in a row without a byte before a file is given up.", lower_bound=1, flag_values=FLAGS
 )
-float_flags.define(
-    "timeout_s", 30.0, "Seconds of silence after which a connection is dropped.", FLAGS, lower_bound=0.01,
-    upper_bound=float_flags.DAY_S,
+flags.DEFINE_float(
+    "timeout_s", 30.0, "Seconds of silence after which a connection is dropped.", lower_bound=0.01, flag_values=FLAGS,
 )  # fmt: skip
 
 
@@ -43,7 +42,7 @@ def main():
         raise UsageError("image_url", "is empty, as is --label_url; there is nothing to fetch")
     wanted = download.transfers(numbers, FLAGS.output_dir, FLAGS.image_url, FLAGS.label_url)
     check_cases(numbers, wanted)
-    outputs.check_folder("output_dir", FLAGS.output_dir)
+    app.check_output_folder("output_dir", FLAGS.output_dir)
     patience = download.Patience(tries=FLAGS.tries, timeout_s=FLAGS.timeout_s)
     failures = download.download(wanted, FLAGS.workers, patience, complain)
     if failures:

@@ -9,7 +9,7 @@ import sys
 
 from absl import flags
 
-from kits_tf.cli import app, outputs
+from kits_tf.cli import app
 
 FLAGS = flags.FlagValues()
 
@@ -34,7 +34,7 @@ def main():
 
     for flag in ("output", "csv", "markdown"):
         if FLAGS[flag].value:
-            outputs.check_file(flag, FLAGS[flag].value)
+            app.check_output_file(flag, FLAGS[flag].value)
     results, found, failed = evaluate(FLAGS.predictions)
     scores = {name: result["scores"] for name, result in results.items()}
     detections = {name: result["lesions"] for name, result in results.items()}

@@ -2,8 +2,8 @@
 
 from absl import flags
 
-from kits_tf import checkpoint, quiet, released
-from kits_tf.cli import app, outputs
+from kits_tf import checkpoint, released, runtime
+from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
@@ -26,12 +26,12 @@ flags.DEFINE_integer(
 
 def main():
     """Exports the checkpoint; returns the exit code."""
-    outputs.check_folder("output_dir", FLAGS.output_dir)
+    app.check_output_folder("output_dir", FLAGS.output_dir)
     from kits_tf.export.folder import export
 
     try:
         checkpoint.find(FLAGS.checkpoint_dir)  # an error needs no TensorFlow
-        quiet.load_tensorflow()
+        runtime.load_tensorflow()
         export(FLAGS.checkpoint_dir, FLAGS.output_dir, FLAGS.version, FLAGS.format)
     except InputError as error:
         raise UsageError("checkpoint_dir", str(error)) from None

@@ -8,7 +8,7 @@ import sys
 
 from absl import flags
 
-from kits_tf.cli import app, outputs
+from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
@@ -72,7 +72,7 @@ def main():
     from kits_tf.progress import progress
     from kits_tf.simulation.phantom import cases
 
-    outputs.check_folder("output_dir", FLAGS.output_dir)
+    app.check_output_folder("output_dir", FLAGS.output_dir)
     pathlib.Path(FLAGS.output_dir).mkdir(parents=True, exist_ok=True)
     options = {"phases": tuple(FLAGS.phases)}
     if FLAGS.masks_dir is None:

@@ -4,8 +4,8 @@ import contextlib
 import pathlib
 import sys
 
-from kits_tf import quiet
-from kits_tf.cli import app, outputs, predict_companions, predict_flags
+from kits_tf import runtime
+from kits_tf.cli import app, predict_companions, predict_flags
 from kits_tf.cli.predict_flags import FLAGS
 from kits_tf.errors import InputError, UsageError
 
@@ -27,7 +27,7 @@ def main():
     if done:
         print(f"{done} of {len(sources)} CTs are already written; --overwrite does them again")
     if waiting or incomplete:
-        outputs.check_folder("output_dir", FLAGS.output_dir)
+        app.check_output_folder("output_dir", FLAGS.output_dir)
         predict_companions.check()
     failed |= predict_companions.complete(incomplete)
     if waiting:
@@ -100,7 +100,7 @@ def load_segmenter(sources):
     from kits_tf.inference import engines
 
     if engines.resolve(FLAGS.engine) == "tensorflow" or any(prepared.is_record(source.path) for source in sources):
-        quiet.load_tensorflow()
+        runtime.load_tensorflow()
     from kits_tf.inference.segmenter import load_segmenter
 
     try:

@@ -5,7 +5,6 @@ import pathlib
 from absl import flags
 
 from kits_tf import released
-from kits_tf.cli import float_flags
 from kits_tf.config import PLANES
 from kits_tf.errors import UsageError
 from kits_tf.inference import choices, engines
@@ -74,9 +73,9 @@ flags.DEFINE_integer(
     "workers", 3, "CTs in work at once: one runs its networks, others are read and written.", lower_bound=1,
     flag_values=FLAGS,
 )  # fmt: skip
-float_flags.define(
+flags.DEFINE_float(
     "memory_gb", None, "What CTs in work may take together, networks aside; larger ones are refused. By default 80 % "
-    "of what is free.", FLAGS, lower_bound=0.001,
+    "of what is free.", flag_values=FLAGS, lower_bound=0.001,
 )  # fmt: skip
 
 flags.register_validator("planes", choices.are_planes, message=choices.PLANES_TAKEN, flag_values=FLAGS)

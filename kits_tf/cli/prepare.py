@@ -6,7 +6,7 @@ import sys
 
 from absl import flags
 
-from kits_tf.cli import app, outputs
+from kits_tf.cli import app
 from kits_tf.errors import UsageError
 
 FLAGS = flags.FlagValues()
@@ -40,7 +40,7 @@ flags.DEFINE_bool("strict", False, "Write nothing if any case is bad.", flag_val
 
 def main():
     """Prepares the cases that the flags name; returns the exit code."""
-    outputs.check_folder("output_dir", FLAGS.output_dir)
+    app.check_output_folder("output_dir", FLAGS.output_dir)
     from kits_tf.data import kits19, preparation
 
     found = find_cases()

@@ -136,7 +136,7 @@ def problem_of(preset, names):
     try:
         check_sizes(configs.override(preset, assignments(names)))
     except UsageError as error:
-        return str(error.takes)
+        return str(error.reason)
     return None
 
 

@@ -5,7 +5,7 @@ import sys
 
 from absl import flags
 
-from kits_tf.cli import app, outputs
+from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
@@ -33,7 +33,7 @@ def main():
     cases = find_cases()
     check_figure1(cases)
     figures.require_matplotlib()
-    outputs.check_folder("output_dir", FLAGS.output_dir)
+    app.check_output_folder("output_dir", FLAGS.output_dir)
     output_dir = pathlib.Path(FLAGS.output_dir)
     pages, failed = {}, {}
     for name, paths in progress(cases.items(), "Writing pages", total=len(cases)):

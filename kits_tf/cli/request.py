@@ -8,8 +8,8 @@ import time
 
 from absl import flags
 
-from kits_tf import quiet
-from kits_tf.cli import app, float_flags, outputs
+from kits_tf import runtime
+from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
@@ -24,16 +24,13 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("model", "system", "The served model's name.", flag_values=FLAGS)
 flags.DEFINE_integer("workers", 2, "CTs under way at once.", lower_bound=1, flag_values=FLAGS)
-float_flags.define(
-    "timeout_seconds", 600.0, "For one attempt at one CT.", FLAGS, lower_bound=0.1, upper_bound=float_flags.DAY_S
-)
+flags.DEFINE_float("timeout_seconds", 600.0, "For one attempt at one CT.", flag_values=FLAGS, lower_bound=0.1)
 flags.DEFINE_integer(
     "attempts", 3, "How often a CT is sent at most, where the server is busy, away or too slow.", lower_bound=1,
     flag_values=FLAGS,
 )  # fmt: skip
-float_flags.define(
-    "wait_seconds", 2.0, "Before the second attempt; doubled each time.", FLAGS, lower_bound=0,
-    upper_bound=float_flags.DAY_S,
+flags.DEFINE_float(
+    "wait_seconds", 2.0, "Before the second attempt; doubled each time.", flag_values=FLAGS, lower_bound=0,
 )  # fmt: skip
 flags.DEFINE_integer("max_reply_mb", 256, "A larger reply is refused.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_bool("overwrite", False, "Segment cases again that are already written.", flag_values=FLAGS)
@@ -54,7 +51,7 @@ def main():
     if len(waiting) < len(sources):
         print(f"{len(sources) - len(waiting)} of {len(sources)} CTs are already written; --overwrite does them again")
     if waiting:
-        outputs.check_folder("output_dir", FLAGS.output_dir)
+        app.check_output_folder("output_dir", FLAGS.output_dir)
     return 1 if segment_all(client, waiting) else 0
 
 
@@ -69,7 +66,7 @@ def connect():
     if separator and address and scheme == "grpc":
         from kits_tf.serving.grpc_client import GrpcClient
 
-        quiet.load_tensorflow()  # its messages are made of TensorFlow's
+        runtime.load_tensorflow()  # its messages are made of TensorFlow's
         return GrpcClient(address, *options)
     raise UsageError("server", f"takes http://HOST:PORT or grpc://HOST:PORT, not {FLAGS.server!r}")
 

@@ -5,9 +5,9 @@ import pathlib
 
 from absl import flags
 
-from kits_tf import checkpoint, quiet
+from kits_tf import checkpoint, runtime
 from kits_tf import config as configs
-from kits_tf.cli import app, float_flags
+from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 from kits_tf.sizes import check_sizes
 
@@ -34,7 +34,7 @@ flags.DEFINE_string(
 flags.DEFINE_integer("num_steps", None, "Steps of the whole run.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("batch_size", None, "Samples of a step, over all devices.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("base_filters", None, "Width of the network.", lower_bound=1, flag_values=FLAGS)
-float_flags.define("learning_rate", None, "The highest learning rate.", FLAGS)
+flags.DEFINE_float("learning_rate", None, "The highest learning rate.", flag_values=FLAGS)
 flags.DEFINE_integer(
     "seed", 0, "Of weights, order and augmentation.", lower_bound=0, upper_bound=LARGEST_SEED, flag_values=FLAGS
 )
@@ -59,7 +59,7 @@ def main():
     check_flags()
     config = make_config()
     check_siblings(config)
-    quiet.load_tensorflow()
+    runtime.load_tensorflow()
     from kits_tf.training import run, settings
 
     depends_on = settings.Settings(FLAGS.seed, FLAGS.precision, kidney_masks(), pretrained=pretrained())

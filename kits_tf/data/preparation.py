@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from kits_tf import files, quiet
+from kits_tf import files, runtime
 from kits_tf.data import integrity, notes, prepared, workers
 from kits_tf.data.fingerprint import fingerprint, hu_percentiles
 from kits_tf.data.splits import fold_cases, read_split_file, split_cases, split_of_fold
@@ -151,7 +151,7 @@ def check_case(case):
 
 def write_case(case, entry, output_dir):
     """Writes the record of one case that has been checked; returns its id."""
-    quiet.load_tensorflow()  # in whichever process this is
+    runtime.load_tensorflow()  # in whichever process this is
     volume, (labels, _) = read_volume(case.image), read_labels(case.label)
     record = prepared.from_volume(volume, labels, entry["orientation"])
     del volume, labels

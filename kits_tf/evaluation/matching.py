@@ -198,7 +198,7 @@ def _series(folder, flag):
     try:
         return {one.name: one for one in dicom.find_series(folder)}
     except (InputError, UsageError) as error:
-        raise UsageError(flag, error.takes if isinstance(error, UsageError) else str(error)) from None
+        raise UsageError(flag, error.reason if isinstance(error, UsageError) else str(error)) from None
 
 
 def _nifti_files(folder):

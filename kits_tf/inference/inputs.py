@@ -132,7 +132,7 @@ def from_line(path, number, line, series):
     try:
         return _find(line, series)
     except (InputError, UsageError) as error:
-        reason = error.takes if isinstance(error, UsageError) else error
+        reason = error.reason if isinstance(error, UsageError) else error
         fault = InputError(f"{path.name}, line {number}", reason)
         return [Input(line, f"line_{number}_segmentation.nii.gz", fault=fault)]
 

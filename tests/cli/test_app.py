@@ -1,5 +1,6 @@
 """Proves the shared entry: exit codes, one-line messages, help, flag files; on a command made up here."""
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -7,6 +8,7 @@ import textwrap
 import pytest
 from absl import flags
 
+import kits_tf
 from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
@@ -15,12 +17,12 @@ from kits_tf.errors import InputError, UsageError
 def toy_flags():
     """The flags of a made-up command."""
     values = flags.FlagValues()
-    flags.DEFINE_string("input", None, "A file to read.", required=True, flag_values=values)
+    flags.DEFINE_string("input", None, "A file to read.", required=True, flag_values=values, module_name="Input")
     flags.DEFINE_integer("num_cases", 3, "How many.", lower_bound=1, flag_values=values)
     flags.DEFINE_enum("stage", "both", ["both", "kidney"], "What to do.", flag_values=values)
     flags.DEFINE_bool("overwrite", False, "Do it again.", flag_values=values)
     flags.DEFINE_multi_string("set", [], "KEY=VALUE.", flag_values=values)
-    flags.register_validator("num_cases", lambda n: n != 13, "takes any number but 13", flag_values=values)
+    flags.register_validator("num_cases", lambda n: n != 13, "must be any number but 13", flag_values=values)
     return values
 
 
@@ -56,14 +58,14 @@ def test_no_code_counts_as_success(toy):
     "arguments, words",
     [
         ([], ["--input", "required", "A file to read"]),
-        (["--input"], ["--input", "takes"]),
-        (["--input="], ["--input", "empty", "A file to read"]),
+        (["--input"], ["--input", "needs a value"]),
+        (["--input="], ["--input", "empty"]),
         (["--input=a", "--num_cases=x"], ["--num_cases", "a positive integer", "'x'"]),
         (["--input=a", "--num_cases=0"], ["--num_cases", "a positive integer", "'0'"]),
-        (["--input=a", "--num_cases=13"], ["--num_cases", "takes any number but 13"]),
+        (["--input=a", "--num_cases=13"], ["--num_cases", "any number but 13"]),
         (["--input=a", "--stage=tumour"], ["--stage", "both or kidney", "'tumour'"]),
         (["--input=a", "--overwrite=maybe"], ["--overwrite", "true or false", "'maybe'"]),
-        (["--inputs=a"], ["--inputs", "no such flag", "--input?"]),
+        (["--inputs=a"], ["--inputs", "no such flag", "input ?"]),
         (["--zzz"], ["--zzz", "no such flag", "--help"]),
         (["--input=a", "stray.nii"], ["stray.nii", "not a flag"]),
         (["stray.nii", "--input=a"], ["stray.nii", "not a flag"]),
@@ -114,28 +116,31 @@ def test_interrupt_is_one_line(toy, capsys, text):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--num_cases=x", "--help"], ["--zzz", "--helpfull"]])
-def test_help_describes_the_command_and_its_flags(toy, capsys, arguments):
+def test_help_describes_the_command_and_its_flags_in_groups(toy, capsys, arguments):
     assert run(toy, *arguments, main=lambda: 1 // 0) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert "kits-toy --input=VALUE [flags]" in out
+    assert "kits-toy [flags]" in out
     assert "Proves the shared entry" in out  # this module's docstring
-    for spelling in [
-        "--num_cases=N",
-        "--stage=both|kidney",
-        "--[no]overwrite",
-        "--flagfile=FILE",
-        "Default: 3.",
-        "KEY=VALUE. May be repeated.",
-    ]:
-        assert spelling in out
+    for text in ["Input:\n  --input", "(default: '3')", "both|kidney", "--[no]overwrite", "--flagfile", "--version"]:
+        assert text in out
     for absent in ["verbosity", "logtostderr", "only_check_args", "undefok", "pdb"]:
         assert absent not in out
 
 
-def test_help_after_two_dashes_is_an_argument(toy, capsys):
-    assert run(toy, "--input=a", "--", "--help") == 2
-    assert "not a flag" in capsys.readouterr().err
+def test_version(toy, capsys):
+    assert run(toy, "--version") == 0
+    assert capsys.readouterr().out == f"kits-toy {kits_tf.__version__}\n"
+
+
+def test_output_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    app.check_output_folder("output_dir", tmp_path / "new" / "deeper")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(UsageError, match="--output_dir: .*file is a file"):
+        app.check_output_folder("output_dir", tmp_path / "file" / "deeper")
+    with pytest.raises(UsageError, match="--csv: .* is a folder"):
+        app.check_output_file("csv", tmp_path)
 
 
 def test_flags_come_from_files_and_the_last_one_wins(toy, tmp_path):
@@ -143,11 +148,6 @@ def test_flags_come_from_files_and_the_last_one_wins(toy, tmp_path):
     file.write_text("# a comment\n--input=from_file\n--num_cases=7\n")
     assert run(toy, f"--flagfile={file}", "--num_cases=8") == 0
     assert (toy.input, toy.num_cases) == ("from_file", 8)
-
-
-def test_names_of_scripts_and_modules():
-    assert app.program_name("/usr/bin/kits-predict") == "kits-predict"
-    assert app.program_name("/somewhere/kits_tf/cli/predict.py") == "kits-predict"
 
 
 def test_a_reader_that_leaves_is_no_fault(tmp_path):
@@ -169,3 +169,30 @@ def test_a_reader_that_leaves_is_no_fault(tmp_path):
     process.stdout.close()
     assert process.wait(timeout=30) == 141
     assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_end_the_program_and_remove_temporary_files(tmp_path, number, code):
+    script = tmp_path / "kits-sleeper"
+    script.write_text(
+        textwrap.dedent(f"""
+            import time
+            from absl import flags
+            from kits_tf import files
+            from kits_tf.cli import app
+
+            def main():
+                with files.replacing({str(tmp_path / "out.txt")!r}) as path:
+                    path.touch()
+                    print("ready", flush=True)
+                    time.sleep(30)
+
+            app.run(main, flags.FlagValues())
+        """)
+    )
+    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert process.wait(timeout=30) == code
+    assert [path.name for path in tmp_path.iterdir()] == ["kits-sleeper"]
+    assert "Traceback" not in process.stderr.read()

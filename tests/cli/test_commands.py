@@ -10,8 +10,8 @@ import pytest
 
 from kits_tf.cli import app
 
-SETUP = (pathlib.Path(__file__).resolve().parents[2] / "setup.py").read_text(encoding="utf-8")
-COMMANDS = re.findall(r'"(\w+)"', re.search(r"COMMANDS = \((.*?)\)", SETUP)[1])
+PROJECT = (pathlib.Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^kits-(\w+) = ", PROJECT, re.MULTILINE)
 HEAVY = {"tensorflow", "keras", "skimage", "scipy", "matplotlib", "nibabel"}
 
 

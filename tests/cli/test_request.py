@@ -210,7 +210,7 @@ def test_a_run_that_is_stopped_leaves_the_cts_that_wait(offline, tmp_path, capsy
     def stopped(client, source):
         begun.append(source)
         time.sleep(0.1)
-        raise app.Terminated()
+        raise SystemExit(143)
 
     monkeypatch.setattr(request, "segment", stopped)
     data = write_cts(tmp_path, NAMES[:20])
