@@ -3,12 +3,38 @@
 import hashlib
 import pathlib
 
-from kits_tf import config, released
+from kits_tf import config
 from kits_tf.config import PLANES
 from kits_tf.errors import InputError
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.weights.h5"
+CARD_NAME = "MODEL_CARD.md"
+"""The file that makes a set of weights a released one; a network in training beside them has none."""
+
+DEFAULT = "simulated"
+"""The released weights that commands use unless others are named."""
+
+PACKAGE = pathlib.Path(__file__).resolve().parent
+
+
+def released_root():
+    """Return the folder that holds one folder for each set of released weights."""
+    installed = PACKAGE / "checkpoints"
+    return installed if installed.is_dir() else PACKAGE.parent / "checkpoints"
+
+
+def released_names():
+    """Return the names of the released weights, sorted."""
+    return sorted(card.parent.name for card in released_root().glob(f"*/{CARD_NAME}"))
+
+
+def released_folder(name):
+    """Return the checkpoint folder of released weights; InputError if there are none of that name."""
+    if name not in released_names():
+        known = ", ".join(released_names()) or "none"
+        raise InputError(name, f"no released weights of that name; there are: {known}")
+    return released_root() / name
 
 
 def network_name(network_config):
@@ -31,9 +57,9 @@ def find(name_or_folder):
     folder = pathlib.Path(name_or_folder)
     if folder.is_dir() and name_or_folder != "":  # as a path, no text is the current folder
         return folder
-    if folder.name == str(name_or_folder) and name_or_folder in released.names():
-        return released.released_folder(name_or_folder)
-    known = ", ".join(released.names())
+    if folder.name == str(name_or_folder) and name_or_folder in released_names():
+        return released_folder(name_or_folder)
+    known = ", ".join(released_names())
     raise InputError(name_or_folder or "''", f"no such checkpoint folder, nor released weights of that name ({known})")
 
 

@@ -13,8 +13,16 @@ import typing
 from kits_tf import files
 from kits_tf.errors import InputError, UsageError
 
-PLANES = ("axial", "coronal", "sagittal")
 PRESETS = ("paper", "best", "small")
+PLANES = ("axial", "coronal", "sagittal")
+STAGES = ("both", "kidney", "tumor")
+FUSIONS = ("union", "majority", "mean")
+TEST_TIME_AUGMENTATIONS = ("none", "shift", "flip")
+ENGINES = ("auto", "tensorflow", "openvino")
+ENGINE_PRECISIONS = ("auto", "float32", "bfloat16")
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+PHASES = ("unenhanced", "corticomedullary", "nephrographic", "excretory")
 FIXED = ("stage", "plane")  # which flags of their own choose
 MAX_STORED_MM = 327.0
 """Distances are kept as int16 in hundredths of a mm; see `dataset.kidneys`."""
@@ -287,6 +295,36 @@ def check_value(name, value, hint):
             raise ValueError(f"{name}={value!r}: takes a non-negative {'integer' if hint is int else 'number'}")
         if name in POSITIVE and value == 0:
             raise ValueError(f"{name}={value!r}: takes a positive number")
+
+
+PATCH_SIDES = {
+    "axial": ("patch_rows", "patch_columns"),
+    "coronal": ("patch_slices", "patch_columns"),
+    "sagittal": ("patch_slices", "patch_rows"),
+}
+"""The options that are the height and width of a plane's training patch."""
+
+
+def patch_size(config):
+    """Height and width of a training patch, in pixels of the working grid."""
+    height, width = PATCH_SIDES[config.plane]
+    return getattr(config, height), getattr(config, width)
+
+
+def check_sizes(config):
+    """Refuses patches that the network cannot pool.
+
+    Args:
+        config: a KidneyConfig, or a TumorConfig, which has none: it checks its grid itself.
+
+    Raises:
+        UsageError: names the option, its value and what it takes.
+    """
+    if config.stage == "tumor":
+        return
+    for name, side in zip(PATCH_SIDES[config.plane], patch_size(config), strict=True):
+        if side % 2**config.depth:
+            raise UsageError("set", f"{name}={side}: takes a multiple of 2**depth, here 2**{config.depth}")
 
 
 def save(config, path):

@@ -6,6 +6,7 @@ patient's right to the left. A function with the argument `xp` runs on NumPy arr
 centre.
 """
 
+import functools
 import typing
 
 import numpy as np
@@ -20,6 +21,7 @@ BODY_HU = -300.0  # fat and everything denser
 BODY_SHARE = 0.05  # of the largest projection; thinner rows and columns are table, tubes and noise
 
 AXIS = {"axial": 0, "coronal": 1, "sagittal": 2}
+CHUNK_SLICES = 16  # new slices made at a time, to bound memory
 SLAB_AXES = {"axial": (0, 2, 3, 1), "coronal": (1, 0, 3, 2), "sagittal": (2, 0, 1, 3)}
 
 
@@ -202,3 +204,64 @@ def along(xp, matrix, x, axis):
     order = list(range(1, len(x.shape)))
     order.insert(axis, 0)
     return xp.transpose(xp.tensordot(matrix, x, axes=[[1], [axis]]), order)
+
+
+def is_native(config):
+    """Whether a KidneyConfig's network works on the CT's own voxels."""
+    return not (config.inplane_mm or config.slice_mm)
+
+
+def working_shape(shape, spacing_mm, config):
+    """The shape of the working grid of a volume [slices, rows, columns].
+
+    Args:
+        shape: of the volume, cut to the body where the config says so.
+        spacing_mm: (slice, row, column).
+        config: its `slice_mm` and `inplane_mm`; an axis whose option is 0 keeps its voxels.
+    """
+    wanted = (config.slice_mm, config.inplane_mm, config.inplane_mm)
+    return tuple(
+        int(working_size(NumPy, size, spacing, mm)) if mm else size
+        for size, spacing, mm in zip(shape, spacing_mm, wanted, strict=True)
+    )
+
+
+def to_float(volume):
+    """The values as they are, in float32."""
+    return np.asarray(volume, np.float32)
+
+
+def clipped(hu):
+    """HU clipped to the method's window, float32: metal must not bleed into its surroundings when resized."""
+    return np.clip(to_float(hu), HU_MIN, HU_MAX)
+
+
+def resized_chunks(volume, shape, convert=to_float, resizer=None):
+    """Resizes a volume to a shape that covers the same space, some slices at a time.
+
+    Args:
+        volume: [slices, rows, columns] of any numeric type.
+        shape: the new [slices, rows, columns].
+        convert: makes float32 of a part of the volume before it is resized.
+        resizer: resizer(part, slices, rows, columns); by default `resize` on NumPy arrays.
+
+    Yields:
+        (slice, float32 [n, rows, columns]): the new slices, in order.
+    """
+    resizer = resizer or functools.partial(resize, NumPy)
+    slices, rows, columns = (resizing(NumPy, old, new) for old, new in zip(volume.shape, shape, strict=True))
+    for start in range(0, shape[0], CHUNK_SLICES):
+        chunk = slice(start, min(start + CHUNK_SLICES, shape[0]))
+        if shape[0] == volume.shape[0]:
+            yield chunk, resizer(convert(volume[chunk]), None, rows, columns)
+        else:
+            needed = slice(*extent(slices[chunk].any(axis=0)))
+            yield chunk, resizer(convert(volume[needed]), slices[chunk, needed], rows, columns)
+
+
+def resized(volume, shape, convert=to_float, resizer=None):
+    """As `resized_chunks`, but returns the whole: float32 of the new shape."""
+    whole = np.empty(shape, np.float32)
+    for chunk, values in resized_chunks(volume, shape, convert, resizer):
+        whole[chunk] = values
+    return whole

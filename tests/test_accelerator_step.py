@@ -23,9 +23,8 @@ from experiments.benchmarks import (
     accelerator_turns,
     training_batch,
 )
-from kits_tf.config import KidneyConfig, preset
+from kits_tf.config import KidneyConfig, patch_size, preset
 from kits_tf.pipelines import tumor
-from kits_tf.sizes import patch_size
 
 FULL_SIZE = argparse.Namespace(small=False, batch=0)
 LIMITS = {"float32": 2e12, "bytes_a_second": 1e12}

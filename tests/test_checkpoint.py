@@ -7,10 +7,9 @@ import pathlib
 import pytest
 
 from kits_tf import checkpoint, config
-from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME
+from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME, released_folder
 from kits_tf.config import preset
 from kits_tf.errors import InputError
-from kits_tf.released import names, released_folder
 
 NAMES = checkpoint.network_names()
 
@@ -28,7 +27,7 @@ def test_a_folder_or_a_name_is_found(tmp_path, monkeypatch):
     assert checkpoint.find(str(tmp_path)) == checkpoint.find(tmp_path) == tmp_path
     monkeypatch.chdir(tmp_path)
     assert checkpoint.find(pathlib.Path()) == checkpoint.find(".") == pathlib.Path()
-    for name in names():
+    for name in checkpoint.released_names():
         assert checkpoint.find(name) == released_folder(name)
 
 

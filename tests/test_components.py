@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as shapes
 from scipy import ndimage
 
-from kits_tf import components
-from kits_tf.components import Components
+from kits_tf import laterality
+from kits_tf.laterality import Components
 
 masks = shapes.arrays(bool, shapes.array_shapes(min_dims=3, max_dims=3, max_side=7))
 
@@ -34,13 +34,13 @@ def assert_agrees(mask):
 @settings(deadline=None, max_examples=60)
 def test_components_are_those_of_scipy(chunk_voxels, mask):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(components, "CHUNK_VOXELS", chunk_voxels)
+        patch.setattr(laterality, "CHUNK_VOXELS", chunk_voxels)
         assert_agrees(mask)
 
 
 def test_a_component_may_leave_a_chunk_and_come_back(monkeypatch):
     """A U whose arms meet in the last slice alone."""
-    monkeypatch.setattr(components, "CHUNK_VOXELS", 1)
+    monkeypatch.setattr(laterality, "CHUNK_VOXELS", 1)
     mask = np.zeros((6, 1, 3), bool)
     mask[:, 0, 0] = mask[:, 0, 2] = mask[-1, 0, 1] = True
     assert Components(mask).count == 1

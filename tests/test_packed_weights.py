@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from experiments.packed_weights import pack
-from kits_tf import released
+from kits_tf import checkpoint
 
 
 def model():
@@ -26,7 +26,7 @@ def test_packed_weights_load_bit_for_bit(tmp_path):
 def test_released_weights_stay_small():
     """At most 12 MB a set and 20 MB in all, as everybody who clones the repository carries them."""
     sizes = {
-        name: sum(path.stat().st_size for path in (released.folder_of_all() / name).glob("*/*.h5"))
-        for name in released.names()
+        name: sum(path.stat().st_size for path in (checkpoint.released_root() / name).glob("*/*.h5"))
+        for name in checkpoint.released_names()
     }
     assert sizes and max(sizes.values()) <= 12e6 and sum(sizes.values()) <= 20e6

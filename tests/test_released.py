@@ -2,7 +2,7 @@
 
 import pytest
 
-from kits_tf import released
+from kits_tf import checkpoint
 from kits_tf.errors import InputError
 
 
@@ -14,18 +14,18 @@ def test_weights_are_found_inside_or_beside_the_package(tmp_path, monkeypatch, p
     (home / "abdomen" / "MODEL_CARD.md").write_text("")
     (home / "README.md").write_text("not a folder of weights")
     (home / "still_in_training" / "tumor").mkdir(parents=True)
-    monkeypatch.setattr(released, "PACKAGE", tmp_path / package)
-    assert released.names() == ["abdomen"]
-    assert released.released_folder("abdomen") == home / "abdomen"
+    monkeypatch.setattr(checkpoint, "PACKAGE", tmp_path / package)
+    assert checkpoint.released_names() == ["abdomen"]
+    assert checkpoint.released_folder("abdomen") == home / "abdomen"
 
 
 def test_other_names_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(released, "PACKAGE", tmp_path / "kits_tf")
+    monkeypatch.setattr(checkpoint, "PACKAGE", tmp_path / "kits_tf")
     with pytest.raises(InputError, match="none"):
-        released.released_folder("phantom")
+        checkpoint.released_folder("phantom")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "phantom/tumor", "nothing"])
 def test_a_name_is_not_a_path(name):
     with pytest.raises(InputError):
-        released.released_folder(name)
+        checkpoint.released_folder(name)

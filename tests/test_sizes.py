@@ -2,9 +2,8 @@
 
 import pytest
 
-from kits_tf.config import PLANES, PRESETS, override, preset
+from kits_tf.config import PLANES, PRESETS, check_sizes, override, preset
 from kits_tf.errors import UsageError
-from kits_tf.sizes import check_sizes
 
 
 @pytest.mark.parametrize("name", PRESETS)

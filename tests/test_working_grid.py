@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from kits_tf import geometry, working_grid
+from kits_tf import geometry
 from kits_tf.config import preset
 
 CONFIG = preset("small", "kidney", "axial")
@@ -14,12 +14,12 @@ CONFIG = preset("small", "kidney", "axial")
 
 def test_each_axis_follows_its_own_option():
     config = dataclasses.replace(CONFIG, inplane_mm=2.0, slice_mm=3.0)
-    assert working_grid.working_shape((100, 512, 256), (1.5, 0.8, 0.7), config) == (50, 205, 90)
+    assert geometry.working_shape((100, 512, 256), (1.5, 0.8, 0.7), config) == (50, 205, 90)
     no_slices = dataclasses.replace(config, slice_mm=0.0)
-    assert working_grid.working_shape((100, 512, 256), (1.5, 0.8, 0.7), no_slices) == (100, 205, 90)
+    assert geometry.working_shape((100, 512, 256), (1.5, 0.8, 0.7), no_slices) == (100, 205, 90)
     native = dataclasses.replace(no_slices, inplane_mm=0.0)
-    assert working_grid.working_shape((100, 512, 256), (1.5, 0.8, 0.7), native) == (100, 512, 256)
-    assert working_grid.is_native(native) and not working_grid.is_native(no_slices)
+    assert geometry.working_shape((100, 512, 256), (1.5, 0.8, 0.7), native) == (100, 512, 256)
+    assert geometry.is_native(native) and not geometry.is_native(no_slices)
 
 
 def centres(old, new):
@@ -32,7 +32,7 @@ def test_magnifying_is_linear_interpolation():
     shape = (53, 45, 31)
     where = np.meshgrid(*map(centres, volume.shape, shape), indexing="ij")
     expected = ndimage.map_coordinates(volume, where, order=1, mode="nearest")
-    np.testing.assert_allclose(working_grid.resized(volume, shape), expected, atol=2e-5)
+    np.testing.assert_allclose(geometry.resized(volume, shape), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("shape", [(20, 11, 9), (53, 11, 9), (20, 45, 31)])
@@ -43,7 +43,7 @@ def test_a_linear_ramp_stays_one_away_from_the_ends(shape):
     where = np.meshgrid(*map(centres, ramp.shape, shape), indexing="ij")
     expected = sum(c * w for c, w in zip((1.0, -2.0, 0.5), where, strict=True))
     inner = (slice(2, -2),) * 3
-    np.testing.assert_allclose(working_grid.resized(ramp, shape)[inner], expected[inner], atol=1e-4)
+    np.testing.assert_allclose(geometry.resized(ramp, shape)[inner], expected[inner], atol=1e-4)
 
 
 def test_a_ball_returns_from_the_working_grid():
@@ -52,9 +52,9 @@ def test_a_ball_returns_from_the_working_grid():
         *[(np.arange(n) + 0.5) * mm for n, mm in zip((40, 200, 180), spacing_mm, strict=True)], indexing="ij"
     )
     ball = sum((p - c) ** 2 for p, c in zip(positions, (100, 80, 70), strict=True)) < 30**2
-    shape = working_grid.working_shape(ball.shape, spacing_mm, dataclasses.replace(CONFIG, slice_mm=3.0))
-    there = working_grid.resized(ball, shape)
-    back = working_grid.resized(there, ball.shape) > 0.5
+    shape = geometry.working_shape(ball.shape, spacing_mm, dataclasses.replace(CONFIG, slice_mm=3.0))
+    there = geometry.resized(ball, shape)
+    back = geometry.resized(there, ball.shape) > 0.5
     assert 2 * np.count_nonzero(back & ball) / (np.count_nonzero(back) + np.count_nonzero(ball)) > 0.98
     centre = ndimage.center_of_mass(there) + np.full(3, 0.5)
     mm = np.array(spacing_mm) * ball.shape / shape
@@ -64,4 +64,4 @@ def test_a_ball_returns_from_the_working_grid():
 def test_metal_is_clipped_before_it_is_resized():
     volume = np.zeros((2, 6, 6), np.int16)
     volume[:, 2, 2] = 30_000
-    assert working_grid.resized(volume, (2, 3, 3), working_grid.clipped).max() <= geometry.HU_MAX
+    assert geometry.resized(volume, (2, 3, 3), geometry.clipped).max() <= geometry.HU_MAX

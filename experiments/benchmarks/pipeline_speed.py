@@ -131,8 +131,8 @@ def cpu_seconds():
 
 def patch_shape(stage, config):
     """Height and width of a slab, or the sides of a sub-block."""
+    from kits_tf.config import patch_size
     from kits_tf.pipelines import tumor
-    from kits_tf.sizes import patch_size
 
     return tumor.padded_shape(config)[1:] if stage == "tumor" else patch_size(config)
 
@@ -175,9 +175,8 @@ def numpy_loop(stage, arguments):
 
     from kits_tf import geometry
     from kits_tf.arrays import NumPy as xp
-    from kits_tf.config import preset
+    from kits_tf.config import patch_size, preset
     from kits_tf.pipelines import patches
-    from kits_tf.sizes import patch_size
 
     config = preset("paper", "kidney", stage)
     height, width = patch_size(config)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kits_tf.sizes import patch_size
+from kits_tf.config import patch_size
 
 INPUTS = {"kidney": "slab", "tumor": "image"}
 """What a stage's batch calls the network's input."""

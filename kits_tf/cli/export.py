@@ -2,14 +2,14 @@
 
 from absl import flags
 
-from kits_tf import checkpoint, released, runtime
+from kits_tf import checkpoint, runtime
 from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
 
 flags.DEFINE_string(
-    "checkpoint_dir", released.DEFAULT, "A checkpoint folder, or the name of released weights.", flag_values=FLAGS
+    "checkpoint_dir", checkpoint.DEFAULT, "A checkpoint folder, or the name of released weights.", flag_values=FLAGS
 )
 flags.DEFINE_string(
     "output_dir", None, "Folder to write to: NAME/VERSION/ for each model.", required=True, flag_values=FLAGS

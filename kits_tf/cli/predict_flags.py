@@ -4,7 +4,7 @@ import pathlib
 
 from absl import flags
 
-from kits_tf import released
+from kits_tf import checkpoint
 from kits_tf.config import PLANES
 from kits_tf.errors import UsageError
 from kits_tf.inference import choices, engines
@@ -22,7 +22,7 @@ flags.DEFINE_string(
 flags.DEFINE_string("output_dir", None, "Folder to write labels and JSON to.", required=True, flag_values=FLAGS)
 flags.DEFINE_multi_string(
     "checkpoint_dir",
-    [released.DEFAULT],
+    [checkpoint.DEFAULT],
     "A checkpoint folder, or the name of released weights; several, comma-separated or by repeating the flag, are "
     "averaged.",
     flag_values=FLAGS,

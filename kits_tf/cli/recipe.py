@@ -15,8 +15,8 @@ from kits_tf import checkpoint
 from kits_tf import config as configs
 from kits_tf.cli import app
 from kits_tf.cli.train import LARGEST_SEED
+from kits_tf.config import check_sizes
 from kits_tf.errors import UsageError
-from kits_tf.sizes import check_sizes
 
 FLAGS = flags.FlagValues()
 PARTS = (*configs.PLANES, "kidneys", "tumor")

@@ -8,8 +8,8 @@ from absl import flags
 from kits_tf import checkpoint, runtime
 from kits_tf import config as configs
 from kits_tf.cli import app
+from kits_tf.config import check_sizes
 from kits_tf.errors import InputError, UsageError
-from kits_tf.sizes import check_sizes
 
 FLAGS = flags.FlagValues()
 LARGEST_SEED = 2**32 - 1  # that NumPy takes

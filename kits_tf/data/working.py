@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from kits_tf import geometry, working_grid
+from kits_tf import geometry
 from kits_tf.data import prepared
 from kits_tf.data.places import place
 
@@ -24,7 +24,7 @@ def working_records(records, config, report=print):
     Returns:
         list of paths; `records` themselves where the config works on the native grid.
     """
-    if working_grid.is_native(config):
+    if geometry.is_native(config):
         return list(records)
     targets = [working_path(path, config) for path in records]
     waiting = [pair for pair in zip(records, targets, strict=True) if is_outdated(*pair)]
@@ -61,11 +61,11 @@ def resized(record, config):
     if not config.body_box:
         image = prepared.restore(image, record, prepared.AIR_HU)
         label = prepared.restore(label, record, False)
-    shape = working_grid.working_shape(image.shape, record.spacing_mm, config)
+    shape = geometry.working_shape(image.shape, record.spacing_mm, config)
     new_image, new_label = np.empty(shape, np.int16), np.empty(shape, np.uint8)
-    for chunk, values in working_grid.resized_chunks(image, shape, working_grid.clipped):
+    for chunk, values in geometry.resized_chunks(image, shape, geometry.clipped):
         new_image[chunk] = np.rint(values)
-    for chunk, values in working_grid.resized_chunks(label, shape):
+    for chunk, values in geometry.resized_chunks(label, shape):
         new_label[chunk] = values >= 0.5
     return dataclasses.replace(
         record,

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from kits_tf import geometry, working_grid
+from kits_tf import geometry
 from kits_tf.arrays import tensorflow
 from kits_tf.export.regions import extent
 from kits_tf.inference import kidney
@@ -30,7 +30,7 @@ def stage_one(run, config, hu, spacing_mm, convert, dtype, working):
     Returns:
         `dtype` of the volume's shape.
     """
-    if working_grid.is_native(config):
+    if geometry.is_native(config):
         return run_plane(run, config, hu, convert, dtype)
     grid = (config.slice_mm, config.inplane_mm)
     if grid not in working:
@@ -41,7 +41,7 @@ def stage_one(run, config, hu, spacing_mm, convert, dtype, working):
 
 
 def working_shape(hu, spacing_mm, config):
-    """The sizes of the working grid; see `working_grid.working_shape`."""
+    """The sizes of the working grid; see `geometry.working_shape`."""
     sizes, wanted = tf.unstack(tf.shape(hu), 3), (config.slice_mm, config.inplane_mm, config.inplane_mm)
     return [
         geometry.working_size(tensorflow(), size, spacing_mm[axis], mm) if mm else size
@@ -50,7 +50,7 @@ def working_shape(hu, spacing_mm, config):
 
 
 def resized(volume, shape, before, after=tf.identity, dtype=tf.float32):
-    """Resizes a volume some slices at a time; see `working_grid.resized_chunks`.
+    """Resizes a volume some slices at a time; see `geometry.resized_chunks`.
 
     Args:
         volume: float32 [slices, rows, columns].
@@ -73,7 +73,7 @@ def resized(volume, shape, before, after=tf.identity, dtype=tf.float32):
         return after(resize_inplane(part, rows, columns))
 
     empty = tf.zeros([0, shape[1], shape[2]], dtype)
-    return in_chunks(chunk_of, tf.constant(0), shape[0], tf.constant(working_grid.CHUNK_SLICES), empty)
+    return in_chunks(chunk_of, tf.constant(0), shape[0], tf.constant(geometry.CHUNK_SLICES), empty)
 
 
 def run_plane(run, config, volume, convert, dtype):

@@ -4,7 +4,8 @@ import functools
 
 import numpy as np
 
-from kits_tf import working_grid
+from kits_tf import geometry
+from kits_tf.arrays import NumPy
 from kits_tf.inference.kidney import BATCH_PIXELS
 from kits_tf.inference.tumor import stage_two_in_parts
 
@@ -44,7 +45,7 @@ class Engine:
 
     def resize(self, part, slices, rows, columns):
         """`geometry.resize` of a float32 array."""
-        return working_grid.resize(part, slices, rows, columns)
+        return geometry.resize(NumPy, part, slices, rows, columns)
 
     def stage_two(self, config, hu, mask, spacing_mm):
         """The tumor's probability in one kidney, some slices at a time; see `tumor.stage_two_in_parts`."""

@@ -7,7 +7,7 @@ import functools
 
 import numpy as np
 
-from kits_tf import geometry, working_grid
+from kits_tf import geometry
 from kits_tf.arrays import NumPy
 
 BATCH_PIXELS = 2**18  # pixels of a batch: enough to fill a device, little enough for memory
@@ -26,20 +26,20 @@ def stage_one(engine, network, config, hu, spacing_mm, add, progress, working=No
         progress: called with the number of slabs done.
         working: a dict that keeps `hu` on working grids, {shape: volume}, for the planes that follow.
     """
-    if working_grid.is_native(config):
+    if geometry.is_native(config):
         run_plane(engine, network, config, hu, add, progress)
         return
-    shape = working_grid.working_shape(hu.shape, spacing_mm, config)
+    shape = geometry.working_shape(hu.shape, spacing_mm, config)
     working = {} if working is None else working
     if shape not in working:
-        working[shape] = working_grid.resized(hu, shape, working_grid.clipped, engine.resize)
+        working[shape] = geometry.resized(hu, shape, geometry.clipped, engine.resize)
     probability = np.zeros(shape, np.float32)
 
     def keep(view, values):
         view(probability)[...] = values
 
     run_plane(engine, network, config, working[shape], keep, progress)
-    for chunk, values in working_grid.resized_chunks(probability, hu.shape, resize=engine.resize):
+    for chunk, values in geometry.resized_chunks(probability, hu.shape, resizer=engine.resize):
         add(lambda part, chunk=chunk: part[chunk], values)
 
 

@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 
-from kits_tf import working_grid
+from kits_tf import geometry
 from kits_tf.data import prepared
 from kits_tf.errors import InputError
 from kits_tf.io import nifti
@@ -49,9 +49,9 @@ def needed_bytes(source, configs, fusion="union", probabilities=False, roi=None)
 def working_bytes(shape, spacing_mm, configs):
     """What the working grids of kidney networks take: the CT on each, all kept, and the probability on one."""
     grids = {
-        (config.body_box, working_grid.working_shape(shape, spacing_mm, config))
+        (config.body_box, geometry.working_shape(shape, spacing_mm, config))
         for config in configs.values()
-        if config.stage == "kidney" and not working_grid.is_native(config)
+        if config.stage == "kidney" and not geometry.is_native(config)
     }
     voxels = [math.prod(grid) for _, grid in grids]
     matrices = [MATRIX_BYTES * max(a * b for a, b in zip(shape, grid, strict=True)) for _, grid in grids]

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from kits_tf import checkpoint, geometry, kidney_crops, working_grid
+from kits_tf import checkpoint, geometry, kidney_crops
 from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES
 from kits_tf.errors import CancelledError
@@ -175,8 +175,8 @@ class Segmenter:
         for name, config in self._kidney_configs.items():
             box = boxes.box(config)
             index = (slice(None), slice(*box.rows), slice(*box.columns))
-            grid = working_grid.working_shape(hu[index].shape, spacing_mm, config)
-            if not working_grid.is_native(config):
+            grid = geometry.working_shape(hu[index].shape, spacing_mm, config)
+            if not geometry.is_native(config):
                 check_size(f"the working grid of {name}", grid, MAX_GRID_VOXELS)
             done.start(slab_count(config.plane, grid))
             kidney.stage_one(

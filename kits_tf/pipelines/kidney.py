@@ -8,12 +8,12 @@ their slices, and differ in place within them.
 
 import tensorflow as tf
 
-from kits_tf import arrays, geometry, working_grid
+from kits_tf import arrays, geometry
+from kits_tf.config import patch_size
 from kits_tf.data import streaming
 from kits_tf.pipelines import sampling
 from kits_tf.pipelines.augmentation import augment, compiled
 from kits_tf.pipelines.patches import PATCH_AXES, Place, channels_last, cut, signature, turned
-from kits_tf.sizes import patch_size
 
 PER_VISIT = {"axial": 32, "coronal": 128, "sagittal": 96}  # on the native grid: four to six million pixels
 PER_WORKING_VISIT = 16  # on a coarser grid opening a case is cheap, and more cases a step are better
@@ -22,7 +22,7 @@ AXIAL_WINDOW = 32  # slices
 
 def per_visit(config):
     """How many samples are drawn each time a case is opened."""
-    return PER_VISIT[config.plane] if working_grid.is_native(config) else PER_WORKING_VISIT
+    return PER_VISIT[config.plane] if geometry.is_native(config) else PER_WORKING_VISIT
 
 
 def samples(records, config, order, step=0):
@@ -76,7 +76,7 @@ def open_case(path, config):
         begin in it; "foreground" in the frame.
     """
     header = streaming.read_header(path)
-    if config.body_box or not working_grid.is_native(config):
+    if config.body_box or not geometry.is_native(config):
         return header | {"frame": header["shape"], "corner": tf.zeros([3], tf.int32)}
     corner = tf.stack([0, header["box"][0], header["box"][2]])
     return header | {"frame": header["full_shape"], "corner": corner, "foreground": header["foreground"] + corner}

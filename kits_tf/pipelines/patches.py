@@ -5,8 +5,8 @@ import typing
 import tensorflow as tf
 
 from kits_tf import geometry
+from kits_tf.config import patch_size
 from kits_tf.data import prepared
-from kits_tf.sizes import patch_size
 
 PATCH_AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # a slab's height and width, as volume axes
 

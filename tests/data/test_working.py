@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from kits_tf import working_grid
+from kits_tf import geometry
 from kits_tf.config import preset
 from kits_tf.data import prepared, working
 from tests import planted
@@ -19,7 +19,7 @@ def test_the_image_is_predictions_and_the_label_follows(tmp_path):
     record, resized = prepared.read_record(source), prepared.read_record(target)
     sizes = [round(size * 4.0 / 6.0) for size in record.image.shape[1:]]
     assert resized.image.shape == (12, *sizes) == resized.full_shape
-    assert np.abs(resized.image - working_grid.resized(record.image, (12, *sizes), working_grid.clipped)).max() <= 0.5
+    assert np.abs(resized.image - geometry.resized(record.image, (12, *sizes), geometry.clipped)).max() <= 0.5
     for axis, size in zip((1, 2), sizes, strict=True):
         assert resized.spacing_mm[axis] == record.spacing_mm[axis] * record.image.shape[axis] / size
     before, after = (np.count_nonzero(r.label) * np.prod(r.spacing_mm) for r in (record, resized))

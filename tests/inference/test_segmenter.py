@@ -11,11 +11,11 @@ import pytest
 
 from kits_tf import geometry
 from kits_tf.arrays import NumPy
+from kits_tf.checkpoint import released_folder
 from kits_tf.config import PLANES, SYSTEM_OPTIONS, preset
 from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference.fusion import UNIT
 from kits_tf.inference.segmenter import Segmenter, load_segmenter
-from kits_tf.released import released_folder
 from tests.identity import IdentityEngine
 from tests.tiny import write_checkpoint
 

@@ -7,11 +7,10 @@ import pytest
 
 from kits_tf import geometry
 from kits_tf.arrays import NumPy
-from kits_tf.config import PLANES, preset
+from kits_tf.config import PLANES, patch_size, preset
 from kits_tf.inference.kidney import slab_batch
 from kits_tf.pipelines import kidney
 from kits_tf.pipelines.sampling import Order
-from kits_tf.sizes import patch_size
 from tests import planted
 
 SHAPE = (8, 15, 21)
