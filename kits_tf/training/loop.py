@@ -52,6 +52,8 @@ class Trainer:
         self.strategy = strategy
         with strategy.scope():
             self.model = models.build(config)
+            if strategy.num_replicas_in_sync > 1:
+                synchronize_batch_normalization(self.model)
             self.optimizer = keras.optimizers.Adam(make_schedule(config))
             is_scaled = keras.mixed_precision.dtype_policy().name == "mixed_float16"
             self._looks_for_overflow = is_scaled and strategy.num_replicas_in_sync > 1  # Keras does on one replica
@@ -84,8 +86,6 @@ class Trainer:
         for index in tf.range(count):
             replicas = self.strategy.run(self._replica_step, args=(next(iterator),))
             values = values.write(index, self._mean_of(replicas))
-        if self.strategy.num_replicas_in_sync > 1:
-            self.strategy.run(self._share_statistics)
         return values.stack()
 
     @tf.autograph.experimental.do_not_convert
@@ -110,21 +110,19 @@ class Trainer:
         self._names = ["loss", *terms]
         return [tf.stack([total, *terms.values()]), *tape.gradient(share, self.model.trainable_variables)]
 
-    @tf.autograph.experimental.do_not_convert
-    def _share_statistics(self):
-        """Batch normalisation's moving statistics become their mean over the replicas; each saw other samples."""
-        own = [variable.value for variable in self.model.non_trainable_variables]
-        if own:
-            means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, own)
-            for variable, mean in zip(own, means, strict=True):
-                variable.assign(mean)
-
     def _mean(self, values):
         return self._mean_of(self.strategy.run(tf.identity, args=(values,)))
 
     @tf.autograph.experimental.do_not_convert
     def _mean_of(self, replicas):
         return self.strategy.reduce("MEAN", replicas, axis=None)
+
+
+def synchronize_batch_normalization(model):
+    """Let batch normalisation see the whole batch, over all replicas; their moving statistics then agree as well."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
 
 
 def train(trainer, iterator, step, keeper):
