@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kits_tf.inference.engine import Engine
+from kits_tf.inference.engines.base import Engine
 
 
 class IdentityEngine(Engine):

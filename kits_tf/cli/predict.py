@@ -40,11 +40,11 @@ def main():
 def recorded_options(roi):
     """What the flags say that decides the labels; it takes the weights, which thus are looked at even if none run."""
     from kits_tf import checkpoint
-    from kits_tf.inference import averaging, options
+    from kits_tf.inference import ensemble, options
 
     try:
         folders = [checkpoint.find(name) for name in predict_flags.checkpoints()]
-        averaging.check_different(folders)
+        ensemble.check_different(folders)
         return options.recorded(folders, FLAGS.stage, FLAGS.planes, FLAGS.fusion, FLAGS.tta, roi)
     except InputError as error:
         raise UsageError("checkpoint_dir", str(error)) from None

@@ -28,7 +28,7 @@ flags.DEFINE_multi_string(
     flag_values=FLAGS,
 )
 flags.DEFINE_enum(
-    "engine", "auto", ["auto", *engines.names()], "What runs the networks; auto is the fastest installed.",
+    "engine", "auto", ["auto", *engines.ENGINES], "What runs the networks; auto is the fastest installed.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_enum(

@@ -9,7 +9,7 @@ from kits_tf import geometry
 from kits_tf.arrays import tensorflow
 from kits_tf.checkpoint import WEIGHTS_NAME
 from kits_tf.errors import InputError
-from kits_tf.inference.tensorflow_engine import load_network
+from kits_tf.inference.engines.tensorflow import load_network
 
 INPUTS = {"kidney": "slab", "tumor": "block"}
 SECOND_HEADS = ("reconstruction", "regression")

@@ -25,7 +25,7 @@ def save_openvino(folder, network):
         RuntimeError: the difference is above 1e-4.
     """
     openvino = imported("openvino")
-    from kits_tf.openvino_core import core
+    from kits_tf.inference.engines.openvino import core
 
     with sigterm_postponed():
         model = openvino.convert_model(network.function.get_concrete_function())

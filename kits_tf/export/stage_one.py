@@ -6,7 +6,7 @@ from kits_tf import geometry
 from kits_tf.arrays import tensorflow
 from kits_tf.export.regions import extent
 from kits_tf.inference import kidney
-from kits_tf.inference.tensorflow_engine import resize_inplane, resize_slices
+from kits_tf.inference.engines.tensorflow import resize_inplane, resize_slices
 
 BACK = {
     "axial": (0, 1, 2),

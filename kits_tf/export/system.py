@@ -10,9 +10,9 @@ from kits_tf import geometry
 from kits_tf.export import deflate, regions
 from kits_tf.export.sides import kidney_sides
 from kits_tf.export.stage_one import stage_one
+from kits_tf.inference.engines.tensorflow import tumor_function
 from kits_tf.inference.fusion import THRESHOLD
 from kits_tf.inference.segmenter import KIDNEY, TUMOR
-from kits_tf.inference.tensorflow_engine import tumor_function
 from kits_tf.laterality import LEFT, RIGHT, config_of_sides
 
 VOLUME = tf.TensorSpec([None, None, None], tf.float32, name="volume")

@@ -10,7 +10,7 @@ from kits_tf import checkpoint, geometry, kidney_crops
 from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES
 from kits_tf.errors import CancelledError
-from kits_tf.inference import arguments, averaging, engines, kidney
+from kits_tf.inference import arguments, engines, ensemble, kidney
 from kits_tf.inference.fusion import THRESHOLD, Fusion, fixed_point
 from kits_tf.laterality import config_of_sides, kidney_sides, kidneys
 
@@ -52,7 +52,7 @@ def load_segmenter(
         fusion: "union", "majority" or "mean" of the planes.
         stage: "both", "kidney" or "tumor": which networks to load.
         precision: "auto", "float32" or "bfloat16".
-        tta: test-time augmentation: "none", "shift" or "flip"; see `averaging.augmented`.
+        tta: test-time augmentation: "none", "shift" or "flip"; see `ensemble.augmented`.
 
     Raises:
         InputError: a folder or one of its files is missing or unreadable, or its networks do not go together.
@@ -62,12 +62,12 @@ def load_segmenter(
     arguments.check_choices(fusion=fusion, stage=stage, tta=tta)
     planes = arguments.checked_planes(planes) if stage != "tumor" else ()
     folders = [checkpoint.find(one) for one in arguments.checked_checkpoints(name_or_folder)]
-    averaging.check_different(folders)
+    ensemble.check_different(folders)
     names = checkpoint.network_names(stage, planes)
     configs = [checkpoint.load_configs(folder, names) for folder in folders]
-    averaging.check_alike(configs, folders)
+    ensemble.check_alike(configs, folders)
     members = [engines.load(engine, folder, own, precision) for folder, own in zip(folders, configs, strict=True)]
-    return Segmenter(averaging.augmented(averaging.ensemble(members), tta, configs[0]), configs[0], fusion)
+    return Segmenter(ensemble.augmented(ensemble.mean_of(members), tta, configs[0]), configs[0], fusion)
 
 
 class Segmenter:

@@ -3,8 +3,8 @@
 from kits_tf.checkpoint import network_name
 from kits_tf.data import kidneys, prepared
 from kits_tf.evaluation.metrics import dice
+from kits_tf.inference.engines.tensorflow import TensorFlowEngine
 from kits_tf.inference.segmenter import KIDNEY, Segmenter
-from kits_tf.inference.tensorflow_engine import TensorFlowEngine
 
 FOREGROUND = {"kidney": 0, "tumor": KIDNEY}  # labels above it are the network's foreground
 

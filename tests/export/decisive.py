@@ -3,7 +3,7 @@
 import numpy as np
 
 from kits_tf.checkpoint import WEIGHTS_NAME
-from kits_tf.inference.tensorflow_engine import load_network
+from kits_tf.inference.engines.tensorflow import load_network
 from tests.tiny import tiny_configs, write_checkpoint
 
 

@@ -33,7 +33,7 @@ def test_a_saved_network_gives_what_keras_gives(exported_models, decisive_weight
 @pytest.mark.parametrize("name", ["kidney_axial", "tumor"])  # the others have no op of their own
 def test_openvino_reads_the_saved_model_directly(exported_models, decisive_weights, name):
     openvino = pytest.importorskip("openvino")
-    from kits_tf.openvino_core import core
+    from kits_tf.inference.engines.openvino import core
 
     exported = network(decisive_weights, name)
     batch = exported.sample()

@@ -33,7 +33,7 @@ def written(weights, folder, kind):
 
 def test_openvino(decisive_weights, tmp_path):
     pytest.importorskip("openvino")
-    from kits_tf.openvino_core import core
+    from kits_tf.inference.engines.openvino import core
 
     for version, name, batch, expected in written(decisive_weights, tmp_path, "openvino"):
         compiled = core().compile_model(version / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from kits_tf.evaluation.measurements import measure
 from kits_tf.export.system import System
+from kits_tf.inference.engines.tensorflow import TensorFlowEngine, load_network
 from kits_tf.inference.segmenter import Segmenter
-from kits_tf.inference.tensorflow_engine import TensorFlowEngine, load_network
 from tests.export.decisive import decisive_checkpoint
 from tests.tiny import small_ct, tiny_configs
 

@@ -1,10 +1,15 @@
-"""Proves that every engine gives what the Keras model gives."""
+"""Prove that every engine gives what the Keras model gives."""
+
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from kits_tf import checkpoint, models
-from kits_tf.inference import conversion, engines
+from kits_tf.inference import engines
+from kits_tf.inference.engines import conversion
 from tests.tiny import tiny_configs, write_checkpoint
 
 
@@ -32,7 +37,7 @@ def test_engine_gives_the_sigmoid_of_the_models_logits(folder, engine, network, 
 def test_bfloat16_rounds_neither_the_ct_nor_activations(tmp_path):
     """OpenVINO reads the marks that conversion leaves on all up to the first convolution, and on activations."""
     openvino = pytest.importorskip("openvino")
-    from kits_tf.openvino_core import core
+    from kits_tf.inference.engines.openvino import core
 
     opset = openvino.opset13
     batch = opset.parameter([1, 8, 8, 3], np.float32)
@@ -55,7 +60,7 @@ def test_bfloat16_rounds_neither_the_ct_nor_activations(tmp_path):
 
 def test_a_ct_of_several_channels_reaches_the_first_convolution_unrounded(tmp_path):
     openvino = pytest.importorskip("openvino")
-    from kits_tf.openvino_core import core
+    from kits_tf.inference.engines.openvino import core
 
     if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
@@ -73,11 +78,27 @@ def test_a_ct_of_several_channels_reaches_the_first_convolution_unrounded(tmp_pa
 @pytest.mark.parametrize("megabytes, kept", ((1, 24), (32, 16), (128, 8)))
 def test_compiled_networks_are_kept_by_their_weight(megabytes, kept):
     openvino = pytest.importorskip("openvino")
-    from kits_tf.inference import openvino_engine
+    from kits_tf.inference.engines.openvino import most_compiled
 
     opset = openvino.opset13
     batch = opset.parameter([1, 2**18], np.float32)
     weights = opset.constant(np.zeros((megabytes, 2**18), np.float32))
-    model = openvino.Model([opset.multiply(batch, weights)], [batch])
-    assert openvino_engine.constant_bytes(model) == megabytes * 2**20
-    assert openvino_engine.most_compiled([model]) == kept
+    assert most_compiled([openvino.Model([opset.multiply(batch, weights)], [batch])]) == kept
+
+
+def test_loading_and_converting_resolve_no_name_and_keep_no_id_at_home(folder, tmp_path):
+    """OpenVINO's telemetry looks up an analytics host and keeps an id in the home folder."""
+    pytest.importorskip("openvino")
+    code = f"""
+import pathlib, socket
+socket.getaddrinfo = socket.gethostbyname = lambda *a, **k: pathlib.Path({str(tmp_path / "asked")!r}).touch()
+from kits_tf.inference.segmenter import load_segmenter
+load_segmenter({str(folder)!r}, "openvino", "axial", stage="kidney")
+"""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "sitecustomize.py").write_text(code[: code.index("from kits_tf")])  # in the process that converts too
+    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
+    changes = {"HOME": str(tmp_path / "home"), "KITS_TF_CACHE": str(tmp_path / "cache"), "PYTHONPATH": path}
+    subprocess.run([sys.executable, "-c", code], env=os.environ | changes, check=True)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert not (tmp_path / "asked").exists() and not (tmp_path / "home" / "intel").exists()

@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 
 from kits_tf.errors import UsageError
-from kits_tf.inference.engine import Engine
+from kits_tf.inference.engines.base import Engine
 
 SEEN_ALIKE = (
     "stage", "plane", "clip_low_hu", "clip_high_hu", "body_box", "min_component_share", "depth", "inplane_mm",
@@ -44,7 +44,7 @@ class Mean(Engine):
             yield (sum(one.astype(np.float64) for one in found) / len(found)).astype(np.float32)
 
 
-def ensemble(engines):
+def mean_of(engines):
     """One Engine of several that hold the same networks, each trained on another part of the data."""
     return engines[0] if len(engines) == 1 else Mean([engine.probabilities for engine in engines], engines[0])
 

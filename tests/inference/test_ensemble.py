@@ -9,7 +9,7 @@ from kits_tf import geometry
 from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES, preset
 from kits_tf.errors import UsageError
-from kits_tf.inference.averaging import augmented, check_alike, ensemble, shifted
+from kits_tf.inference.ensemble import augmented, check_alike, mean_of, shifted
 from tests.identity import IdentityEngine, stage_two
 from tests.inference.test_identity import SMALL_SHAPES, kidney_config, random_hu, stage_one_probability
 
@@ -39,7 +39,7 @@ class Rows(IdentityEngine):
 @pytest.mark.parametrize("shape", SMALL_SHAPES, ids=str)
 def test_identity_networks_give_back_the_volume(shape, plane, options, tta, folds):
     config = kidney_config(plane, **options)
-    engine = augmented(ensemble([IdentityEngine()] * folds), tta, {"kidney": config})
+    engine = augmented(mean_of([IdentityEngine()] * folds), tta, {"kidney": config})
     hu = random_hu(shape)
     np.testing.assert_array_equal(stage_one_probability(hu, config, engine), geometry.scale(NumPy, hu))
 
@@ -56,7 +56,7 @@ def test_identity_networks_give_back_the_kidney(blocks, tta):
 
 
 def test_an_ensemble_gives_the_mean_in_order():
-    engine = ensemble([Constant(0.25), Constant(0.5), Constant(0.75)])
+    engine = mean_of([Constant(0.25), Constant(0.5), Constant(0.75)])
     batches = [np.zeros((n, 4, 4, 3), np.float32) for n in (3, 1, 2)]
     found = list(engine.probabilities("kidney_axial", iter(batches)))
     assert [len(part) for part in found] == [3, 1, 2]

@@ -1,0 +1,57 @@
+"""The interface of an engine, and the arithmetic between networks that engines share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from kits_tf import geometry
+from kits_tf.arrays import NumPy
+from kits_tf.config import TumorConfig
+from kits_tf.inference.kidney import BATCH_PIXELS
+from kits_tf.inference.tumor import stage_two_in_parts
+
+
+class Engine:
+    """Runs networks, from several threads at once; a subclass defines `name`, `precision` and `probability`.
+
+    Attributes:
+        name: As `--engine` spells it.
+        precision: "float32" or "bfloat16".
+        batch_pixels: Pixels of a batch of slabs that suit the engine.
+    """
+
+    name = ""
+    precision = "float32"
+    batch_pixels = BATCH_PIXELS
+
+    def probability(self, network: str, batch: np.ndarray) -> np.ndarray:
+        """Return the foreground probability of a batch.
+
+        Args:
+            network: "kidney_axial", "kidney_coronal", "kidney_sagittal" or "tumor".
+            batch: float32 [batch, height, width, 3], or [batch, depth, height, width, 1] for the tumor network; sizes
+                are multiples of two to the power of the network's depth.
+
+        Returns:
+            float32 of the batch's shape without its last axis.
+        """
+        raise NotImplementedError
+
+    def probabilities(self, network: str, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the `probability` of each batch, in order."""
+        for batch in batches:
+            yield self.probability(network, batch)
+
+    def resize(self, part: np.ndarray, slices: np.ndarray | None, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return a float32 array resized by `geometry.resize`."""
+        return geometry.resize(NumPy, part, slices, rows, columns)
+
+    def stage_two(
+        self, config: TumorConfig, hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, ...]
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the tumor's probability in one kidney, some slices at a time; see `tumor.stage_two_in_parts`."""
+        run = functools.partial(self.probabilities, "tumor")
+        return stage_two_in_parts(run, config, hu, np.asarray(mask), spacing_mm)

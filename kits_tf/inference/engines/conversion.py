@@ -1,0 +1,205 @@
+"""Networks converted for OpenVINO and cached: TensorFlow is needed once, in a process of its own.
+
+    python -m kits_tf.inference.engines.conversion CHECKPOINT_DIR TARGET_DIR NETWORK...
+
+converts; `converted` calls it for what the cache lacks. A cached network is one file, named by a digest of everything
+it depends on, that begins with a digest of its own content. A damaged one is converted again; where the cache cannot
+be written to, nothing is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree
+from collections.abc import Sequence
+
+import kits_tf
+from kits_tf import checkpoint, files
+from kits_tf.config import PLANES
+from kits_tf.errors import InputError, UsageError
+
+VARIABLE = "KITS_TF_CACHE"
+"""The environment variable that names the cache folder; if it is empty, nothing is kept."""
+
+KEPT = 40  # networks: ten checkpoints
+LIBRARIES = ("openvino", "tensorflow", "keras")
+NETWORK = re.compile(rf"(kidney_({'|'.join(PLANES)})|tumor)-[0-9a-f]{{32}}\.openvino")
+_UNFINISHED = re.compile(rf"\.writing-[0-9a-f]{{12}}-{NETWORK.pattern}")
+_UNFINISHED_SECONDS = 24 * 3600
+_DIGEST_BYTES, _LENGTH_BYTES = 32, 8
+
+
+def converted(folder: pathlib.Path, networks: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
+    """Return networks of a checkpoint folder as OpenVINO models.
+
+    Args:
+        folder: The checkpoint folder.
+        networks: Names of networks.
+
+    Returns:
+        The XML and the weights of each network, as `openvino.Core.read_model` accepts them.
+
+    Raises:
+        InputError: The weights are not those of the network in `config.json`.
+        UsageError: The conversion failed.
+    """
+    cache = cache_folder()
+    paths = {name: cache / key(folder, name) for name in networks} if cache else {}
+    models = {name: model for name, path in paths.items() if (model := _read(path))}
+    lacking = [name for name in networks if name not in models]
+    if lacking:
+        with tempfile.TemporaryDirectory() as target:
+            _convert_in_subprocess(folder, pathlib.Path(target), lacking)
+            for name in lacking:
+                stem = pathlib.Path(target) / name
+                models[name] = stem.with_suffix(".xml").read_bytes(), stem.with_suffix(".bin").read_bytes()
+    for name, path in paths.items():
+        with contextlib.suppress(OSError):  # full, read-only or another user's: then it is not kept
+            os.utime(path) if name not in lacking else _write(path, *models[name])
+    if cache:
+        _prune(cache)
+    return models
+
+
+def cache_folder() -> pathlib.Path | None:
+    """Return the cache's folder, or None where `KITS_TF_CACHE` is empty."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    path = os.environ.get(VARIABLE, os.path.join(home, "kits-tf"))
+    return pathlib.Path(path) if path else None
+
+
+def key(folder: pathlib.Path, network: str) -> str:
+    """Return the file name of a converted network in the cache."""
+    digest = hashlib.sha256(kits_tf.__version__.encode())
+    for library in LIBRARIES:
+        digest.update(f"{library} {_version(library)}\n".encode())
+    package = pathlib.Path(kits_tf.__file__).parent
+    own = [pathlib.Path(__file__), pathlib.Path(__file__).with_name("tensorflow.py"), package / "config.py"]
+    for path in sorted([*(package / "models").glob("*.py"), *own]):  # in a checkout they change, the version does not
+        digest.update(path.read_bytes())
+    digest.update(checkpoint.digest(folder, network))
+    return f"{network}-{digest.hexdigest()[:32]}.openvino"
+
+
+def _version(library: str) -> str:
+    """Return the installed version of a library, which may be its build for CPUs alone."""
+    for distribution in (library, f"{library}-cpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(distribution)
+    return "unknown"
+
+
+def _write(path: pathlib.Path, model: bytes, weights: bytes) -> None:
+    content = len(model).to_bytes(_LENGTH_BYTES, "big") + model + weights
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(hashlib.sha256(content).digest() + content)
+
+
+def _read(path: pathlib.Path) -> tuple[bytes, bytes] | None:
+    """Return the XML and the weights in a cached file; None where it is missing or damaged."""
+    try:
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    end = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "big")
+    return content[_LENGTH_BYTES:end], content[end:]
+
+
+def _prune(cache: pathlib.Path) -> None:
+    """Delete networks not used for long, and what killed writers left; nothing that has another kind of name."""
+    ages = {}
+    with contextlib.suppress(OSError):
+        for path in cache.iterdir():
+            with contextlib.suppress(OSError):  # another process may have deleted it
+                ages[path] = time.time() - path.stat().st_mtime
+    networks = sorted((path for path in ages if NETWORK.fullmatch(path.name)), key=ages.__getitem__)
+    dead = [path for path in ages if _UNFINISHED.fullmatch(path.name) and ages[path] > _UNFINISHED_SECONDS]
+    for path in [*networks[KEPT:], *dead]:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _convert_in_subprocess(folder: pathlib.Path, target: pathlib.Path, networks: Sequence[str]) -> None:
+    """Run `convert` in a process of its own, so that TensorFlow takes none of this one's memory."""
+    root = str(pathlib.Path(kits_tf.__file__).parents[1])
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+    line = [sys.executable, "-m", "kits_tf.inference.engines.conversion", str(folder), str(target), *networks]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    if done.returncode == 0:
+        return
+    with contextlib.suppress(IndexError, ValueError):
+        raise InputError(*json.loads(done.stdout.splitlines()[-1]))
+    reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    raise UsageError("engine", f"conversion for OpenVINO failed ({reason}); --engine=tensorflow needs none")
+
+
+def convert(folder: pathlib.Path, target: pathlib.Path, networks: Sequence[str]) -> None:
+    """Write `TARGET/NETWORK.xml` and `.bin` of each network, float32."""
+    from kits_tf.inference.engines.openvino import load_openvino
+    from kits_tf.inference.engines.tensorflow import load_network
+
+    openvino = load_openvino()
+    for name, config in checkpoint.load_configs(folder, networks).items():
+        model = openvino.convert_model(load_network(folder / name, config).probability.get_concrete_function())
+        model = openvino.Model([model.output(0)], model.get_parameters())  # without the second head
+        openvino.save_model(model, target / f"{name}.xml", compress_to_fp16=False)
+        keep_precise(target / f"{name}.xml")
+
+
+def keep_precise(path: pathlib.Path) -> None:
+    """Mark what a model computes in float32 under every precision: all up to its first convolution, and activations.
+
+    The first convolution, and the transposes before it, would round the CT by up to 3 HU over the default range. An
+    activation's result goes into sums, means and products before it is a convolution's input: rounded there alone,
+    as the second mark achieves, probabilities are three times nearer to those of float32.
+    """
+    tree = xml.etree.ElementTree.parse(path)
+    layers = [layer for layer in tree.iterfind("layers/layer") if layer.get("type") not in ("Parameter", "Const")]
+    first = next(number for number, layer in enumerate(layers) if layer.get("type") == "Convolution")
+    for number, layer in enumerate(layers):
+        if number <= first or layer.get("type") == "ReLU":
+            _mark(layer)
+    tree.write(path)
+
+
+def _mark(layer: xml.etree.ElementTree.Element) -> None:
+    """Mark one layer of OpenVINO's XML as one to compute in float32."""
+    info = layer.find("rt_info")
+    if info is None:
+        info = xml.etree.ElementTree.Element("rt_info")
+        tags = [child.tag for child in layer]
+        layer.insert(tags.index("input"), info)
+    info.append(xml.etree.ElementTree.Element("attribute", {"name": "precise", "version": "0"}))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Convert as the whole program; return the exit code."""
+    folder, target, *networks = arguments
+    try:
+        convert(pathlib.Path(folder), pathlib.Path(target), networks)
+    except InputError as error:
+        print(json.dumps([error.path, str(error.reason)]))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

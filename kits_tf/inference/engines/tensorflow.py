@@ -1,0 +1,179 @@
+"""The TensorFlow engine: Keras networks, and the arithmetic between them, in compiled functions.
+
+The exported system runs the same functions, so that both give the same bits.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import functools
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kits_tf import checkpoint, geometry, models
+from kits_tf.arrays import tensorflow
+from kits_tf.config import Config, TumorConfig
+from kits_tf.errors import UsageError
+from kits_tf.inference.engines.base import Engine
+from kits_tf.inference.tumor import stage_two
+
+VOLUME = tf.TensorSpec([None, None, None], tf.float32)
+MATRIX = tf.TensorSpec([None, None], tf.float32)
+
+
+def load(folder: pathlib.Path, configs: Mapping[str, Config], precision: str) -> TensorFlowEngine:
+    """Load the networks of a checkpoint folder; see `engines.load`."""
+    if precision == "bfloat16":
+        raise UsageError("engine_precision", "--engine=tensorflow computes in float32; bfloat16 needs openvino")
+    return TensorFlowEngine(folder, configs)
+
+
+class TensorFlowEngine(Engine):
+    """Runs networks on every GPU that TensorFlow finds, each with a share of the batches, or else on the CPU.
+
+    Args:
+        folder: The checkpoint folder.
+        configs: The config of each network to load, by network name.
+        devices: Names of the devices to use; all GPUs by default.
+    """
+
+    name = "tensorflow"
+
+    def __init__(
+        self, folder: pathlib.Path, configs: Mapping[str, Config], devices: Sequence[str] | None = None
+    ) -> None:
+        devices = devices or [gpu.name for gpu in tf.config.list_logical_devices("GPU")] or ["/CPU:0"]
+        copies = []
+        for device in devices:
+            with tf.device(device):
+                copies.append({name: load_network(folder / name, config) for name, config in configs.items()})
+        self._hold(copies, configs, devices)
+
+    @classmethod
+    def of_model(cls, model: keras.Model, name: str, config: Config) -> TensorFlowEngine:
+        """Return an engine that runs one network in memory, such as one under training, with its current weights."""
+        engine = cls.__new__(cls)
+        engine._hold([{name: network_module(model)}], {name: config}, [None])
+        return engine
+
+    def _hold(
+        self, copies: list[dict[str, tf.Module]], configs: Mapping[str, Config], devices: Sequence[str | None]
+    ) -> None:
+        self._copies = copies
+        self._devices = devices
+        tumor = configs.get("tumor")
+        if isinstance(tumor, TumorConfig):
+            self._stage_two = tumor_function(copies[0]["tumor"].probability, tumor)
+
+    def probability(self, network: str, batch: np.ndarray) -> np.ndarray:
+        return self._on(0, network, batch)
+
+    def _on(self, number: int, network: str, batch: np.ndarray) -> np.ndarray:
+        with tf.device(self._devices[number]):
+            return self._copies[number][network].probability(batch).numpy()
+
+    def probabilities(self, network: str, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        count = len(self._devices)
+        if count == 1:
+            yield from super().probabilities(network, batches)
+            return
+        running: collections.deque[concurrent.futures.Future[np.ndarray]] = collections.deque()
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            for index, batch in enumerate(batches):
+                running.append(pool.submit(self._on, index % count, network, batch))
+                if len(running) > count:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+
+    def resize(self, part: np.ndarray, slices: np.ndarray | None, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        if slices is not None:
+            part = resize_slices(slices, part)
+        return resize_inplane(part, rows, columns).numpy()
+
+    def stage_two(
+        self, config: TumorConfig, hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, ...]
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        # The whole box at once, as in the exported graph: the same bits.
+        found = self._stage_two(np.asarray(hu, np.float32), mask, np.asarray(spacing_mm, np.float64)).numpy()
+        yield slice(0, len(found)), found
+
+
+@tf.function(input_signature=[MATRIX, VOLUME], autograph=False)
+def resize_slices(slices: Any, part: Any) -> Any:
+    """Apply the matrix of the slice axis; see `geometry.resize`."""
+    return geometry.along(tensorflow(), slices, part, 0)
+
+
+@tf.function(input_signature=[VOLUME, MATRIX, MATRIX], autograph=False)
+def resize_inplane(part: Any, rows: Any, columns: Any) -> Any:
+    """Apply the matrices of rows and columns; see `geometry.resize`."""
+    return geometry.resize_inplane(tensorflow(), part, rows, columns)
+
+
+def tumor_function(probability: Callable[[Any], Any], config: TumorConfig) -> Callable[[Any, Any, Any], Any]:
+    """Return stage 2 as one compiled function of (hu, mask, spacing_mm); see `tumor.stage_two`.
+
+    Args:
+        probability: The function of the tumor network.
+        config: Its config.
+    """
+    mask = tf.TensorSpec([None, None, None], tf.bool)
+    spacing_mm = tf.TensorSpec([3], tf.float64)
+
+    @tf.function(input_signature=[VOLUME, mask, spacing_mm], autograph=False)
+    def tumor_probability(hu: Any, mask: Any, spacing_mm: Any) -> Any:
+        one_by_one = in_turn(probability)
+        return stage_two(
+            tensorflow(), lambda blocks: [one_by_one(block) for block in blocks], config, hu, mask, spacing_mm
+        )
+
+    return tumor_probability
+
+
+def in_turn(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return the function with its calls in a graph ordered one after another, so that one at a time takes memory."""
+    before: list[Any] = []
+
+    @functools.wraps(function)
+    def after_the_last(batch: Any) -> Any:
+        with tf.control_dependencies(before):
+            result = function(tf.identity(batch))
+        before[:] = [result]
+        return result
+
+    return after_the_last
+
+
+def load_network(folder: pathlib.Path, config: Config) -> tf.Module:
+    """Return a trained network as a tf.Module whose function `probability` is `Engine.probability`.
+
+    Args:
+        folder: The network's own folder.
+        config: Its config.
+
+    Raises:
+        InputError: The weights are not this network's.
+    """
+    model = models.build(config)
+    checkpoint.load_weights(folder, model)
+    return network_module(model)
+
+
+def network_module(model: keras.Model) -> tf.Module:
+    """Return a network as a tf.Module whose function `probability` is `Engine.probability`."""
+    module = tf.Module()
+    module.model = model
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *model.input.shape[1:]], tf.float32, name="batch")])
+    def probability(batch: Any) -> Any:
+        return tf.sigmoid(model(batch, training=False)["logits"][..., 0])
+
+    module.probability = probability
+    return module
