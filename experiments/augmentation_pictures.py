@@ -68,15 +68,16 @@ def largest_slice(volume, labels):
 def largest_cube(volume, labels, config):
     """(HU, label, spacing_mm) of the cube around the kidney with the largest tumor."""
     from kits_tf import laterality
-    from kits_tf.data import kidneys, prepared
+    from kits_tf.data.records import from_volume
+    from kits_tf.data.stage_inputs import cube_spacing_mm, kidney_cube
 
-    record = prepared.from_volume(volume, labels, "")
+    record = from_volume(volume, labels, "")
     side_map = laterality.kidney_sides(
         record.label > 0, record.spacing_mm, record.middle_column - record.box.columns[0]
     )
     kidney = max(laterality.kidneys(side_map), key=lambda kidney: (record.label[kidney.box] == 2).sum())
-    cube = kidneys.kidney_cube(record, kidney, side_map[kidney.box] == kidney.side, config)
-    return cube["image"], cube["label"], kidneys.cube_spacing_mm(record, kidney, config)
+    cube = kidney_cube(record, kidney, side_map[kidney.box] == kidney.side, config)
+    return cube["image"], cube["label"], cube_spacing_mm(record, kidney, config)
 
 
 def draw_sheet(path, hu, label, spacing_mm, config):

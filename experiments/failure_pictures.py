@@ -25,7 +25,7 @@ import simulation_suites  # noqa: E402
 from phantom_pictures import save_sheet, show  # noqa: E402
 
 from kits_tf.data import kits19  # noqa: E402
-from kits_tf.data.kidneys import mask_path  # noqa: E402
+from kits_tf.data.stage_inputs import mask_path  # noqa: E402
 from kits_tf.io import volume  # noqa: E402
 
 LABEL, KIDNEY, TUMOR = "#35d04f", "#ffd93b", "#ff4536"

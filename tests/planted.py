@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from kits_tf.data import kits19, preparation, prepared
+from kits_tf import geometry
+from kits_tf.data import kits19, prepare, records
 from kits_tf.io import volume
 from tests.tiny import small_ct
 
@@ -38,21 +39,21 @@ def prepared_folder(folder, count=3, num_test=0, num_validation=0):
     for number in range(count):
         write_case(folder / "raw", number)
     cases = kits19.find_cases(folder / "raw")
-    assert preparation.prepare(cases, folder / "prepared", preparation.Split(num_validation, num_test)) == []
+    assert prepare.prepare(cases, folder / "prepared", prepare.Split(num_validation, num_test)) == []
     return folder / "prepared"
 
 
 def write_record(path, image, label, full_shape=None, corner=(0, 0), spacing_mm=(3.0, 1.0, 1.0)):
     """Writes a record of given arrays whose body box begins at `corner` (row, column) of `full_shape`."""
     rows, columns = ((first, first + size) for first, size in zip(corner, image.shape[1:], strict=True))
-    record = prepared.Record(
+    record = records.Record(
         image=image,
         label=label,
         full_shape=full_shape or image.shape,
-        box=prepared.geometry.BodyBox(rows, columns),
+        box=geometry.BodyBox(rows, columns),
         spacing_mm=spacing_mm,
         affine=volume.working_affine(spacing_mm),
         orientation="IPL",
     )
-    prepared.write_record(record, path)
+    records.write_record(record, path)
     return path

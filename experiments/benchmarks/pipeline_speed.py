@@ -142,16 +142,17 @@ def open_pipeline(stage, kind, arguments):
     import tensorflow as tf
 
     from kits_tf.config import override, preset
-    from kits_tf.data import kidneys, prepared
+    from kits_tf.data.records import find_records
+    from kits_tf.data.stage_inputs import kidney_samples
     from kits_tf.training.data import batches
 
     plane = None if stage == "tumor" else stage
     config = override(preset("paper", "tumor" if stage == "tumor" else "kidney", plane), arguments.set)
     config = dataclasses.replace(config, augment=kind != "plain", **(FULL if kind == "full" else {}))
-    sources = prepared.find_records(arguments.data_dir)
+    sources = find_records(arguments.data_dir)
     if stage == "tumor":
         folder = pathlib.Path(tempfile.gettempdir()) / "pipeline_speed_kidneys"
-        sources = kidneys.kidney_samples(sources, config, "labels", folder, report=lambda line: None)
+        sources = kidney_samples(sources, config, "labels", folder, report=lambda line: None)
     return config, iter(batches(config, sources, 0, 0, tf.distribute.InputContext()))
 
 

@@ -28,16 +28,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--record", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
-    from kits_tf.data import prepared
+    from kits_tf.data import records
 
-    record = prepared.read_record(arguments.record)
+    record = records.read_record(arguments.record)
     slices = len(record.image)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, size in (("volume", slices), ("blocks of 32", 32), ("blocks of 8", 8), ("slices", 1)):
-            prepared.BLOCK = size
+            records.BLOCK = size
             path = pathlib.Path(folder) / f"{size}.tfrecord"
-            prepared.write_record(record, path)
+            records.write_record(record, path)
             seconds = {plane: read_seconds(path, record, min(count, slices)) for plane, count in WINDOWS.items()}
             rows.append({"format": name, "megabytes": round(path.stat().st_size / 1e6, 1), "cpu_seconds": seconds})
             print(rows[-1], flush=True)
@@ -68,11 +68,11 @@ def read_seconds(path, record, count):
     """CPU seconds to read a window of slices from the middle of a case, in TensorFlow ops."""
     import tensorflow as tf
 
-    from kits_tf.data import streaming
+    from kits_tf.data.records import read_slices
 
     shape = tf.constant(record.image.shape)
     first = (record.image.shape[0] - count) // 2
-    read = tf.function(lambda: streaming.read_slices(tf.constant(str(path)), shape, first, first + count))
+    read = tf.function(lambda: read_slices(tf.constant(str(path)), shape, first, first + count))
     read()
     times = []
     for _ in range(5):

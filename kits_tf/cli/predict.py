@@ -96,10 +96,10 @@ def task(waiting, options, roi):
 
 def load_segmenter(sources):
     """The segmenter that the flags ask for."""
-    from kits_tf.data import prepared
+    from kits_tf.data.records import is_record
     from kits_tf.inference import engines
 
-    if engines.resolve(FLAGS.engine) == "tensorflow" or any(prepared.is_record(source.path) for source in sources):
+    if engines.resolve(FLAGS.engine) == "tensorflow" or any(is_record(source.path) for source in sources):
         runtime.load_tensorflow()
     from kits_tf.inference.segmenter import load_segmenter
 

@@ -41,7 +41,7 @@ flags.DEFINE_bool("strict", False, "Write nothing if any case is bad.", flag_val
 def main():
     """Prepares the cases that the flags name; returns the exit code."""
     app.check_output_folder("output_dir", FLAGS.output_dir)
-    from kits_tf.data import kits19, preparation
+    from kits_tf.data import kits19, prepare
 
     found = find_cases()
     check_apart(found)
@@ -51,9 +51,7 @@ def main():
     cases = sorted(cases + kits19.absent_cases(FLAGS.data_dir, FLAGS.cases), key=lambda case: case.number)
     processes = FLAGS.processes or len(os.sched_getaffinity(0))
     try:
-        findings = preparation.prepare(
-            cases, FLAGS.output_dir, the_split(), FLAGS.strict, processes, complain=complain
-        )
+        findings = prepare.prepare(cases, FLAGS.output_dir, the_split(), FLAGS.strict, processes, complain=complain)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise UsageError("output_dir", f"{FLAGS.output_dir}: {error.strerror}") from None
     if not findings:
@@ -67,7 +65,7 @@ def main():
 
 def the_split():
     """The Split that the flags ask for."""
-    from kits_tf.data.preparation import Split
+    from kits_tf.data.prepare import Split
 
     if FLAGS.num_folds:
         if FLAGS.num_folds < 2 or FLAGS.fold >= FLAGS.num_folds:

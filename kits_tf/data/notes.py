@@ -8,7 +8,7 @@ import dataclasses
 import json
 
 from kits_tf import files
-from kits_tf.data import integrity, prepared
+from kits_tf.data import records, validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Note:
 
     Attributes:
         entry: what `dataset.json` says of it, without its split; None for a case that cannot be used.
-        findings: list of integrity.Finding, of this case alone; empty where there is an entry.
+        findings: list of validate.Finding, of this case alone; empty where there is an entry.
     """
 
     entry: dict | None
@@ -32,27 +32,27 @@ def recall(case, output_dir):
         content = json.loads(note_path(case, output_dir).read_text(encoding="utf-8"))
         if content["stamp"] != stamp(case):
             return None
-        return Note(content["entry"], [integrity.Finding(**finding) for finding in content["findings"]])
+        return Note(content["entry"], [validate.Finding(**finding) for finding in content["findings"]])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def write_note(case, note, output_dir):
     """Writes the Note of a case that has no record; the record of an earlier run is removed."""
-    prepared.record_path(output_dir, case.id).unlink(missing_ok=True)
+    records.record_path(output_dir, case.id).unlink(missing_ok=True)
     save(case, note, output_dir)
 
 
 def write_case(case, record, entry, output_dir):
     """Writes the record of a good case, then its Note."""
     note_path(case, output_dir).unlink(missing_ok=True)
-    prepared.write_record(record, prepared.record_path(output_dir, case.id))
+    records.write_record(record, records.record_path(output_dir, case.id))
     save(case, Note(entry, []), output_dir)
 
 
 def is_written(case, output_dir):
     """Whether a case's record is there and its files have not changed since."""
-    return prepared.record_path(output_dir, case.id).is_file() and recall(case, output_dir) is not None
+    return records.record_path(output_dir, case.id).is_file() and recall(case, output_dir) is not None
 
 
 def save(case, note, output_dir):
@@ -63,12 +63,12 @@ def save(case, note, output_dir):
 
 def note_path(case, output_dir):
     """Where a case's Note lies: `cases/case_00007.json`."""
-    return prepared.record_path(output_dir, case.id).with_suffix(".json")
+    return records.record_path(output_dir, case.id).with_suffix(".json")
 
 
 def stamp(case):
     """What tells whether a case's files, the format or the checks have changed."""
-    versions = {"format": prepared.FORMAT, "checks": integrity.CHECKS}
+    versions = {"format": records.FORMAT, "checks": validate.CHECKS}
     return versions | {path.name: file_stamp(path) for path in (case.image, case.label)}
 
 
@@ -80,5 +80,5 @@ def file_stamp(path):
 
 def remove_unfinished(output_dir):
     """Removes what a killed run was writing."""
-    for path in prepared.record_path(output_dir, "any").parent.glob(".writing-*"):
+    for path in records.record_path(output_dir, "any").parent.glob(".writing-*"):
         path.unlink(missing_ok=True)

@@ -8,8 +8,8 @@ import resource
 import time
 
 from kits_tf import files
-from kits_tf.data import prepared
 from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
+from kits_tf.data.records import is_record, read_box
 from kits_tf.errors import InputError
 from kits_tf.evaluation.measurements import measure
 from kits_tf.inference import companions, digests, options, reading
@@ -126,10 +126,8 @@ def measured(task, volume, result):
 def run(task, source, volume, mask, progress, cancel):
     """The Segmentation of a CT that was read; a region of interest that misses it becomes an InputError."""
     options = {"mask": mask, "progress": progress, "cancel": cancel, "probabilities": task.probabilities}
-    if prepared.is_record(source.path) and not source.series:
-        from kits_tf.data import streaming
-
-        options["box"] = streaming.read_box(source.path)  # in what it was cut to, another would be found
+    if is_record(source.path) and not source.series:
+        options["box"] = read_box(source.path)  # in what it was cut to, another would be found
     try:
         return task.segmenter.run(volume.hu, volume.spacing_mm, roi=task.roi, **options)
     except ValueError as error:

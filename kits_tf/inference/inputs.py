@@ -5,7 +5,8 @@ import dataclasses
 import pathlib
 import re
 
-from kits_tf.data import kits19, prepared
+from kits_tf.data import kits19
+from kits_tf.data.records import find_records, is_prepared
 from kits_tf.errors import InputError, UsageError
 from kits_tf.io import dicom, nifti
 
@@ -177,8 +178,8 @@ def from_folder(folder):
     image = folder / kits19.IMAGE_NAME
     if image.is_file() or leads_nowhere(image):
         return [from_file(image)]
-    if prepared.is_prepared(folder):
-        return [from_case(record, record.name.split(".")[0]) for record in prepared.find_records(folder)]
+    if is_prepared(folder):
+        return [from_case(record, record.name.split(".")[0]) for record in find_records(folder)]
     cases = kits19.find_cases(folder)
     if cases:
         return [from_case(case.folder / kits19.IMAGE_NAME, case.id) for case in cases]

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 from kits_tf import geometry
-from kits_tf.data import prepared
+from kits_tf.data.records import is_record, read_header
 from kits_tf.errors import InputError
 from kits_tf.io import nifti
 from kits_tf.io.dicom.stack import stack
@@ -66,10 +66,8 @@ def header_of(source):
         shape = len(ordered.headers), int(first.Rows), int(first.Columns)
         # Images that do not lie on the working axes are turned there by a copy.
         return shape, (ordered.slice_mm, *ordered.pixel_mm), 4 if ordered.is_whole else 8
-    if prepared.is_record(source.path):
-        from kits_tf.data import streaming
-
-        header = streaming.read_header(str(source.path))
+    if is_record(source.path):
+        header = read_header(str(source.path))
         return tuple(int(size) for size in header["full_shape"]), tuple(float(s) for s in header["spacing_mm"]), 2
     from kits_tf.io.volume import read_grid
 

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from kits_tf.data import kits19, prepared
+from kits_tf.data import kits19, records
 from kits_tf.errors import InputError
 from kits_tf.io.dicom.reading import read_volume as read_series
 from kits_tf.io.volume import read_labels, read_volume
@@ -14,8 +14,8 @@ def read(source):
     """The Volume of an Input: a NIfTI file, a prepared record or a DICOM series."""
     if source.series:
         return read_series(source.series)
-    if prepared.is_record(source.path):
-        return prepared.read_volume(source.path)
+    if records.is_record(source.path):
+        return records.read_volume(source.path)
     return read_volume(source.path)
 
 

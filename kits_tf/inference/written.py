@@ -2,7 +2,7 @@
 
 import pathlib
 
-from kits_tf.data import prepared
+from kits_tf.data.records import is_record
 from kits_tf.errors import InputError
 from kits_tf.evaluation import recorded
 from kits_tf.inference import companions, digests, options, reading
@@ -55,7 +55,7 @@ def lacking(source, output_dir, now=None, kidney_masks=None, wanted=(), by_netwo
 
 def check_not_beside(source, path):
     """Raises InputError where labels without a JSON lie in their CT's folder, where a user may keep his own."""
-    if prepared.is_record(source.path):
+    if is_record(source.path):
         return
     folder = source.path if source.series else source.path.parent
     if folder.resolve() == path.parent.resolve():

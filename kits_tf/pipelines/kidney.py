@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kits_tf import arrays, geometry
 from kits_tf.config import patch_size
-from kits_tf.data import streaming
+from kits_tf.data.records import read_header, read_slices
 from kits_tf.pipelines import sampling
 from kits_tf.pipelines.augmentation import augment, compiled
 from kits_tf.pipelines.patches import PATCH_AXES, Place, channels_last, cut, signature, turned
@@ -75,7 +75,7 @@ def open_case(path, config):
         the header's tensors; "frame", int32 [3], the frame's shape; "corner", int32 [3], where the record's arrays
         begin in it; "foreground" in the frame.
     """
-    header = streaming.read_header(path)
+    header = read_header(path)
     if config.body_box or not geometry.is_native(config):
         return header | {"frame": header["shape"], "corner": tf.zeros([3], tf.int32)}
     corner = tf.stack([0, header["box"][0], header["box"][2]])
@@ -87,7 +87,7 @@ def patches(path, case, count, seed, on_foreground, config):
     bounds = window(case, sampling.fold(seed, 0), on_foreground, config)
     places = draw(case, count, sampling.fold(seed, 1), bounds, on_foreground, config)
     first, last = tf.maximum(bounds[0] - 1, 0), tf.minimum(bounds[1] + 1, case["frame"][0])
-    image, label, offset = streaming.read_slices(path, case["shape"], first, last)
+    image, label, offset = read_slices(path, case["shape"], first, last)
     content = turned(image, label, case["corner"] + tf.stack([offset, 0, 0]), case["frame"], config.plane)
     return tf.map_fn(
         sampling.plain(lambda place: cut(content, place, config)), places, fn_output_signature=signature(config)

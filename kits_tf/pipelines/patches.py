@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from kits_tf import geometry
 from kits_tf.config import patch_size
-from kits_tf.data import prepared
+from kits_tf.data.records import AIR_HU
 
 PATCH_AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # a slab's height and width, as volume axes
 
@@ -64,7 +64,7 @@ def signature(config):
 def cut(content, place, config):
     """Cuts one patch, padded with air: "slab" of HU with three slices, "label" with one, in the order of a Content."""
     neighbours = tf.clip_by_value(place.index + tf.constant([-1, 0, 1]), 0, content.count - 1)
-    slab = box(content.image, neighbours, content.corner, place, config, outside=prepared.AIR_HU)
+    slab = box(content.image, neighbours, content.corner, place, config, outside=AIR_HU)
     label = box(content.label, neighbours[1:2], content.corner, place, config, outside=0)
     if config.mirror:
         slab, label = (

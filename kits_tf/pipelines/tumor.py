@@ -5,7 +5,7 @@ import functools
 import tensorflow as tf
 
 from kits_tf import arrays, geometry, kidney_crops
-from kits_tf.data import kidneys
+from kits_tf.data.stage_inputs import HUNDREDTHS, read_sample, stored_limit_mm
 from kits_tf.pipelines import sampling
 from kits_tf.pipelines.augmentation import augment, compiled, enlargement
 
@@ -57,7 +57,7 @@ def sources_of_step(kidney_samples, config, order, step):
 
 def visit(path, seed, config):
     """Sub-blocks of one kidney, `per_visit` of them in random order; the cube is augmented as a whole."""
-    kidney = kidneys.read_tensors(path, config.regression == "signed_distance")
+    kidney = read_sample(path, config.regression == "signed_distance")
     spacing_mm, tumor_ml = kidney.pop("spacing_mm"), kidney.pop("tumor_ml")
     change = functools.partial(finish, config=config)
     if config.grid:
@@ -76,7 +76,7 @@ def finish(kidney, spacing_mm, seed, config):
     image = geometry.scale(arrays.tensorflow(), kidney["image"], config.clip_hu)
     targets = {"label": (tf.cast(kidney["label"], tf.float32), 0.0)}
     if "distance" in kidney:
-        distance_mm = tf.cast(kidney["distance"], tf.float32) / kidneys.HUNDREDTHS
+        distance_mm = tf.cast(kidney["distance"], tf.float32) / HUNDREDTHS
         targets["distance_mm"] = distance_mm, outside("distance_mm", config)
     if not config.augment:
         return {"image": image} | {name: array for name, (array, _) in targets.items()}
@@ -91,7 +91,7 @@ def finish(kidney, spacing_mm, seed, config):
 
 def outside(name, config):
     """What an array of a sample holds beyond its cube: air, no tumor, the longest distance from one."""
-    return kidneys.stored_limit_mm(config) if name == "distance_mm" else 0.0
+    return stored_limit_mm(config) if name == "distance_mm" else 0.0
 
 
 def blocks(cube, config, beyond=0.0):

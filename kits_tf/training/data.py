@@ -5,9 +5,8 @@ import json
 
 import tensorflow as tf
 
-from kits_tf.data import prepared
-from kits_tf.data.kidneys import case_of, kidney_samples, mask_path
-from kits_tf.data.working import working_records
+from kits_tf.data.records import find_records, read_index
+from kits_tf.data.stage_inputs import case_of, kidney_samples, mask_path, working_records
 from kits_tf.errors import InputError, UsageError
 from kits_tf.pipelines import kidney, tumor
 from kits_tf.pipelines.sampling import Order
@@ -45,7 +44,7 @@ def split_records(data_dir, split):
     Raises:
         InputError: one of them is not there.
     """
-    records = prepared.find_records(data_dir, split)
+    records = find_records(data_dir, split)
     for path in records:
         if not path.is_file():
             raise InputError(path, "no such file; run kits-prepare again")
@@ -60,7 +59,7 @@ def digest(data_dir, kidney_masks=None):
         kidney_masks: None, "labels" or a folder of predictions.
     """
     kept = ("id", "split", "shape", "spacing_mm", "image_digest", "label_digest")
-    cases = prepared.read_index(data_dir)["cases"]
+    cases = read_index(data_dir)["cases"]
     described = [{name: case.get(name) for name in kept} for case in cases if case["split"] != "test"]
     if kidney_masks not in (None, "labels"):
         paths = [mask_path(kidney_masks, case["id"]) for case in described]

@@ -4,7 +4,8 @@ import re
 
 import tensorflow as tf
 
-from kits_tf.data import kidneys, prepared
+from kits_tf.data.records import read_record
+from kits_tf.data.stage_inputs import read_sample
 from kits_tf.errors import InputError
 from kits_tf.training.checkpoints import reason
 
@@ -43,9 +44,9 @@ def fault(source, stage):
     """What is wrong with one of a pipeline's sources: "PATH: reason", or None."""
     try:
         if stage == "kidney":
-            prepared.read_record(source)
+            read_record(source)
         else:
-            kidneys.read_tensors(str(source["path"]), with_distance=False)
+            read_sample(str(source["path"]), with_distance=False)
     except InputError as error:
         return str(error)
     except tf.errors.OpError as error:

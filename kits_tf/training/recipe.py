@@ -13,9 +13,9 @@ import pathlib
 from kits_tf import files
 from kits_tf.checkpoint import WEIGHTS_NAME, network_names
 from kits_tf.config import PLANES
-from kits_tf.data import prepared
-from kits_tf.data.kidneys import mask_path
+from kits_tf.data.records import INDEX_NAME, read_index
 from kits_tf.data.splits import fold_cases
+from kits_tf.data.stage_inputs import mask_path
 from kits_tf.errors import UsageError
 
 KIDNEYS = "kidneys"
@@ -82,7 +82,7 @@ def steps(options):
 
 def out_of_fold(options, data_dir):
     """The steps that find the kidneys of training and validation cases by networks that have not seen them."""
-    split = {case["id"]: case["split"] for case in prepared.read_index(data_dir)["cases"]}
+    split = {case["id"]: case["split"] for case in read_index(data_dir)["cases"]}
     training = sorted(name for name, own in split.items() if own == "training")
     if len(training) < options.num_folds:
         takes = "takes no more folds than these; --kidney_masks=labels needs none"
@@ -134,7 +134,7 @@ def forget_outdated(step):
     checkpoint_dir, kidneys = pathlib.Path(flags["checkpoint_dir"]), pathlib.Path(flags["output_dir"])
     weights = [checkpoint_dir / name / WEIGHTS_NAME for name in network_names("kidney")]
     newest = max((path.stat().st_mtime_ns for path in weights if path.is_file()), default=0)
-    for case in prepared.read_index(flags["input"])["cases"]:  # the folder holds other steps' predictions too
+    for case in read_index(flags["input"])["cases"]:  # the folder holds other steps' predictions too
         path = mask_path(kidneys, case["id"]).with_suffix("").with_suffix(".json")
         if path.is_file() and path.stat().st_mtime_ns < newest:
             path.unlink()
@@ -144,7 +144,7 @@ def view_of_fold(options):
     """The prepared folder that the recipe reads: as it is, or with the folds of `dataset.json` as its split."""
     if options.fold is None:
         return options.data_dir
-    cases = prepared.read_index(options.data_dir)["cases"]
+    cases = read_index(options.data_dir)["cases"]
     folds = {case["fold"] for case in cases if case.get("fold") is not None}
     if options.fold not in folds:
         there = f"has folds {', '.join(map(str, sorted(folds)))}" if folds else "has none; kits-prepare --num_folds=N"
@@ -165,7 +165,7 @@ def write_view(data_dir, folder, split):
     Returns:
         `folder`.
     """
-    index = prepared.read_index(data_dir)
+    index = read_index(data_dir)
     index["cases"] = [{**case, "split": split[case["id"]]} for case in index["cases"] if case["id"] in split]
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("cases", "working"):
@@ -176,7 +176,7 @@ def write_view(data_dir, folder, split):
             with files.replacing(link) as temporary:
                 os.symlink(target, temporary)
     text = json.dumps(index, indent=2) + "\n"
-    path = folder / prepared.INDEX_NAME
+    path = folder / INDEX_NAME
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         files.write_text(path, text)
     return folder

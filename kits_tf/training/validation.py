@@ -1,7 +1,8 @@
 """Validation while training: whole validation volumes through the very functions that predict, by KiTS19's Dice."""
 
 from kits_tf.checkpoint import network_name
-from kits_tf.data import kidneys, prepared
+from kits_tf.data.records import AIR_HU, read_record, restore
+from kits_tf.data.stage_inputs import case_of, check_mask, kidney_mask
 from kits_tf.evaluation.metrics import dice
 from kits_tf.inference.engines.tensorflow import TensorFlowEngine
 from kits_tf.inference.segmenter import KIDNEY, Segmenter
@@ -40,9 +41,9 @@ class Validation:
         self._records = list(records)
         self._kidney_masks = kidney_masks
         self.name = f"{config.stage}_dice"
-        self.cases = [kidneys.case_of(path) for path in self._records]
+        self.cases = [case_of(path) for path in self._records]
         for case in self.cases:
-            kidneys.check_mask(case, kidney_masks or "labels")
+            check_mask(case, kidney_masks or "labels")
 
     def scores(self, worker, workers, is_asked_to_stop):
         """The Dice of one worker's share of the cases.
@@ -64,12 +65,12 @@ class Validation:
         ]
 
     def _score(self, path, is_asked_to_stop):
-        record = prepared.read_record(path)
-        hu = prepared.restore(record.image, record, prepared.AIR_HU)
+        record = read_record(path)
+        hu = restore(record.image, record, AIR_HU)
         mask = None
         if self._kidney_masks is not None:
-            mask = kidneys.kidney_mask(record, kidneys.case_of(path), self._kidney_masks)
-            mask = prepared.restore(mask, record, False)
+            mask = kidney_mask(record, case_of(path), self._kidney_masks)
+            mask = restore(mask, record, False)
 
         def progress(share):
             if is_asked_to_stop():
@@ -77,5 +78,5 @@ class Validation:
 
         progress(0)
         labels = self._segmenter.run(hu, record.spacing_mm, mask, progress, box=record.box).labels
-        reference = prepared.restore(record.label, record, 0)
+        reference = restore(record.label, record, 0)
         return dice(labels > self._threshold, reference > self._threshold)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from kits_tf.config import preset
-from kits_tf.data import kidneys, places, prepared, working
+from kits_tf.data import places
+from kits_tf.data.records import find_records, is_prepared, read_index, read_record
+from kits_tf.data.stage_inputs import kidney_samples, working_records
 from kits_tf.errors import InputError
 from kits_tf.pipelines import kidney
 from kits_tf.pipelines.sampling import Order
@@ -39,18 +41,18 @@ def test_addresses_are_told_from_paths():
 
 def test_the_index_and_the_records_are_those_of_the_disk(folders):
     local, remote = folders
-    assert prepared.is_prepared(remote) and not prepared.is_prepared("ram://bucket/elsewhere")
-    assert prepared.read_index(remote) == prepared.read_index(local)
-    ours, theirs = prepared.find_records(local), prepared.find_records(remote)
+    assert is_prepared(remote) and not is_prepared("ram://bucket/elsewhere")
+    assert read_index(remote) == read_index(local)
+    ours, theirs = find_records(local), find_records(remote)
     assert [path.name for path in ours] == [path.name for path in theirs]
     for own, other in zip(ours, theirs, strict=True):
         assert other.is_file() and other.stat().st_size == own.stat().st_size
-        np.testing.assert_array_equal(prepared.read_record(other).image, prepared.read_record(own).image)
+        np.testing.assert_array_equal(read_record(other).image, read_record(own).image)
 
 
 def test_what_is_missing_is_named():
     with pytest.raises(InputError) as error:
-        prepared.read_index("ram://bucket/nothing")
+        read_index("ram://bucket/nothing")
     assert error.value.path == "ram://bucket/nothing/dataset.json"
 
 
@@ -59,7 +61,7 @@ def test_batches_are_those_of_the_disk(folders):
     config = dataclasses.replace(preset("best", "kidney", "axial"), **options)
     order = Order(num_cases=2, per_visit=4, seed=0, batch_size=2)
     drawn = [
-        list(kidney.samples(working.working_records(prepared.find_records(folder), config), config, order).take(6))
+        list(kidney.samples(working_records(find_records(folder), config), config, order).take(6))
         for folder in folders
     ]
     for first, second in zip(*drawn, strict=True):
@@ -68,12 +70,12 @@ def test_batches_are_those_of_the_disk(folders):
 
 def test_records_are_resized_and_kidneys_cut_from_an_address(folders, tmp_path):
     config = dataclasses.replace(preset("small", "kidney", "axial"), inplane_mm=8.0, slice_mm=10.0)
-    made = [working.working_records(prepared.find_records(folder), config, str) for folder in folders]
+    made = [working_records(find_records(folder), config, str) for folder in folders]
     for own, other in zip(*made, strict=True):
-        np.testing.assert_array_equal(prepared.read_record(other).image, prepared.read_record(own).image)
+        np.testing.assert_array_equal(read_record(other).image, read_record(own).image)
     lines = []
-    working.working_records(prepared.find_records(folders[1]), config, lines.append)
+    working_records(find_records(folders[1]), config, lines.append)
     assert lines == []
     config = dataclasses.replace(preset("small", "tumor"), grid=16)
-    samples = kidneys.kidney_samples(prepared.find_records(folders[1]), config, "labels", tmp_path, str)
+    samples = kidney_samples(find_records(folders[1]), config, "labels", tmp_path, str)
     assert len(samples) == 4

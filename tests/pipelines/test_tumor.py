@@ -10,7 +10,8 @@ from scipy import ndimage
 from kits_tf import geometry, kidney_crops
 from kits_tf.arrays import NumPy
 from kits_tf.config import preset
-from kits_tf.data import kidneys, prepared
+from kits_tf.data.records import find_records
+from kits_tf.data.stage_inputs import kidney_samples, read_sample
 from kits_tf.pipelines import tumor
 from kits_tf.pipelines.sampling import Order
 from tests import planted
@@ -29,11 +30,11 @@ ORDER = Order(num_cases=2, per_visit=4, seed=0, batch_size=2)
 
 @pytest.fixture(name="records", scope="module")
 def prepared_records(tmp_path_factory):
-    return prepared.find_records(planted.prepared_folder(tmp_path_factory.mktemp("tumor"), count=1))
+    return find_records(planted.prepared_folder(tmp_path_factory.mktemp("tumor"), count=1))
 
 
 def draw(records, folder, config, count, step=0):
-    sources = kidneys.kidney_samples(records, config, "labels", folder)
+    sources = kidney_samples(records, config, "labels", folder)
     order = dataclasses.replace(ORDER, per_visit=tumor.per_visit(config))
     return list(tumor.samples(sources, config, order, step).take(count).as_numpy_iterator())
 
@@ -41,10 +42,10 @@ def draw(records, folder, config, count, step=0):
 @pytest.mark.parametrize("blocks", ["split", "overlap", "polyphase"])
 def test_a_visit_gives_the_four_blocks_of_a_cube(records, tmp_path, blocks):
     config = dataclasses.replace(CONFIG, blocks=blocks, grid=32 if blocks == "overlap" else 16)
-    sources = kidneys.kidney_samples(records, config, "labels", tmp_path)
+    sources = kidney_samples(records, config, "labels", tmp_path)
     expected = {"image": [], "label": [], "distance_mm": []}
     for source in sources:
-        cube = {name: value.numpy() for name, value in kidneys.read_tensors(str(source["path"]), True).items()}
+        cube = {name: value.numpy() for name, value in read_sample(str(source["path"]), True).items()}
         expected["image"] += list(
             kidney_crops.split(NumPy, geometry.scale(NumPy, cube["image"], config.clip_hu), blocks)
         )
@@ -81,9 +82,9 @@ def test_an_enlarged_tumor_is_as_much_further_away(records, tmp_path):
     still = {"max_rotation_degrees": 0.0, "max_shift_hu": 0.0, "max_intensity_scaling": 0.0, "max_noise_hu": 0.0}
     options = {"blocks": "polyphase", "max_scaling": 0.6, "max_distance_mm": 40.0, "foreground_fraction": 1.0}
     config = dataclasses.replace(CONFIG, augment=True, grid=32, **still, **options)
-    sources = kidneys.kidney_samples(records, config, "labels", tmp_path)
+    sources = kidney_samples(records, config, "labels", tmp_path)
     [source] = [source for source in sources if source["tumor"]]
-    spacing_mm = kidneys.read_tensors(str(source["path"]), True)["spacing_mm"].numpy() * (1, 2, 2)  # of a phase
+    spacing_mm = read_sample(str(source["path"]), True)["spacing_mm"].numpy() * (1, 2, 2)  # of a phase
     errors = []
     for sample in draw(records, tmp_path, config, 12):
         inside, found = sample["label"][..., 0] > 0, sample["distance_mm"][..., 0]
@@ -97,7 +98,7 @@ def test_an_enlarged_tumor_is_as_much_further_away(records, tmp_path):
 def test_a_shrunk_kidney_without_tumor_is_as_far_from_one_as_targets_go(records, tmp_path, blocks):
     options = {"blocks": blocks, "grid": 20, "depth": 3, "max_scaling": 0.3}  # blocks of 10 become 16
     config = dataclasses.replace(CONFIG, augment=True, **options)
-    sources = kidneys.kidney_samples(records, config, "labels", tmp_path)
+    sources = kidney_samples(records, config, "labels", tmp_path)
     sources = [source for source in sources if not source["tumor"]]
     order = dataclasses.replace(ORDER, num_cases=1, per_visit=tumor.per_visit(config))
     for sample in tumor.samples(sources, config, order).take(8).as_numpy_iterator():

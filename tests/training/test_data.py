@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kits_tf.data import kidneys, prepared
+from kits_tf.data.records import read_index
+from kits_tf.data.stage_inputs import case_of, mask_path, read_sample, write_sample
 from kits_tf.pipelines import kidney, sampling, tumor
 from kits_tf.training import data
 from tests import planted
@@ -65,7 +66,7 @@ def test_the_cases_of_a_step_of_several_workers(workers):
             return {"case": tf.fill([order.per_visit], case)}
 
         samples = sampling.samples_from(order, 2, visit).take(order.worker_batch).as_numpy_iterator()
-        seen |= {kidneys.case_of(paths[int(sample["case"])]) for sample in samples}
+        seen |= {case_of(paths[int(sample["case"])]) for sample in samples}
     assert set(named) == seen
 
 
@@ -76,14 +77,14 @@ def prepared_folder(tmp_path_factory):
 
 def test_other_kidney_masks_are_other_data(folder, tmp_path):
     """Masks of another content, whatever their names and times; those of the test split do not matter."""
-    cases = [case["id"] for case in prepared.read_index(folder)["cases"]]
+    cases = [case["id"] for case in read_index(folder)["cases"]]
     for number, case in enumerate(cases):
-        kidneys.mask_path(tmp_path, case).write_bytes(b"mask %d" % number)
+        mask_path(tmp_path, case).write_bytes(b"mask %d" % number)
     before = data.digest(folder, str(tmp_path))
-    kidneys.mask_path(tmp_path, cases[0]).write_bytes(b"mask 0")
-    kidneys.mask_path(tmp_path, "case_00077").write_bytes(b"of no case")
+    mask_path(tmp_path, cases[0]).write_bytes(b"mask 0")
+    mask_path(tmp_path, "case_00077").write_bytes(b"of no case")
     assert data.digest(folder, str(tmp_path)) == before
-    kidneys.mask_path(tmp_path, cases[0]).write_bytes(b"found anew")
+    mask_path(tmp_path, cases[0]).write_bytes(b"found anew")
     assert len({before, data.digest(folder, str(tmp_path)), data.digest(folder, "labels")}) == 3
 
 
@@ -92,10 +93,10 @@ def test_a_smaller_kidney_is_padded_with_air_far_from_any_tumor(folder, tmp_path
     config = tiny_config("tumor", batch_size=4, grid=0, regression="signed_distance", max_distance_mm=13.0)
     sources = data.training_sources(config, folder, tmp_path)
     for source in sources[1::2]:
-        arrays = {name: array.numpy() for name, array in kidneys.read_tensors(str(source["path"]), True).items()}
+        arrays = {name: array.numpy() for name, array in read_sample(str(source["path"]), True).items()}
         tumor_ml, spacing_mm = float(arrays.pop("tumor_ml")), arrays.pop("spacing_mm")
         smaller = {name: array[:-2, :-4, :-4] for name, array in arrays.items()}
-        kidneys.write_sample(smaller, tumor_ml, spacing_mm, source["path"])
+        write_sample(smaller, tumor_ml, spacing_mm, source["path"])
     batch = next(iter(data.batches(config, sources, 0, 0, tf.distribute.InputContext())))
     image, label, distance_mm = (batch[name].numpy()[:, -1, -1, -1, 0] for name in ("image", "label", "distance_mm"))
     assert len(image) == 4 and not image.any() and not label.any()

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from kits_tf.data.kidneys import kidney_samples
+from kits_tf.data.stage_inputs import kidney_samples
 from kits_tf.training import faults, loop, run
 from tests import planted
 from tests.training.tiny_runs import tiny_config, train

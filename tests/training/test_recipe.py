@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from kits_tf.data import prepared
+from kits_tf.data.records import FORMAT, INDEX_NAME, read_index
 from kits_tf.errors import UsageError
 from kits_tf.training import recipe
 
@@ -21,8 +21,8 @@ def prepared_folder(tmp_path):
         for n, split in enumerate(SPLITS)
     ]
     (tmp_path / "data" / "cases").mkdir(parents=True)
-    text = json.dumps({"format": prepared.FORMAT, "cases": cases})
-    (tmp_path / "data" / prepared.INDEX_NAME).write_text(text)
+    text = json.dumps({"format": FORMAT, "cases": cases})
+    (tmp_path / "data" / INDEX_NAME).write_text(text)
     return tmp_path / "data"
 
 
@@ -36,7 +36,7 @@ def flag(step, name):
 
 
 def cases(folder, *splits):
-    return {case["id"] for case in prepared.read_index(pathlib.Path(folder))["cases"] if case["split"] in splits}
+    return {case["id"] for case in read_index(pathlib.Path(folder))["cases"] if case["split"] in splits}
 
 
 def test_the_order_is_the_papers(data):
@@ -101,9 +101,9 @@ def test_records_are_linked_and_a_second_run_writes_nothing(data):
     assert (view / "cases" / "case_00000.tfrecord").read_bytes() == b"record"
     (view / "working" / "3mm").mkdir()
     assert (data / "working" / "3mm").is_dir()
-    before = (view / prepared.INDEX_NAME).stat().st_mtime_ns
+    before = (view / INDEX_NAME).stat().st_mtime_ns
     recipe.steps(options(data))
-    assert (view / prepared.INDEX_NAME).stat().st_mtime_ns == before
+    assert (view / INDEX_NAME).stat().st_mtime_ns == before
 
 
 def test_links_follow_prepared_data_that_have_moved(data):
@@ -116,7 +116,7 @@ def test_links_follow_prepared_data_that_have_moved(data):
     view = pathlib.Path(flag(step, "data_dir"))
     (moved / "cases" / "case_00000.tfrecord").write_bytes(b"record")
     assert (view / "cases" / "case_00000.tfrecord").read_bytes() == b"record"
-    assert sorted(path.name for path in view.iterdir()) == ["cases", prepared.INDEX_NAME, "working"]
+    assert sorted(path.name for path in view.iterdir()) == ["cases", INDEX_NAME, "working"]
 
 
 def test_kidneys_are_found_anew_where_their_networks_were_trained_on(data):

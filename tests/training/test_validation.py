@@ -7,7 +7,7 @@ import pytest
 
 from kits_tf import geometry, models
 from kits_tf.checkpoint import WEIGHTS_NAME
-from kits_tf.data import prepared
+from kits_tf.data.records import find_records, from_volume, read_record, read_volume, restore, write_record
 from kits_tf.errors import InputError
 from kits_tf.evaluation.metrics import dice
 from kits_tf.inference import cases
@@ -21,7 +21,7 @@ from tests.tiny import tiny_configs, write_checkpoint
 
 @pytest.fixture(name="records", scope="module")
 def two_records(tmp_path_factory):
-    return prepared.find_records(planted.prepared_folder(tmp_path_factory.mktemp("data"), count=2))
+    return find_records(planted.prepared_folder(tmp_path_factory.mktemp("data"), count=2))
 
 
 @pytest.fixture(name="checkpoint", scope="module")
@@ -57,7 +57,7 @@ def test_a_plane_is_scored_as_it_predicts(records, checkpoint):
 def test_the_tumor_is_scored_inside_the_labels_kidneys(records, checkpoint):
     validation = validation_of("tumor", checkpoint, records[:1], "labels")
     segmenter = load_segmenter(checkpoint, "tensorflow", stage="tumor")
-    mask = prepared.restore(prepared.read_record(records[0]).label, prepared.read_record(records[0]), 0) > 0
+    mask = restore(read_record(records[0]).label, read_record(records[0]), 0) > 0
     expected = predicted_dice(segmenter, records[0], 1, mask)
     assert validation.scores(0, 1, lambda: False) == [expected] and 0 < expected < 1
 
@@ -69,10 +69,10 @@ def test_a_case_is_seen_in_the_box_that_it_was_prepared_in(checkpoint, tmp_path)
     hu[:, 9, [5, 20]] = 50
     labels = np.zeros(hu.shape, np.uint8)
     labels[:, 9:20, 15:40] = 1
-    record = prepared.from_volume(Volume(hu, (5.0, 4.0, 4.0)), labels, "IPL")
+    record = from_volume(Volume(hu, (5.0, 4.0, 4.0)), labels, "IPL")
     path = tmp_path / "case_00000.tfrecord"
-    prepared.write_record(record, path)
-    volume = prepared.read_volume(path)
+    write_record(record, path)
+    volume = read_volume(path)
     assert record.box.rows == (9, 31) and geometry.body_box(volume.hu).rows == (10, 31)
     segmenter = load_segmenter(checkpoint, "tensorflow", ["coronal"], stage="kidney")
     expected = segmenter.segment(hu, (5.0, 4.0, 4.0))
@@ -84,9 +84,9 @@ def test_a_case_is_seen_in_the_box_that_it_was_prepared_in(checkpoint, tmp_path)
 
 
 def predicted_dice(segmenter, path, threshold, mask=None):
-    volume, record = prepared.read_volume(path), prepared.read_record(path)
+    volume, record = read_volume(path), read_record(path)
     labels = segmenter.run(volume.hu, volume.spacing_mm, mask, box=record.box).labels
-    return dice(labels > threshold, prepared.restore(record.label, record, 0) > threshold)
+    return dice(labels > threshold, restore(record.label, record, 0) > threshold)
 
 
 def test_it_stops_between_batches_of_slabs(records, checkpoint):

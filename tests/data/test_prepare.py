@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from kits_tf.data import kits19, preparation
+from kits_tf.data import kits19
+from kits_tf.data import prepare as preparation
 from kits_tf.errors import UsageError
 from tests import planted
 from tests.data import faults

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from kits_tf import files, runtime
-from kits_tf.data import integrity, notes, prepared, workers
+from kits_tf.data import notes, records, validate, workers
 from kits_tf.data.fingerprint import fingerprint, hu_percentiles
 from kits_tf.data.splits import fold_cases, read_split_file, split_cases, split_of_fold
 from kits_tf.errors import InputError
@@ -75,7 +75,7 @@ def prepare(cases, output_dir, split, strict=False, processes=1, report=say, com
     split.apply([case.id for case in cases if case.folder.is_dir()])  # hopeless from the start?
     known = check(cases, output_dir, processes, report, complain)
     entries = {name: note.entry for name, note in known.items() if note.entry is not None}
-    twice = integrity.duplicates(cases, entries)
+    twice = validate.duplicates(cases, entries)
     for finding in twice:
         complain(finding)
     findings = [finding for note in known.values() for finding in note.findings] + twice
@@ -131,7 +131,7 @@ def size_of(case):
 
 def check_case(case):
     """Reads and checks one case: (id, Note)."""
-    volume, labels, findings = integrity.read_case(case)
+    volume, labels, findings = validate.read_case(case)
     if findings:
         return case.id, notes.Note(None, findings)
     entry = {
@@ -140,10 +140,10 @@ def check_case(case):
         "spacing_mm": [round(side, 6) for side in volume.spacing_mm],
         "orientation": orientation(volume),
         **volumes_ml(labels, volume.spacing_mm),
-        "image_digest": integrity.digest(volume.hu),
-        "label_digest": integrity.digest(labels),
+        "image_digest": validate.digest(volume.hu),
+        "label_digest": validate.digest(labels),
     }
-    record = prepared.from_volume(volume, labels, entry["orientation"])
+    record = records.from_volume(volume, labels, entry["orientation"])
     del volume, labels  # a case of a thousand slices is large; only its body box stays
     entry["hu"] = hu_percentiles(record.image, record.label)
     return case.id, notes.Note(entry, [])
@@ -153,7 +153,7 @@ def write_case(case, entry, output_dir):
     """Writes the record of one case that has been checked; returns its id."""
     runtime.load_tensorflow()  # in whichever process this is
     volume, (labels, _) = read_volume(case.image), read_labels(case.label)
-    record = prepared.from_volume(volume, labels, entry["orientation"])
+    record = records.from_volume(volume, labels, entry["orientation"])
     del volume, labels
     notes.write_case(case, record, entry, output_dir)
     return case.id
@@ -186,13 +186,13 @@ def write_index(entries, split, findings, output_dir):
     """Writes `dataset.json`, unless it says the same already."""
     parts = split.apply([entry["id"] for entry in entries])
     index = {
-        "format": prepared.FORMAT,
+        "format": records.FORMAT,
         "seed": split.seed,
         "fingerprint": fingerprint(entries),
         "cases": [{**entry, **parts[entry["id"]]} for entry in entries],
         "left_out": [dataclasses.asdict(finding) for finding in findings],
     }
     text = json.dumps(index, indent=2) + "\n"
-    path = pathlib.Path(output_dir) / prepared.INDEX_NAME
+    path = pathlib.Path(output_dir) / records.INDEX_NAME
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         files.write_text(path, text)

@@ -6,6 +6,7 @@ and, for the config's "signed_distance", distance (int16, hundredths of a mm, ne
 spacing_mm, of the cube: slice, row, column.
 """
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -16,8 +17,9 @@ from scipy import ndimage
 
 from kits_tf import files, geometry, kidney_crops, laterality
 from kits_tf.arrays import NumPy as xp
-from kits_tf.data import kits19, prepared
+from kits_tf.data import kits19
 from kits_tf.data.places import place
+from kits_tf.data.records import AIR_HU, RECORD_SUFFIX, raw, read_record, restore, write_examples, write_record
 from kits_tf.errors import InputError, UsageError
 from kits_tf.io.volume import read_labels
 
@@ -94,7 +96,7 @@ def mask_path(kidney_masks, case):
 
 def cut_case(path, config, kidney_masks, folder):
     """Writes the samples of one case; returns what the index says of them."""
-    record, case = prepared.read_record(path), case_of(path)
+    record, case = read_record(path), case_of(path)
     mask = kidney_mask(record, case, kidney_masks)
     columns = record.box.columns if config.body_box else (0, record.full_shape[2])
     middle = geometry.middle_column(columns) - record.box.columns[0]
@@ -102,7 +104,7 @@ def cut_case(path, config, kidney_masks, folder):
     tumor_ml = float(np.count_nonzero(record.label == 2) * np.prod(record.spacing_mm) / 1000)
     samples = []
     for kidney in laterality.kidneys(side_map):
-        name = f"{case}_{laterality.SIDE_NAMES[kidney.side]}{prepared.RECORD_SUFFIX}"
+        name = f"{case}_{laterality.SIDE_NAMES[kidney.side]}{RECORD_SUFFIX}"
         arrays = kidney_cube(record, kidney, side_map[kidney.box] == kidney.side, config)
         write_sample(arrays, tumor_ml, cube_spacing_mm(record, kidney, config), folder / name)
         samples.append({"path": name, "tumor": bool(arrays["label"].any())})
@@ -188,14 +190,14 @@ def write_sample(arrays, tumor_ml, spacing_mm, path):
     """Writes one kidney's Example."""
     import tensorflow as tf
 
-    features = {name: prepared.raw(array, array.dtype) for name, array in arrays.items()}
+    features = {name: raw(array, array.dtype) for name, array in arrays.items()}
     features["shape"] = tf.train.Feature(int64_list=tf.train.Int64List(value=arrays["image"].shape))
     features["tumor_ml"] = tf.train.Feature(float_list=tf.train.FloatList(value=[tumor_ml]))
     features["spacing_mm"] = tf.train.Feature(float_list=tf.train.FloatList(value=spacing_mm))
-    prepared.write_examples([features], path)
+    write_examples([features], path)
 
 
-def read_tensors(path, with_distance):
+def read_sample(path, with_distance):
     """Reads a sample in TensorFlow ops; may be traced.
 
     Returns:
@@ -214,3 +216,69 @@ def read_tensors(path, with_distance):
         name: tf.reshape(tf.io.decode_raw(example[name], kind), example["shape"]) for name, kind in types.items()
     }
     return sample | {"tumor_ml": example["tumor_ml"], "spacing_mm": example["spacing_mm"]}
+
+
+def working_records(records, config, report=print):
+    """The records on the working grid of a KidneyConfig; those that are missing or outdated are written.
+
+    Args:
+        records: paths of prepared cases.
+        config: `inplane_mm`, `slice_mm` and `body_box` matter here.
+        report: called with a line when there is something to do.
+
+    Returns:
+        list of paths; `records` themselves where the config works on the native grid.
+    """
+    if geometry.is_native(config):
+        return list(records)
+    targets = [working_path(path, config) for path in records]
+    waiting = [pair for pair in zip(records, targets, strict=True) if is_outdated(*pair)]
+    if waiting:
+        report(f"resizing {len(waiting)} cases to {describe(config)}, once")
+    for source, target in waiting:
+        write_record(resized(read_record(source), config), target)
+    return targets
+
+
+def working_path(path, config):
+    """Where the working record of a prepared case lies."""
+    path = place(path)
+    part = "body" if config.body_box else "whole"
+    grid = f"{config.slice_mm:g}x{config.inplane_mm:g}mm"
+    return path.parent.parent / "working" / f"{grid}_{part}" / path.name
+
+
+def describe(config):
+    """The working grid in words."""
+    sizes = [f"{config.inplane_mm:g} mm pixels"] if config.inplane_mm else []
+    sizes += [f"{config.slice_mm:g} mm slices"] if config.slice_mm else []
+    return " and ".join(sizes)
+
+
+def is_outdated(source, target):
+    """Whether a working record is missing, or older than the record it was made from."""
+    return not target.is_file() or target.stat().st_mtime_ns < place(source).stat().st_mtime_ns
+
+
+def resized(record, config):
+    """A Record resized as prediction does; its box and shape are those of its own grid."""
+    image, label = record.image, record.label > 0
+    if not config.body_box:
+        image = restore(image, record, AIR_HU)
+        label = restore(label, record, False)
+    shape = geometry.working_shape(image.shape, record.spacing_mm, config)
+    new_image, new_label = np.empty(shape, np.int16), np.empty(shape, np.uint8)
+    for chunk, values in geometry.resized_chunks(image, shape, geometry.clipped):
+        new_image[chunk] = np.rint(values)
+    for chunk, values in geometry.resized_chunks(label, shape):
+        new_label[chunk] = values >= 0.5
+    return dataclasses.replace(
+        record,
+        image=new_image,
+        label=new_label,
+        full_shape=shape,
+        box=geometry.whole_box(shape),
+        spacing_mm=tuple(
+            mm * before / after for mm, before, after in zip(record.spacing_mm, image.shape, shape, strict=True)
+        ),
+    )
