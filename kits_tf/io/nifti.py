@@ -1,9 +1,10 @@
-"""NIfTI files as streams: a checked header, voxels chunk by chunk, and files written from an array.
+"""NIfTI files: headers checked before memory is spent, values read a few planes at a time, files written whole.
 
-A long CT fills half a gigabyte, so nothing here ever holds a whole volume: `chunks` yields a few planes at a time in
-the order in which they lie on disk, and `write` takes a view. Whatever a damaged or hostile file can hold becomes an
-`InputError` of one line, before memory is spent on it.
+A long CT fills half a gigabyte, so nothing here holds a whole volume. Whatever a damaged file contains becomes an
+`InputError` of one line.
 """
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
@@ -13,14 +14,20 @@ import pathlib
 import re
 import struct
 import zlib
+from typing import TYPE_CHECKING
 
 import nibabel
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.spatialimages import HeaderDataError
 
 from kits_tf.errors import InputError
 from kits_tf.files import replacing
 from kits_tf.geometry import SPACING_MM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO, Any
 
 MAX_VOXELS = 2**30
 """Larger volumes are refused: 4096 slices of 512x512, two gigabytes as int16."""
@@ -28,10 +35,13 @@ MAX_VOXELS = 2**30
 MAX_SIDE = 4096
 """Volumes with a longer axis are refused."""
 
+MAX_SHEAR_DEGREES = 0.5
+"""Axes further from right angles get a warning."""
+
 _CHUNK_VOXELS = 4 * 2**20
-_WRITTEN_BYTES = 16 * 2**20
 _MAX_OFFSET = 2**28  # bytes of header extensions
 _GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_LEVEL = 4
 _MAX_GZIP_RATIO = 1032  # DEFLATE codes at most 258 bytes in two bits
 _SUFFIX = re.compile(r"\.nii(\.gz)?\Z", re.IGNORECASE)
 _HEADERS = {348: (nibabel.Nifti1Header, b"n+1\x00"), 540: (nibabel.Nifti2Header, b"n+2\x00")}
@@ -39,39 +49,41 @@ _HEADERS = {348: (nibabel.Nifti1Header, b"n+1\x00"), 540: (nibabel.Nifti2Header,
 
 @dataclasses.dataclass
 class Nifti:
-    """What the header of one file says, checked.
+    """The checked header of one file.
 
     Attributes:
         path: the file.
         header: nibabel's header, NIfTI-1 or NIfTI-2.
-        shape: voxels along the three axes on disk.
-        affine: float64 [4, 4], voxel indices on disk to RAS mm.
+        shape: voxels along the three stored axes.
+        affine: float64 [4, 4], stored voxel indices to RAS mm.
         dtype: NumPy type of the stored numbers.
         slope: stored numbers times this ...
         intercept: ... plus this are the values.
+        warnings: what is odd about the file, one line each; `chunks` may add to it.
     """
 
     path: pathlib.Path
     header: nibabel.Nifti1Header
-    shape: tuple
+    shape: tuple[int, int, int]
     affine: np.ndarray
     dtype: np.dtype
     slope: float
     intercept: float
+    warnings: list[str]
 
 
-def is_nifti(path):
-    """Whether a file's name ends as a NIfTI file's, in small or capital letters; hidden files do not count."""
+def is_nifti(path: pathlib.Path) -> bool:
+    """Return whether a file is named as a NIfTI file, in any case; hidden files are not."""
     return bool(_SUFFIX.search(path.name)) and not path.name.startswith(".")
 
 
-def stem(path):
-    """A file's name without `.nii` or `.nii.gz`."""
+def stem(path: pathlib.PurePath) -> str:
+    """Return a file's name without `.nii` or `.nii.gz`."""
     return _SUFFIX.sub("", path.name)
 
 
-def read_header(path):
-    """Reads and checks the header of a `.nii` or `.nii.gz` file.
+def read_header(path: str | os.PathLike) -> Nifti:
+    """Read and check the header of a `.nii` or `.nii.gz` file.
 
     Args:
         path: the file.
@@ -80,16 +92,16 @@ def read_header(path):
         A `Nifti`.
 
     Raises:
-        InputError: the file is none, or no single 3D volume of real numbers on a usable grid could lie in it.
+        InputError: the file is not NIfTI, or not one 3D volume of real numbers on a usable grid.
     """
     path = pathlib.Path(path)
-    with _errors_as_input_errors(path), _open(path) as stream:
+    with _reading(path) as stream:
         header = _parse_header(path, stream)
         shape = _checked_shape(path, header)
         dtype = _checked_dtype(path, header)
         _check_size(path, header, shape, dtype)
         slope, intercept = header.get_slope_inter()
-        affine = _checked_affine(path, header)
+        affine, warnings = _checked_affine(path, header)
     return Nifti(
         path=path,
         header=header,
@@ -98,59 +110,68 @@ def read_header(path):
         dtype=dtype,
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
+        warnings=warnings,
     )
 
 
-def chunks(nifti):
-    """Yields a file's values a few planes at a time, in their order on disk.
+def chunks(nifti: Nifti) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield a file's values a few planes at a time, in stored order.
 
     Args:
-        nifti: the file's `Nifti`.
+        nifti: the file's checked header.
 
     Yields:
-        (start, stop, values): values [axis 0, axis 1, stop - start] are the planes start to stop of the last axis on
-        disk; in the stored type where the file is not scaled, else float64.
+        (start, stop, values): values [axis 0, axis 1, stop - start] are planes start to stop of the last stored axis,
+        in the stored type where the file is not scaled, else float64.
 
     Raises:
         InputError: the file is truncated or damaged.
     """
-    plane_bytes = nifti.shape[0] * nifti.shape[1] * nifti.dtype.itemsize
     planes = max(1, _CHUNK_VOXELS // (nifti.shape[0] * nifti.shape[1]))
-    with _errors_as_input_errors(nifti.path), _open(nifti.path) as stream:
-        _skip(nifti.path, stream, _data_offset(nifti.header))
+    spec = (nifti.shape, nifti.dtype, _data_offset(nifti.header), nifti.slope, nifti.intercept)
+    with _reading(nifti.path) as stream:
+        proxy = ArrayProxy(stream, spec, mmap=False)
         for start in range(0, nifti.shape[2], planes):
             stop = min(start + planes, nifti.shape[2])
-            stored = _read_exactly(nifti.path, stream, plane_bytes * (stop - start))
-            values = np.frombuffer(stored, nifti.dtype).reshape((*nifti.shape[:2], stop - start), order="F")
-            if (nifti.slope, nifti.intercept) != (1.0, 0.0):
-                values = values.astype(np.float64) * nifti.slope + nifti.intercept
+            try:
+                values = proxy[..., start:stop]
+            except ValueError as error:
+                raise InputError(nifti.path, "truncated: the file ends before its last voxel") from error
             yield start, stop, values
-        stream.read(2**16)  # reaching the end makes gzip compare its checksum
+        try:
+            stream.read(2**16)  # gzip compares its checksum when it reaches the end
+        except gzip.BadGzipFile as error:
+            if "Not a gzipped file" not in str(error):
+                raise
+            nifti.warnings.append("bytes after the end of the compressed data were ignored")
 
 
-def write(path, header, array, slope=1.0):
-    """Writes `array` under a copy of `header`, whole or not at all.
+def write(path: str | os.PathLike, header: nibabel.Nifti1Header, array: np.ndarray, slope: float = 1.0) -> None:
+    """Write an array under a copy of a header, whole or not at all.
 
-    The same array gives the same bytes: no time and no name goes into the gzip stream. Free text and extensions of the
-    header are left behind, for they may name a patient.
+    The same array gives the same bytes: the gzip stream carries no time and no name. Free text and extensions of the
+    header are left out, since they may name a patient.
 
     Args:
         path: a name ending in `.nii` or `.nii.gz`.
-        header: the header of the grid; its shape, affine codes, spacing and units are kept.
+        header: header of the grid; its shape, affine codes, spacing and units are kept.
         array: values in the axis order of the header.
         slope: what a reader multiplies them by.
 
     Raises:
-        InputError: the name has another ending.
+        InputError: the name ends otherwise.
     """
     path = pathlib.Path(path)
     if not path.name.endswith((".nii", ".nii.gz")):
-        raise InputError(path, "only .nii and .nii.gz files are written")
+        raise InputError(path, "only .nii and .nii.gz files are written; choose such a name")
     header = _header_for(header, array, slope)
-    with replacing(path) as temporary, open(temporary, "wb") as raw, _compressor(path, raw) as stream:
-        stream.write(header.binaryblock)
-        stream.write(bytes(_data_offset(header) - len(header.binaryblock)))
-        planes = max(1, _WRITTEN_BYTES // (array.shape[0] * array.shape[1] * array.itemsize))
+    planes = max(1, _CHUNK_VOXELS // (array.shape[0] * array.shape[1]))
+    with replacing(path) as temporary, open(temporary, "wb") as raw, contextlib.ExitStack() as stack:
+        stream: IO[bytes] | gzip.GzipFile = raw
+        if path.name.endswith(".gz"):
+            compressor = gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=_GZIP_LEVEL, mtime=0)
+            stream = stack.enter_context(compressor)
+        header.write_to(stream)
         for start in range(0, array.shape[-1], planes):
             part = array[..., start : start + planes]
             in_order = np.empty(part.shape, part.dtype, order="F")
@@ -158,11 +179,11 @@ def write(path, header, array, slope=1.0):
             stream.write(in_order.ravel(order="F").data)
 
 
-def transfer(target, source):
-    """Copies a 3D array into another of the same shape whose memory may run along other axes.
+def transfer(target: np.ndarray, source: np.ndarray) -> None:
+    """Copy a 3D array into another of the same shape whose memory may run along other axes.
 
-    Planes are copied one by one through a compact copy that fits a processor's cache: with sides of 512, walking a
-    whole volume across its memory order would miss the cache at nearly every voxel (eight times slower).
+    Planes are copied one by one through a compact copy that fits a processor's cache: with sides of 512, a plain
+    assignment misses the cache at nearly every voxel and is eight times slower.
 
     Args:
         target: array to write to.
@@ -177,8 +198,8 @@ def transfer(target, source):
         plane[...] = values.copy(order="K")
 
 
-def new_header(affine, shape):
-    """A NIfTI-1 header for a grid that no file gave: sform and qform both set to `affine`, in mm."""
+def new_header(affine: np.ndarray, shape: tuple[int, ...]) -> nibabel.Nifti1Header:
+    """Return a NIfTI-1 header whose sform and qform are both `affine` (RAS mm), for arrays that came from no file."""
     header = nibabel.Nifti1Header()
     header.set_data_shape(shape)
     header.set_xyzt_units("mm")
@@ -187,64 +208,38 @@ def new_header(affine, shape):
     return header
 
 
-class _errors_as_input_errors:  # noqa: N801, a context manager used like a function
-    """Turns what reading a bad file raises into an `InputError` naming it."""
-
-    def __init__(self, path):
-        self._path = path
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if isinstance(error, EOFError):
-            raise InputError(self._path, "truncated: the compressed data end early") from error
-        if isinstance(error, (gzip.BadGzipFile, zlib.error)):
-            raise InputError(self._path, f"damaged compressed data ({_one_line(error)})") from error
-        if isinstance(error, OSError):
-            raise InputError(self._path, f"cannot be read ({error.strerror or _one_line(error)})") from error
-        if isinstance(error, (HeaderDataError, ValueError, KeyError, np.linalg.LinAlgError)):
-            raise InputError(self._path, f"damaged NIfTI header ({_one_line(error)})") from error
-        return False
+def shear_degrees(affine: np.ndarray) -> float:
+    """Return the largest deviation of two axes of an affine from a right angle."""
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    cosines = np.abs(axes.T @ axes)[np.triu_indices(3, 1)]
+    return float(np.degrees(np.arcsin(min(1.0, cosines.max()))))
 
 
-def _one_line(error):
+@contextlib.contextmanager
+def _reading(path: pathlib.Path) -> Iterator[Any]:
+    """Open a file, decompressed if it is gzip whatever its name says, and report its faults as `InputError`."""
+    try:
+        with open(path, "rb") as raw:
+            is_gzip = raw.peek(2)[:2] == _GZIP_MAGIC
+            with gzip.GzipFile(fileobj=raw, mode="rb") if is_gzip else contextlib.nullcontext(raw) as stream:
+                yield stream
+    except EOFError as error:
+        raise InputError(path, "truncated: the compressed data end early; copy the file again") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(path, f"damaged compressed data ({_one_line(error)}); copy the file again") from error
+    except OSError as error:
+        if error.errno is None:  # nibabel's own, of fewer bytes than it asked for
+            raise InputError(path, "truncated: the file ends before its last voxel") from error
+        raise InputError(path, f"cannot be read ({error.strerror})") from error
+    except (HeaderDataError, ValueError, KeyError, np.linalg.LinAlgError) as error:
+        raise InputError(path, f"damaged NIfTI header ({_one_line(error)})") from error
+
+
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _open(path):
-    """The file's bytes, decompressed where they are gzip, whatever the name says."""
-    stream = open(path, "rb")
-    try:
-        is_gzip = stream.peek(2)[:2] == _GZIP_MAGIC
-    except BaseException:
-        stream.close()
-        raise
-    if not is_gzip:
-        return stream
-    stream.close()
-    return gzip.open(path, "rb")
-
-
-def _compressor(path, raw):
-    if path.name.endswith(".gz"):
-        return gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=4, mtime=0)
-    return contextlib.nullcontext(raw)
-
-
-def _read_exactly(path, stream, count):
-    data = stream.read(count)
-    if len(data) < count:
-        raise InputError(path, "truncated: the file ends before its last voxel")
-    return data
-
-
-def _skip(path, stream, count):
-    for start in range(0, count, 2**20):
-        _read_exactly(path, stream, min(2**20, count - start))
-
-
-def _parse_header(path, stream):
+def _parse_header(path: pathlib.Path, stream: Any) -> nibabel.Nifti1Header:
     start = stream.read(4)
     for endianness in "<>":
         size = struct.unpack(endianness + "i", start)[0] if len(start) == 4 else 0
@@ -258,11 +253,11 @@ def _parse_header(path, stream):
         raise InputError(path, "truncated: the file ends inside its header")
     header = kind(start + rest, endianness=endianness, check=False)
     if header["magic"].tobytes().ljust(4, b"\x00")[:4] != magic:
-        raise InputError(path, "not a NIfTI file of its own (.nii or .nii.gz)")
+        raise InputError(path, "not a single-file NIfTI; convert it to .nii or .nii.gz")
     return header
 
 
-def _checked_shape(path, header):
+def _checked_shape(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[int, int, int]:
     count = int(header["dim"][0])
     if not 1 <= count <= 7:
         raise InputError(path, f"damaged NIfTI header ({count} axes)")
@@ -270,35 +265,35 @@ def _checked_shape(path, header):
     if min(shape) < 1:
         raise InputError(path, f"holds no voxels (shape {_times(shape)})")
     if count < 3 or any(size != 1 for size in shape[3:]):
-        raise InputError(path, f"is {count}D ({_times(shape)}), a CT is 3D")
-    return shape[:3]
+        raise InputError(path, f"is {count}D ({_times(shape)}), must be 3D")
+    return shape[0], shape[1], shape[2]
 
 
-def _times(shape):
+def _times(shape: tuple[int, ...]) -> str:
     return "x".join(str(size) for size in shape)
 
 
-def _checked_dtype(path, header):
+def _checked_dtype(path: pathlib.Path, header: nibabel.Nifti1Header) -> np.dtype:
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
         name = "colors" if dtype.fields else "complex numbers" if dtype.kind == "c" else f"type {dtype}"
-        raise InputError(path, f"holds {name}, a CT holds real numbers")
+        raise InputError(path, f"holds {name}, must hold real numbers")
     return dtype
 
 
-def _data_offset(header):
-    """Where the voxels begin; a header without an offset means directly behind itself and its extension flag."""
+def _data_offset(header: nibabel.Nifti1Header) -> int:
+    """Return where the voxels begin: directly behind the header and its extension flag where no offset is given."""
     return max(int(header["vox_offset"]), len(header.binaryblock) + 4)
 
 
-def _check_size(path, header, shape, dtype):
-    """Refuses a header that claims more than the file can hold, before anything is allocated."""
+def _check_size(path: pathlib.Path, header: nibabel.Nifti1Header, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Refuse a header that claims more than the file can hold."""
     offset = float(header["vox_offset"])
     if not 0 <= offset <= _MAX_OFFSET:
         raise InputError(path, f"damaged NIfTI header (voxels at byte {offset:g})")
     voxels = shape[0] * shape[1] * shape[2]
     if voxels > MAX_VOXELS or max(shape) > MAX_SIDE:
-        bound = f"at most {MAX_VOXELS} in all and {MAX_SIDE} along an axis are read"
+        bound = f"must be at most {MAX_VOXELS} in all and {MAX_SIDE} along an axis"
         raise InputError(path, f"too large: the header claims {_times(shape)} voxels, {bound}")
     claimed = _data_offset(header) + voxels * dtype.itemsize
     held = os.path.getsize(path)
@@ -308,31 +303,59 @@ def _check_size(path, header, shape, dtype):
         raise InputError(path, f"truncated: the header claims {claimed} bytes, the file has {held}")
 
 
-def _checked_affine(path, header):
+def _checked_affine(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[np.ndarray, list[str]]:
+    """Return the affine and warnings about it; repair what a valid sform makes harmless."""
+    warnings = []
     spacing = header["pixdim"][1:4]
-    if not np.all(np.isfinite(spacing)) or np.any(spacing <= 0):
-        raise InputError(path, f"unusable spacing {_spacing_text(spacing)} mm")
-    if header["sform_code"] <= 0 and header["qform_code"] <= 0:
-        raise InputError(path, "no orientation: neither qform nor sform is set, left and right would be a guess")
+    has_sform, has_qform = header["sform_code"] > 0, header["qform_code"] > 0
+    if has_sform and np.isfinite(spacing).all() and (spacing < 0).any() and (spacing != 0).all():
+        warnings.append(f"negative spacing {_numbers(spacing)} mm in the header; its sign was ignored")
+        header["pixdim"][1:4] = np.abs(spacing)
+    if not np.isfinite(spacing).all() or (spacing <= 0).any():
+        raise InputError(path, f"unusable spacing {_numbers(spacing)} mm")
+    if not has_sform and not has_qform:
+        raise InputError(path, "no orientation: qform or sform must be set, else left and right would be a guess")
     if header["pixdim"][0] not in (-1, 1):  # the standard reads any other value as 1
         header["pixdim"][0] = 1
     affine = np.asarray(header.get_best_affine(), np.float64)
-    if not np.all(np.isfinite(affine)):
+    if not np.isfinite(affine).all():
         raise InputError(path, "singular affine (not finite)")
-    sides = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-    if np.any(sides == 0) or abs(np.linalg.det(affine[:3, :3] / sides)) < 1e-3:
+    sides = np.linalg.norm(affine[:3, :3], axis=0)
+    if (sides == 0).any() or abs(np.linalg.det(affine[:3, :3] / sides)) < 1e-3:
         raise InputError(path, "singular affine")
-    if np.any(sides < SPACING_MM[0]) or np.any(sides > SPACING_MM[1]):
-        raise InputError(path, f"unusable spacing {_spacing_text(sides)} mm")
-    return affine
+    if (sides < SPACING_MM[0]).any() or (sides > SPACING_MM[1]).any():
+        raise InputError(path, f"unusable spacing {_numbers(sides)} mm")
+    shear = shear_degrees(affine)
+    if shear > MAX_SHEAR_DEGREES:
+        warnings.append(f"sheared by {shear:.1f} degrees (tilted gantry); resample it upright for best results")
+    if has_sform and has_qform:
+        warnings += _contradiction(affine, header, max(shear, MAX_SHEAR_DEGREES))
+    return affine, warnings
 
 
-def _spacing_text(spacing):
+def _contradiction(sform: np.ndarray, header: nibabel.Nifti1Header, degrees: float) -> list[str]:
+    """Return a warning where the qform has another spacing than the sform, or an axis further away than an angle."""
+    try:
+        qform = header.get_qform()
+    except (HeaderDataError, ValueError):
+        return ["the qform is damaged; the sform was used"]
+    sizes = [np.linalg.norm(affine[:3, :3], axis=0) for affine in (sform, qform)]
+    cosines = (sform[:3, :3] * qform[:3, :3]).sum(axis=0) / (sizes[0] * sizes[1])
+    if np.allclose(sizes[0], sizes[1], rtol=0.01) and (cosines > np.cos(np.radians(degrees)) - 1e-6).all():
+        return []
+    said = [
+        f"{name} (spacing {_numbers(size)} mm, axes {''.join(map(str, nibabel.aff2axcodes(affine)))})"
+        for name, size, affine in zip(("sform", "qform"), sizes, (sform, qform), strict=True)
+    ]
+    return [f"{said[0]} and {said[1]} contradict each other; the sform was used"]
+
+
+def _numbers(spacing: np.ndarray) -> str:
     return ", ".join(f"{float(side):g}" for side in spacing)
 
 
-def _header_for(header, array, slope):
-    """A little-endian copy of `header` for `array`: its type and scale, no window, no free text, no extension."""
+def _header_for(header: nibabel.Nifti1Header, array: np.ndarray, slope: float) -> nibabel.Nifti1Header:
+    """Return a little-endian copy of a header for an array, without display window, free text and extensions."""
     header = header.as_byteswapped("<")
     header.set_data_dtype(array.dtype)
     header["scl_slope"], header["scl_inter"] = slope, 0

@@ -1,87 +1,112 @@
-"""A CT: HU, spacing and affine on the working axes, read from NIfTI files; labels written back on the file's own grid.
+"""CTs and label maps on the working axes: read from NIfTI or DICOM, labels written back on the file's own grid.
 
-Working axes are (I, P, L), KiTS19's own: slice 0 is superior, row 0 anterior, column 0 the patient's right. A file
-stored in any other orientation is brought there by flips and transposes alone, so every voxel keeps its value, and
-labels go back the same way.
+Working axes are (I, P, L), those of KiTS19: slice 0 is superior, row 0 anterior, column 0 the patient's right. A file
+in any other orientation is flipped and transposed, so that every voxel keeps its value; labels return the same way.
 """
 
+from __future__ import annotations
+
 import dataclasses
-import typing
+import pathlib
+from typing import TYPE_CHECKING
 
 import nibabel
 import numpy as np
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
 from kits_tf.errors import InputError
 from kits_tf.io import nifti
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
 
 WORKING_AXES = ("I", "P", "L")
 LABELS = 3
 """Background, kidney, tumor."""
 
 _AMBIGUITY = 1e-3  # how much nearer, as a cosine, an axis must be to its anatomical direction than to another
+_LABEL_ROUNDING = 1e-3  # labels saved under a scaled header are that far from whole numbers
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """The grid of a file.
+
+    Attributes:
+        header: its NIfTI header.
+        orientation: nibabel's orientation [3, 2] of its stored axes.
+    """
+
+    header: nibabel.Nifti1Header
+    orientation: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Where voxels lie.
+    """Shape and place of a volume on the working axes.
 
     Attributes:
         shape: (slices, rows, columns).
         spacing_mm: (slice, row, column) distances.
         affine: float64 [4, 4], (slice, row, column, 1) to RAS mm.
-        source: what is needed to write on the file's own grid; None where no file gave it.
+        source: the grid of the file it was read from, or None.
+        warnings: what is odd about that file, one line each.
     """
 
-    shape: tuple
-    spacing_mm: tuple
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
     affine: np.ndarray
-    source: typing.Any = dataclasses.field(default=None, repr=False, compare=False)
+    source: Source | None = dataclasses.field(default=None, repr=False, compare=False)
+    warnings: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel in ml, right for sheared grids too."""
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
 
 
 @dataclasses.dataclass
 class Volume:
     """A CT on the working axes.
 
-    A volume made from arrays is as good as one from a file: without `affine` it lies axis-parallel at the origin.
-
     Attributes:
         hu: [slices, rows, columns]; int16 where all values are whole and fit, else float32.
         spacing_mm: (slice, row, column) distances.
-        affine: float64 [4, 4], (slice, row, column, 1) to RAS mm.
-        source: what is needed to write on the file's own grid; None where no file gave it.
+        affine: float64 [4, 4], (slice, row, column, 1) to RAS mm; axis-parallel at the origin by default.
+        source: the grid of the file it was read from, or None.
+        warnings: what is odd about that file, one line each.
     """
 
     hu: np.ndarray
-    spacing_mm: tuple
-    affine: np.ndarray | None = None
-    source: typing.Any = dataclasses.field(default=None, repr=False)
+    spacing_mm: Sequence[float]
+    affine: np.ndarray = None  # type: ignore[assignment]  # set below
+    source: Source | None = dataclasses.field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.spacing_mm = tuple(float(side) for side in self.spacing_mm)
         if self.affine is None:
             self.affine = working_affine(self.spacing_mm)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """(slices, rows, columns)."""
         return self.hu.shape
 
     @property
-    def grid(self):
-        """The volume's `Grid`, without its HU."""
-        return Grid(self.hu.shape, self.spacing_mm, self.affine, self.source)
+    def grid(self) -> Grid:
+        """The volume's `Grid`."""
+        return Grid(self.hu.shape, tuple(self.spacing_mm), self.affine, self.source, self.warnings)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel in ml, right for sheared grids too."""
+        return self.grid.voxel_ml
 
 
-@dataclasses.dataclass(frozen=True)
-class _Source:
-    """The file's own grid: its header, and its axes as nibabel's orientation [3, (working axis, flip)]."""
-
-    header: nibabel.Nifti1Header
-    orientation: np.ndarray
-
-
-def working_affine(spacing_mm, origin=(0.0, 0.0, 0.0)):
-    """The affine of an axis-parallel (I, P, L) array.
+def working_affine(spacing_mm: Sequence[float], origin: Sequence[float] = (0.0, 0.0, 0.0)) -> np.ndarray:
+    """Return the affine of an axis-parallel (I, P, L) array.
 
     Args:
         spacing_mm: (slice, row, column).
@@ -97,8 +122,11 @@ def working_affine(spacing_mm, origin=(0.0, 0.0, 0.0)):
     return affine
 
 
-def read_grid(path):
-    """The `Grid` of a NIfTI file, from its header alone.
+def read_grid(path: str | os.PathLike) -> Grid:
+    """Read the `Grid` of a NIfTI file from its header alone.
+
+    Args:
+        path: a `.nii` or `.nii.gz` file.
 
     Raises:
         InputError: the header is not that of a 3D volume on a usable grid.
@@ -106,18 +134,37 @@ def read_grid(path):
     return _grid(nifti.read_header(path))
 
 
-def read_volume(path):
-    """Reads a CT.
+def read_volume(path: str | os.PathLike, series: str | None = None) -> Volume:
+    """Read a CT.
 
     Args:
-        path: a `.nii` or `.nii.gz` file in any orientation.
+        path: a `.nii` or `.nii.gz` file in any orientation, or a folder with a DICOM series.
+        series: Series Number or Series Instance UID, needed where a folder holds several series.
 
     Returns:
-        A `Volume` on the working axes. An oblique grid takes the nearest orientation and keeps its exact affine.
+        A `Volume` on the working axes. An oblique grid is turned to the nearest orientation and keeps its affine.
 
     Raises:
-        InputError: the file cannot be read as a CT.
+        InputError: the file or series cannot be read as a CT.
+        UsageError: the folder holds several series and `series` names none of them.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> import kits_tf
+        >>> from kits_tf.io.volume import Volume, write_volume
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "ct.nii.gz")
+        >>> write_volume(Volume(np.zeros((4, 8, 8), np.int16), spacing_mm=(3, 0.75, 0.75)), path)
+        >>> volume = kits_tf.read_volume(path)
+        >>> volume.hu.shape, volume.spacing_mm
+        ((4, 8, 8), (3.0, 0.75, 0.75))
     """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        from kits_tf.io import dicom
+        from kits_tf.io.dicom import reading  # which imports this module
+
+        return reading.read_volume(dicom.choose(dicom.find_series(path), series))
     file = nifti.read_header(path)
     grid = _grid(file)
     hu = _allocate(path, grid.shape, np.int16)
@@ -127,14 +174,14 @@ def read_volume(path):
         if hu.dtype == np.int16 and not fits_int16(values):
             hu = _widened(path, hu, grid, start)
         with np.errstate(over="ignore"):
-            nifti.transfer(_disk_view(hu, grid.source)[..., start:stop], values)
+            nifti.transfer(_as_stored(hu, grid)[..., start:stop], values)
     if hu.dtype == np.float32 and not np.isfinite(hu).all():
         raise InputError(path, "holds values beyond float32")
-    return Volume(hu=hu, spacing_mm=grid.spacing_mm, affine=grid.affine, source=grid.source)
+    return Volume(hu, grid.spacing_mm, grid.affine, grid.source, tuple(file.warnings))
 
 
-def read_labels(path):
-    """Reads a label file: 0 background, 1 kidney, 2 tumor, in any number type.
+def read_labels(path: str | os.PathLike) -> tuple[np.ndarray, Grid]:
+    """Read a label file: 0 background, 1 kidney, 2 tumor, in any number type.
 
     Args:
         path: a `.nii` or `.nii.gz` file in any orientation.
@@ -149,16 +196,15 @@ def read_labels(path):
     grid = _grid(file)
     labels = _allocate(path, grid.shape, np.uint8)
     for start, stop, values in nifti.chunks(file):
-        _check_labels(path, values)
-        nifti.transfer(_disk_view(labels, grid.source)[..., start:stop], values)
-    return labels, grid
+        nifti.transfer(_as_stored(labels, grid)[..., start:stop], _checked_labels(path, values))
+    return labels, dataclasses.replace(grid, warnings=tuple(file.warnings))
 
 
-def write_labels(labels, volume, path):
-    """Writes labels as uint8 on exactly the grid of the file that `volume` came from, whole or not at all.
+def write_labels(labels: np.ndarray, volume: Volume | Grid, path: str | os.PathLike) -> None:
+    """Write labels as uint8 on exactly the grid of the file that `volume` was read from, whole or not at all.
 
-    Shape, affine, orientation, spacing, units and the qform and sform codes are that file's. A volume made from arrays
-    is written in the working axes.
+    Shape, affine, orientation, spacing, units and the qform and sform codes are those of that file. Without a NIfTI
+    file, labels are written in the working axes.
 
     Args:
         labels: [slices, rows, columns], whole numbers from 0 to 255.
@@ -166,50 +212,62 @@ def write_labels(labels, volume, path):
         path: a name ending in `.nii` or `.nii.gz`.
 
     Raises:
-        ValueError: labels of another shape or with other values.
-        InputError: the name has another ending.
+        ValueError: the shape or the values are wrong.
+        InputError: the name ends otherwise.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> import kits_tf
+        >>> from kits_tf.io.volume import Volume
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "segmentation.nii.gz")
+        >>> volume = Volume(np.zeros((4, 8, 8), np.int16), spacing_mm=(3, 0.75, 0.75))
+        >>> kits_tf.write_labels(np.ones((4, 8, 8), np.uint8), volume, path)
+        >>> labels, grid = kits_tf.read_labels(path)
+        >>> int(labels.sum()), grid.spacing_mm
+        (256, (3.0, 0.75, 0.75))
     """
     labels = np.asarray(labels)
     if labels.shape != tuple(volume.shape):
-        raise ValueError(f"labels are {labels.shape}, their volume is {tuple(volume.shape)}")
+        raise ValueError(f"labels must have the shape of their volume {tuple(volume.shape)}, got {labels.shape}")
     if labels.dtype != np.uint8:
         whole = labels.astype(np.uint8)
         if not np.array_equal(whole, labels):
-            raise ValueError("labels are whole numbers from 0 to 255")
+            raise ValueError("labels must be whole numbers from 0 to 255")
         labels = whole
     _write(labels, volume, path)
 
 
-def write_scaled(stored, slope, volume, path):
-    """Writes whole numbers that stand for themselves times `slope` on a volume's own grid, whole or not at all.
+def write_scaled(stored: np.ndarray, slope: float, volume: Volume | Grid, path: str | os.PathLike) -> None:
+    """Write whole numbers that a reader multiplies by `slope`, on a volume's own grid, whole or not at all.
 
     Args:
         stored: [slices, rows, columns] of an integer type.
-        slope: what NIfTI's `scl_slope` becomes.
+        slope: NIfTI's `scl_slope`.
         volume: the `Volume` or `Grid` they belong to.
         path: a name ending in `.nii` or `.nii.gz`.
 
     Raises:
-        InputError: the name has another ending.
+        InputError: the name ends otherwise.
     """
     _write(stored, volume, path, slope)
 
 
-def write_volume(volume, path):
-    """Writes a volume's HU on its own grid, whole or not at all.
+def write_volume(volume: Volume, path: str | os.PathLike) -> None:
+    """Write a volume's HU on its own grid, whole or not at all.
 
     Args:
         volume: a `Volume`.
         path: a name ending in `.nii` or `.nii.gz`.
 
     Raises:
-        InputError: the name has another ending.
+        InputError: the name ends otherwise.
     """
     _write(volume.hu, volume, path)
 
 
-def fits_int16(values):
-    """Whether finite values are whole numbers that int16 holds."""
+def fits_int16(values: np.ndarray) -> bool:
+    """Return whether finite values are whole numbers that int16 holds."""
     if np.can_cast(values.dtype, np.int16):
         return True
     bounds = np.iinfo(np.int16)
@@ -218,62 +276,91 @@ def fits_int16(values):
     return values.dtype.kind != "f" or np.array_equal(values, np.rint(values))
 
 
-def _write(array, grid, path, slope=1.0):
-    if grid.source is None:
-        nifti.write(path, nifti.new_header(grid.affine, array.shape), array, slope)
-    else:
-        nifti.write(path, grid.source.header, _disk_view(array, grid.source), slope)
+def stored_orientation(path: str | os.PathLike, affine: np.ndarray) -> np.ndarray:
+    """Return the anatomical direction that each stored axis is nearest to.
+
+    Args:
+        path: what an error names.
+        affine: float64 [4, 4], stored indices to RAS mm.
+
+    Returns:
+        nibabel's orientation [3, 2].
+
+    Raises:
+        InputError: an axis is as near to another direction.
+    """
+    stored = io_orientation(affine)
+    cosines = np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
+    second, first = np.sort(cosines, axis=0)[1:]
+    if (cosines.argmax(axis=0) != stored[:, 0]).any() or (first - second).min() < _AMBIGUITY:
+        raise InputError(path, "ambiguous affine: an axis is halfway between two anatomical directions")
+    return stored
 
 
-def _grid(file):
-    orientation = _orientation(file)
-    sizes = dict(zip(orientation[:, 0].astype(int), file.shape, strict=True))
-    affine = file.affine @ nibabel.orientations.inv_ornt_aff(orientation, file.shape)
-    return Grid(
-        shape=tuple(sizes[axis] for axis in range(3)),
-        spacing_mm=tuple(float(side) for side in np.sqrt((affine[:3, :3] ** 2).sum(axis=0))),
-        affine=affine,
-        source=_Source(header=file.header, orientation=orientation),
-    )
+def working_grid(affine: np.ndarray, shape: Sequence[int], orientation: np.ndarray) -> Grid:
+    """Return the `Grid` on the working axes of an array as it is stored.
+
+    Args:
+        affine: float64 [4, 4], stored indices to RAS mm.
+        shape: sizes of the stored axes.
+        orientation: as `stored_orientation` gives it.
+    """
+    transform = ornt_transform(orientation, axcodes2ornt(WORKING_AXES))
+    sizes = dict(zip(transform[:, 0].astype(int), shape, strict=True))
+    affine = affine @ inv_ornt_aff(transform, shape)
+    spacing_mm = tuple(float(side) for side in np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
+    return Grid((sizes[0], sizes[1], sizes[2]), spacing_mm, affine)
 
 
-def _orientation(file):
-    """Which working axis each axis on disk is nearest to, and whether it runs against it."""
-    stored = nibabel.orientations.io_orientation(file.affine)
-    directions = np.abs(file.affine[:3, :3] / np.sqrt((file.affine[:3, :3] ** 2).sum(axis=0)))
-    for axis, nearest in enumerate(stored[:, 0]):
-        if np.isnan(nearest):
-            raise InputError(file.path, "singular affine")
-        own = directions[int(nearest), axis]
-        if max(np.delete(directions[:, axis], int(nearest))) > own - _AMBIGUITY:
-            raise InputError(file.path, "ambiguous affine: an axis lies halfway between two anatomical directions")
-    working = nibabel.orientations.axcodes2ornt(WORKING_AXES)
-    return nibabel.orientations.ornt_transform(stored, working)
+def to_working(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
+    """Return a view on the working axes of a 3D array as it is stored."""
+    return apply_orientation(array, ornt_transform(orientation, axcodes2ornt(WORKING_AXES)))
 
 
-def _disk_view(array, source):
-    """The working array [slices, rows, columns] seen in the axes of its file."""
-    view = array.transpose([int(axis) for axis in source.orientation[:, 0]])
-    return view[tuple(slice(None, None, int(flip)) for flip in source.orientation[:, 1])]
+def to_stored(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
+    """Return a view on the stored axes of a 3D array on the working axes."""
+    return apply_orientation(array, ornt_transform(axcodes2ornt(WORKING_AXES), orientation))
 
 
-def _allocate(path, shape, dtype):
+def _grid(file: nifti.Nifti) -> Grid:
+    orientation = stored_orientation(file.path, file.affine)
+    grid = working_grid(file.affine, file.shape, orientation)
+    return dataclasses.replace(grid, source=Source(file.header, orientation), warnings=tuple(file.warnings))
+
+
+def _as_stored(array: np.ndarray, grid: Volume | Grid) -> np.ndarray:
+    return array if grid.source is None else to_stored(array, grid.source.orientation)
+
+
+def _write(array: np.ndarray, grid: Volume | Grid, path: str | os.PathLike, slope: float = 1.0) -> None:
+    header = grid.source.header if grid.source else nifti.new_header(grid.affine, array.shape)
+    nifti.write(path, header, _as_stored(array, grid), slope)
+
+
+def _allocate(path: str | os.PathLike, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     try:
         return np.empty(shape, dtype)
     except MemoryError as error:
         raise InputError(path, f"too large for this machine's memory ({shape} voxels)") from error
 
 
-def _check_labels(path, values):
-    if values.dtype.kind != "f" and values.min() >= 0 and values.max() < LABELS:
-        return
-    wrong = ~((values >= 0) & (values < LABELS) & (values == np.floor(values)))
+def _checked_labels(path: str | os.PathLike, values: np.ndarray) -> np.ndarray:
+    """Return values as whole labels; refuse any other number."""
+    labels = values
+    if values.dtype.kind == "f":
+        labels = np.rint(values)
+        wrong = ~(np.abs(values - labels) <= _LABEL_ROUNDING) | (labels < 0) | (labels >= LABELS)
+    elif values.min() >= 0 and values.max() < LABELS:
+        return values
+    else:
+        wrong = (values < 0) | (values >= LABELS)
     if wrong.any():
-        raise InputError(path, f"holds the label {values[wrong][0]:g}, labels are 0, 1 and 2")
+        raise InputError(path, f"holds the label {values[wrong][0]:g}; labels must be 0, 1 or 2")
+    return labels
 
 
-def _widened(path, hu, grid, planes):
-    """A float32 copy of the first `planes` planes on disk; the others were not read yet."""
+def _widened(path: str | os.PathLike, hu: np.ndarray, grid: Grid, planes: int) -> np.ndarray:
+    """Return a float32 copy of the first stored planes; the others are still to be read."""
     wide = _allocate(path, hu.shape, np.float32)
-    _disk_view(wide, grid.source)[..., :planes] = _disk_view(hu, grid.source)[..., :planes]
+    _as_stored(wide, grid)[..., :planes] = _as_stored(hu, grid)[..., :planes]
     return wide

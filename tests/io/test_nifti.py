@@ -1,6 +1,7 @@
-"""Bad files are refused in one line naming the file, before memory is spent, whatever bytes they hold."""
+"""Bad files are refused in one line naming the file, before memory is spent; odd ones are read with a warning."""
 
 import gzip
+import re
 import tracemalloc
 
 import nibabel
@@ -9,7 +10,7 @@ import pytest
 
 from kits_tf.errors import InputError
 from kits_tf.io.nifti import transfer
-from kits_tf.io.volume import read_volume, working_affine
+from kits_tf.io.volume import read_labels, read_volume, working_affine, write_labels
 
 AFFINE = working_affine((3, 0.8, 0.8))
 
@@ -42,7 +43,7 @@ BAD = {
     "no_gzip_end": (gzip.compress(file_bytes())[:-6], "truncated"),
     "gzip_checksum": (gzip.compress(file_bytes())[:-8] + bytes(8), "damaged compressed data"),
     "short_voxels_in_gzip": (gzip.compress(file_bytes()[:450]), "truncated"),
-    "pair_header": (file_bytes(magic=b"ni1"), "not a NIfTI file of its own"),
+    "pair_header": (file_bytes(magic=b"ni1"), "single-file NIfTI"),
     "2d": (file_bytes(np.zeros((4, 5), np.int16)), "is 2D"),
     "4d": (file_bytes(np.zeros((4, 5, 6, 2), np.int16)), "is 4D"),
     "no_axes": (file_bytes(dim=(0, 0)), "damaged NIfTI header"),
@@ -60,7 +61,7 @@ BAD = {
     "unknown_type": (file_bytes(datatype=9999), "9999"),
     "no_type": (file_bytes(datatype=0), "holds"),
     "zero_spacing": (file_bytes(pixdim=(2, 0)), "unusable spacing 3, 0, 0.8 mm"),
-    "negative_spacing": (file_bytes(pixdim=(2, -0.8)), "unusable spacing"),
+    "negative_spacing": (file_bytes(pixdim=(2, -0.8), sform_code=0, qform_code=1), "unusable spacing"),
     "nan_spacing": (file_bytes(pixdim=(2, np.nan)), "unusable spacing"),
     "infinite_spacing": (file_bytes(pixdim=(1, np.inf)), "unusable spacing"),
     "microns": (file_bytes(affine=np.diag([700, 700, 3000, 1])), "unusable spacing"),
@@ -100,11 +101,71 @@ def test_bad_files_are_refused_in_one_line(tmp_path, name, ending):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_files_and_folders_are_refused(tmp_path):
+def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         read_volume(tmp_path / "nothing.nii.gz")
-    with pytest.raises(InputError, match="cannot be read"):
-        read_volume(tmp_path)
+
+
+def rotated(degrees):
+    """`AFFINE` with its axes turned about the patient's long axis."""
+    turn = nibabel.eulerangles.euler2mat(np.radians(degrees))
+    return nibabel.affines.from_matvec(turn @ AFFINE[:3, :3])
+
+
+def sheared(degrees):
+    """`AFFINE` with slices that are shifted backwards one by one, as by a tilted gantry."""
+    affine = AFFINE.copy()
+    affine[1, 0] = 3 * np.tan(np.radians(degrees))
+    return affine
+
+
+def two_forms(sform, qform):
+    image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), sform)
+    image.set_sform(sform, code=2)
+    image.set_qform(qform, code=1, strip_shears=True)
+    return image.to_bytes()
+
+
+ODD = {
+    "usual": (file_bytes(), None),
+    "qform_alone": (file_bytes(sform_code=0, qform_code=1), None),
+    "both_forms": (two_forms(AFFINE, AFFINE), None),
+    "both_rounded": (two_forms(AFFINE, rotated(0.3)), None),
+    "negative_pixdim": (file_bytes(pixdim=(2, -0.8)), "negative spacing"),
+    "trailing_bytes": (gzip.compress(file_bytes()) + b"trailing", "after the end of the compressed data"),
+    "sheared": (two_forms(sheared(20), sheared(20)), "sheared by 20.0 degrees"),
+    "hardly_sheared": (file_bytes(affine=sheared(0.4)), None),
+    "spacing_differs": (
+        two_forms(AFFINE, AFFINE @ np.diag([2, 1, 1, 1])),
+        "sform .spacing 3, .* and qform .spacing 6,",
+    ),
+    "direction_differs": (two_forms(AFFINE, AFFINE @ np.diag([-1, 1, 1, 1])), "axes IPL.* contradict"),
+    "axis_turned": (two_forms(AFFINE, rotated(5)), "contradict each other"),
+    "damaged_qform": (file_bytes(qform_code=1, quatern_b=5, quatern_c=5), "qform is damaged"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_files_are_read_with_a_warning(tmp_path, name):
+    content, warning = ODD[name]
+    path = tmp_path / "ct.nii.gz"
+    path.write_bytes(content)
+    volume = read_volume(path)
+    _, grid = read_labels(path)
+    assert grid.warnings == volume.warnings == volume.grid.warnings
+    assert len(volume.warnings) == (warning is not None)
+    if warning:
+        assert re.search(warning, volume.warnings[0]) and "\n" not in volume.warnings[0]
+    write_labels(np.zeros(volume.shape, np.uint8), volume, tmp_path / "labels.nii")
+    np.testing.assert_array_equal(read_labels(tmp_path / "labels.nii")[1].affine, volume.affine)
+
+
+def test_a_voxels_volume_is_that_of_the_sheared_cell(tmp_path):
+    path = tmp_path / "ct.nii"
+    path.write_bytes(file_bytes(affine=sheared(20)))
+    volume = read_volume(path)
+    assert volume.voxel_ml == pytest.approx(3 * 0.8 * 0.8 / 1000)  # a shear keeps the volume, not the edges
+    assert np.prod(volume.spacing_mm) / 1000 > 1.06 * volume.voxel_ml
 
 
 def test_flipped_header_bytes_never_raise_anything_else(tmp_path):

@@ -239,7 +239,7 @@ def test_a_volume_made_from_arrays_is_written_and_read_back(tmp_path, name):
 
 def test_labels_of_another_shape_or_kind_are_refused(tmp_path):
     volume = Volume(np.zeros((2, 3, 4), np.int16), (1, 1, 1))
-    with pytest.raises(ValueError, match="their volume is"):
+    with pytest.raises(ValueError, match="shape"):
         write_labels(np.zeros((2, 3, 5), np.uint8), volume, tmp_path / "out.nii")
     with pytest.raises(ValueError, match="whole numbers"):
         write_labels(np.full((2, 3, 4), 0.5), volume, tmp_path / "out.nii")
@@ -248,13 +248,22 @@ def test_labels_of_another_shape_or_kind_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("value", "shown"), [(3, "3"), (-1, "-1"), (0.5, "0.5"), (np.nan, "nan")])
+@pytest.mark.parametrize(("value", "shown"), [(3, "3"), (-1, "-1"), (0.5, "0.5"), (1.002, "1.002"), (np.nan, "nan")])
 def test_other_labels_are_refused(tmp_path, value, shown):
     values = np.zeros((2, 3, 4), np.float32)
     values[1, 1, 1] = value
     nibabel.save(nibabel.Nifti1Image(values, OBLIQUE), tmp_path / "labels.nii")
-    with pytest.raises(InputError, match=f"holds the label {shown},"):
+    with pytest.raises(InputError, match=f"holds the label {shown};"):
         read_labels(tmp_path / "labels.nii")
+
+
+def test_labels_rounded_by_a_scaled_header_are_whole(tmp_path):
+    values = np.random.default_rng(0).integers(0, 3, (2, 3, 4))
+    nibabel.save(nibabel.Nifti1Image(values * 1.00001526, np.diag([-1, -1, 1, 1])), tmp_path / "labels.nii")
+    np.testing.assert_array_equal(
+        read_labels(tmp_path / "labels.nii")[0],
+        canonical(nibabel.Nifti1Image(values.astype(np.uint8), np.diag([-1, -1, 1, 1])))[0],
+    )
 
 
 @pytest.mark.shared
