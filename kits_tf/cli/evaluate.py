@@ -1,147 +1,136 @@
-"""Scores predictions against references as KiTS19 does, and more: Dice, surface Dice, distances, volumes, tumors.
+"""Score predictions against references: Dice as in KiTS19, surface Dice, distances, volumes and tumors found.
 
-A case without a prediction counts as zero and is named. With --compare, two folders of predictions are compared case
-by case.
+A case without a prediction scores 0 and is named. With --compare, two folders of predictions are compared case by
+case.
+
+Example: kits-evaluate --predictions=out --references=kits19/data --output=scores.json
 """
 
-import json
-import sys
+from __future__ import annotations
 
-from absl import flags
+import json
+import pathlib
+import sys
+from typing import Any
+
+import absl.flags
 
 from kits_tf.cli import app
 
-FLAGS = flags.FlagValues()
+FLAGS = absl.flags.FlagValues()
+_INPUT = {"flag_values": FLAGS, "module_name": "Input"}
+_OUTPUT = {"flag_values": FLAGS, "module_name": "Output"}
 
-flags.DEFINE_string("predictions", None, "Folder of predictions, or one label file.", required=True, flag_values=FLAGS)
-flags.DEFINE_string(
-    "references", None, "KiTS19-layout folder, folder of label files, or one.", required=True, flag_values=FLAGS
+absl.flags.DEFINE_string("predictions", None, "Folder of predictions, or one label file.", required=True, **_INPUT)
+absl.flags.DEFINE_string(
+    "references", None, "KiTS19-layout folder, folder of label files, or one label file.", required=True, **_INPUT
 )
-flags.DEFINE_string("compare", None, "Other predictions of the same cases to compare with.", flag_values=FLAGS)
-flags.DEFINE_string("output", None, "JSON file to write the scores to.", flag_values=FLAGS)
-flags.DEFINE_string("csv", None, "CSV file to write the scores to, one row a case.", flag_values=FLAGS)
-flags.DEFINE_string("markdown", None, "Markdown file to write the table to.", flag_values=FLAGS)
-flags.DEFINE_string("cases", "", "Cases to score, such as 0-9,160; all by default.", flag_values=FLAGS)
-flags.DEFINE_integer(
-    "processes", 1, "Processes at work; each holds two label volumes in memory.", lower_bound=1, flag_values=FLAGS
+absl.flags.DEFINE_string("compare", None, "Other predictions of the same cases to compare with.", **_INPUT)
+absl.flags.DEFINE_string("cases", "", "Cases to score, such as 0-9,160; all by default.", **_INPUT)
+absl.flags.DEFINE_integer(
+    "processes", 1, "Processes; each holds two label volumes in memory.", lower_bound=1, flag_values=FLAGS,
+    module_name="Work",
+)  # fmt: skip
+absl.flags.DEFINE_string("output", None, "JSON file for the scores.", **_OUTPUT)
+absl.flags.DEFINE_string("csv", None, "CSV file for the scores, one row per case.", **_OUTPUT)
+absl.flags.DEFINE_string("markdown", None, "Markdown file for the table.", **_OUTPUT)
+absl.flags.DEFINE_bool(
+    "published", None, "Show published scores beneath the table; by default for KiTS19 cases alone.", **_OUTPUT
 )
 
 
-def main():
-    """Scores every case of --references; returns the exit code."""
+def main() -> int:
+    """Score every case of --references; return the exit code."""
     from kits_tf import files
-    from kits_tf.evaluation import export, lesions, metrics, statistics, table
+    from kits_tf.data import kits19
+    from kits_tf.evaluation import lesions, metrics, statistics, tables
 
     for flag in ("output", "csv", "markdown"):
         if FLAGS[flag].value:
             app.check_output_file(flag, FLAGS[flag].value)
-    results, found, failed = evaluate(FLAGS.predictions)
-    scores = {name: result["scores"] for name, result in results.items()}
-    detections = {name: result["lesions"] for name, result in results.items()}
-    summary = statistics.summarize(scores.values())
-    result = {
-        "cases": scores,
+    report, results, remarks = evaluate("predictions")
+    detections = {case: result["lesions"] for case, result in results.items()}
+    frame = statistics.score_frame(report["cases"])
+    summary = statistics.summarize(frame)
+    report |= {
         "mean": {metric: summary[metric]["mean"] for metric in metrics.METRICS},
         "summary": summary,
         "paper": metrics.PAPER,
         "challenge_winner": metrics.CHALLENGE_WINNER,
-        "sides": {name: result["sides"] for name, result in results.items()},
+        "sides": {case: result["sides"] for case, result in results.items()},
         "lesions": detections,
         "detection": lesions.detection_rates(detections.values()),
-        "missing": found.missing,
-        "extra": [path.name for path in found.extra],
-        "absent": found.absent,
-        "failed": {name: str(error) for name, error in failed.items()},
-        "tumors_not_looked_for": without_tumors(results),
     }
-    texts = [table.table(scores, summary), table.detection_lines(result["detection"])]
-    incomplete = failed or is_incomplete(found)
+    is_incomplete = report.pop("is_incomplete")
+    published = FLAGS.published
+    if published is None:
+        published = any(kits19.case_number(case) is not None for case in results)
+    table = tables.score_table(frame, summary, published)
+    texts = [tables.terminal_text(table, len(frame)), tables.detection_text(report["detection"])]
     if FLAGS.compare:
-        others, other_found, other_failed = evaluate(FLAGS.compare, "compare")
-        other_scores = {name: other["scores"] for name, other in others.items()}
-        result["comparison"] = {"with": FLAGS.compare, "metrics": statistics.compare(scores, other_scores)}
-        result["comparison"]["cases"] = differences(scores, other_scores)
-        texts.append("\n" + table.comparison_table(result["comparison"]["metrics"], FLAGS.compare))
-        incomplete = incomplete or other_failed or is_incomplete(other_found)
+        other, _, _ = evaluate("compare")
+        other_frame = statistics.score_frame(other["cases"])
+        found = statistics.compare(frame, other_frame)
+        differences = statistics.differences(frame, other_frame)
+        report["comparison"] = {"with": FLAGS.compare, "metrics": found, "cases": differences}
+        texts.append("\n" + tables.comparison_text(found, FLAGS.compare))
+        is_incomplete = is_incomplete or other["is_incomplete"]
     if FLAGS.output:
-        files.write_text(FLAGS.output, json.dumps(result, indent=2, allow_nan=False) + "\n")
+        files.write_text(FLAGS.output, json.dumps(report, indent=2, allow_nan=False) + "\n")
     if FLAGS.csv:
-        files.write_text(FLAGS.csv, export.csv_text(scores, detections))
+        files.write_text(FLAGS.csv, tables.csv_text(frame, detections))
     if FLAGS.markdown:
-        said = remarks(FLAGS.predictions, results, found)
-        files.write_text(FLAGS.markdown, export.markdown_text(scores, summary, said))
+        files.write_text(FLAGS.markdown, tables.markdown_text(table, remarks))
     print("\n".join(texts))
-    return app.EXIT_SOME_FAILED if incomplete else app.EXIT_DONE
+    return app.EXIT_SOME_FAILED if is_incomplete else app.EXIT_DONE
 
 
-def evaluate(predictions, flag="predictions"):
-    """Scores one set of predictions and says what is wrong with it on stderr.
+def evaluate(flag: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]:
+    """Score the predictions that a flag names, and print one line for each case that is not as it should be.
 
     Returns:
-        (results, found, failed): {id: as `scoring.score_files` gives it}, a `matching.Match`, {id: InputError}.
+        The scores and what is missing, for the JSON; {case: result of `scoring.score_files`}; and remarks on the
+        predictions as a whole.
     """
     from kits_tf.evaluation import matching, scoring
     from kits_tf.progress import progress
 
-    found = matching.match(predictions, FLAGS.references, FLAGS.cases, flag)
-    pairs = found.pairs | {name: (None, path) for name, path in found.without.items()}
+    predictions, references = FLAGS[flag].value, FLAGS.references
+    found = matching.match(pathlib.Path(predictions), pathlib.Path(references), FLAGS.cases, flag)
+    pairs = dict(sorted((found.pairs | {case: (None, path) for case, path in found.missing.items()}).items()))
     results, failed = {}, {}
-    for name, result, error in progress(
-        scoring.score_all(dict(sorted(pairs.items())), FLAGS.processes), "Scoring", total=len(pairs)
-    ):
+    for case, result, error in progress(scoring.score_all(pairs, FLAGS.processes), "Scoring", total=len(pairs)):
         if error is not None:
-            failed[name] = error
+            failed[case] = error
         if result is not None:
-            results[name] = result
-    for name, error in failed.items():
-        print(f"{error} ({'counted as zero' if name in results else 'not scored'})", file=sys.stderr)
-    for name in found.missing:
-        print(f"{name}: no prediction in {predictions} (counted as zero)", file=sys.stderr)
-    for name in found.absent:
-        print(
-            f"{name}: no reference in {FLAGS.references} and no prediction in {predictions} (not scored)",
-            file=sys.stderr,
+            results[case] = result
+    kidney_only = [case for case, result in results.items() if result["is_kidney_only"]]
+    lines = [f"{error} ({'scored as 0' if case in results else 'not scored'})" for case, error in failed.items()]
+    lines += [f"{case}: no prediction in {predictions} (scored as 0)" for case in found.missing]
+    lines += [f"{case}: no reference in {references} and no prediction in {predictions}" for case in found.absent]
+    lines += [f"{path}: no reference for it (not scored)" for path in found.extra]
+    remarks = []
+    if kidney_only:
+        remarks.append(
+            f"{predictions}: {len(kidney_only)} of {len(found.pairs)} predictions are of --stage=kidney; "
+            "their tumor scores, also in the means, are those of an empty mask"
         )
-    for path in found.extra:
-        print(f"{path}: no reference for it (not scored)", file=sys.stderr)
-    for line in remarks(predictions, results, found):
+    for line in [*lines, *remarks]:
         print(line, file=sys.stderr)
-    return results, found, failed
-
-
-def without_tumors(results):
-    """Ids of the predictions that are of `--stage=kidney`, as the JSON beside each says."""
-    return [name for name, result in results.items() if result["tumors_not_looked_for"]]
-
-
-def remarks(predictions, results, found):
-    """What is to be known of predictions with scores that are right and yet mislead, as a list of lines."""
-    count = len(without_tumors(results))
-    if not count:
-        return []
-    kind = f"tumors were not looked for in {count} of {len(found.pairs)} predictions (--stage=kidney)"
-    return [f"{predictions}: {kind}: their tumor scores, in the means too, are of an empty mask, of no tumor network"]
-
-
-def is_incomplete(found):
-    """Whether a reference has no prediction, or one of the cases of --cases is not there."""
-    return bool(found.missing or found.absent or (FLAGS.cases and found.extra))
-
-
-def differences(first, second):
-    """{id: {metric: first minus second}} of the cases that both have; None where either is undefined."""
-    return {
-        name: {
-            metric: None if None in (value, second[name][metric]) else value - second[name][metric]
-            for metric, value in scores.items()
-        }
-        for name, scores in first.items()
-        if name in second
+    report = {
+        "cases": {case: result["scores"] for case, result in results.items()},
+        "missing": list(found.missing),
+        "extra": [path.name for path in found.extra],
+        "absent": found.absent,
+        "failed": failed,
+        "tumors_not_looked_for": kidney_only,
+        "is_incomplete": bool(failed or found.missing or found.absent or (FLAGS.cases and found.extra)),
     }
+    return report, results, remarks
 
 
-def run():
-    """The console command kits-evaluate."""
+def run() -> None:
+    """Run the console command kits-evaluate."""
     app.run(main, FLAGS)
 
 

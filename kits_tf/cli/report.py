@@ -89,19 +89,10 @@ def is_one_ct(images):
 
 def check_in_common(flag, what, found, predictions):
     """Raises UsageError where CTs or references, {id: path or `Series`}, are none of those of the predictions."""
-    from kits_tf.evaluation.matching import expected_file
-    from kits_tf.io.dicom import Series
+    from kits_tf.evaluation.matching import NAMING
 
-    if set(predictions) & set(found):
-        return
-    name, one = min(found.items())
-    if isinstance(one, Series):
-        such = f"such as {expected_file('predictions', name)}"
-        raise UsageError(flag, f"{one.where} holds DICOM series, and --predictions none of any, {such}")
-    first = min(predictions)
-    such = f"such as {expected_file(flag, first)} for {predictions[first].name}"
-    folder = f"{FLAGS[flag].value} holds no {what} for the predictions in {FLAGS.predictions}"
-    raise UsageError(flag, f"{folder}, {such}")
+    if not set(predictions) & set(found):
+        raise UsageError(flag, f"{FLAGS[flag].value} holds no {what} of the predictions; {NAMING}")
 
 
 def check_figure1(cases):
@@ -135,11 +126,11 @@ def build(name, prediction_path, image, reference_path):
     Raises:
         InputError: a file cannot be read, the CT is missing, or their grids differ.
     """
-    from kits_tf.evaluation import recorded
+    from kits_tf.evaluation.matching import read_sidecar
     from kits_tf.report.case_page import case_page
 
     volume, prediction, reference = read(prediction_path, image, reference_path)
-    return case_page(name, volume, prediction, reference, recorded.beside(prediction_path))
+    return case_page(name, volume, prediction, reference, read_sidecar(prediction_path))
 
 
 def read(prediction_path, image, reference_path):

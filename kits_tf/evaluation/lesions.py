@@ -1,86 +1,219 @@
-"""Which tumors were found and which were missed, one by one, and left and right apart."""
+"""Volumes of kidneys and tumors, tumor diameters, and which tumors of a reference a prediction found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, spatial
 
-from kits_tf.evaluation.measurements import MIN_TUMOR_ML, tumors
 from kits_tf.evaluation.metrics import dice
-from kits_tf.laterality import LEFT, RIGHT, SIDE_NAMES, bounding_box, kidney_sides
+from kits_tf.laterality import LEFT, RIGHT, SIDE_NAMES, bounding_box, box_within, kidney_sides
+
+MIN_TUMOR_ML = 0.1
+"""Smaller components count in the total volume but are not listed as tumors."""
 
 FOUND_SHARE = 0.1
-"""A tumor counts as found where the prediction covers this share of its voxels."""
+"""A tumor is found if the prediction covers this share of its voxels."""
 
 SIZES_MM = (("up to 40 mm", 40.0), ("40 to 70 mm", 70.0), ("over 70 mm", np.inf))
 """Classes by largest axial diameter, at the limits of the T stages T1a, T1b and T2."""
 
-_ALL_NEIGHBOURS = np.ones((3, 3, 3), bool)
+
+@dataclasses.dataclass(frozen=True)
+class Tumor:
+    """A component of label 2 whose voxels touch at least at a corner.
+
+    Attributes:
+        side: "right" or "left".
+        volume_ml: Volume, three decimals.
+        max_axial_diameter_mm: See `max_axial_diameter_mm`; two decimals.
+        box: Bounding box in the label array.
+        mask: Bool array of the box's shape.
+    """
+
+    side: str
+    volume_ml: float
+    max_axial_diameter_mm: float
+    box: tuple[slice, ...]
+    mask: np.ndarray = dataclasses.field(repr=False)
+
+    def summary(self) -> dict[str, Any]:
+        """Return side, volume and diameter as a dict for JSON."""
+        return {name: getattr(self, name) for name in ("side", "volume_ml", "max_axial_diameter_mm")}
 
 
-def detect(prediction, reference, spacing_mm):
-    """Finds each tumor of the reference in the prediction, and what was predicted where there is none.
+def measure(
+    labels: np.ndarray,
+    spacing_mm: tuple[float, ...],
+    sides: np.ndarray | None = None,
+    voxel_ml: float | None = None,
+) -> dict[str, Any]:
+    """Measure kidneys and tumors.
 
-    A tumor is a component of label 2 of 0.1 ml or more whose voxels touch at least at a corner. It is found where the
-    prediction's tumor covers a tenth of its voxels; a predicted one is false where less than a tenth of it is tumor.
+    Kidney is label > 0, kidney with tumor, as the challenge counts.
 
     Args:
-        prediction: uint8 [slices, rows, columns].
-        reference: uint8 of the same shape.
-        spacing_mm: (slice, row, column).
+        labels: uint8 [slices, rows, columns], axes (I, P, L): 0 background, 1 kidney, 2 tumor.
+        spacing_mm: Voxel size (slice, row, column).
+        sides: uint8 of the labels' shape, 1 in the patient's right kidney, 2 in the left, 0 elsewhere; by default see
+            `laterality.kidney_sides`.
+        voxel_ml: Volume of a voxel; by default the product of the spacing, which is too large in a sheared grid.
 
     Returns:
-        {"tumors": list of {"side", "volume_ml", "max_axial_diameter_mm", "covered", "found"}, largest first,
-        "false": list of {"side", "volume_ml", "max_axial_diameter_mm"}}; "covered" is a share of voxels.
+        Dict with `kidney_ml`, `tumor_ml`, `kidneys` (list of {"side", "volume_ml"}, right before left, without empty
+        ones) and `tumors` (list of {"side", "volume_ml", "max_axial_diameter_mm"}, largest first).
+
+    Example:
+        >>> labels = np.zeros((4, 20, 40), np.uint8)
+        >>> labels[:, 5:15, 5:15] = 1
+        >>> measure(labels, (5.0, 2.0, 2.0))["kidneys"]
+        [{'side': 'right', 'volume_ml': 8.0}]
     """
-    known = _covered(reference, prediction, spacing_mm)
-    told = _covered(prediction, reference, spacing_mm)
-    for tumor in known:
-        tumor["found"] = tumor["covered"] >= FOUND_SHARE
-    false = [tumor for tumor in told if tumor.pop("covered") < FOUND_SHARE]
-    return {"tumors": known, "false": false}
+    box = bounding_box(labels)
+    if box is None:
+        return {"kidney_ml": 0.0, "tumor_ml": 0.0, "kidneys": [], "tumors": []}
+    voxel_ml = float(np.prod(spacing_mm)) / 1000 if voxel_ml is None else voxel_ml
+    sides = _sides(labels, box, spacing_mm) if sides is None else np.where(labels[box] > 0, sides[box], 0)
+    by_side = {side: np.count_nonzero(sides == side) for side in (RIGHT, LEFT)}
+    tumors = find_tumors(labels, spacing_mm, sides, voxel_ml)
+    return {
+        "kidney_ml": round(np.count_nonzero(labels[box]) * voxel_ml, 3),
+        "tumor_ml": round(np.count_nonzero(labels[box] == 2) * voxel_ml, 3),
+        "kidneys": [
+            {"side": SIDE_NAMES[side], "volume_ml": round(count * voxel_ml, 3)}
+            for side, count in by_side.items()
+            if count
+        ],
+        "tumors": [tumor.summary() for tumor in tumors],
+    }
 
 
-def detection_rates(cases):
-    """How many tumors were found over all cases, by size, and false ones a case.
+def find_tumors(
+    labels: np.ndarray,
+    spacing_mm: tuple[float, ...],
+    sides: np.ndarray | None = None,
+    voxel_ml: float | None = None,
+) -> list[Tumor]:
+    """Return the tumors of 0.1 ml or more, largest first.
 
     Args:
-        cases: iterable of what `detect` gave.
+        labels: See `measure`.
+        spacing_mm: Voxel size (slice, row, column).
+        sides: Side map of the bounding box of the labels, see `measure`.
+        voxel_ml: See `measure`.
+    """
+    around = bounding_box(labels)
+    if around is None:
+        return []
+    voxel_ml = float(np.prod(spacing_mm)) / 1000 if voxel_ml is None else voxel_ml
+    sides = _sides(labels, around, spacing_mm) if sides is None else sides
+    components, _ = ndimage.label(labels[around] == 2, np.ones((3, 3, 3), bool))
+    found = []
+    for number, box in enumerate(ndimage.find_objects(components), 1):
+        mask = components[box] == number
+        volume_ml = np.count_nonzero(mask) * voxel_ml
+        if volume_ml < MIN_TUMOR_ML:
+            continue
+        middle = labels.shape[2] // 2 - around[2].start - box[2].start
+        side = SIDE_NAMES[_side(mask, sides[box], middle)]
+        diameter_mm = round(max_axial_diameter_mm(mask, spacing_mm), 2)
+        found.append(Tumor(side, round(volume_ml, 3), diameter_mm, box_within(around, box), mask))
+    return sorted(found, key=lambda tumor: -tumor.volume_ml)
+
+
+def max_axial_diameter_mm(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> float:
+    """Return the largest distance between two points of a mask's outline in one axial slice.
+
+    The outline runs half a voxel outside the outermost voxel centres: a single voxel measures its longer side.
+
+    Args:
+        mask: Bool array [slices, rows, columns].
+        spacing_mm: Voxel size (slice, row, column).
+
+    Returns:
+        Millimetres; 0 for an empty mask.
+    """
+    return max((_diameter_mm(plane, spacing_mm[1:]) for plane in mask if plane.any()), default=0.0)
+
+
+def detect(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: tuple[float, ...], voxel_ml: float | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """Look for each tumor of the reference in the prediction, and for false tumors.
+
+    A tumor is found if the prediction's tumor covers a tenth of its voxels; a predicted one is false if less than a
+    tenth of it is tumor in the reference.
+
+    Args:
+        prediction: uint8 labels [slices, rows, columns].
+        reference: uint8 labels of the same shape.
+        spacing_mm: Voxel size (slice, row, column).
+        voxel_ml: See `measure`.
+
+    Returns:
+        {"tumors": list of {"side", "volume_ml", "max_axial_diameter_mm", "covered", "found"}, "false": list of
+        {"side", "volume_ml", "max_axial_diameter_mm"}}, largest first; "covered" is a share of voxels.
+    """
+
+    def covered(tumor: Tumor, other: np.ndarray) -> float:
+        return float((other[tumor.box][tumor.mask] == 2).mean())
+
+    tumors = []
+    for tumor in find_tumors(reference, spacing_mm, voxel_ml=voxel_ml):
+        share = covered(tumor, prediction)
+        tumors.append(tumor.summary() | {"covered": share, "found": share >= FOUND_SHARE})
+    predicted = find_tumors(prediction, spacing_mm, voxel_ml=voxel_ml)
+    false = [tumor.summary() for tumor in predicted if covered(tumor, reference) < FOUND_SHARE]
+    return {"tumors": tumors, "false": false}
+
+
+def detection_rates(cases: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Count found, missed and false tumors over cases.
+
+    Args:
+        cases: Results of `detect`.
 
     Returns:
         {"tumors", "found", "sensitivity", "false", "false_per_case", "by_size": {class: {"tumors", "found"}}}; a rate
-        without anything to count is None.
+        over nothing is None.
     """
     cases = list(cases)
-    known = [tumor for case in cases for tumor in case["tumors"]]
+    tumors = [tumor for case in cases for tumor in case["tumors"]]
     false = sum(len(case["false"]) for case in cases)
-    found = sum(tumor["found"] for tumor in known)
+    found = sum(tumor["found"] for tumor in tumors)
     by_size = {name: {"tumors": 0, "found": 0} for name, _ in SIZES_MM}
-    for tumor in known:
+    for tumor in tumors:
         name = next(name for name, limit_mm in SIZES_MM if tumor["max_axial_diameter_mm"] <= limit_mm)
         by_size[name]["tumors"] += 1
         by_size[name]["found"] += tumor["found"]
     return {
-        "tumors": len(known),
+        "tumors": len(tumors),
         "found": found,
-        "sensitivity": found / len(known) if known else None,
+        "sensitivity": found / len(tumors) if tumors else None,
         "false": false,
         "false_per_case": false / len(cases) if cases else None,
         "by_size": by_size,
     }
 
 
-def side_scores(prediction, reference, spacing_mm):
-    """Dice of the right and of the left kidney with its tumor, and of the tumor there.
+def side_scores(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: tuple[float, ...]
+) -> dict[str, dict[str, float] | None]:
+    """Return Dice of kidney with tumor and of tumor, right and left apart.
 
-    Prediction and reference are divided together: each component of their union goes to one side as in
-    `sides.kidney_sides`, what is too small for that by its column.
+    Each component of the union of prediction and reference belongs to one side, see `laterality.kidney_sides`; those
+    too small for that go by their column.
 
     Args:
-        prediction: uint8 [slices, rows, columns].
-        reference: uint8 of the same shape.
-        spacing_mm: (slice, row, column).
+        prediction: uint8 labels [slices, rows, columns].
+        reference: uint8 labels of the same shape.
+        spacing_mm: Voxel size (slice, row, column).
 
     Returns:
-        {"right": {"kidney_dice", "tumor_dice"}, "left": ...}; None for a side on which neither has any kidney.
+        {"right": {"kidney_dice", "tumor_dice"}, "left": ...}; None for a side without kidney in either.
     """
     union = (prediction > 0) | (reference > 0)
     box = bounding_box(union)
@@ -91,34 +224,40 @@ def side_scores(prediction, reference, spacing_mm):
     sides = kidney_sides(union, spacing_mm, middle)
     by_column = np.where(np.arange(union.shape[2]) < middle, RIGHT, LEFT)
     sides = np.where(union & (sides == 0), by_column, sides)
-    found = {}
+    scores: dict[str, dict[str, float] | None] = dict.fromkeys(SIDE_NAMES.values())
     for side, name in SIDE_NAMES.items():
         here = sides == side
-        found[name] = None
         if here.any():
-            found[name] = {
+            scores[name] = {
                 f"{structure}_dice": dice((prediction > label) & here, (reference > label) & here)
                 for structure, label in (("kidney", 0), ("tumor", 1))
             }
-    return found
+    return scores
 
 
-def _covered(labels, others, spacing_mm):
-    """The tumors of a label array as `measure` lists them, each with the share of it that is tumor in the other."""
-    middle = labels.shape[2] // 2
-    box = bounding_box(labels)
-    if box is None:
-        return []
-    middle -= box[2].start
-    labels, others = labels[box], others[box]
-    sides = kidney_sides(labels > 0, spacing_mm, middle)
-    components, _ = ndimage.label(labels == 2, _ALL_NEIGHBOURS)
-    voxel_ml = float(np.prod(spacing_mm)) / 1000
-    listed = []
-    for number, place in enumerate(ndimage.find_objects(components), 1):
-        tumor = components[place] == number
-        if np.count_nonzero(tumor) * voxel_ml < MIN_TUMOR_ML:
-            continue
-        (found,) = tumors(tumor, sides[place], spacing_mm, middle - place[2].start)
-        listed.append(found | {"covered": float((others[place][tumor] == 2).mean())})
-    return sorted(listed, key=lambda tumor: -tumor["volume_ml"])
+def _sides(labels: np.ndarray, box: tuple[slice, ...], spacing_mm: tuple[float, ...]) -> np.ndarray:
+    """Return the side map of the part of a label array inside its bounding box."""
+    return kidney_sides(labels[box] > 0, spacing_mm, labels.shape[2] // 2 - box[2].start)
+
+
+def _side(tumor: np.ndarray, sides: np.ndarray, middle: int) -> int:
+    """Return the side that holds most of a tumor; outside both, that of its centroid."""
+    right, left = (np.count_nonzero(sides[tumor] == side) for side in (RIGHT, LEFT))
+    if right or left:
+        return RIGHT if right >= left else LEFT
+    return RIGHT if np.argwhere(tumor)[:, 2].mean() + 0.5 <= middle else LEFT
+
+
+def _diameter_mm(plane: np.ndarray, spacing_mm: tuple[float, ...]) -> float:
+    """Return the largest distance between two points of the outline of a mask [rows, columns], not empty."""
+    points = np.concatenate([_row_ends(plane), _row_ends(plane.T)[:, ::-1]]) * np.asarray(spacing_mm)
+    corners = points[spatial.ConvexHull(points).vertices]
+    return float(spatial.distance.pdist(corners).max())
+
+
+def _row_ends(plane: np.ndarray) -> np.ndarray:
+    """Return (row, column) of the outline left and right of each row's outermost voxels."""
+    rows = np.flatnonzero(plane.any(axis=1))
+    first = plane[rows].argmax(axis=1) - 0.5
+    last = plane.shape[1] - plane[rows, ::-1].argmax(axis=1) - 0.5
+    return np.concatenate([np.stack([rows, first], axis=1), np.stack([rows, last], axis=1)])

@@ -1,213 +1,216 @@
-"""Which prediction belongs to which reference: by name in folders, file against file otherwise."""
+"""Which prediction belongs to which reference or CT, and the JSON sidecar of a prediction."""
+
+from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 import re
+from collections.abc import Callable, Mapping, Set
+from typing import Any, TypeVar
 
 import numpy as np
 
 from kits_tf.data import kits19
 from kits_tf.errors import InputError, UsageError
 from kits_tf.io import dicom, nifti
+from kits_tf.io.volume import Grid
+
+Path = pathlib.Path
+Item = TypeVar("Item")
 
 _CASE = re.compile(r"(?:case|prediction)_(\d{5})")
-_RESULT = "_segmentation"  # what kits-predict adds to the name of a CT that is no KiTS19 case
+_RESULT = "_segmentation"  # kits-predict adds this to the name of a CT that is not a KiTS19 case
 _PROBABILITIES = tuple(kits19.PROBABILITY_SUFFIXES.values())
-_TOLERANCE = 0.1  # of a voxel's shortest side: what rounding in headers may displace a corner of the grid
+_TOLERANCE = 0.1  # of a voxel's shortest side: headers are rounded
+NAMING = (
+    "labels of case_NNNNN/imaging.nii.gz are prediction_NNNNN.nii.gz, case_NNNNN.nii.gz or "
+    "case_NNNNN/segmentation.nii.gz; labels of NAME.nii.gz are NAME_segmentation.nii.gz"
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """Files by case id.
+    """Label files by case.
 
     Attributes:
-        pairs: {id: (prediction, reference)}.
-        without: {id: reference} of references without a prediction.
-        extra: prediction files without a reference.
-        absent: ids of the cases asked for that have neither.
+        pairs: {case: (prediction, reference)}.
+        missing: {case: reference} of references without a prediction.
+        extra: Predictions without a reference.
+        absent: Requested cases that have neither.
     """
 
-    pairs: dict
-    without: dict
-    extra: list
-    absent: list = dataclasses.field(default_factory=list)
-
-    @property
-    def missing(self):
-        """Ids of references without a prediction."""
-        return list(self.without)
+    pairs: dict[str, tuple[Path, Path]]
+    missing: dict[str, Path]
+    extra: list[Path]
+    absent: list[str]
 
 
-def match(predictions, references, cases="", flag="predictions"):
-    """Pairs predictions with references.
-
-    In a folder, `prediction_00210.nii.gz`, `case_00210.nii.gz` and the folder `case_00210` with its
-    `segmentation.nii.gz` all stand for case_00210 (the first of these that is there); any other NIfTI file goes by its
-    name, `scan_segmentation.nii.gz` as `scan`. Two files belong together whatever their names.
+def match(predictions: Path, references: Path, cases: str = "", flag: str = "predictions") -> Match:
+    """Pair predictions with references.
 
     Args:
-        predictions: a folder or a file.
-        references: a folder or a file; a KiTS19-layout folder as a rule.
-        cases: case numbers and ranges that alone are looked at; "" for all.
-        flag: the flag that named the predictions, for errors.
-
-    Returns:
-        A `Match`, ids sorted.
+        predictions: A folder or a label file.
+        references: A KiTS19-layout folder, a folder of label files or a label file.
+        cases: Case numbers and ranges to look at; "" for all.
+        flag: The flag that named the predictions, for errors.
 
     Raises:
-        UsageError: one of the two is not there or empty, or nothing belongs together.
+        UsageError: One of them does not exist or is empty, or nothing belongs together.
     """
-    predictions, references = pathlib.Path(predictions), pathlib.Path(references)
-    wanted = set(map(kits19.case_name, kits19.parse_cases(cases))) if cases else None
-    found = find_labels(predictions, flag, wanted)
-    known = find_labels(references, "references", wanted)
-    if predictions.is_file() and references.is_file():
-        name = next(iter(known))
-        return Match({name: (predictions, references)}, {}, [])
-    common = [name for name in sorted(known) if name in found]
-    if not common:
-        first = min(known)
-        such = f"such as {expected_file(flag, first)} for {first}"
-        raise UsageError(flag, f"{predictions} holds nothing for the cases of {references}, {such}")
-    one_asked_for = predictions.is_file()
+    found, known = find_labels(predictions, flag), find_labels(references, "references")
+    wanted = {kits19.case_name(number) for number in kits19.parse_cases(cases)} if cases else set(found) | set(known)
+    found = {case: path for case, path in found.items() if case in wanted}
+    known = {case: path for case, path in known.items() if case in wanted}
+    partners = counterparts(found, known, references.is_file())
+    if not partners:
+        raise UsageError(flag, f"{predictions} holds no labels of the requested cases of {references}; {NAMING}")
+    pairs = {partner: (found[case], known[partner]) for case, partner in partners.items()}
     return Match(
-        pairs={name: (found[name], known[name]) for name in common},
-        without={} if one_asked_for else {name: known[name] for name in sorted(set(known) - set(found))},
-        extra=[] if references.is_file() else [found[name] for name in sorted(set(found) - set(known))],
-        absent=sorted((wanted or set()) - set(known) - set(found)),
+        pairs=dict(sorted(pairs.items())),
+        missing={} if predictions.is_file() else {case: known[case] for case in sorted(set(known) - set(pairs))},
+        extra=[] if references.is_file() else [found[case] for case in sorted(set(found) - set(partners))],
+        absent=sorted(wanted - set(known) - set(found)),
     )
 
 
-def find_images(path, flag="images"):
-    """The CTs of a folder, or the one file, by the id under which `find_labels` finds their labels.
+def counterparts(predictions: Set[str] | Mapping[str, Any], others: Mapping[str, Any], is_one: bool) -> dict[str, str]:
+    """Return {prediction: its reference or CT} of those that belong together.
+
+    They have the same case or name; but a single prediction belongs to a single file, whatever their names.
 
     Args:
-        path: pathlib.Path of a KiTS19-layout folder, a case folder, a folder of NIfTI files or a file; or of a folder
-            with none of these and DICOM series in it or below it.
-        flag: the flag that named it, for the error.
+        predictions: Cases of the predictions.
+        others: References or CTs by case.
+        is_one: Whether the user named one reference or CT instead of a folder of them.
 
-    Returns:
-        {id: path}, or {name: `dicom.Series`}.
+    Example:
+        >>> counterparts({"case_00001", "b"}, {"case_00001": "imaging.nii.gz"}, False)
+        {'case_00001': 'case_00001'}
+    """
+    if is_one and len(predictions) == len(others) == 1:
+        return dict(zip(predictions, others, strict=True))
+    return {case: case for case in sorted(predictions) if case in others}
+
+
+def find_labels(path: Path, flag: str) -> dict[str, Path]:
+    """Return the label files of a folder, or the one file, by case.
+
+    Args:
+        path: A folder or a file.
+        flag: The flag that named it, for errors.
 
     Raises:
-        UsageError: there is no such file or folder, or no CT in it, or its DICOM files cannot be read.
+        UsageError: It does not exist or holds no label file.
+    """
+    expected = f"label files (.nii.gz, .nii) or case_NNNNN folders with a {kits19.LABEL_NAME}"
+    return _by_case(path, flag, _labels, expected)
+
+
+def find_images(path: Path, flag: str = "images") -> dict[str, Path | dicom.Series]:
+    """Return the CTs of a folder, or the one file, by the case under which `find_labels` finds their labels.
+
+    Args:
+        path: A KiTS19-layout folder, a case folder, a folder of NIfTI files, a file, or a folder without any of these
+            that has DICOM series in it or below it.
+        flag: The flag that named it, for errors.
+
+    Raises:
+        UsageError: It does not exist, holds no CT, or its DICOM files cannot be read.
     """
     if path.is_dir() and not _images(path) and dicom.holds_dicom(path):
-        return _series(path, flag)
-    takes = f"CTs (.nii.gz, .nii), DICOM series or case_NNNNN folders with an {kits19.IMAGE_NAME}"
-    return _by_id(path, flag, _images, takes)
+        try:
+            return {series.name: series for series in dicom.find_series(path)}
+        except InputError as error:
+            raise UsageError(flag, str(error)) from None
+        except UsageError as error:
+            raise UsageError(flag, error.reason) from None
+    expected = f"CTs (.nii.gz, .nii), DICOM series or case_NNNNN folders with an {kits19.IMAGE_NAME}"
+    return {case: image for case, image in _by_case(path, flag, _images, expected).items()}
 
 
-def find_labels(path, flag, wanted=None):
-    """The label files of a folder, or the one file, by case id.
+def case_id(path: Path) -> str:
+    """Return the KiTS19 case of a label file or CT; else its name without `_segmentation`.
 
-    Args:
-        path: pathlib.Path of a folder or a file.
-        flag: the flag that named it, for the error.
-        wanted: set of ids that alone are taken; None for all.
-
-    Raises:
-        UsageError: there is no such file or folder, or none of the files wanted is in it.
+    Example:
+        >>> case_id(Path("out/prediction_00210.nii.gz")), case_id(Path("scan_segmentation.nii.gz"))
+        ('case_00210', 'scan')
     """
-    takes = f"label files (.nii.gz, .nii) or case_NNNNN folders with a {kits19.LABEL_NAME}"
-    found = _by_id(path, flag, _labels, takes)
-    if wanted is None:
-        return found
-    found = {name: candidate for name, candidate in found.items() if name in wanted}
-    if not found:
-        such = expected_file(flag, min(wanted))
-        raise UsageError(flag, f"{path} holds none of the cases of --cases, such as {such}")
-    return found
-
-
-def expected_file(flag, name):
-    """The file that a case or CT has in the folder of a flag, as errors name it for an example.
-
-    Args:
-        flag: "images" for the CT, "references" for labels beside it, any other for what kits-predict writes.
-        name: as `case_id` gives it.
-    """
-    if kits19.case_number(name) is None:
-        return f"{name}.nii.gz" if flag == "images" else f"{name}{_RESULT}.nii.gz"
-    beside = {"images": kits19.IMAGE_NAME, "references": kits19.LABEL_NAME}
-    return f"{name}/{beside[flag]}" if flag in beside else kits19.prediction_name(name)
-
-
-def case_id(path):
-    """What a label file or a CT is about: its KiTS19 case, or its own name without `_segmentation`."""
     stem = nifti.stem(path)
     if path.name in (kits19.LABEL_NAME, kits19.IMAGE_NAME) and _CASE.fullmatch(path.resolve().parent.name):
         stem = path.resolve().parent.name
     number = _CASE.fullmatch(stem)
-    return kits19.case_name(int(number.group(1))) if number else stem.removesuffix(_RESULT)
+    return kits19.case_name(int(number[1])) if number else stem.removesuffix(_RESULT)
 
 
-def check_same_grid(path, grid, other):
-    """Refuses two grids that differ in shape, or place a corner of the volume elsewhere.
+def check_same_grid(path: str | Path, grid: Grid, other: Grid) -> None:
+    """Refuse two grids that differ in shape, or in the position of a corner by over a tenth of a voxel.
 
     Args:
-        path: the file that the error names.
-        grid: its `Grid`.
-        other: the `Grid` it should have.
+        path: The file that the error names.
+        grid: Its grid.
+        other: The grid that it must have.
 
     Raises:
-        InputError: they differ by more than a tenth of a voxel's shortest side.
+        InputError: They differ.
     """
     if tuple(grid.shape) != tuple(other.shape):
-        raise InputError(path, f"has {_times(grid.shape)} voxels, its counterpart {_times(other.shape)}")
+        shapes = ["x".join(map(str, shape)) for shape in (grid.shape, other.shape)]
+        raise InputError(path, f"has {shapes[0]} voxels, its counterpart {shapes[1]}")
     corners = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)]) * [*grid.shape, 1]
     distance_mm = np.linalg.norm((corners @ (grid.affine - other.affine).T)[:, :3], axis=1).max()
     if distance_mm > _TOLERANCE * min(other.spacing_mm):
         raise InputError(path, f"lies up to {distance_mm:.2f} mm away from its counterpart (another affine)")
 
 
-def _times(shape):
-    return "x".join(map(str, shape))
+def read_sidecar(label_path: Path) -> dict[str, Any]:
+    """Return the JSON that kits-predict wrote beside a label file; empty if there is none or it is damaged."""
+    try:
+        found = json.loads(label_path.with_name(f"{nifti.stem(label_path)}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _by_id(path, flag, candidates, takes):
-    """{id: file} of a folder's candidates, the first of each id, or of the one file."""
+def is_kidney_only(sidecar: Mapping[str, Any], labels: np.ndarray) -> bool:
+    """Return whether no tumor network ran: the sidecar's tumor is null, and no one has drawn a tumor since."""
+    return sidecar.get("tumor_ml", 0) is None and not (labels > 1).any()
+
+
+def _by_case(path: Path, flag: str, find: Callable[[Path], list[Path]], expected: str) -> dict[str, Path]:
+    """Return the files that `find` finds in a folder, the first of each case, or the one file."""
     if not path.exists():
         raise UsageError(flag, f"{path}: no such file or folder")
-    found = {}
-    for candidate in [path] if path.is_file() else candidates(path):
-        found.setdefault(case_id(candidate), candidate)
+    found: dict[str, Path] = {}
+    for file in [path] if path.is_file() else find(path):
+        found.setdefault(case_id(file), file)
     if not found:
-        raise UsageError(flag, f"{path} holds no {takes}")
+        raise UsageError(flag, f"{path} must hold {expected}")
     return found
 
 
-def _labels(folder):
-    """The label files of a folder in the order in which they are preferred."""
+def _labels(folder: Path) -> list[Path]:
+    """Return the label files of a folder, those named by kits-predict first."""
     if (folder / kits19.LABEL_NAME).is_file():
         return [folder / kits19.LABEL_NAME]
     files = sorted(_nifti_files(folder), key=lambda path: not _is_result(path))
-    return files + [case.label for case in kits19.find_cases(folder) if case.label]
+    return files + sorted(folder.glob(f"case_?????/{kits19.LABEL_NAME}"))
 
 
-def _images(folder):
-    """The CTs of a folder in the order in which they are preferred."""
+def _images(folder: Path) -> list[Path]:
+    """Return the CTs of a folder."""
     if (folder / kits19.IMAGE_NAME).is_file():
         return [folder / kits19.IMAGE_NAME]
     files = [path for path in _nifti_files(folder) if not _is_result(path)]
-    return files + [case.image for case in kits19.find_cases(folder) if case.image]
+    return files + sorted(folder.glob(f"case_?????/{kits19.IMAGE_NAME}"))
 
 
-def _series(folder, flag):
-    """{name: `dicom.Series`} of a folder that holds DICOM files."""
-    try:
-        return {one.name: one for one in dicom.find_series(folder)}
-    except (InputError, UsageError) as error:
-        raise UsageError(flag, error.reason if isinstance(error, UsageError) else str(error)) from None
+def _nifti_files(folder: Path) -> list[Path]:
+    """Return the NIfTI files of a folder, without hidden ones and probabilities."""
+    files = (path for path in sorted(folder.iterdir()) if nifti.is_nifti(path) and path.is_file())
+    return [path for path in files if not path.name.endswith(_PROBABILITIES)]
 
 
-def _nifti_files(folder):
-    """The NIfTI files of a folder, without hidden ones and without probabilities that lie beside predictions."""
-    names = (path for path in folder.iterdir() if nifti.is_nifti(path))
-    files = (path for path in names if not path.name.endswith(_PROBABILITIES))
-    return sorted(path for path in files if path.is_file())
-
-
-def _is_result(path):
-    """Whether a file is named as kits-predict names what it writes."""
+def _is_result(path: Path) -> bool:
+    """Return whether a file is named as kits-predict names its labels."""
     return path.name.startswith("prediction_") or nifti.stem(path).endswith(_RESULT)

@@ -1,4 +1,8 @@
-"""The scores of one case, as KiTS19 counts Dice and KiTS21 and KiTS23 count surface Dice."""
+"""Scores of one case: Dice as in KiTS19, surface Dice as in KiTS21 and KiTS23, Hausdorff distance, volume error."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +12,7 @@ from kits_tf.laterality import bounding_box
 KIDNEY_TOLERANCE_MM = 1.0330772532390826
 MASSES_TOLERANCE_MM = 1.1328796488598762
 TUMOR_TOLERANCE_MM = 1.1498198361434828
-"""The tolerances in the code of KiTS21 and KiTS23: kidney with masses, masses (tumors and cysts), tumor."""
+"""Tolerances in the code of KiTS21 and KiTS23: kidney with masses, masses (tumors and cysts), tumor."""
 
 METRICS = (
     "kidney_dice",
@@ -24,104 +28,81 @@ METRICS = (
     "kits23_surface_dice",
 )
 KIDNEY_METRICS = ("kidney_dice", "kidney_surface_dice", "kidney_hd95_mm", "kidney_volume_error_ml")
-"""Those over label > 0, which alone mean something where tumors were not looked for."""
+"""Metrics of label > 0, which stay meaningful when no tumor network ran."""
 
 PAPER = {"kidney_dice": 0.9610, "tumor_dice": 0.7080}
 CHALLENGE_WINNER = {"kidney_dice": 0.974, "tumor_dice": 0.851}
 
+Scores = dict[str, float | None]
+"""{metric: number}, None for an undefined one."""
 
-def dice(prediction, reference):
-    """Dice's coefficient of two masks, 2 |A and B| / (|A| + |B|).
 
-    Args:
-        prediction: bool array.
-        reference: bool array of the same shape.
+def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
+    """Return the Dice coefficient of two masks, 1 if both are empty.
 
-    Returns:
-        0 to 1; 1 where both are empty (KiTS19's own definition is 0 / 0 there).
+    Example:
+        >>> dice(np.array([True, True, False]), np.array([True, False, False]))
+        0.6666666666666666
     """
     total = np.count_nonzero(prediction) + np.count_nonzero(reference)
     return float(2 * np.count_nonzero(prediction & reference) / total) if total else 1.0
 
 
-def score(prediction, reference, spacing_mm):
-    """All scores of one case.
+def score(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: tuple[float, ...], voxel_ml: float | None = None
+) -> Scores:
+    """Score one case.
 
-    Kidney is label > 0 (kidney and tumor together) and tumor label > 1, as the challenges count; `kidney_only_dice` is
-    over label 1. Surface Dice is 1 where both masks are empty and 0 where one is; the 95 % Hausdorff distance is
-    undefined where either is empty. A volume error is prediction minus reference.
-
-    KiTS21 and KiTS23 rank by the means over three classes: kidney with masses, masses, and tumor (`kits23_dice`,
-    `kits23_surface_dice`). KiTS19 labels no cyst, so here the masses are the tumor, at a tolerance of their own.
+    Kidney is label > 0 (kidney with tumor) and tumor is label > 1, as the challenges count; `kidney_only_dice` is
+    that of label 1. Surface Dice is 1 if both masks are empty and 0 if one is; the 95 % Hausdorff distance is
+    undefined if either is empty. Volume error is prediction minus reference. `kits23_dice` and `kits23_surface_dice`
+    are means over the three classes of KiTS21 and KiTS23: kidney with masses, masses, tumor. KiTS19 labels no cysts,
+    so the masses are the tumor, with a tolerance of their own.
 
     Args:
-        prediction: uint8 [slices, rows, columns].
-        reference: uint8 of the same shape.
-        spacing_mm: (slice, row, column).
+        prediction: uint8 labels [slices, rows, columns].
+        reference: uint8 labels of the same shape.
+        spacing_mm: Voxel size (slice, row, column).
+        voxel_ml: Volume of a voxel; by default the product of the spacing, which is too large in a sheared grid.
 
     Returns:
-        Dict with the keys of `METRICS`; None where a number is undefined.
+        Dict with the keys of `METRICS`.
+
+    Example:
+        >>> labels = np.array([[[0, 1, 1, 2]]], np.uint8)
+        >>> score(labels, labels, (3.0, 0.8, 0.8))["tumor_surface_dice"]
+        1.0
     """
-    prediction, reference = crop(prediction, reference)
-    kidney = score_masks(prediction > 0, reference > 0, spacing_mm, (KIDNEY_TOLERANCE_MM,))
-    tumor = score_masks(prediction > 1, reference > 1, spacing_mm, (TUMOR_TOLERANCE_MM, MASSES_TOLERANCE_MM))
-    scores = {
-        "kidney_only_dice": dice(prediction == 1, reference == 1),
-        "kits23_dice": (kidney["dice"] + 2 * tumor["dice"]) / 3,
-        "kits23_surface_dice": (kidney["surface_dice"] + sum(tumor["surface_dices"])) / 3,
-    }
-    for name, found in (("kidney", kidney), ("tumor", tumor)):
-        scores |= {f"{name}_{metric}": value for metric, value in found.items()}
+    prediction, reference = _crop(prediction, reference)
+    voxel_ml = float(np.prod(spacing_mm)) / 1000 if voxel_ml is None else voxel_ml
+    scores: dict[str, Any] = {"kidney_only_dice": dice(prediction == 1, reference == 1)}
+    for name, label, tolerances_mm in (
+        ("kidney", 0, (KIDNEY_TOLERANCE_MM,)),
+        ("tumor", 1, (TUMOR_TOLERANCE_MM, MASSES_TOLERANCE_MM)),
+    ):
+        masks = prediction > label, reference > label
+        sizes = np.count_nonzero(masks[0]), np.count_nonzero(masks[1])
+        surface_dices, hd95_mm = [float(sizes == (0, 0))] * len(tolerances_mm), None
+        if all(sizes):
+            distances = surface_distances(*masks, spacing_mm)
+            surface_dices = [distances.dice(tolerance_mm) for tolerance_mm in tolerances_mm]
+            hd95_mm = distances.hausdorff_mm(0.95)
+        scores[f"{name}_dice"] = dice(*masks)
+        scores[f"{name}_surface_dice"] = surface_dices[0]
+        scores[f"{name}_hd95_mm"] = hd95_mm
+        scores[f"{name}_volume_error_ml"] = float(sizes[0] - sizes[1]) * voxel_ml
+    masses_and_tumor = sum(surface_dices)
+    scores["kits23_dice"] = (scores["kidney_dice"] + 2 * scores["tumor_dice"]) / 3
+    scores["kits23_surface_dice"] = (scores["kidney_surface_dice"] + masses_and_tumor) / 3
     return {metric: scores[metric] for metric in METRICS}
 
 
-def score_masks(prediction, reference, spacing_mm, tolerances_mm):
-    """The scores of one mask against another, at one or more tolerances; see `score`.
-
-    Returns:
-        Dict with "dice", "surface_dice" at the first tolerance, "surface_dices" at each, "hd95_mm" and
-        "volume_error_ml".
-    """
-    sizes = np.count_nonzero(prediction), np.count_nonzero(reference)
-    surface_dices, hd95_mm = [float(sizes == (0, 0))] * len(tolerances_mm), None
-    if all(sizes):
-        distances = surface_distances(prediction, reference, spacing_mm)
-        surface_dices, hd95_mm = (
-            [distances.dice(tolerance) for tolerance in tolerances_mm],
-            distances.hausdorff_mm(0.95),
-        )
-    return {
-        "dice": dice(prediction, reference),
-        "surface_dice": surface_dices[0],
-        "surface_dices": surface_dices,
-        "hd95_mm": hd95_mm,
-        "volume_error_ml": float(sizes[0] - sizes[1]) * float(np.prod(spacing_mm)) / 1000,
-    }
-
-
-def missing_scores():
-    """The scores of a case without a usable prediction: nothing found, so 0 where a score is a share, else None."""
+def missing_scores() -> Scores:
+    """Return the scores of a case without a usable prediction: 0 for each Dice, None for the others."""
     return {metric: 0.0 if metric.endswith("dice") else None for metric in METRICS}
 
 
-def mean_scores(cases):
-    """The mean of each metric over the cases where it is defined; None where it is defined in none.
-
-    Args:
-        cases: iterable of dicts as `score` gives.
-    """
-    cases = list(cases)
-    means = {}
-    for metric in METRICS:
-        values = [case[metric] for case in cases if case[metric] is not None]
-        means[metric] = float(np.mean(values)) if values else None
-    return means
-
-
-def crop(prediction, reference):
-    """Both label arrays cut to the box around everything in either; one voxel where both are empty."""
-    boxes = [box for box in (bounding_box(prediction), bounding_box(reference)) if box is not None]
-    if not boxes:
-        return prediction[:1, :1, :1], reference[:1, :1, :1]
-    box = tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
+def _crop(prediction: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut both label arrays to the box around everything in either; one voxel if both are empty."""
+    box = bounding_box((prediction | reference) > 0) or (slice(1),) * 3
     return prediction[box], reference[box]

@@ -1,88 +1,80 @@
-"""Label files scored against label files, by several processes."""
+"""Score label files against label files, optionally in several processes."""
+
+from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
 
 from kits_tf.errors import InputError
-from kits_tf.evaluation import lesions, matching, metrics, recorded
+from kits_tf.evaluation import lesions, matching, metrics
 from kits_tf.io.volume import read_labels
 
+Outcome = tuple[str, dict[str, Any] | None, str | None]
+"""Case, result and what is wrong with the case."""
 
-def score_files(prediction_path, reference_path):
-    """Scores one label file against another.
+
+def score_files(
+    prediction_path: pathlib.Path | None, reference_path: pathlib.Path
+) -> tuple[dict[str, Any], InputError | None]:
+    """Score one label file against another; a missing or unusable prediction scores 0.
 
     Returns:
-        {"scores": as `metrics.score`, "lesions": as `lesions.detect`, "sides": as `lesions.side_scores`,
-        "tumors_not_looked_for": as `recorded` tells it from the JSON beside the prediction}.
+        {"scores": see `metrics.score`, "lesions": see `lesions.detect`, "sides": see `lesions.side_scores`,
+        "is_kidney_only": see `matching.is_kidney_only`}, and what is wrong with the prediction.
 
     Raises:
-        InputError: one of them cannot be read, or their grids differ.
-    """
-    reference, reference_grid = read_labels(reference_path)
-    prediction, grid = read_labels(prediction_path)
-    matching.check_same_grid(prediction_path, grid, reference_grid)
-    spacing_mm = reference_grid.spacing_mm
-    return {
-        "scores": metrics.score(prediction, reference, spacing_mm),
-        "lesions": lesions.detect(prediction, reference, spacing_mm),
-        "sides": lesions.side_scores(prediction, reference, spacing_mm),
-        "tumors_not_looked_for": recorded.tumors_not_looked_for(recorded.beside(prediction_path), prediction),
-    }
-
-
-def missing_result(reference_path):
-    """What a case without a usable prediction gets: the scores of nothing, every tumor missed.
-
-    Raises:
-        InputError: the reference cannot be read.
+        InputError: The reference cannot be read.
     """
     reference, grid = read_labels(reference_path)
-    nothing = reference * 0
+    prediction, sidecar, error = None, {}, None
+    if prediction_path is not None:
+        try:
+            prediction, own_grid = read_labels(prediction_path)
+            matching.check_same_grid(prediction_path, own_grid, grid)
+            sidecar = matching.read_sidecar(prediction_path)
+        except InputError as caught:
+            prediction, error = None, caught
+    voxel_ml = float(abs(np.linalg.det(grid.affine[:3, :3]))) / 1000
+    usable = prediction if prediction is not None else np.zeros_like(reference)
     return {
-        "scores": metrics.missing_scores(),
-        "lesions": lesions.detect(nothing, reference, grid.spacing_mm),
-        "sides": lesions.side_scores(nothing, reference, grid.spacing_mm),
-        "tumors_not_looked_for": False,
-    }
+        "scores": metrics.missing_scores()
+        if prediction is None
+        else metrics.score(prediction, reference, grid.spacing_mm, voxel_ml),
+        "lesions": lesions.detect(usable, reference, grid.spacing_mm, voxel_ml),
+        "sides": lesions.side_scores(usable, reference, grid.spacing_mm),
+        "is_kidney_only": matching.is_kidney_only(sidecar, usable),
+    }, error
 
 
-def score_all(pairs, processes=1):
-    """Scores many pairs, in order.
+def score_all(pairs: Mapping[str, tuple[pathlib.Path | None, pathlib.Path]], processes: int = 1) -> Iterator[Outcome]:
+    """Score many pairs of label files, in order.
 
     Args:
-        pairs: {id: (prediction path, or None, reference path)}.
-        processes: how many work at once.
+        pairs: {case: (prediction or None, reference)}.
+        processes: Number of processes.
 
     Yields:
-        (id, result, error): the result as `score_files` gives it, or that of a missing prediction, or None where the
-        reference cannot be read; error is an InputError or None.
+        Case; the result of `score_files`, None if the reference is unreadable; and an error in one line or None.
     """
-    tasks = [(name, *paths) for name, paths in pairs.items()]
-    if min(processes, len(tasks)) <= 1:
-        yield from (_unpacked(_work(task)) for task in tasks)
+    processes = min(processes, len(pairs))
+    if processes <= 1:
+        yield from map(_outcome, pairs.items())
         return
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(min(processes, len(tasks)), context) as pool:
-        yield from map(_unpacked, pool.map(_work, tasks))
+    with concurrent.futures.ProcessPoolExecutor(processes, context) as pool:
+        yield from pool.map(_outcome, pairs.items())
 
 
-def _work(task):
-    """One pair; an error goes back as its two texts, since exceptions do not travel between processes as they are."""
-    name, prediction_path, reference_path = task
-    error = None
+def _outcome(item: tuple[str, tuple[pathlib.Path | None, pathlib.Path]]) -> Outcome:
+    """Score one pair; errors return as text, since InputError cannot be pickled."""
+    case, paths = item
     try:
-        if prediction_path is not None:
-            return name, score_files(prediction_path, reference_path), None
+        result, error = score_files(*paths)
     except InputError as caught:
-        error = caught.path, caught.reason
-        if caught.path == str(reference_path):
-            return name, None, error
-    try:
-        return name, missing_result(reference_path), error
-    except InputError as caught:
-        return name, None, (caught.path, caught.reason)
-
-
-def _unpacked(answer):
-    name, result, error = answer
-    return name, result, None if error is None else InputError(*error)
+        return case, None, str(caught)
+    return case, result, None if error is None else str(error)

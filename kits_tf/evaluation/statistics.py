@@ -1,92 +1,101 @@
-"""What the scores of many cases amount to: means with confidence intervals, quartiles, and two methods compared."""
+"""Summaries over cases: means with confidence intervals, quartiles, and a paired comparison of two methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-from kits_tf.evaluation.metrics import METRICS
-
-CONFIDENCE = 0.95
-RESAMPLES = 9999
-_SEED = 0  # the same scores give the same interval
+from kits_tf.evaluation.metrics import METRICS, Scores
 
 
-def summarize(cases):
-    """The mean, its confidence interval, the median and the quartiles of each metric.
+def score_frame(cases: Mapping[str, Scores]) -> pd.DataFrame:
+    """Return scores as a DataFrame: one row per case, one column per metric, NaN if undefined."""
+    return pd.DataFrame.from_dict(cases, orient="index", columns=list(METRICS), dtype=float)
 
-    The interval is that of a percentile bootstrap over cases (`scipy.stats.bootstrap`).
+
+def summarize(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return count, mean with its 95 % confidence interval, median and quartiles of each metric.
 
     Args:
-        cases: iterable of dicts as `metrics.score` gives.
+        frame: Scores as `score_frame` returns them.
 
     Returns:
-        {metric: {"count", "mean", "low", "high", "median", "q1", "q3"}}; a case in which a metric is undefined does
-        not count there; None where no case is left, and for the interval of fewer than two.
+        {metric: {"count", "mean", "low", "high", "median", "q1", "q3"}} over the cases in which the metric is
+        defined; None without such cases, and for the interval of fewer than two.
+
+    Example:
+        >>> summarize(score_frame({"a": {"kidney_dice": 0.5}, "b": {"kidney_dice": 1.0}}))["kidney_dice"]["mean"]
+        0.75
     """
-    cases = list(cases)
-    return {metric: describe([case[metric] for case in cases if case[metric] is not None]) for metric in METRICS}
+    return {metric: _describe(frame[metric].dropna()) for metric in frame}
 
 
-def describe(values):
-    """The summary of one metric's values; see `summarize`."""
-    if not values:
-        return {"count": 0} | dict.fromkeys(("mean", "low", "high", "median", "q1", "q3"))
-    low, high = interval(values)
-    q1, median, q3 = (float(value) for value in np.percentile(values, (25, 50, 75)))
-    return {
-        "count": len(values),
-        "mean": float(np.mean(values)),
-        "low": low,
-        "high": high,
-        "median": median,
-        "q1": q1,
-        "q3": q3,
-    }
-
-
-def interval(values):
-    """The 95 % confidence interval of a mean as (low, high); (None, None) for fewer than two values."""
+def confidence_interval(values: pd.Series | np.ndarray) -> tuple[float | None, float | None]:
+    """Return the 95 % percentile bootstrap interval of a mean; (None, None) for fewer than two values."""
     if len(values) < 2:
         return None, None
     found = stats.bootstrap(
         (np.asarray(values, float),),
         np.mean,
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
         method="percentile",
         batch=1000,
-        random_state=np.random.default_rng(_SEED),
+        random_state=np.random.default_rng(0),  # the same scores give the same interval
     ).confidence_interval
     return float(found.low), float(found.high)
 
 
-def compare(first, second):
-    """Compares two methods on the same cases.
+def compare(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Compare two methods on the cases in which both are defined.
 
     Args:
-        first: {id: scores} of one method.
-        second: {id: scores} of the other.
+        first: Scores as `score_frame` returns them.
+        second: Scores of the other method.
 
     Returns:
-        {metric: {"count", "mean_difference", "low", "high", "higher", "lower", "equal", "p"}} over the cases in which
-        both are defined: first minus second, the difference's confidence interval, in how many cases it is positive,
-        negative and 0, and the p-value of Wilcoxon's signed-rank test, two-sided (None where all are equal).
+        {metric: {"count", "mean_difference", "low", "high", "higher", "lower", "equal", "p"}}: first minus second,
+        its 95 % confidence interval, the number of positive, negative and zero differences, and the p-value of
+        Wilcoxon's signed-rank test, two-sided (None if all differences are zero).
     """
-    common = [name for name in first if name in second]
-    return {metric: _compare([(first[name][metric], second[name][metric]) for name in common]) for metric in METRICS}
+    differences = _differences(first, second)
+    return {metric: _compare(differences[metric].dropna()) for metric in differences}
 
 
-def _compare(pairs):
-    differences = np.array([a - b for a, b in pairs if a is not None and b is not None])
-    if not differences.size:
-        return {"count": 0} | dict.fromkeys(("mean_difference", "low", "high", "higher", "lower", "equal", "p"))
-    low, high = interval(differences)
+def differences(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Scores]:
+    """Return {case: {metric: first minus second}} of the cases that both have; None if either is undefined."""
+    rows = _differences(first, second).iterrows()
+    return {str(case): {metric: _or_none(value) for metric, value in row.items()} for case, row in rows}
+
+
+def _differences(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    return first.sub(second).loc[first.index.intersection(second.index)]
+
+
+def _describe(values: pd.Series) -> dict[str, Any]:
+    low, high = confidence_interval(values)
+    numbers = (values.mean(), low, high, *values.quantile([0.5, 0.25, 0.75]))
+    names = ("mean", "low", "high", "median", "q1", "q3")
+    return {"count": len(values)} | dict(zip(names, map(_or_none, numbers), strict=True))
+
+
+def _compare(differences: pd.Series) -> dict[str, Any]:
+    low, high = confidence_interval(differences)
+    has_values = len(differences) > 0
     return {
         "count": len(differences),
-        "mean_difference": float(differences.mean()),
+        "mean_difference": _or_none(differences.mean()),
         "low": low,
         "high": high,
-        "higher": int((differences > 0).sum()),
-        "lower": int((differences < 0).sum()),
-        "equal": int((differences == 0).sum()),
+        "higher": int((differences > 0).sum()) if has_values else None,
+        "lower": int((differences < 0).sum()) if has_values else None,
+        "equal": int((differences == 0).sum()) if has_values else None,
         "p": float(stats.wilcoxon(differences).pvalue) if differences.any() else None,
     }
+
+
+def _or_none(value: float | None) -> float | None:
+    """Return a number as a float, NaN as None."""
+    return None if value is None or np.isnan(value) else float(value)

@@ -11,7 +11,7 @@ from kits_tf import files
 from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
 from kits_tf.data.records import is_record, read_box
 from kits_tf.errors import InputError
-from kits_tf.evaluation.measurements import measure
+from kits_tf.evaluation.lesions import measure
 from kits_tf.inference import companions, digests, options, reading
 from kits_tf.inference.companions import companion
 from kits_tf.inference.doubts import doubts, left_out

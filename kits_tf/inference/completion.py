@@ -3,8 +3,7 @@
 import functools
 
 from kits_tf.errors import InputError
-from kits_tf.evaluation import recorded
-from kits_tf.evaluation.matching import check_same_grid
+from kits_tf.evaluation import matching
 from kits_tf.inference import companions, reading
 from kits_tf.io.volume import read_labels
 
@@ -30,14 +29,14 @@ class Stored:
         expected = self.volume.grid
         try:
             labels, grid = read_labels(self._path)
-            check_same_grid(self._path, grid, expected)
+            matching.check_same_grid(self._path, grid, expected)
         except InputError as error:
             raise InputError(self.source.shown(self._path), error.reason) from None
         return labels
 
     @functools.cached_property
     def summary(self):
-        return recorded.beside(self._path)
+        return matching.read_sidecar(self._path)
 
 
 def complete(path, suffixes, writers, source):

@@ -5,7 +5,7 @@ import io
 import pathlib
 
 from kits_tf import files
-from kits_tf.evaluation import recorded
+from kits_tf.evaluation import matching
 
 COLUMNS = ("input", "output", "status", "kidney_ml", "tumor_ml", "tumors", "slices", "seconds", "reason")
 
@@ -19,7 +19,7 @@ def row(source, output_dir, status, reason=""):
         status: "written", "already written" or "failed".
         reason: why it failed.
     """
-    found = {} if status == "failed" else recorded.beside(pathlib.Path(output_dir) / source.output_name)
+    found = {} if status == "failed" else matching.read_sidecar(pathlib.Path(output_dir) / source.output_name)
     found = {key: value for key, value in found.items() if value is not None}  # null was not looked for
     shape, seconds, tumors = (found.get(key) for key in ("shape", "seconds", "tumors"))
     return {

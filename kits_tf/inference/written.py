@@ -4,7 +4,7 @@ import pathlib
 
 from kits_tf.data.records import is_record
 from kits_tf.errors import InputError
-from kits_tf.evaluation import recorded
+from kits_tf.evaluation import matching
 from kits_tf.inference import companions, digests, options, reading
 from kits_tf.io.volume import read_labels
 
@@ -39,7 +39,7 @@ def lacking(source, output_dir, now=None, kidney_masks=None, wanted=(), by_netwo
     if not companions.summary_path(path).is_file():
         check_not_beside(source, path)
         return None
-    found = recorded.beside(path)
+    found = matching.read_sidecar(path)
     check_told(source, path, found)
     check_same_ct(source, path, found)
     if now is not None:
@@ -64,7 +64,7 @@ def check_not_beside(source, path):
 
 
 def check_told(source, path, found):
-    """Raises InputError where a label file's JSON, as `recorded.beside` gives it, does not say of what these are."""
+    """Raises InputError where a label file's JSON, its sidecar, does not say of what these are."""
     if not set(NEEDED) <= set(found) or not isinstance(found["options"], dict):
         reason = f"its .json says not of what; it is damaged, of an older version or of another program; {REPLACES}"
         raise InputError(source.shown(path), reason)

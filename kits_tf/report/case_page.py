@@ -3,10 +3,9 @@
 import numpy as np
 from scipy import ndimage
 
-from kits_tf.evaluation.lesions import detect, side_scores
-from kits_tf.evaluation.measurements import MIN_TUMOR_ML, measure
+from kits_tf.evaluation.lesions import MIN_TUMOR_ML, detect, measure, side_scores
+from kits_tf.evaluation.matching import is_kidney_only
 from kits_tf.evaluation.metrics import KIDNEY_METRICS, score
-from kits_tf.evaluation.recorded import tumors_not_looked_for
 from kits_tf.laterality import bounding_box, box_within
 from kits_tf.report import figures, layout, page, panels, provenance, surface3d
 from kits_tf.report.score_tables import against_reference
@@ -33,7 +32,7 @@ def case_page(name, volume, prediction, reference=None, summary=None):
     """
     case = panels.Case(volume.hu, volume.spacing_mm, prediction, reference)
     measured = measure(prediction, volume.spacing_mm)
-    with_tumors = not tumors_not_looked_for(summary or {}, prediction)
+    with_tumors = not is_kidney_only(summary or {}, prediction)
     if not with_tumors:
         measured |= {"tumor_ml": None, "tumors": None}
     facts = measured | {"scores": None}

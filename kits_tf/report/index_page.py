@@ -1,7 +1,8 @@
 """The page that lists all cases, those with the worst scores first; a click on a column's head sorts by it."""
 
-from kits_tf.evaluation.metrics import METRICS, mean_scores
-from kits_tf.evaluation.table import NAMES, shown
+from kits_tf.evaluation.metrics import METRICS
+from kits_tf.evaluation.statistics import score_frame
+from kits_tf.evaluation.tables import NAMES, format_score
 from kits_tf.report import page
 
 HOW_TO_SORT = "A click on a column's head sorts by it."
@@ -34,7 +35,7 @@ def index_page(cases, failed):
     rows = [_row(name, *cases[name], bool(scored)) for name in sorted(cases, key=lambda name: _badness(name, scored))]
     last = []
     if scored:
-        texts = shown(mean_scores(scored.values()))
+        texts = shown(dict(score_frame(scored).mean()))
         last.append([f"mean of {len(scored)}", *[""] * 5, *(texts[metric] for metric in METRICS)])
     parts = [page.heading("Kidney and kidney tumor", lead)]
     listed = f'<div class="wide">{page.table(heads, rows, last=last, sortable=True)}</div>'
@@ -74,3 +75,8 @@ def _badness(name, scored):
     if scores["tumor_dice"] is None:
         return (1, scores["kidney_dice"], name)
     return (0, scores["tumor_dice"], scores["kidney_dice"], name)
+
+
+def shown(scores):
+    """Scores as text."""
+    return {metric: format_score(metric, value) for metric, value in scores.items()}

@@ -1,8 +1,8 @@
 """Tables of how a prediction stands against its reference."""
 
 from kits_tf.evaluation.lesions import FOUND_SHARE
-from kits_tf.evaluation.table import shown
 from kits_tf.report import page
+from kits_tf.report.index_page import shown
 
 NOTE = (
     "Kidney is scored with its tumor, as the challenge does. Surface Dice: the share of both surfaces within 1.033 mm "

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kits_tf.evaluation.measurements import measure
+from kits_tf.evaluation.lesions import measure
 from kits_tf.export.system import System
 from kits_tf.inference.engines.tensorflow import TensorFlowEngine, load_network
 from kits_tf.inference.segmenter import Segmenter

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from tests.evaluation.test_measurements import ellipsoid
 
 from kits_tf.report import surface3d
 from kits_tf.report.figure1 import GREY, WHITE, pictures
 from kits_tf.report.panels import Case
-from tests.evaluation.test_measurements import ellipsoid
 
 SPACING_MM = (3.0, 1.0, 1.5)
 

@@ -1,0 +1,146 @@
+"""Scores as text tables, CSV and Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kits_tf.evaluation.metrics import CHALLENGE_WINNER, METRICS, PAPER
+
+NAMES = dict(
+    zip(
+        METRICS,
+        (
+            "kidney Dice",
+            "tumor Dice",
+            "Dice of kidney without tumor",
+            "kidney surface Dice",
+            "tumor surface Dice",
+            "kidney HD95, mm",
+            "tumor HD95, mm",
+            "kidney error, ml",
+            "tumor error, ml",
+            "KiTS23's mean Dice",
+            "KiTS23's mean surface Dice",
+        ),
+        strict=True,
+    )
+)
+HEADINGS = (
+    *(("Dice", name) for name in ("kidney", "tumor", "only")),
+    *((group, name) for group in ("surface", "HD95, mm", "error, ml") for name in ("kidney", "tumor")),
+    *(("KiTS23", name) for name in ("Dice", "surface")),
+)
+"""Headings of the terminal's table, group and column, short enough for 100 columns."""
+NOTES = (
+    "Dice: kidney is label > 0, tumor is label > 1, only is kidney without tumor, label 1",
+    "surface: surface Dice at 1.033 mm (kidney) and 1.150 mm (tumor); HD95: 95 % Hausdorff distance",
+    "error: volume of the prediction minus that of the reference",
+    "KiTS23: Dice and surface Dice, means over its three classes, with masses equal to the tumor",
+    "paper: its 27 validation cases; winner: the challenge winner, 90 cases",
+    "-: undefined, left out of the mean",
+    "95 %: confidence interval of the mean, bootstrap over cases",
+)
+_SUMMARY_ROWS = {"median": "median", "q1": "quartile 1", "q3": "quartile 3", "low": "95 % from", "high": "95 % to"}
+
+
+def format_score(metric: str, value: float | None) -> str:
+    """Return a score as text: four decimals for a Dice, two for mm, one for ml; a dash if undefined."""
+    decimals = 4 if metric.endswith("dice") else 2 if metric.endswith("mm") else 1
+    return "-" if value is None or np.isnan(value) else f"{value:.{decimals}f}"
+
+
+def score_table(frame: pd.DataFrame, summary: Mapping[str, Mapping[str, Any]], published: bool) -> pd.DataFrame:
+    """Return all scores as text: cases, mean, spread and, if asked for, published results.
+
+    Args:
+        frame: Scores as `statistics.score_frame` returns them.
+        summary: Result of `statistics.summarize`.
+        published: Whether to add the rows of the paper and of the challenge winner.
+    """
+    rows: dict[str, Mapping[str, Any]] = {str(name): dict(row) for name, row in frame.iterrows()}
+    named = {f"mean of {len(frame)}": "mean"}
+    if len(frame) > 1:
+        named |= {name: key for key, name in _SUMMARY_ROWS.items()}
+    rows |= {name: {metric: summary[metric][key] for metric in METRICS} for name, key in named.items()}
+    if published:
+        rows |= {"paper": PAPER, "winner": CHALLENGE_WINNER}
+    texts = [
+        [format_score(metric, row[metric]) if metric in row else "" for metric in METRICS] for row in rows.values()
+    ]
+    return pd.DataFrame(texts, index=list(rows), columns=list(METRICS))
+
+
+def terminal_text(table: pd.DataFrame, cases: int) -> str:
+    """Return a table of `score_table` for the terminal, a rule under its cases, notes beneath."""
+    shown = table.set_axis(pd.MultiIndex.from_tuples(HEADINGS), axis=1)
+    lines = shown.to_string().splitlines()
+    rule = "-" * max(map(len, lines))
+    return "\n".join([*lines[:2], rule, *lines[2 : 2 + cases], rule, *lines[2 + cases :], *_notes(table)])
+
+
+def markdown_text(table: pd.DataFrame, remarks: Sequence[str] = ()) -> str:
+    """Return a table of `score_table` in Markdown, notes and remarks beneath."""
+    rows = [["", *NAMES.values()], ["---", *["---:"] * len(NAMES)]]
+    rows += [[_escaped(str(name)), *row] for name, row in zip(table.index, table.to_numpy(), strict=True)]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([*lines, "", *(f"- {_escaped(note)}" for note in [*_notes(table), *remarks])]) + "\n"
+
+
+def csv_text(frame: pd.DataFrame, detections: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return scores and tumor counts as CSV: one row per case, an empty cell if undefined.
+
+    Args:
+        frame: Scores as `statistics.score_frame` returns them.
+        detections: {case: result of `lesions.detect`}.
+    """
+    counts = {
+        "tumors": [len(found["tumors"]) for found in detections.values()],
+        "tumors_found": [sum(tumor["found"] for tumor in found["tumors"]) for found in detections.values()],
+        "false_tumors": [len(found["false"]) for found in detections.values()],
+    }
+    return frame.assign(**counts).to_csv(index_label="case", lineterminator="\n")
+
+
+def detection_text(rates: Mapping[str, Any]) -> str:
+    """Return a sentence on the tumors found, from `lesions.detection_rates`."""
+    if not rates["tumors"]:
+        return f"tumors: none in the references, {rates['false']} false"
+    sizes = [
+        f"{name} {size['found']} of {size['tumors']}" for name, size in rates["by_size"].items() if size["tumors"]
+    ]
+    found = f"tumors found: {rates['found']} of {rates['tumors']} ({', '.join(sizes)})"
+    return f"{found}\nfalse tumors: {rates['false']}, {rates['false_per_case']:.2f} per case"
+
+
+def comparison_text(comparison: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    """Return a result of `statistics.compare` as a table.
+
+    Args:
+        comparison: Result of `statistics.compare`.
+        name: Name of the second method.
+    """
+    shown = pd.DataFrame.from_dict(comparison, orient="index", dtype=object).rename(index=NAMES)
+    formats = dict.fromkeys(("mean_difference", "low", "high"), "{:+.4f}")
+    formats |= dict.fromkeys(("higher", "lower", "equal"), "{:.0f}")
+    for column, template in formats.items():
+        shown[column] = shown[column].map(template.format, na_action="ignore")
+    shown["p"] = shown["p"].map(lambda p: "<0.0001" if p < 0.0001 else f"{p:.4f}", na_action="ignore")
+    shown = shown.fillna("-")
+    headings = ["cases", "difference", "95 % from", "95 % to", "higher", "lower", "equal", "p"]
+    title = f"Minus {name}, case by case; p: Wilcoxon's signed-rank test, two-sided"
+    return f"{title}\n{shown.set_axis(headings, axis=1).to_string()}"
+
+
+def _notes(table: pd.DataFrame) -> list[str]:
+    """Return the notes on the rows that a table has."""
+    return [note for note in NOTES if "paper" in table.index or not note.startswith("paper")]
+
+
+def _escaped(text: str) -> str:
+    """Return text with Markdown's signs escaped."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|])", r"\\\1", text)
