@@ -56,7 +56,6 @@ def test_tumors_not_looked_for_are_no_failure(kidneys_alone):
     assert facts["sides"] == dict.fromkeys(("right", "left"), {"kidney_dice": 1.0, "tumor_dice": None})
     for row in (
         '<td class="text">Dice</td><td>1.0000</td><td>-</td><td>-</td><td>-</td>',
-        '<td class="text">volume error, ml</td><td>0.00</td><td>-</td><td></td><td></td>',
         '<td class="text">reference, ml</td><td>38.4</td><td>1.2</td>',
         '<td class="text">left</td><td>1.0000</td><td>-</td>',
     ):
