@@ -157,9 +157,8 @@ def read(prediction_path, image, reference_path):
 def read_ct(image):
     """The `Volume` of a NIfTI file or a DICOM `Series`."""
     from kits_tf.io import dicom, volume
-    from kits_tf.io.dicom import reading
 
-    return reading.read_volume(image) if isinstance(image, dicom.Series) else volume.read_volume(image)
+    return dicom.read_series(image) if isinstance(image, dicom.Series) else volume.read_volume(image)
 
 
 def page_name(name):

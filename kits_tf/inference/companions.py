@@ -3,7 +3,7 @@
 import dataclasses
 
 from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
-from kits_tf.io.dicom.segmentation import write_segmentation
+from kits_tf.io.dicom_seg import write_segmentation
 
 SUMMARY_SUFFIX = ".json"
 SEG_SUFFIX = ".dcm"

@@ -12,7 +12,7 @@ from kits_tf import geometry
 from kits_tf.data.records import is_record, read_header
 from kits_tf.errors import InputError
 from kits_tf.io import nifti
-from kits_tf.io.dicom.stack import stack
+from kits_tf.io.dicom import stack
 
 GB = 1e9
 LABEL_BYTES = 3  # a voxel: fusion, sides, labels
@@ -59,13 +59,11 @@ def working_bytes(shape, spacing_mm, configs):
 
 
 def header_of(source):
-    """(shape, spacing_mm, bytes of a voxel while it is read) of an Input; of a DICOM series on its images' axes."""
+    """(shape, spacing_mm, bytes of a voxel while it is read) of an Input."""
     if source.series:
         ordered = stack(source.series)
-        first = ordered.headers[0].dataset
-        shape = len(ordered.headers), int(first.Rows), int(first.Columns)
         # Images that do not lie on the working axes are turned there by a copy.
-        return shape, (ordered.slice_mm, *ordered.pixel_mm), 4 if ordered.is_whole else 8
+        return ordered.grid.shape, ordered.grid.spacing_mm, 4 if ordered.is_whole else 8
     if is_record(source.path):
         header = read_header(str(source.path))
         return tuple(int(size) for size in header["full_shape"]), tuple(float(s) for s in header["spacing_mm"]), 2

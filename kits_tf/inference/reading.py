@@ -6,7 +6,7 @@ import numpy as np
 
 from kits_tf.data import kits19, records
 from kits_tf.errors import InputError
-from kits_tf.io.dicom.reading import read_volume as read_series
+from kits_tf.io.dicom import read_series
 from kits_tf.io.volume import read_labels, read_volume
 
 

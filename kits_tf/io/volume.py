@@ -161,10 +161,9 @@ def read_volume(path: str | os.PathLike, series: str | None = None) -> Volume:
     """
     path = pathlib.Path(path)
     if path.is_dir():
-        from kits_tf.io import dicom
-        from kits_tf.io.dicom import reading  # which imports this module
+        from kits_tf.io import dicom  # which imports this module
 
-        return reading.read_volume(dicom.choose(dicom.find_series(path), series))
+        return dicom.read_series(dicom.choose(dicom.find_series(path), series))
     file = nifti.read_header(path)
     grid = _grid(file)
     hu = _allocate(path, grid.shape, np.int16)

@@ -13,7 +13,7 @@ pydicom = pytest.importorskip("pydicom")
 from kits_tf.cli import predict  # noqa: E402
 from kits_tf.io.volume import Volume, working_affine, write_volume  # noqa: E402
 from tests.cli.predicting import SPACING_MM, run  # noqa: E402
-from tests.io.dicom.planted import PATIENT_ID, images, write  # noqa: E402
+from tests.io.dicom_files import PATIENT_ID, images, write  # noqa: E402
 from tests.tiny import small_ct  # noqa: E402
 
 HU = np.maximum(small_ct(), -1024)

@@ -11,9 +11,9 @@ pydicom = pytest.importorskip("pydicom")
 
 from kits_tf.cli import app, report  # noqa: E402
 from kits_tf.io.dicom import find_series  # noqa: E402
-from kits_tf.io.dicom.reading import read_volume  # noqa: E402
+from kits_tf.io.dicom import read_series as read_volume  # noqa: E402
 from kits_tf.io.volume import write_labels, write_volume  # noqa: E402
-from tests.io.dicom.planted import images, write  # noqa: E402
+from tests.io.dicom_files import images, write  # noqa: E402
 
 SPACING_MM = (4.0, 2.0, 2.0)
 

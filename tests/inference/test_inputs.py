@@ -61,7 +61,7 @@ def test_a_line_that_names_nothing_is_the_fault_of_its_line_alone(tmp_path):
 
 def test_what_was_written_into_the_folder_of_a_series_is_no_ct(tmp_path):
     pytest.importorskip("highdicom")
-    from tests.io.dicom.planted import images, write
+    from tests.io.dicom_files import images, write
 
     folder = write(images(small_ct((4, 20, 24))), tmp_path / "scan")
     names = ["scan_segmentation", "scan_segmentation_kidney_probability", "scan_segmentation_tumor_probability"]
@@ -77,7 +77,7 @@ def test_what_was_written_into_the_folder_of_a_series_is_no_ct(tmp_path):
 
 def test_a_damaged_series_in_a_list_is_the_fault_of_its_line_alone(tmp_path):
     pytest.importorskip("highdicom")
-    from tests.io.dicom.planted import images, write
+    from tests.io.dicom_files import images, write
 
     folder = write(images(small_ct((4, 20, 24))), tmp_path / "mustermann")
     for path in folder.iterdir():
@@ -161,7 +161,7 @@ def test_a_pair_of_analyze_files_is_told_to_be_none(tmp_path):
 
 def test_a_series_beside_what_has_a_fault_is_found(tmp_path):
     pytest.importorskip("highdicom")
-    from tests.io.dicom.planted import images, write
+    from tests.io.dicom_files import images, write
 
     folder = write(images(small_ct((4, 20, 24))), tmp_path / "scan")
     for name in ("map.hdr", "map.img"):
@@ -189,7 +189,7 @@ def test_a_series_is_chosen_only_where_there_is_one(tmp_path):
 
 def test_of_a_list_a_series_is_chosen_where_there_is_one(tmp_path):
     pytest.importorskip("highdicom")
-    from tests.io.dicom.planted import images, write
+    from tests.io.dicom_files import images, write
 
     write(images(small_ct((4, 20, 24))), tmp_path / "scan")
     (tmp_path / "a.nii.gz").touch()

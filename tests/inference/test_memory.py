@@ -53,7 +53,7 @@ def test_each_working_grid_is_kept_and_shared_by_the_planes_on_it(tmp_path):
 def test_a_dicom_series_by_its_headers(tmp_path, slope, voxel_bytes):
     """Ten images 5 mm apart are 50 slices of 1 mm, not ten."""
     pytest.importorskip("highdicom")
-    from tests.io.dicom.planted import images, write
+    from tests.io.dicom_files import images, write
 
     made = images(np.zeros((10, 20, 24), np.int16), spacing_mm=(5.0, 1.0, 1.0))
     made[3].RescaleSlope = slope
@@ -65,7 +65,7 @@ def test_a_dicom_series_by_its_headers(tmp_path, slope, voxel_bytes):
 
 def test_a_dicom_series_that_makes_no_volume_is_named(tmp_path):
     pytest.importorskip("highdicom")
-    from tests.io.dicom.planted import images, write
+    from tests.io.dicom_files import images, write
 
     made = images(np.zeros((6, 20, 24), np.int16))
     (source,) = find_inputs(write(made[:1] + made[2:], tmp_path / "ct"))

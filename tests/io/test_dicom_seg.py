@@ -7,11 +7,10 @@ import pytest
 highdicom = pytest.importorskip("highdicom")
 pydicom = pytest.importorskip("pydicom")
 
-from kits_tf.io.dicom import find_series  # noqa: E402
-from kits_tf.io.dicom.reading import read_volume  # noqa: E402
-from kits_tf.io.dicom.segmentation import write_segmentation  # noqa: E402
+from kits_tf.io.dicom import COPIED_TO_SEG, find_series, read_series  # noqa: E402
+from kits_tf.io.dicom_seg import write_segmentation  # noqa: E402
 from kits_tf.io.volume import write_labels  # noqa: E402
-from tests.io.dicom.planted import PATIENT_ID, images, write  # noqa: E402
+from tests.io.dicom_files import PATIENT_ID, images, write  # noqa: E402
 from tests.tiny import small_ct  # noqa: E402
 
 SHAPE = (6, 20, 24)
@@ -43,7 +42,7 @@ def frames(segmentation):
 def test_every_voxel_is_in_the_frame_of_its_own_image(tmp_path, orientation):
     made = images(small_ct(SHAPE), orientation=orientation)
     (series,) = find_series(write(made, tmp_path / "ct"))
-    volume = read_volume(series)
+    volume = read_series(series)
     labels = planted_labels(volume.shape)
     write_segmentation(labels, series, tmp_path / "labels.dcm")
     written = pydicom.dcmread(tmp_path / "labels.dcm")
@@ -64,7 +63,7 @@ def test_every_voxel_is_in_the_frame_of_its_own_image(tmp_path, orientation):
 @pytest.mark.parametrize("orientation", [(1, 0, 0, 0, 1, 0), TURNED], ids=["axial", "sagittal"])
 def test_what_is_read_back_is_the_nifti_voxel_for_voxel_in_the_same_place(tmp_path, orientation):
     (series,) = find_series(write(images(small_ct(SHAPE), orientation=orientation), tmp_path / "ct"))
-    volume = read_volume(series)
+    volume = read_series(series)
     labels = planted_labels(volume.shape)
     write_segmentation(labels, series, tmp_path / "labels.dcm")
     write_labels(labels, volume, tmp_path / "labels.nii.gz")
@@ -110,3 +109,32 @@ def test_labels_without_a_voxel_can_be_written(tmp_path):
     written = pydicom.dcmread(tmp_path / "labels.dcm")
     assert len(written.SegmentSequence) == 2
     assert not any(mask.any() for mask in frames(written).values())
+
+
+@pytest.mark.parametrize("claimed", [0, 0.0001, 2.5, None])
+def test_distances_are_those_of_the_positions(tmp_path, claimed):
+    made = images(small_ct(SHAPE))
+    for image in made:
+        image.SpacingBetweenSlices = claimed
+    (series,) = find_series(write(made, tmp_path / "ct"))
+    labels = planted_labels(SHAPE)
+    write_segmentation(labels, series, tmp_path / "labels.dcm")
+    volume = highdicom.seg.segread(tmp_path / "labels.dcm").get_volume(combine_segments=True)
+    assert volume.spacing == pytest.approx((3.0, 0.8, 0.7))
+    assert np.count_nonzero(volume.array) == np.count_nonzero(labels)
+
+
+@pytest.mark.parametrize("key", COPIED_TO_SEG)
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_missing_elements_are_filled(tmp_path, key, is_empty):
+    made = images(small_ct(SHAPE))
+    for image in made:
+        if is_empty:
+            setattr(image, key, None)
+        else:
+            delattr(image, key)
+    (series,) = find_series(write(made, tmp_path / "ct"))
+    write_segmentation(planted_labels(SHAPE), series, tmp_path / "labels.dcm")
+    written = pydicom.dcmread(tmp_path / "labels.dcm")
+    assert written.StudyInstanceUID and written.FrameOfReferenceUID
+    assert key in written or key == "SliceThickness"

@@ -3,7 +3,7 @@
 import logging
 import warnings
 
-from kits_tf.io.dicom.privacy import quiet
+from kits_tf.io.privacy import quiet
 
 
 def test_silence_ends_with_the_last_of_those_who_asked_for_it(capsys):

@@ -1,9 +1,8 @@
 """Writes CT series for tests: every image a file, in no order, of a patient whom no log may name."""
 
 import numpy as np
-import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1, generate_uid
 
 PATIENT_NAME = "Mustermann^Erika"
 PATIENT_ID = "PAT-471134"
@@ -68,8 +67,24 @@ def write(datasets, folder, seed=0):
     return folder
 
 
-def compressed(datasets, transfer_syntax):
-    """The images compressed by pydicom itself, or by pyjpegls for JPEG-LS."""
-    for dataset in datasets:
-        dataset.compress(pydicom.uid.UID(transfer_syntax))
-    return datasets
+def gdcm_compressed(folder, target, syntax):
+    """The images of a folder in a transfer syntax that GDCM alone can write."""
+    import gdcm
+
+    kinds = {JPEG2000Lossless: gdcm.TransferSyntax.JPEG2000Lossless, JPEGLosslessSV1: None}
+    kinds[JPEGLosslessSV1] = gdcm.TransferSyntax.JPEGLosslessProcess14_1
+    target.mkdir()
+    for path in folder.iterdir():
+        reader = gdcm.ImageReader()
+        reader.SetFileName(str(path))
+        assert reader.Read()
+        change = gdcm.ImageChangeTransferSyntax()
+        change.SetTransferSyntax(gdcm.TransferSyntax(kinds[syntax]))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer = gdcm.ImageWriter()
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        writer.SetFileName(str(target / path.name))
+        assert writer.Write()
+    return target

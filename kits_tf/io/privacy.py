@@ -1,0 +1,82 @@
+"""Keeps names and ids of patients out of messages and file names."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import re
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pydicom
+
+IDENTIFIERS = ("PatientName", "PatientID", "AccessionNumber", "StudyID", "PatientBirthDate", "OtherPatientIDs")
+"""Header elements that may name a patient; folder and file names are searched for their values."""
+
+_SHORTEST = 3  # shorter parts of a name would be found in any word
+_lock = threading.Lock()
+_silence = contextlib.ExitStack()
+_silent = 0  # threads that are inside `quiet`
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the libraries' warnings and log lines, which quote headers, until the last thread leaves.
+
+    Warning filters and logger levels belong to the process: threads must not restore each other's.
+    """
+    global _silent
+    with _lock:
+        _silent += 1
+        if _silent == 1:
+            _silence.enter_context(_silenced())
+    try:
+        yield
+    finally:
+        with _lock:
+            _silent -= 1
+            if not _silent:
+                _silence.close()
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def identifying_words(dataset: pydicom.Dataset) -> set[str]:
+    """Return the words of a header that may name its patient, in lower case."""
+    text = " ".join(str(dataset.get(name, "") or "") for name in IDENTIFIERS).lower()
+    return {word for word in re.split(r"[\^=\s,\\'\[\]]+", text) if len(word) >= _SHORTEST}
+
+
+def names_patient(name: str, words: set[str]) -> bool:
+    """Return whether a file's or folder's name holds one of the identifying words, punctuation aside."""
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    parts = {re.sub(r"[^a-z0-9]", "", word) for word in words}
+    return any(word in name.lower() for word in words) or any(len(p) >= _SHORTEST and p in plain for p in parts)
+
+
+def safe_name(name: str, words: set[str], uid: str) -> str:
+    """Return a name, or `series_` and eight hexadecimal digits of the series UID if it is empty or names a patient."""
+    return f"series_{uid_digest(uid)}" if not name or names_patient(name, words) else name
+
+
+def uid_digest(uid: str) -> str:
+    """Return eight hexadecimal digits that stand for a UID."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:8]

@@ -1,0 +1,335 @@
+"""A series becomes the volume that was planted; faults are refused in one line that names no patient."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("highdicom")
+
+import pydicom  # noqa: E402
+from pydicom.uid import (  # noqa: E402
+    DeflatedExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
+
+from kits_tf import read_volume  # noqa: E402
+from kits_tf.errors import InputError, UsageError  # noqa: E402
+from kits_tf.io.dicom import choose, find_series, holds_dicom  # noqa: E402
+from tests.io.dicom_files import PATIENT_ID, gdcm_compressed, images, write  # noqa: E402
+from tests.tiny import small_ct  # noqa: E402
+
+HU = np.maximum(small_ct((6, 20, 24)), -1024)
+SPACING_MM = (3.0, 0.8, 0.7)
+
+
+def ras(volume, index):
+    return (volume.affine @ [*index, 1])[:3]
+
+
+def edited(made, number=None, **elements):
+    """The images with elements set (or with None, deleted) in all of them, or in one."""
+    for image in made if number is None else [made[number]]:
+        for key, value in elements.items():
+            if value is None:
+                delattr(image, key)
+            else:
+                setattr(image, key, value)
+    return made
+
+
+def moved(made, number, axis, distance_mm):
+    made[number].ImagePositionPatient[axis] += distance_mm
+    return made
+
+
+def tilted(made, degrees=12):
+    for number, image in enumerate(made):
+        image.ImagePositionPatient[1] += number * 3.0 * np.tan(np.radians(degrees))
+    return made
+
+
+def second_scan(made, shift_mm=0.0, acquisition=1):
+    """The images and others of the same series, shifted along the patient."""
+    again = edited(images(HU, origin=(-20, -30, 100 + shift_mm)), SeriesInstanceUID=made[0].SeriesInstanceUID)
+    return made + edited(again, AcquisitionNumber=acquisition)
+
+
+def test_an_axial_series_is_read_as_it_was_planted(tmp_path):
+    volume = read_volume(write(images(HU), tmp_path / "ct"))
+    np.testing.assert_array_equal(volume.hu, HU)
+    assert volume.hu.dtype == np.int16 and volume.warnings == ()
+    assert volume.spacing_mm == pytest.approx(SPACING_MM)
+    # DICOM counts towards left and posterior, NIfTI towards right and anterior
+    np.testing.assert_allclose(ras(volume, (0, 0, 0)), (20, 30, 100))
+    np.testing.assert_allclose(ras(volume, (5, 19, 23)), (20 - 23 * 0.7, 30 - 19 * 0.8, 100 - 5 * 3))
+
+
+@pytest.mark.parametrize(
+    "orientation",
+    [(0, 1, 0, 0, 0, -1), (1, 0, 0, 0, 0, -1), (-1, 0, 0, 0, 1, 0), (0, -1, 0, -1, 0, 0)],
+    ids=["sagittal", "coronal", "mirrored", "turned"],
+)
+def test_every_voxel_is_where_its_own_image_says(tmp_path, orientation):
+    values = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+    made = images(values, orientation=orientation)
+    volume = read_volume(write(made, tmp_path / "ct"))
+    rotation = volume.affine[:3, :3]
+    assert np.abs(rotation).argmax(axis=0).tolist() == [2, 1, 0] and (rotation[[2, 1, 0], [0, 1, 2]] < 0).all()
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    for image, plane in zip(made, values, strict=True):
+        for (i, j), value in np.ndenumerate(plane):
+            lps = np.array(image.ImagePositionPatient) + j * SPACING_MM[2] * row + i * SPACING_MM[1] * column
+            np.testing.assert_allclose(ras(volume, np.argwhere(volume.hu == value)[0]), lps * (-1, -1, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("slope, intercept", [(1, -1024), (2, -1000), (0.5, -1024), (1, -1024.5)])
+def test_rescale_is_that_of_each_image(tmp_path, slope, intercept):
+    volume = read_volume(write(edited(images(HU), 2, RescaleSlope=slope, RescaleIntercept=intercept), tmp_path / "ct"))
+    np.testing.assert_allclose(volume.hu[2], (HU[2].astype(float) + 1024) * slope + intercept)
+    np.testing.assert_array_equal(volume.hu[3], HU[3])
+    is_whole = float(intercept).is_integer() and (volume.hu == np.rint(volume.hu)).all()
+    assert volume.hu.dtype == (np.int16 if is_whole else np.float32)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        RLELossless,
+        JPEGLSLossless,
+        JPEG2000Lossless,
+        JPEGLosslessSV1,
+        ImplicitVRLittleEndian,
+        DeflatedExplicitVRLittleEndian,
+    ],
+)
+def test_transfer_syntaxes(tmp_path, syntax):
+    made = images(HU)
+    if syntax in (JPEG2000Lossless, JPEGLosslessSV1):
+        folder = gdcm_compressed(write(made, tmp_path / "plain"), tmp_path / "ct", syntax)
+    else:
+        for image in made:
+            if syntax.is_encapsulated:
+                image.compress(syntax)
+            image.file_meta.TransferSyntaxUID = syntax
+        folder = write(made, tmp_path / "ct")
+    np.testing.assert_array_equal(read_volume(folder).hu, HU)
+
+
+@pytest.mark.parametrize("padding", [None, -2000, 63536])
+def test_padding_becomes_air_whatever_its_sign(tmp_path, padding):
+    made = images(HU, intercept=0)
+    for image, plane in zip(made, HU, strict=True):
+        plane = plane.copy()
+        plane[:3] = HU[0, 0, 0] if padding is None else -2000
+        image.PixelRepresentation = 1
+        image.PixelData = plane.astype("<i2").tobytes()
+        if padding:
+            image.add_new("PixelPaddingValue", "SS" if padding < 0 else "US", padding)
+    hu = read_volume(write(made, tmp_path / "ct")).hu
+    assert (hu[:, :3] == (-1024 if padding else HU[0, 0, 0])).all()
+    np.testing.assert_array_equal(hu[:, 3:], HU[:, 3:])
+
+
+@pytest.mark.parametrize("syntax", ["explicit", "implicit"])
+def test_files_without_a_preamble_are_read(tmp_path, syntax):
+    folder = write(images(HU), tmp_path / "ct")
+    for path in sorted(folder.iterdir())[:3]:
+        dataset = pydicom.dcmread(path)
+        pydicom.dcmwrite(path, pydicom.Dataset(dataset), implicit_vr=syntax == "implicit", little_endian=True)
+        assert path.read_bytes()[128:132] != b"DICM"
+    (folder / "notes.txt").write_text("not DICOM")
+    np.testing.assert_array_equal(read_volume(folder).hu, HU)
+
+
+def test_rounded_positions_are_no_fault(tmp_path):
+    made = images(small_ct((40, 8, 8)), spacing_mm=(1.0 / 3, 0.7, 0.7))
+    for image in made:
+        image.ImagePositionPatient = [round(float(value), 2) for value in image.ImagePositionPatient]
+    assert read_volume(write(made, tmp_path / "ct")).spacing_mm[0] == pytest.approx(1 / 3, abs=1e-3)
+
+
+def test_stations_one_after_another_are_one_scan(tmp_path):
+    assert read_volume(write(second_scan(images(HU), -18, acquisition=2), tmp_path / "ct")).shape == (12, 20, 24)
+
+
+def test_missing_elements_are_named_in_one_warning(tmp_path):
+    made = edited(images(HU), FrameOfReferenceUID=None, PatientName=None)
+    (warning,) = read_volume(write(made, tmp_path / "ct")).warnings
+    assert "PatientName, FrameOfReferenceUID" in warning
+
+
+FAULTS = {
+    "missing": (lambda made: made[:2] + made[3:], "a slice is missing between"),
+    "two missing": (lambda made: made[:1] + made[3:], "2 slices are missing between"),
+    "one": (lambda made: made[:1], "one slice"),
+    "twice": (second_scan, "two images are at one place, 6 times over"),
+    "woven": (lambda made: second_scan(made, 1.5, acquisition=2), "AcquisitionNumber 1, 2"),
+    "tilted": (tilted, "the gantry was tilted by 12.0 degrees"),
+    "jumping": (lambda made: moved(made, 3, 0, 4), "shifted against each other"),
+    "uneven": (lambda made: moved(made, 3, 2, 0.4), "slices are 2.60 to 3.40 mm apart"),
+    "turned": (lambda made: edited(made, 4, ImageOrientationPatient=[0.99, 0.14, 0, -0.14, 0.99, 0]), "orientation"),
+    "flat": (lambda made: edited(made, ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "no usable orientation"),
+    "other unit": (lambda made: edited(made, 1, RescaleType="US"), "image 2 is rescaled to another unit than HU"),
+    "other spacing": (lambda made: edited(made, 1, PixelSpacing=[0.8, 0.9]), "differ in pixel spacing"),
+    "no spacing": (lambda made: edited(made, 1, PixelSpacing=[0.0, 0.7]), "image 2 has no usable pixel spacing"),
+    "other size": (lambda made: edited(made, 1, Columns=23), "differ in size"),
+    "short": (lambda made: edited(made, 1, PixelData=bytes(100)), "cannot be decoded (Explicit VR Little Endian"),
+    "one UID": (lambda made: edited(made, SOPInstanceUID=generate_uid()), "different images have one SOPInstanceUID"),
+    **{
+        key: (lambda made, key=key: edited(made, 1, **{key: None}), f"image 2 has no usable {name} ({key})")
+        for key, name in {
+            "RescaleSlope": "rescale to HU",
+            "RescaleIntercept": "rescale to HU",
+            "ImagePositionPatient": "position",
+            "ImageOrientationPatient": "orientation",
+            "PixelSpacing": "pixel spacing",
+            "Rows": "size",
+            "Columns": "size",
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_refused_in_one_line_that_names_no_patient(tmp_path, capfd, name):
+    fault, reason = FAULTS[name]
+    folder = write(fault(images(HU)), tmp_path / "ct")
+    with pytest.raises(InputError) as caught:
+        read_volume(folder)
+    message = str(caught.value)
+    assert message.startswith(f"{folder}: ") and reason in message and "\n" not in message
+    said = message + "".join(capfd.readouterr())
+    assert "Mustermann" not in said and PATIENT_ID not in said
+
+
+def cut(folder):
+    for path in sorted(folder.iterdir())[:2]:
+        path.write_bytes(path.read_bytes()[:400])
+
+
+def emptied(folder):
+    for path in sorted(folder.iterdir())[:2]:
+        path.write_bytes(b"")
+
+
+def emptied_aside(folder):
+    (folder / "part").mkdir()
+    (folder / "part" / "IM_0007").write_bytes(b"")
+
+
+def dangling(folder):
+    (folder / "IM_0007").symlink_to("nowhere")
+
+
+def overwritten(folder):
+    (folder / "im_7.dcm").write_bytes(b"text" * 99)
+
+
+@pytest.mark.parametrize(
+    "spoil, reason",
+    [
+        (cut, "2 unreadable (a damaged DICOM file"),
+        (emptied, "2 unreadable (empty"),
+        (emptied_aside, "1 unreadable (IM_0007: empty"),
+        (dangling, "1 unreadable (IM_0007: empty or not readable)"),
+        (overwritten, "1 unreadable (im_7.dcm: not DICOM)"),
+    ],
+)
+def test_a_file_that_cannot_be_read_spoils_its_series_alone(tmp_path, spoil, reason):
+    spoil(write(images(HU), tmp_path / "study" / "a"))
+    write(images(HU[:4]), tmp_path / "study" / "b")
+    first, second = sorted(find_series(tmp_path / "study"), key=lambda series: -len(series.headers))
+    if len(first.headers) == len(second.headers):
+        first, second = (s for s in (first, second))
+    spoiled, whole = (first, second) if first.damage else (second, first)
+    assert reason in spoiled.damage and "Mustermann" not in spoiled.damage
+    assert whole.damage is None
+    with pytest.raises(InputError, match="slices may be missing"):
+        read_volume(tmp_path / "study", spoiled.uid)
+    assert read_volume(tmp_path / "study", whole.uid).shape == (4, 20, 24)
+
+
+def test_a_subfolder_that_cannot_be_read_spoils_the_series(tmp_path, monkeypatch):
+    folder = write(images(HU), tmp_path / "ct")
+    (folder / "locked").mkdir()
+    listed = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match="locked: cannot be read"):
+        read_volume(folder)
+
+
+def test_a_series_is_found_below_a_folder_and_behind_a_link(tmp_path):
+    scout = edited(images(HU[:1]), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    capture = edited(images(HU[:1]), SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    write(images(HU), tmp_path / "elsewhere")
+    write(scout + capture, tmp_path / "study" / "b")
+    (tmp_path / "study" / "a").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "study" / "b" / "loop").symlink_to(tmp_path / "study", target_is_directory=True)
+    (tmp_path / "study" / "notes.txt").write_text("not DICOM")
+    (series,) = find_series(tmp_path / "study")
+    assert (len(series.headers), series.number, series.name) == (6, 3, "study")
+    assert holds_dicom(tmp_path / "study") and not holds_dicom(tmp_path / "study" / "nowhere")
+
+
+def test_second_copies_of_images_are_passed_over(tmp_path):
+    folder = write(images(HU), tmp_path / "ct")
+    shutil.copytree(folder, tmp_path / "again")
+    shutil.move(tmp_path / "again", folder / "again")
+    np.testing.assert_array_equal(read_volume(folder).hu, HU)
+
+
+def test_several_series_are_listed_for_choice(tmp_path):
+    write(images(HU) + edited(images(HU[:4]), SeriesNumber=5), tmp_path / "ct")
+    found = find_series(tmp_path / "ct")
+    with pytest.raises(UsageError) as caught:
+        choose(found)
+    message = str(caught.value)
+    assert "--series" in message and "series 3: 6 images of 20x24; series 5: 4 images of 20x24" in message
+    assert "Mustermann" not in message and "\n" not in message
+    assert choose(found, "5").number == 5
+    assert [one.name for one in found] == ["ct_3", "ct_5"]
+    assert choose(found, found[0].uid) is found[0]
+    with pytest.raises(UsageError, match="series 3"):
+        choose(found, "4")
+
+
+def test_series_with_one_number_have_different_names(tmp_path):
+    write(images(HU) + images(HU[:4]), tmp_path / "ct")
+    names = {one.name for one in find_series(tmp_path / "ct")}
+    assert len(names) == 2 and all(len(name) == len("ct_12345678") for name in names)
+
+
+@pytest.mark.parametrize("name", ["Mustermann", "erika_ct", "PAT471134", "export-ACC990017", "pat-471134"])
+def test_a_folder_named_after_the_patient_is_not_named(tmp_path, name):
+    folder = write(edited(images(HU), 1, RescaleSlope=None), tmp_path / name)
+    (series,) = find_series(folder)
+    assert series.name.startswith("series_") and len(series.name) == 15
+    with pytest.raises(InputError) as caught:
+        read_volume(folder)
+    assert name not in str(caught.value)
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:400])
+    with pytest.raises(InputError, match="damaged DICOM") as caught:
+        find_series(folder)
+    assert name not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_folders_without_a_ct_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no CT image"):
+        read_volume(tmp_path)
+    write(edited(images(HU[:2]), SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1"), tmp_path / "enhanced")
+    with pytest.raises(InputError, match="multi-frame"):
+        find_series(tmp_path / "enhanced")
