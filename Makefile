@@ -22,13 +22,12 @@ $(VENV)/.installed-test: $(BIN)/pip setup.py pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[test,openvino]'
 	@touch $@ $(VENV)/.installed
 
-# The first case of the test suite in experiments/phantom_suites.py: its contrast phase, spacings and seed are none of
-# those that the weights learned from.
+# A scan of a bundled organ map, with contrast.
 demo: $(VENV)/.installed
 	rm -rf $(DEMO)
-	$(BIN)/kits-phantom --output_dir=$(DEMO)/ct --cases=0 --seed=7702 --size=256 --slices=88 \
-	    --phases=nephrographic --pixel_spacing_mm=1.75,1.95 --slice_spacing_mm=2.0,2.75
-	$(BIN)/kits-predict --input=$(DEMO)/ct --output_dir=$(DEMO)/prediction --checkpoint_dir=phantom
+	$(BIN)/kits-simulate --output_dir=$(DEMO)/ct --cases=0 --seed=1 --size=256 --slices=80 \
+	    --phases=nephrographic --pixel_spacing_mm=1.5,1.7 --slice_spacing_mm=3.5,4.0
+	$(BIN)/kits-predict --input=$(DEMO)/ct --output_dir=$(DEMO)/prediction --checkpoint_dir=simulated
 	$(BIN)/kits-evaluate --predictions=$(DEMO)/prediction --references=$(DEMO)/ct --output=$(DEMO)/scores.json
 	$(BIN)/kits-report --predictions=$(DEMO)/prediction --images=$(DEMO)/ct --references=$(DEMO)/ct \
 	    --output_dir=$(DEMO)/report

@@ -1,7 +1,7 @@
 """Contact sheets of the augmentation: what the networks of both stages see as it is, under each option, under all.
 
-    kits-phantom --output_dir=build/phantoms --num_cases=1 --size=256 --slices=64
-    python experiments/augmentation_pictures.py --data_dir=build/phantoms
+    kits-simulate --output_dir=build/simulations --num_cases=1 --size=256 --slices=64
+    python experiments/augmentation_pictures.py --data_dir=build/simulations
 
 Draws the first case of a folder in the KiTS19 layout, the label as a line. `docs/pictures/augmentation_2d.png`
 has three samples of an axial slice for each option, `augmentation_3d.png` one sample of a kidney's cube, cut through

@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 import held_out_simulations  # noqa: E402
 import real_ct  # noqa: E402
 import simulation_suites  # noqa: E402
-from phantom_pictures import save_sheet, show  # noqa: E402
+from contact_sheets import save_sheet, show  # noqa: E402
 
 from kits_tf.data import kits19  # noqa: E402
 from kits_tf.data.stage_inputs import mask_path  # noqa: E402

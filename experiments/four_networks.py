@@ -1,4 +1,4 @@
-"""Trains the four networks of a set of released weights on simulated CTs; `train_phantom.py` and its like say which.
+"""Trains the four networks of a set of released weights on simulated CTs; `train_simulated.py` says which.
 
 Every part resumes where an earlier run stopped. What each part took, by the clock and in seconds of CPU, is printed
 and written to `seconds.json` in the work folder.
@@ -47,7 +47,7 @@ class Recipe:
     """What a set of weights is made from.
 
     Attributes:
-        simulations: for each call of kits-phantom its flags, without the output folder.
+        simulations: for each call of kits-simulate its flags, without the output folder.
         cases: numbers of the cases that the kidney networks learn from, and of those that they then find kidneys in
             for the tumor network, {"kidney": "0-199", "tumor": "0-299"}.
         options: more flags of kits-train for each stage.
@@ -85,14 +85,14 @@ def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
         options: flags of kits-train for all of them, after the recipe's.
     """
     seconds = Seconds(work / "seconds.json")
-    phantoms, prepared = work / "phantoms", work / "prepared"
+    simulations, prepared = work / "simulations", work / "prepared"
     rounds = {stage: rounds_of(recipe, work, stage) for stage in ("kidney", "tumor")}
-    with seconds.of("phantoms"):
+    with seconds.of("simulations"):
         for flags in recipe.simulations:
-            command("phantom", f"--output_dir={phantoms}", *flags)
+            command("simulate", f"--output_dir={simulations}", *flags)
     with seconds.of("prepare"):
         for name, cases in recipe.cases.items():
-            folders = f"--data_dir={phantoms}", f"--output_dir={prepared / name}"
+            folders = f"--data_dir={simulations}", f"--output_dir={prepared / name}"
             command("prepare", *folders, f"--cases={cases}", "--num_validation=0", "--num_test=0")
     planes = [network for network in networks if network != "tumor"]
     for part, checkpoints, flags in rounds["kidney"]:
@@ -101,7 +101,7 @@ def make(recipe, work, output, networks=tuple(NETWORKS), options=()):
     if "tumor" in networks:
         with seconds.of("kidneys"):
             finders = rounds["kidney"][recipe.tumor_kidneys].checkpoints
-            find_kidneys(recipe, phantoms, finders, work / "kidneys")
+            find_kidneys(recipe, simulations, finders, work / "kidneys")
         for part, checkpoints, flags in rounds["tumor"]:
             with seconds.of(f"tumor network{part}"):
                 train("tumor", work, checkpoints, [*flags, *options], "tumor_refined" if part else "tumor")
@@ -149,10 +149,10 @@ def train(network, work, checkpoints, options, cases):
     command("train", *flags, TF_NUM_INTRAOP_THREADS=str(threads))
 
 
-def find_kidneys(recipe, phantoms, checkpoints, kidneys):
+def find_kidneys(recipe, simulations, checkpoints, kidneys):
     """Predicts the kidneys of the tumor network's cases."""
     folders = [
-        str(phantoms.resolve() / kits19.case_name(number)) for number in kits19.parse_cases(recipe.cases["tumor"])
+        str(simulations.resolve() / kits19.case_name(number)) for number in kits19.parse_cases(recipe.cases["tumor"])
     ]
     inputs = kidneys.parent / "tumor_cases.txt"
     files.write_text(inputs, "\n".join(folders) + "\n")

@@ -37,7 +37,7 @@ def main():
         "--seconds", type=float, default=600.0, help="bound on a round, the networks' loading included"
     )
     parser.add_argument("--gigabytes", type=float, default=3.0, help="bound on the memory of a round")
-    parser.add_argument("--checkpoint_dir", default="phantom")
+    parser.add_argument("--checkpoint_dir", default="simulated")
     arguments = parser.parse_args()
     rounds = [one_round(seed, arguments) for seed in range(arguments.seed, arguments.seed + arguments.rounds)]
     result = {"kinds": sorted(KINDS), "count": len(KINDS), "rounds": rounds, "machine": machine()}

@@ -39,7 +39,7 @@ def main():
 def make(anatomy, work):
     """Simulates the held-out suite; returns its folder."""
     simulations = work / "simulations"
-    command("phantom", f"--output_dir={simulations}", *simulation_suites.held_out(anatomy))
+    command("simulate", f"--output_dir={simulations}", *simulation_suites.held_out(anatomy))
     return simulations
 
 

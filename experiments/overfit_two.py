@@ -2,12 +2,11 @@
 
 Both heads' losses must then be lower than at the start.
 
-    python experiments/overfit_two.py --masks_dir=DIR --case=199
+    python experiments/overfit_two.py --case=0
 
-The samples are cut from imaging simulated around a real label volume in the KiTS19 layout: for a plane, both halves of
+The samples are cut from a simulated CT: for a plane, both halves of
 the volume, whole, each in its slice with the most kidney; for the tumor network, the two sub-blocks with the most
-tumor. Base width 8. Case 199 has 121 slices, so that a coronal or sagittal half is padded to the 128 of the paper
-preset's training. --grid=96 makes smaller sub-blocks, for less time. Without --masks_dir, from a phantom. Two cores:
+tumor. Base width 8. --grid=96 makes smaller sub-blocks, for less time. Two cores:
 about 20 minutes, no accelerator.
 Writes `experiments/results/overfit_two.json` and the table in docs/networks.md.
 """
@@ -56,8 +55,7 @@ def main():
 def parse():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--masks_dir", help="KiTS19-layout folder of labels")
-    parser.add_argument("--case", type=int, default=199)
+    parser.add_argument("--case", type=int, default=0, help="number of the simulated case")
     parser.add_argument(
         "--networks", nargs="+", choices=NETWORKS, default=NETWORKS, help="the others keep their earlier results"
     )
@@ -65,7 +63,7 @@ def parse():
     parser.add_argument("--learning_rate", type=float, default=3e-3)
     parser.add_argument("--grid", type=int, default=160, help="side of the kidney's cube")
     arguments = parser.parse_args()
-    arguments.source = f"labels of case {arguments.case}" if arguments.masks_dir else f"phantom {arguments.case}"
+    arguments.source = f"simulated case {arguments.case}"
     return arguments
 
 
@@ -80,17 +78,9 @@ def of_other_networks(arguments):
 
 def case_of(arguments):
     """(hu, labels, spacing_mm) of the case, its imaging simulated with seed 0."""
-    from kits_tf.data import kits19
-    from kits_tf.io import volume
-    from kits_tf.simulation.phantom.around import simulate_around
-    from kits_tf.simulation.phantom.simulation import simulate
+    from kits_tf.simulation import simulate
 
-    if not arguments.masks_dir:
-        hu, labels, spacing_mm, _ = simulate(0, arguments.case)
-        return hu, labels, spacing_mm
-    path = pathlib.Path(arguments.masks_dir) / kits19.case_name(arguments.case) / kits19.LABEL_NAME
-    labels, grid = volume.read_labels(path)
-    return simulate_around(labels, grid.spacing_mm, 0, arguments.case), labels, grid.spacing_mm
+    return simulate(0, arguments.case)
 
 
 def config_of(name, arguments):

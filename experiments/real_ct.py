@@ -111,7 +111,7 @@ def parse():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_ct(parser)
-    parser.add_argument("--checkpoint_dir", default="phantom")
+    parser.add_argument("--checkpoint_dir", default="simulated")
     parser.add_argument("options", nargs="*", help="more flags for kits-predict, after --")
     return parser.parse_args()
 

@@ -15,12 +15,12 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
-from phantom_pictures import draw_sheet  # noqa: E402
+from contact_sheets import draw_sheet  # noqa: E402
 
+from kits_tf.config import PHASES  # noqa: E402
 from kits_tf.io import volume  # noqa: E402
-from kits_tf.simulation import anatomy  # noqa: E402
-from kits_tf.simulation.anatomy.structures import KIDNEYS, indices  # noqa: E402
-from kits_tf.simulation.phantom import PHASES  # noqa: E402
+from kits_tf.simulation import Anatomy, organ_map, simulate  # noqa: E402
+from kits_tf.simulation.structures import KIDNEYS, indices  # noqa: E402
 
 SEED = 5
 
@@ -28,23 +28,23 @@ SEED = 5
 def main():
     """Writes the sheet."""
     arguments = parse()
-    sources = anatomy.Sources((arguments.anatomy,), arguments.legend, (arguments.anatomy_ct,))
+    anatomy = Anatomy(arguments.anatomy, arguments.legend, arguments.anatomy_ct)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    cases = [real(sources), *(simulated(sources, SEED, i, phase) for i, phase in enumerate(PHASES))]
+    cases = [real(anatomy), *(simulated(anatomy, SEED, i, phase) for i, phase in enumerate(PHASES))]
     draw_sheet(cases, arguments.output)
 
 
-def real(sources):
+def real(anatomy):
     """(title, hu, labels, spacing in mm) of the map's own CT."""
-    structures, spacing_mm = anatomy.read_organs(sources.maps[0], anatomy.read_legend(sources.legend))
-    hu = volume.read_volume(sources.cts[0]).hu
+    structures, spacing_mm = organ_map.read_structures(anatomy.labels, organ_map.read_legend(anatomy.legend))
+    hu = volume.read_volume(anatomy.ct).hu
     return "real", hu, np.isin(structures, indices(KIDNEYS)).astype(np.uint8), spacing_mm
 
 
-def simulated(sources, seed, number, phase):
+def simulated(anatomy, seed, number, phase):
     """(title, hu, labels, spacing in mm) of one simulation."""
     scan = {"size": 256, "slices": 96, "pixel_spacing_mm": (1.4, 1.7), "slice_spacing_mm": (2.5, 3.5)}
-    hu, labels, spacing_mm, _ = anatomy.simulate(sources, seed, number, phases=(phase,), **scan)
+    hu, labels, spacing_mm = simulate(seed, number, (anatomy,), phases=(phase,), **scan)
     return phase, hu, labels, spacing_mm
 
 

@@ -12,7 +12,7 @@ SLICES = "--slice_spacing_mm=2.0,5.0"
 
 
 def training(anatomy, num_cases):
-    """The flags of each call of kits-phantom that makes the training suite, tuple of lists.
+    """The flags of each call of kits-simulate that makes the training suite, tuple of lists.
 
     Args:
         anatomy: the flags that name the organ maps.
@@ -21,13 +21,13 @@ def training(anatomy, num_cases):
     fine = num_cases * 5 // 8
     common = [*anatomy, f"--seed={TRAINING_SEED}", SLICES]
     return (
-        [*common, *FINE, f"--num_cases={fine}"],
-        [*common, *COARSE, f"--first_case={fine}", f"--num_cases={num_cases - fine}"],
+        [*common, *FINE, f"--cases=0-{fine - 1}"],
+        [*common, *COARSE, f"--cases={fine}-{num_cases - 1}"],
     )
 
 
 def held_out(anatomy, num_cases=10):
-    """The flags of kits-phantom that make the held-out suite: pixels of 1.95 to 2.15 mm, slices of 5.5 to 6 mm."""
+    """The flags of kits-simulate that make the held-out suite: pixels of 1.95 to 2.15 mm, slices of 5.5 to 6 mm."""
     return [
         *anatomy,
         f"--seed={HELD_OUT_SEED}",
@@ -39,7 +39,7 @@ def held_out(anatomy, num_cases=10):
 
 
 def anatomy_flags(arguments):
-    """The flags of kits-phantom that name organ maps, from a parser that `add_anatomy` was called on."""
+    """The flags of kits-simulate that name organ maps, from a parser that `add_anatomy` was called on."""
     flags = [f"--anatomy={arguments.anatomy}", f"--legend={arguments.legend}"]
     return flags + ([f"--anatomy_ct={arguments.anatomy_ct}"] if arguments.anatomy_ct else [])
 

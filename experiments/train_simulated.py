@@ -4,9 +4,9 @@
 
 Several maps may be given with commas. The simulations are the training suite of `simulation_suites.py`, in all
 phases, so that a quarter is unenhanced. The tumor network learns on kidneys that the kidney networks found, in cases
-that those have never seen; it starts from that of `phantom`. --num_cases scales everything; more flags for kits-train
-follow after --. Hardware meant: two CPU cores that multiply bfloat16 (AVX-512), an hour and a quarter. `real_ct.py`
-scores the result on a real CT, `held_out_simulations.py` on simulations.
+that those have never seen; it starts from that of `simulated`. --num_cases scales everything; more flags for
+kits-train follow after --. Hardware meant: two CPU cores that multiply bfloat16 (AVX-512), an hour and a quarter.
+`real_ct.py` scores the result on a real CT, `held_out_simulations.py` on simulations.
 """
 
 import pathlib
@@ -20,7 +20,7 @@ import simulation_suites  # noqa: E402
 NUM_CASES = 480
 KIDNEY_STEPS, TUMOR_STEPS = 8000, 900
 # From random weights, at the preset's rate, 2000 steps ended in a network that finds no tumor anywhere.
-TUMOR_START = ["--pretrained=phantom", "--learning_rate=0.003", "--set=clip_norm=1"]
+TUMOR_START = ["--pretrained=simulated", "--learning_rate=0.003", "--set=clip_norm=1"]
 PRECISION = "--precision=mixed_bfloat16"  # pays where each network has one core, and in 3D
 
 
@@ -28,7 +28,7 @@ def recipe(anatomy, num_cases):
     """The `Recipe` of weights from organ maps.
 
     Args:
-        anatomy: the flags of kits-phantom that name the maps.
+        anatomy: the flags of kits-simulate that name the maps.
         num_cases: how many simulations, at least 5.
     """
     return four_networks.Recipe(

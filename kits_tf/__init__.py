@@ -2,7 +2,7 @@
 
     import kits_tf
 
-    segmenter = kits_tf.load_segmenter("phantom")
+    segmenter = kits_tf.load_segmenter("simulated")
     volume = kits_tf.read_volume("imaging.nii.gz")
     labels = segmenter.segment(volume.hu, volume.spacing_mm)
     kits_tf.write_labels(labels, volume, "segmentation.nii.gz")

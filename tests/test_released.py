@@ -22,10 +22,10 @@ def test_weights_are_found_inside_or_beside_the_package(tmp_path, monkeypatch, p
 def test_other_names_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "PACKAGE", tmp_path / "kits_tf")
     with pytest.raises(InputError, match="none"):
-        checkpoint.released_folder("phantom")
+        checkpoint.released_folder("simulated")
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "phantom/tumor", "nothing"])
+@pytest.mark.parametrize("name", ["", ".", "..", "simulated/tumor", "nothing"])
 def test_a_name_is_not_a_path(name):
     with pytest.raises(InputError):
         checkpoint.released_folder(name)

@@ -2,7 +2,7 @@
 
     python experiments/benchmarks/export_system.py --python=ENVIRONMENT/bin/python --slices=108 --repeats=2
 
-Makes a phantom of `--slices` x 512 x 512, exports the weights, and segments it by turns with `kits-predict
+Simulates a CT of `--slices` x 512 x 512, exports the weights, and segments it by turns with `kits-predict
 --engine=tensorflow` and with the SavedModel in the interpreter named by `--python`, which needs TensorFlow and NumPy
 alone. Writes `experiments/results/export_system_SLICES.json`.
 """
@@ -36,7 +36,7 @@ def main():
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--slices", type=int, default=108)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--checkpoint_dir", default="phantom")
+    parser.add_argument("--checkpoint_dir", default="simulated")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = compare(pathlib.Path(folder), arguments)
@@ -46,7 +46,7 @@ def main():
 
 def compare(folder, arguments):
     """The figures, as a dict."""
-    command("phantom", f"--output_dir={folder}/ct", "--cases=0", "--seed=5", "--size=512",
+    command("simulate", f"--output_dir={folder}/ct", "--cases=0", "--seed=5", "--size=512",
             f"--slices={arguments.slices}")  # fmt: skip
     command("export", f"--output_dir={folder}/models", f"--checkpoint_dir={arguments.checkpoint_dir}")
     volume = read_volume(folder / "ct" / "case_00000" / "imaging.nii.gz")

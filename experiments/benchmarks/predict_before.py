@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--slices", type=int, default=108)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--trained", default=str(ROOT / "checkpoints" / "phantom"))
+    parser.add_argument("--trained", default=str(ROOT / "checkpoints" / "simulated"))
     parser.add_argument("--work_dir", type=pathlib.Path, default=pathlib.Path("build/benchmarks"))
     arguments = parser.parse_args()
     case = simulated_ct(arguments.work_dir / "ct", arguments.slices).resolve()

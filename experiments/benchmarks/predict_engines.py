@@ -1,9 +1,9 @@
 """How far engines and precisions agree: Dice between any two, with trained weights on simulated CTs.
 
-    python experiments/benchmarks/predict_engines.py --data_dir=phantoms --checkpoint_dir=phantom
+    python experiments/benchmarks/predict_engines.py --data_dir=simulations --checkpoint_dir=simulated
 
 Writes `experiments/results/predict_engines.json`: for each pair the lowest and the mean Dice of kidney (label > 0) and
-tumor (label 2) over the CTs. Hardware meant: two cores, 4 GB, some minutes for ten phantoms of the test suite.
+tumor (label 2) over the CTs. Hardware meant: two cores, 4 GB, some minutes for ten simulated CTs.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main():
     """Segments the CTs by each road and writes how the labels agree."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", required=True)
-    parser.add_argument("--checkpoint_dir", default="phantom")
+    parser.add_argument("--checkpoint_dir", default="simulated")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for name, flags in ROADS.items():

@@ -29,7 +29,7 @@ def simulated_ct(folder, slices=SOURCE_SLICES, size=512):
     """
     case = pathlib.Path(folder) / "case_00000"
     if not (case / LABEL).is_file():
-        command("phantom", f"--output_dir={folder}", "--cases=0", "--seed=5", f"--size={size}",
+        command("simulate", f"--output_dir={folder}", "--cases=0", "--seed=5", f"--size={size}",
                 f"--slices={SOURCE_SLICES}")  # fmt: skip
     if slices == SOURCE_SLICES:
         return case

@@ -1,6 +1,6 @@
 """Time, memory and bytes of `kits-prepare`, and the time of a second run.
 
-    kits-phantom --masks_dir=kits19/data --cases=0-27,151,160 --output_dir=build/raw
+    kits-simulate --cases=0-29 --output_dir=build/raw
     python experiments/benchmarks/prepare_cases.py --data_dir=build/raw --cases=0-27,151,160
 
 Writes `experiments/results/prepare_cases.json` and a table in `docs/data.md`.

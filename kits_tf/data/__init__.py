@@ -1,1 +1,1 @@
-"""Data on disk: the KiTS19 layout, its checks, splits, the prepared format and phantoms."""
+"""Data on disk: the KiTS19 layout, its checks, splits, and the prepared format."""

@@ -45,7 +45,7 @@ def load_segmenter(
     """Loads the networks of a checkpoint folder, or released weights by name.
 
     Args:
-        name_or_folder: a checkpoint folder, or a name such as "phantom"; or a list of them, whose networks'
+        name_or_folder: a checkpoint folder, or a name such as "simulated"; or a list of them, whose networks'
             probabilities are averaged; none twice.
         engine: "auto" (the fastest that is installed), "tensorflow" or "openvino".
         planes: the planes whose networks find the kidney, also as text with commas.

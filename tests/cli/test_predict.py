@@ -146,7 +146,7 @@ def test_planes_and_fusion_matter(tmp_path, checkpoint):
         (["--memory_gb=-1"], "--memory_gb"),
         (["--memory_gb=nan"], "--memory_gb"),
         (["--checkpoint_dir=,"], "--checkpoint_dir"),
-        (["--checkpoint_dir=phantom,phantom"], "--checkpoint_dir"),
+        (["--checkpoint_dir=simulated,simulated"], "--checkpoint_dir"),
         (["--stage=tumor"], "--kidney_masks"),
         (["--kidney_masks=."], "--kidney_masks"),
         (["--stage=tumor", "--kidney_masks=.", "--planes=axial,coronal,sagittal"], "--planes"),

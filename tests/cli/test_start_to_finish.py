@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from kits_tf.cli import app, evaluate, phantom, predict, prepare, report, train
+from kits_tf.cli import app, evaluate, predict, prepare, report, simulate, train
 
 TINY = ["--preset=small", "--base_filters=2", "--num_steps=2", "--batch_size=1", "--seed=0", "--set=depth=2"]
 COARSE = ["--set=inplane_mm=8", "--set=patch_rows=32", "--set=patch_columns=32", "--set=patch_slices=32"]
@@ -23,7 +23,7 @@ def everything(tmp_path_factory):
     """A folder in which every command has run, each on what the one before left."""
     home = tmp_path_factory.mktemp("home")
     data, prepared, checkpoints = home / "data", home / "prepared", home / "checkpoints"
-    run(phantom, f"--output_dir={data}", "--num_cases=2", "--seed=5", "--size=64", "--slices=32", "--processes=1")
+    run(simulate, f"--output_dir={data}", "--num_cases=2", "--seed=14", "--size=64", "--slices=32", "--processes=1")
     run(prepare, f"--data_dir={data}", f"--output_dir={prepared}", "--num_validation=1", "--num_test=0")
     trained = [f"--data_dir={prepared}", f"--checkpoint_dir={checkpoints}", *TINY]
     run(train, "--stage=kidney", "--plane=axial", *trained, *COARSE)

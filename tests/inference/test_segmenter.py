@@ -201,13 +201,13 @@ def test_planes_may_be_text(tmp_path):
 
 
 def test_a_checkpoint_named_twice_is_refused(tmp_path):
-    (tmp_path / "link").symlink_to(released_folder("phantom"))
-    for twice in (["phantom", "phantom"], ["phantom", tmp_path / "link"]):
+    (tmp_path / "link").symlink_to(released_folder("simulated"))
+    for twice in (["simulated", "simulated"], ["simulated", tmp_path / "link"]):
         with pytest.raises(UsageError, match="^--checkpoint_dir: .* is named twice"):
             load_segmenter(twice)
 
 
-@pytest.mark.parametrize("given", ["", None, 3, b"phantom", b"", [], ["phantom", ""], [None], np.eye(2)], ids=str)
+@pytest.mark.parametrize("given", ["", None, 3, b"simulated", b"", [], ["simulated", ""], [None], np.eye(2)], ids=str)
 def test_what_is_neither_folder_nor_name_is_refused(given):
     with pytest.raises(UsageError, match="^--checkpoint_dir: takes a checkpoint folder, the name .*, not .*$"):
         load_segmenter(given)

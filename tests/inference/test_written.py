@@ -44,7 +44,7 @@ def tell(out, changes, without=None):
     """Writes the JSON of `out`'s labels with some of it changed, or an entry left out."""
     labels = out / "ct_segmentation.nii.gz"
     digests = {"input_digest": of_file(out.parent / "data" / "ct.nii.gz"), "labels_digest": of_file(labels)}
-    told = GRID | digests | {"options": NOW | {"kidney_mask": None}, "checkpoint": "phantom"} | changes
+    told = GRID | digests | {"options": NOW | {"kidney_mask": None}, "checkpoint": "simulated"} | changes
     write(out, "ct_segmentation.json", {key: told[key] for key in told if key != without})
 
 
@@ -124,7 +124,7 @@ def test_a_line_that_names_no_ct_is_never_done(tmp_path):
         ({"stage": [1, None]}, r"stage 1,None, now both"),
         ({"stage": {"a": 1}}, r"stage {'a': 1}, now both"),
         ({"fusion": None}, r"fusion none, now union"),
-        ({"weights": "4567"}, r"weights of phantom that are not those of now"),
+        ({"weights": "4567"}, r"weights of simulated that are not those of now"),
         ({"kidney_mask": "4567"}, r"another kidney mask, or this one before it changed"),
     ],
 )

@@ -1,0 +1,194 @@
+"""Make simulated CTs with kidneys and tumors from organ label maps, in the KiTS19 layout.
+
+Example:
+    kits-simulate --output_dir=ct --num_cases=2
+"""
+
+import contextlib
+import functools
+import multiprocessing
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from kits_tf.cli import app
+from kits_tf.config import PHASES
+from kits_tf.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from kits_tf.simulation import Anatomy
+
+FLAGS = flags.FlagValues()
+RANGE = re.compile(r"(\d+\.?\d*|\.\d+),(\d+\.?\d*|\.\d+)")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+_cases = {"flag_values": FLAGS, "module_name": "Cases"}
+_scan = {"flag_values": FLAGS, "module_name": "Scan"}
+_maps = {"flag_values": FLAGS, "module_name": "Organ maps"}
+flags.DEFINE_string("output_dir", None, "Folder for the cases; complete ones are kept.", required=True, **_cases)
+flags.DEFINE_integer("num_cases", None, "Number of cases, from 0 on.", lower_bound=1, upper_bound=100_000, **_cases)
+flags.DEFINE_string("cases", "", "Case numbers and ranges instead, e.g. 0-9,160.", **_cases)
+flags.DEFINE_integer("seed", 0, "Seed; a case depends on it and its own number alone.", lower_bound=0, **_cases)
+flags.DEFINE_integer("processes", None, "Processes; one per core by default.", lower_bound=1, **_cases)
+flags.DEFINE_integer(
+    "size", 512, "Rows and columns; below 512 the field of view is kept.", lower_bound=32, upper_bound=2048, **_scan
+)
+flags.DEFINE_integer("slices", None, "Slices; as in KiTS19 by default.", lower_bound=1, upper_bound=2048, **_scan)
+flags.DEFINE_list("phases", list(PHASES), "Contrast phases to draw from.", **_scan)
+flags.DEFINE_string("pixel_spacing_mm", None, "Range LO,HI of pixel spacings; as in KiTS19 by default.", **_scan)
+flags.DEFINE_string("slice_spacing_mm", None, "Range LO,HI of slice spacings; as in KiTS19 by default.", **_scan)
+flags.DEFINE_list("anatomy", None, "Organ label maps, one of them per case; the bundled ones by default.", **_maps)
+flags.DEFINE_string("legend", None, "JSON legend of the --anatomy maps: label to organ name.", **_maps)
+flags.DEFINE_list(
+    "anatomy_ct",
+    None,
+    "The CT of each --anatomy map, to split what has no label.",
+    **_maps,
+)
+
+
+@flags.validator("phases", message=f"must be a comma list of {', '.join(PHASES)}", flag_values=FLAGS)
+def _phases_are_known(phases: list[str]) -> bool:
+    return bool(phases) and set(phases) <= set(PHASES)
+
+
+def _range(flag: str) -> tuple[float, float] | None:
+    """Return (low, high) of a spacing flag, None if it is unset."""
+    text = FLAGS[flag].value
+    if text is None:
+        return None
+    match = RANGE.fullmatch(text.replace(" ", ""))
+    if not match or not 0.1 <= float(match[1]) <= float(match[2]) <= 20:
+        raise UsageError(flag, f"must be LO,HI in mm within 0.1 and 20, such as 0.7,0.9, got {text!r}")
+    return float(match[1]), float(match[2])
+
+
+def main() -> int:
+    """Make the cases; return the exit code."""
+    options = {
+        "anatomies": _anatomies(),
+        "size": FLAGS.size,
+        "slices": FLAGS.slices,
+        "phases": tuple(FLAGS.phases),
+        "pixel_spacing_mm": _range("pixel_spacing_mm"),
+        "slice_spacing_mm": _range("slice_spacing_mm"),
+    }
+    numbers = _case_numbers()
+    app.check_output_folder("output_dir", FLAGS.output_dir)
+    from kits_tf.progress import progress
+
+    folder = pathlib.Path(FLAGS.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    failures = 0
+    for reason in progress(_make_all(folder, numbers, options), "Simulating", total=len(numbers)):
+        if reason is not None:
+            failures += 1
+            app.complain("kits-simulate", reason)
+    print(f"{len(numbers) - failures} of {len(numbers)} cases in {folder}")
+    return app.EXIT_SOME_FAILED if failures else app.EXIT_DONE
+
+
+def _case_numbers() -> list[int]:
+    """Return the numbers of the cases to make."""
+    from kits_tf.data import kits19
+
+    if FLAGS.cases and FLAGS.num_cases is not None:
+        raise UsageError("num_cases", "must not be given with --cases")
+    if FLAGS.cases:
+        return kits19.parse_cases(FLAGS.cases)
+    if FLAGS.num_cases is None:
+        raise UsageError("num_cases", "is required (number of cases), or --cases")
+    return list(range(FLAGS.num_cases))
+
+
+def _anatomies() -> "tuple[Anatomy, ...]":
+    """Return the checked organ maps of --anatomy, or none for the bundled ones."""
+    if FLAGS.anatomy is None:
+        for flag in ("legend", "anatomy_ct"):
+            if FLAGS[flag].present:
+                raise UsageError(flag, "needs --anatomy")
+        return ()
+    cts = FLAGS.anatomy_ct or [None] * len(FLAGS.anatomy)
+    if not FLAGS.anatomy:
+        raise UsageError("anatomy", "must be one or more organ label maps")
+    if FLAGS.legend is None:
+        raise UsageError("legend", "is required with --anatomy")
+    if len(cts) != len(FLAGS.anatomy):
+        raise UsageError("anatomy_ct", f"must be one CT for each of the {len(FLAGS.anatomy)} --anatomy maps")
+    from kits_tf.simulation import Anatomy, organ_map
+
+    with _as_usage("legend"):
+        legend = organ_map.read_legend(FLAGS.legend)
+    for labels, ct in zip(FLAGS.anatomy, cts, strict=True):
+        with _as_usage("anatomy"):
+            structures, spacing_mm = organ_map.read_structures(labels, legend)
+        if ct is not None:
+            with _as_usage("anatomy_ct"):
+                organ_map.check_ct(ct, structures.shape, spacing_mm)
+    return tuple(Anatomy(labels, FLAGS.legend, ct) for labels, ct in zip(FLAGS.anatomy, cts, strict=True))
+
+
+@contextlib.contextmanager
+def _as_usage(flag: str) -> Iterator[None]:
+    """Turn an InputError into an error of the flag that named the file."""
+    try:
+        yield
+    except InputError as error:
+        raise UsageError(flag, error) from None
+
+
+def _make_all(folder: pathlib.Path, numbers: list[int], options: dict[str, Any]) -> Iterator[str | None]:
+    """Make the cases in several processes; yield None for each that is there, else why not."""
+    work = functools.partial(_make, folder, FLAGS.seed, options)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processes = min(FLAGS.processes or cores, len(numbers))
+    if processes <= 1:
+        yield from map(work, numbers)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=_start_process) as pool:
+        yield from pool.imap_unordered(work, numbers)
+        pool.close()  # lets the processes end by themselves; leaving the block early terminates them
+        pool.join()
+
+
+def _start_process() -> None:
+    """Prepare a process of the pool, before it imports NumPy: one thread each, or they would compete for cores."""
+    from kits_tf.data.workers import prepare_worker
+
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    prepare_worker()
+
+
+def _make(folder: pathlib.Path, seed: int, options: dict[str, Any], number: int) -> str | None:
+    """Write one case unless it is there; return why that failed, else None."""
+    from kits_tf import simulation
+    from kits_tf.data import kits19
+    from kits_tf.io import volume
+
+    case = folder / kits19.case_name(number)
+    image, label = case / kits19.IMAGE_NAME, case / kits19.LABEL_NAME
+    if image.is_file() and label.is_file():
+        return None
+    try:
+        hu, labels, spacing_mm = simulation.simulate(seed, number, **options)
+        ct = volume.Volume(hu, spacing_mm)
+        volume.write_volume(ct, image)
+        volume.write_labels(labels, ct, label)
+    except InputError as error:
+        return str(error)
+    except (OSError, MemoryError) as error:
+        return f"{case}: {getattr(error, 'strerror', None) or 'not enough memory'}"
+    return None
+
+
+def run() -> None:
+    """Run kits-simulate."""
+    app.run(main, FLAGS)
+
+
+if __name__ == "__main__":
+    run()
