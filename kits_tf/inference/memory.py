@@ -71,7 +71,7 @@ def header_of(source):
 
     grid = read_grid(source.path)
     file = nifti.read_header(source.path)
-    stays = (file.slope, file.intercept) == (1.0, 0.0) and np.can_cast(file.dtype, np.int16)
+    stays = file.scaling == (1.0, 0.0) and np.can_cast(file.header.get_data_dtype(), np.int16)
     return grid.shape, grid.spacing_mm, 2 if stays else 6  # while int16 is widened to float32, both are there
 
 

@@ -26,8 +26,7 @@ def write_segmentation(labels: np.ndarray, series: Series, path: str | os.PathLi
     """Write labels as a DICOM SEG, whole or not at all.
 
     Segment 1 is the kidney (SNOMED CT 64033007), segment 2 the tumor (neoplasm 108369006 in the kidney); a segment
-    without voxels is described all the same. As the standard requires, the file carries the patient and study of its
-    CT; elements that its images lack are filled.
+    without voxels is described too. The file carries the patient and study of its CT, as the standard requires.
 
     Args:
         labels: uint8 [slices, rows, columns] on the working axes: 0 background, 1 kidney, 2 tumor.
@@ -91,13 +90,7 @@ def _segments() -> list[highdicom.seg.SegmentDescription]:
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name="kits-tf", family=codes.DCM.ArtificialIntelligence, version=__version__
     )
-    kidney, tumor = (
-        (codes.SCT.AnatomicalStructure, codes.SCT.Kidney),
-        (
-            codes.SCT.MorphologicallyAbnormalStructure,
-            codes.SCT.Neoplasm,
-        ),
-    )
+    kidney = codes.SCT.Kidney
     return [
         highdicom.seg.SegmentDescription(
             segment_number=number,
@@ -109,8 +102,8 @@ def _segments() -> list[highdicom.seg.SegmentDescription]:
             anatomic_regions=regions,
             display_color=highdicom.color.CIELabColor.from_string(color),
         )
-        for number, label, (category, kind), regions, color in (
-            (1, "Kidney", kidney, None, palette.KIDNEY),
-            (2, "Tumor", tumor, [codes.SCT.Kidney], palette.TUMOR),
+        for number, label, category, kind, regions, color in (
+            (1, "Kidney", codes.SCT.AnatomicalStructure, kidney, None, palette.KIDNEY),
+            (2, "Tumor", codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Neoplasm, [kidney], palette.TUMOR),
         )
     ]

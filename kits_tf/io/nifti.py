@@ -12,9 +12,8 @@ import gzip
 import os
 import pathlib
 import re
-import struct
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel
 import numpy as np
@@ -27,24 +26,16 @@ from kits_tf.geometry import SPACING_MM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import IO, Any
 
-MAX_VOXELS = 2**30
-"""Larger volumes are refused: 4096 slices of 512x512, two gigabytes as int16."""
-
+MAX_VOXELS = 2**30  # 4096 slices of 512x512, two gigabytes as int16
 MAX_SIDE = 4096
-"""Volumes with a longer axis are refused."""
-
-MAX_SHEAR_DEGREES = 0.5
-"""Axes further from right angles get a warning."""
+MAX_SHEAR_DEGREES = 0.5  # axes further from right angles get a warning
 
 _CHUNK_VOXELS = 4 * 2**20
 _MAX_OFFSET = 2**28  # bytes of header extensions
 _GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_LEVEL = 4
 _MAX_GZIP_RATIO = 1032  # DEFLATE codes at most 258 bytes in two bits
 _SUFFIX = re.compile(r"\.nii(\.gz)?\Z", re.IGNORECASE)
-_HEADERS = {348: (nibabel.Nifti1Header, b"n+1\x00"), 540: (nibabel.Nifti2Header, b"n+2\x00")}
 
 
 @dataclasses.dataclass
@@ -56,9 +47,6 @@ class Nifti:
         header: nibabel's header, NIfTI-1 or NIfTI-2.
         shape: voxels along the three stored axes.
         affine: float64 [4, 4], stored voxel indices to RAS mm.
-        dtype: NumPy type of the stored numbers.
-        slope: stored numbers times this ...
-        intercept: ... plus this are the values.
         warnings: what is odd about the file, one line each; `chunks` may add to it.
     """
 
@@ -66,10 +54,13 @@ class Nifti:
     header: nibabel.Nifti1Header
     shape: tuple[int, int, int]
     affine: np.ndarray
-    dtype: np.dtype
-    slope: float
-    intercept: float
     warnings: list[str]
+
+    @property
+    def scaling(self) -> tuple[float, float]:
+        """Slope and intercept that turn stored numbers into values."""
+        slope, intercept = self.header.get_slope_inter()
+        return (1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept))
 
 
 def is_nifti(path: pathlib.Path) -> bool:
@@ -85,40 +76,28 @@ def stem(path: pathlib.PurePath) -> str:
 def read_header(path: str | os.PathLike) -> Nifti:
     """Read and check the header of a `.nii` or `.nii.gz` file.
 
-    Args:
-        path: the file.
-
-    Returns:
-        A `Nifti`.
-
     Raises:
         InputError: the file is not NIfTI, or not one 3D volume of real numbers on a usable grid.
     """
     path = pathlib.Path(path)
     with _reading(path) as stream:
-        header = _parse_header(path, stream)
+        block = stream.read(540)
+        kinds = ((nibabel.Nifti1Header, 348), (nibabel.Nifti2Header, 540))
+        fitting = [(kind, size) for kind, size in kinds if kind.may_contain_header(block[:size])]
+        if not fitting:
+            raise InputError(path, "not a NIfTI file, or cut off within its header")
+        kind, size = fitting[0]
+        header = kind(block[:size], check=False)
+        if header["magic"].tobytes()[:3] not in (b"n+1", b"n+2"):
+            raise InputError(path, "not a single-file NIfTI; convert it to .nii or .nii.gz")
         shape = _checked_shape(path, header)
-        dtype = _checked_dtype(path, header)
-        _check_size(path, header, shape, dtype)
-        slope, intercept = header.get_slope_inter()
         affine, warnings = _checked_affine(path, header)
-    return Nifti(
-        path=path,
-        header=header,
-        shape=shape,
-        affine=affine,
-        dtype=dtype,
-        slope=1.0 if slope is None else float(slope),
-        intercept=0.0 if intercept is None else float(intercept),
-        warnings=warnings,
-    )
+        header.get_slope_inter()  # raises where they are not finite
+    return Nifti(path, header, shape, affine, warnings)
 
 
 def chunks(nifti: Nifti) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield a file's values a few planes at a time, in stored order.
-
-    Args:
-        nifti: the file's checked header.
 
     Yields:
         (start, stop, values): values [axis 0, axis 1, stop - start] are planes start to stop of the last stored axis,
@@ -128,7 +107,7 @@ def chunks(nifti: Nifti) -> Iterator[tuple[int, int, np.ndarray]]:
         InputError: the file is truncated or damaged.
     """
     planes = max(1, _CHUNK_VOXELS // (nifti.shape[0] * nifti.shape[1]))
-    spec = (nifti.shape, nifti.dtype, _data_offset(nifti.header), nifti.slope, nifti.intercept)
+    spec = (nifti.shape, nifti.header.get_data_dtype(), _data_offset(nifti.header), *nifti.scaling)
     with _reading(nifti.path) as stream:
         proxy = ArrayProxy(stream, spec, mmap=False)
         for start in range(0, nifti.shape[2], planes):
@@ -164,13 +143,18 @@ def write(path: str | os.PathLike, header: nibabel.Nifti1Header, array: np.ndarr
     path = pathlib.Path(path)
     if not path.name.endswith((".nii", ".nii.gz")):
         raise InputError(path, "only .nii and .nii.gz files are written; choose such a name")
-    header = _header_for(header, array, slope)
+    header = header.as_byteswapped("<")
+    header.set_data_dtype(array.dtype)
+    unset = {"scl_inter": 0, "cal_min": 0, "cal_max": 0, "intent_code": 0, "vox_offset": len(header.binaryblock) + 4}
+    texts = dict.fromkeys(("descrip", "aux_file", "intent_name", "db_name"), b"")
+    for field, value in (unset | texts | {"scl_slope": slope}).items():
+        if field in header.keys():
+            header[field] = value
     planes = max(1, _CHUNK_VOXELS // (array.shape[0] * array.shape[1]))
     with replacing(path) as temporary, open(temporary, "wb") as raw, contextlib.ExitStack() as stack:
-        stream: IO[bytes] | gzip.GzipFile = raw
+        stream: Any = raw
         if path.name.endswith(".gz"):
-            compressor = gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=_GZIP_LEVEL, mtime=0)
-            stream = stack.enter_context(compressor)
+            stream = stack.enter_context(gzip.GzipFile("", "wb", compresslevel=4, fileobj=raw, mtime=0))
         header.write_to(stream)
         for start in range(0, array.shape[-1], planes):
             part = array[..., start : start + planes]
@@ -184,10 +168,6 @@ def transfer(target: np.ndarray, source: np.ndarray) -> None:
 
     Planes are copied one by one through a compact copy that fits a processor's cache: with sides of 512, a plain
     assignment misses the cache at nearly every voxel and is eight times slower.
-
-    Args:
-        target: array to write to.
-        source: array to read from; its values are converted to the target's type.
     """
     runs = [int(np.argmin(np.abs(array.strides))) for array in (target, source)]
     if runs[0] == runs[1]:
@@ -208,13 +188,6 @@ def new_header(affine: np.ndarray, shape: tuple[int, ...]) -> nibabel.Nifti1Head
     return header
 
 
-def shear_degrees(affine: np.ndarray) -> float:
-    """Return the largest deviation of two axes of an affine from a right angle."""
-    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    cosines = np.abs(axes.T @ axes)[np.triu_indices(3, 1)]
-    return float(np.degrees(np.arcsin(min(1.0, cosines.max()))))
-
-
 @contextlib.contextmanager
 def _reading(path: pathlib.Path) -> Iterator[Any]:
     """Open a file, decompressed if it is gzip whatever its name says, and report its faults as `InputError`."""
@@ -226,59 +199,12 @@ def _reading(path: pathlib.Path) -> Iterator[Any]:
     except EOFError as error:
         raise InputError(path, "truncated: the compressed data end early; copy the file again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(path, f"damaged compressed data ({_one_line(error)}); copy the file again") from error
-    except OSError as error:
-        if error.errno is None:  # nibabel's own, of fewer bytes than it asked for
-            raise InputError(path, "truncated: the file ends before its last voxel") from error
-        raise InputError(path, f"cannot be read ({error.strerror})") from error
-    except (HeaderDataError, ValueError, KeyError, np.linalg.LinAlgError) as error:
-        raise InputError(path, f"damaged NIfTI header ({_one_line(error)})") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _parse_header(path: pathlib.Path, stream: Any) -> nibabel.Nifti1Header:
-    start = stream.read(4)
-    for endianness in "<>":
-        size = struct.unpack(endianness + "i", start)[0] if len(start) == 4 else 0
-        if size in _HEADERS:
-            break
-    else:
-        raise InputError(path, "not a NIfTI file")
-    kind, magic = _HEADERS[size]
-    rest = stream.read(size - 4)
-    if len(rest) < size - 4:
-        raise InputError(path, "truncated: the file ends inside its header")
-    header = kind(start + rest, endianness=endianness, check=False)
-    if header["magic"].tobytes().ljust(4, b"\x00")[:4] != magic:
-        raise InputError(path, "not a single-file NIfTI; convert it to .nii or .nii.gz")
-    return header
-
-
-def _checked_shape(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[int, int, int]:
-    count = int(header["dim"][0])
-    if not 1 <= count <= 7:
-        raise InputError(path, f"damaged NIfTI header ({count} axes)")
-    shape = tuple(int(size) for size in header["dim"][1 : count + 1])
-    if min(shape) < 1:
-        raise InputError(path, f"holds no voxels (shape {_times(shape)})")
-    if count < 3 or any(size != 1 for size in shape[3:]):
-        raise InputError(path, f"is {count}D ({_times(shape)}), must be 3D")
-    return shape[0], shape[1], shape[2]
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(str(size) for size in shape)
-
-
-def _checked_dtype(path: pathlib.Path, header: nibabel.Nifti1Header) -> np.dtype:
-    dtype = header.get_data_dtype()
-    if dtype.kind not in "iuf":
-        name = "colors" if dtype.fields else "complex numbers" if dtype.kind == "c" else f"type {dtype}"
-        raise InputError(path, f"holds {name}, must hold real numbers")
-    return dtype
+        raise InputError(path, f"damaged compressed data ({error}); copy the file again") from error
+    except OSError as error:  # without a number it is nibabel's own, which got fewer bytes than it asked for
+        reason = "truncated: the file ends before its last voxel"
+        raise InputError(path, f"cannot be read ({error.strerror})" if error.errno else reason) from error
+    except (HeaderDataError, ValueError, KeyError) as error:
+        raise InputError(path, f"damaged NIfTI header ({' '.join(str(error).split())})") from error
 
 
 def _data_offset(header: nibabel.Nifti1Header) -> int:
@@ -286,21 +212,33 @@ def _data_offset(header: nibabel.Nifti1Header) -> int:
     return max(int(header["vox_offset"]), len(header.binaryblock) + 4)
 
 
-def _check_size(path: pathlib.Path, header: nibabel.Nifti1Header, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Refuse a header that claims more than the file can hold."""
+def _checked_shape(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[int, int, int]:
+    """Return the stored shape; refuse other than 3D volumes of real numbers, and more than the file can hold."""
+    count = int(header["dim"][0])
+    shape = tuple(int(size) for size in header["dim"][1 : count + 1])
     offset = float(header["vox_offset"])
-    if not 0 <= offset <= _MAX_OFFSET:
-        raise InputError(path, f"damaged NIfTI header (voxels at byte {offset:g})")
+    if not 1 <= count <= 7 or not 0 <= offset <= _MAX_OFFSET:
+        raise InputError(path, f"damaged NIfTI header ({count} axes, voxels at byte {offset:g})")
+    said = "x".join(map(str, shape))
+    if min(shape) < 1:
+        raise InputError(path, f"holds no voxels (shape {said})")
+    if count < 3 or any(size != 1 for size in shape[3:]):
+        raise InputError(path, f"is {count}D ({said}), must be 3D")
+    dtype = header.get_data_dtype()
+    if dtype.kind not in "iuf":
+        name = "colors" if dtype.fields else "complex numbers" if dtype.kind == "c" else f"type {dtype}"
+        raise InputError(path, f"holds {name}, must hold real numbers")
     voxels = shape[0] * shape[1] * shape[2]
     if voxels > MAX_VOXELS or max(shape) > MAX_SIDE:
         bound = f"must be at most {MAX_VOXELS} in all and {MAX_SIDE} along an axis"
-        raise InputError(path, f"too large: the header claims {_times(shape)} voxels, {bound}")
+        raise InputError(path, f"too large: the header claims {said} voxels, {bound}")
     claimed = _data_offset(header) + voxels * dtype.itemsize
     held = os.path.getsize(path)
     with open(path, "rb") as raw:
-        is_gzip = raw.read(2) == _GZIP_MAGIC
-    if claimed > (held * _MAX_GZIP_RATIO if is_gzip else held):
+        most = held * _MAX_GZIP_RATIO if raw.read(2) == _GZIP_MAGIC else held
+    if claimed > most:
         raise InputError(path, f"truncated: the header claims {claimed} bytes, the file has {held}")
+    return shape[0], shape[1], shape[2]
 
 
 def _checked_affine(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[np.ndarray, list[str]]:
@@ -308,7 +246,7 @@ def _checked_affine(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[n
     warnings = []
     spacing = header["pixdim"][1:4]
     has_sform, has_qform = header["sform_code"] > 0, header["qform_code"] > 0
-    if has_sform and np.isfinite(spacing).all() and (spacing < 0).any() and (spacing != 0).all():
+    if has_sform and (spacing < 0).any():
         warnings.append(f"negative spacing {_numbers(spacing)} mm in the header; its sign was ignored")
         header["pixdim"][1:4] = np.abs(spacing)
     if not np.isfinite(spacing).all() or (spacing <= 0).any():
@@ -318,51 +256,31 @@ def _checked_affine(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[n
     if header["pixdim"][0] not in (-1, 1):  # the standard reads any other value as 1
         header["pixdim"][0] = 1
     affine = np.asarray(header.get_best_affine(), np.float64)
-    if not np.isfinite(affine).all():
-        raise InputError(path, "singular affine (not finite)")
     sides = np.linalg.norm(affine[:3, :3], axis=0)
-    if (sides == 0).any() or abs(np.linalg.det(affine[:3, :3] / sides)) < 1e-3:
+    if not np.isfinite(affine).all() or not sides.all() or abs(np.linalg.det(affine[:3, :3] / sides)) < 1e-3:
         raise InputError(path, "singular affine")
     if (sides < SPACING_MM[0]).any() or (sides > SPACING_MM[1]).any():
         raise InputError(path, f"unusable spacing {_numbers(sides)} mm")
-    shear = shear_degrees(affine)
+    axes = affine[:3, :3] / sides
+    shear = float(np.degrees(np.arcsin(np.abs(np.triu(axes.T @ axes, 1)).max())))
     if shear > MAX_SHEAR_DEGREES:
         warnings.append(f"sheared by {shear:.1f} degrees (tilted gantry); resample it upright for best results")
     if has_sform and has_qform:
-        warnings += _contradiction(affine, header, max(shear, MAX_SHEAR_DEGREES))
+        with contextlib.suppress(HeaderDataError, ValueError):  # a damaged qform is not needed
+            qform = header.get_qform()
+            other = np.linalg.norm(qform[:3, :3], axis=0)
+            turn = np.degrees(np.arccos(min(1.0, (axes * qform[:3, :3] / other).sum(axis=0).min())))
+            if not np.allclose(sides, other, rtol=0.01) or turn > max(shear, 1) + 0.01:
+                said = [
+                    f"({_numbers(np.linalg.norm(form[:3, :3], axis=0))} mm, {_axes(form)})" for form in (affine, qform)
+                ]
+                warnings.append(f"sform {said[0]} and qform {said[1]} contradict each other; the sform was used")
     return affine, warnings
-
-
-def _contradiction(sform: np.ndarray, header: nibabel.Nifti1Header, degrees: float) -> list[str]:
-    """Return a warning where the qform has another spacing than the sform, or an axis further away than an angle."""
-    try:
-        qform = header.get_qform()
-    except (HeaderDataError, ValueError):
-        return ["the qform is damaged; the sform was used"]
-    sizes = [np.linalg.norm(affine[:3, :3], axis=0) for affine in (sform, qform)]
-    cosines = (sform[:3, :3] * qform[:3, :3]).sum(axis=0) / (sizes[0] * sizes[1])
-    if np.allclose(sizes[0], sizes[1], rtol=0.01) and (cosines > np.cos(np.radians(degrees)) - 1e-6).all():
-        return []
-    said = [
-        f"{name} (spacing {_numbers(size)} mm, axes {''.join(map(str, nibabel.aff2axcodes(affine)))})"
-        for name, size, affine in zip(("sform", "qform"), sizes, (sform, qform), strict=True)
-    ]
-    return [f"{said[0]} and {said[1]} contradict each other; the sform was used"]
 
 
 def _numbers(spacing: np.ndarray) -> str:
     return ", ".join(f"{float(side):g}" for side in spacing)
 
 
-def _header_for(header: nibabel.Nifti1Header, array: np.ndarray, slope: float) -> nibabel.Nifti1Header:
-    """Return a little-endian copy of a header for an array, without display window, free text and extensions."""
-    header = header.as_byteswapped("<")
-    header.set_data_dtype(array.dtype)
-    header["scl_slope"], header["scl_inter"] = slope, 0
-    header["cal_min"], header["cal_max"] = 0, 0
-    header["vox_offset"] = len(header.binaryblock) + 4
-    for field in ("descrip", "aux_file", "intent_name", "db_name"):
-        if field in header.keys():
-            header[field] = b""
-    header["intent_code"] = 0
-    return header
+def _axes(affine: np.ndarray) -> str:
+    return "".join(map(str, nibabel.aff2axcodes(affine)))

@@ -31,12 +31,7 @@ _LABEL_ROUNDING = 1e-3  # labels saved under a scaled header are that far from w
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """The grid of a file.
-
-    Attributes:
-        header: its NIfTI header.
-        orientation: nibabel's orientation [3, 2] of its stored axes.
-    """
+    """NIfTI header of a file, and nibabel's orientation [3, 2] of its stored axes."""
 
     header: nibabel.Nifti1Header
     orientation: np.ndarray
@@ -50,7 +45,7 @@ class Grid:
         shape: (slices, rows, columns).
         spacing_mm: (slice, row, column) distances.
         affine: float64 [4, 4], (slice, row, column, 1) to RAS mm.
-        source: the grid of the file it was read from, or None.
+        source: the grid of the NIfTI file it was read from, or None.
         warnings: what is odd about that file, one line each.
     """
 
@@ -68,14 +63,9 @@ class Grid:
 
 @dataclasses.dataclass
 class Volume:
-    """A CT on the working axes.
+    """A CT on the working axes: `hu` [slices, rows, columns], int16 where all values are whole and fit, else float32.
 
-    Attributes:
-        hu: [slices, rows, columns]; int16 where all values are whole and fit, else float32.
-        spacing_mm: (slice, row, column) distances.
-        affine: float64 [4, 4], (slice, row, column, 1) to RAS mm; axis-parallel at the origin by default.
-        source: the grid of the file it was read from, or None.
-        warnings: what is odd about that file, one line each.
+    The other attributes are those of `Grid`; without an affine the volume is axis-parallel at the origin.
     """
 
     hu: np.ndarray
@@ -106,31 +96,15 @@ class Volume:
 
 
 def working_affine(spacing_mm: Sequence[float], origin: Sequence[float] = (0.0, 0.0, 0.0)) -> np.ndarray:
-    """Return the affine of an axis-parallel (I, P, L) array.
-
-    Args:
-        spacing_mm: (slice, row, column).
-        origin: RAS mm of voxel (0, 0, 0).
-
-    Returns:
-        float64 [4, 4].
-    """
-    affine = np.zeros((4, 4))
+    """Return the affine [4, 4] of an axis-parallel (I, P, L) array whose voxel (0, 0, 0) is at `origin` (RAS mm)."""
+    affine = np.diag([0.0, 0.0, 0.0, 1.0])
     affine[2, 0], affine[1, 1], affine[0, 2] = (-side for side in spacing_mm)
     affine[:3, 3] = origin
-    affine[3, 3] = 1.0
     return affine
 
 
 def read_grid(path: str | os.PathLike) -> Grid:
-    """Read the `Grid` of a NIfTI file from its header alone.
-
-    Args:
-        path: a `.nii` or `.nii.gz` file.
-
-    Raises:
-        InputError: the header is not that of a 3D volume on a usable grid.
-    """
+    """Read the `Grid` of a NIfTI file from its header alone; an unusable header is an `InputError`."""
     return _grid(nifti.read_header(path))
 
 
@@ -166,12 +140,13 @@ def read_volume(path: str | os.PathLike, series: str | None = None) -> Volume:
         return dicom.read_series(dicom.choose(dicom.find_series(path), series))
     file = nifti.read_header(path)
     grid = _grid(file)
-    hu = _allocate(path, grid.shape, np.int16)
+    hu = np.empty(grid.shape, np.int16)
     for start, stop, values in nifti.chunks(file):
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise InputError(path, "holds NaN or infinite values")
         if hu.dtype == np.int16 and not fits_int16(values):
-            hu = _widened(path, hu, grid, start)
+            read, hu = hu, np.empty(grid.shape, np.float32)
+            _as_stored(hu, grid)[..., :start] = _as_stored(read, grid)[..., :start]
         with np.errstate(over="ignore"):
             nifti.transfer(_as_stored(hu, grid)[..., start:stop], values)
     if hu.dtype == np.float32 and not np.isfinite(hu).all():
@@ -193,7 +168,7 @@ def read_labels(path: str | os.PathLike) -> tuple[np.ndarray, Grid]:
     """
     file = nifti.read_header(path)
     grid = _grid(file)
-    labels = _allocate(path, grid.shape, np.uint8)
+    labels = np.empty(grid.shape, np.uint8)
     for start, stop, values in nifti.chunks(file):
         nifti.transfer(_as_stored(labels, grid)[..., start:stop], _checked_labels(path, values))
     return labels, dataclasses.replace(grid, warnings=tuple(file.warnings))
@@ -238,30 +213,12 @@ def write_labels(labels: np.ndarray, volume: Volume | Grid, path: str | os.PathL
 
 
 def write_scaled(stored: np.ndarray, slope: float, volume: Volume | Grid, path: str | os.PathLike) -> None:
-    """Write whole numbers that a reader multiplies by `slope`, on a volume's own grid, whole or not at all.
-
-    Args:
-        stored: [slices, rows, columns] of an integer type.
-        slope: NIfTI's `scl_slope`.
-        volume: the `Volume` or `Grid` they belong to.
-        path: a name ending in `.nii` or `.nii.gz`.
-
-    Raises:
-        InputError: the name ends otherwise.
-    """
+    """Write whole numbers that a reader multiplies by `slope`, on the same grid as `write_labels` would."""
     _write(stored, volume, path, slope)
 
 
 def write_volume(volume: Volume, path: str | os.PathLike) -> None:
-    """Write a volume's HU on its own grid, whole or not at all.
-
-    Args:
-        volume: a `Volume`.
-        path: a name ending in `.nii` or `.nii.gz`.
-
-    Raises:
-        InputError: the name ends otherwise.
-    """
+    """Write a volume's HU on its own grid to a file named `.nii` or `.nii.gz`, whole or not at all."""
     _write(volume.hu, volume, path)
 
 
@@ -276,17 +233,10 @@ def fits_int16(values: np.ndarray) -> bool:
 
 
 def stored_orientation(path: str | os.PathLike, affine: np.ndarray) -> np.ndarray:
-    """Return the anatomical direction that each stored axis is nearest to.
-
-    Args:
-        path: what an error names.
-        affine: float64 [4, 4], stored indices to RAS mm.
-
-    Returns:
-        nibabel's orientation [3, 2].
+    """Return nibabel's orientation [3, 2] of stored axes: the anatomical direction that each is nearest to.
 
     Raises:
-        InputError: an axis is as near to another direction.
+        InputError: an axis is as near to another direction; names `path`.
     """
     stored = io_orientation(affine)
     cosines = np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
@@ -297,17 +247,11 @@ def stored_orientation(path: str | os.PathLike, affine: np.ndarray) -> np.ndarra
 
 
 def working_grid(affine: np.ndarray, shape: Sequence[int], orientation: np.ndarray) -> Grid:
-    """Return the `Grid` on the working axes of an array as it is stored.
-
-    Args:
-        affine: float64 [4, 4], stored indices to RAS mm.
-        shape: sizes of the stored axes.
-        orientation: as `stored_orientation` gives it.
-    """
+    """Return the `Grid` on the working axes of a stored array, by its affine (RAS mm), shape and orientation."""
     transform = ornt_transform(orientation, axcodes2ornt(WORKING_AXES))
     sizes = dict(zip(transform[:, 0].astype(int), shape, strict=True))
     affine = affine @ inv_ornt_aff(transform, shape)
-    spacing_mm = tuple(float(side) for side in np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
+    spacing_mm = tuple(np.sqrt((affine[:3, :3] ** 2).sum(axis=0)).tolist())
     return Grid((sizes[0], sizes[1], sizes[2]), spacing_mm, affine)
 
 
@@ -328,7 +272,7 @@ def _grid(file: nifti.Nifti) -> Grid:
 
 
 def _as_stored(array: np.ndarray, grid: Volume | Grid) -> np.ndarray:
-    return array if grid.source is None else to_stored(array, grid.source.orientation)
+    return to_stored(array, grid.source.orientation) if grid.source else array
 
 
 def _write(array: np.ndarray, grid: Volume | Grid, path: str | os.PathLike, slope: float = 1.0) -> None:
@@ -336,30 +280,12 @@ def _write(array: np.ndarray, grid: Volume | Grid, path: str | os.PathLike, slop
     nifti.write(path, header, _as_stored(array, grid), slope)
 
 
-def _allocate(path: str | os.PathLike, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    try:
-        return np.empty(shape, dtype)
-    except MemoryError as error:
-        raise InputError(path, f"too large for this machine's memory ({shape} voxels)") from error
-
-
 def _checked_labels(path: str | os.PathLike, values: np.ndarray) -> np.ndarray:
     """Return values as whole labels; refuse any other number."""
-    labels = values
-    if values.dtype.kind == "f":
-        labels = np.rint(values)
-        wrong = ~(np.abs(values - labels) <= _LABEL_ROUNDING) | (labels < 0) | (labels >= LABELS)
-    elif values.min() >= 0 and values.max() < LABELS:
-        return values
-    else:
-        wrong = (values < 0) | (values >= LABELS)
+    labels = np.rint(values) if values.dtype.kind == "f" else values
+    if values.dtype.kind != "f" and values.min() >= 0 and values.max() < LABELS:
+        return labels
+    wrong = ~((labels >= 0) & (labels < LABELS) & (np.abs(values - labels) <= _LABEL_ROUNDING))
     if wrong.any():
         raise InputError(path, f"holds the label {values[wrong][0]:g}; labels must be 0, 1 or 2")
     return labels
-
-
-def _widened(path: str | os.PathLike, hu: np.ndarray, grid: Grid, planes: int) -> np.ndarray:
-    """Return a float32 copy of the first stored planes; the others are still to be read."""
-    wide = _allocate(path, hu.shape, np.float32)
-    _as_stored(wide, grid)[..., :planes] = _as_stored(hu, grid)[..., :planes]
-    return wide
