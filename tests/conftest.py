@@ -45,7 +45,7 @@ def decisive_weights(tmp_path_factory):
 @pytest.fixture(scope="session")
 def exported_models(decisive_weights, tmp_path_factory):
     """The folder that `kits-export` makes of `decisive_weights`."""
-    from kits_tf.export.folder import export
+    from kits_tf.export.formats import export
 
     folder = tmp_path_factory.mktemp("models")
     export(decisive_weights, folder, report=lambda line: None)

@@ -23,7 +23,7 @@ from experiments.benchmarks.machine import machine  # noqa: E402
 from experiments.commands import command  # noqa: E402
 from experiments.documents import write_result  # noqa: E402
 from kits_tf import checkpoint  # noqa: E402
-from kits_tf.export.folder import NETWORKS, SYSTEM  # noqa: E402
+from kits_tf.export.formats import NETWORKS, SYSTEM  # noqa: E402
 from kits_tf.io.volume import read_labels, read_volume  # noqa: E402
 from kits_tf.models import build  # noqa: E402
 

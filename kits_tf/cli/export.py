@@ -1,4 +1,11 @@
-"""Writes models for serving: the four networks, and the whole system as one SavedModel."""
+"""Write models for serving: the four networks, and the whole two-stage system as one SavedModel.
+
+Example: kits-export --output_dir=models
+"""
+
+from __future__ import annotations
+
+from typing import Any
 
 from absl import flags
 
@@ -7,39 +14,37 @@ from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
+_INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
+_OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
 flags.DEFINE_string(
-    "checkpoint_dir", checkpoint.DEFAULT, "A checkpoint folder, or the name of released weights.", flag_values=FLAGS
+    "checkpoint_dir", checkpoint.DEFAULT, "A checkpoint folder, or the name of released weights.", **_INPUT
 )
-flags.DEFINE_string(
-    "output_dir", None, "Folder to write to: NAME/VERSION/ for each model.", required=True, flag_values=FLAGS
-)
+flags.DEFINE_string("output_dir", None, "Folder to write NAME/VERSION/ of each model to.", required=True, **_OUTPUT)
 flags.DEFINE_enum(
-    "format", "saved_model", ["saved_model", "openvino", "onnx"], "What to write; only saved_model has the system.",
-    flag_values=FLAGS,
-)  # fmt: skip
+    "format", "saved_model", ["saved_model", "openvino", "onnx"], "Only saved_model includes the system.", **_OUTPUT
+)
 flags.DEFINE_integer(
-    "version", 1, "Name of the version's folder; one that is there is never written over.", lower_bound=1,
-    flag_values=FLAGS,
-)  # fmt: skip
+    "version", 1, "Name of the version's folder; an existing one is never replaced.", lower_bound=1, **_OUTPUT
+)
 
 
-def main():
-    """Exports the checkpoint; returns the exit code."""
+def main() -> int:
+    """Export the checkpoint; return the exit code."""
     app.check_output_folder("output_dir", FLAGS.output_dir)
-    from kits_tf.export.folder import export
-
     try:
         checkpoint.find(FLAGS.checkpoint_dir)  # an error needs no TensorFlow
         runtime.load_tensorflow()
+        from kits_tf.export.formats import export
+
         export(FLAGS.checkpoint_dir, FLAGS.output_dir, FLAGS.version, FLAGS.format)
     except InputError as error:
         raise UsageError("checkpoint_dir", str(error)) from None
-    return 0
+    return app.EXIT_DONE
 
 
-def run():
-    """The console command kits-export."""
+def run() -> None:
+    """Run the console command kits-export."""
     app.run(main, FLAGS)
 
 

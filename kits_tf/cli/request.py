@@ -32,7 +32,6 @@ flags.DEFINE_integer(
 flags.DEFINE_float(
     "wait_seconds", 2.0, "Before the second attempt; doubled each time.", flag_values=FLAGS, lower_bound=0,
 )  # fmt: skip
-flags.DEFINE_integer("max_reply_mb", 256, "A larger reply is refused.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_bool("overwrite", False, "Segment cases again that are already written.", flag_values=FLAGS)
 flags.DEFINE_bool("check", False, "Only asks whether the server is ready.", flag_values=FLAGS)
 
@@ -57,27 +56,20 @@ def main():
 
 def connect():
     """The client for --server."""
-    scheme, separator, address = FLAGS.server.partition("://")
-    options = (FLAGS.model, FLAGS.timeout_seconds, FLAGS.max_reply_mb * 2**20)
-    if separator and address and scheme in ("http", "https"):
-        from kits_tf.serving.rest import RestClient
+    from kits_tf.serving import client
 
-        return RestClient(FLAGS.server, *options)
-    if separator and address and scheme == "grpc":
-        from kits_tf.serving.grpc_client import GrpcClient
-
+    if FLAGS.server.startswith("grpc:"):
         runtime.load_tensorflow()  # its messages are made of TensorFlow's
-        return GrpcClient(address, *options)
-    raise UsageError("server", f"takes http://HOST:PORT or grpc://HOST:PORT, not {FLAGS.server!r}")
+    return client.connect(FLAGS.server, FLAGS.model, FLAGS.timeout_seconds)
 
 
 def check(client):
     """Says whether the server is ready; returns the exit code."""
-    from kits_tf.serving.messages import RequestError, attempt
+    from kits_tf.serving.client import ServerError, retry
 
     try:
-        attempt(client.check_health, FLAGS.attempts, wait)
-    except RequestError as error:
+        retry(client.check_health, FLAGS.attempts, FLAGS.wait_seconds)
+    except ServerError as error:
         print(f"{FLAGS.server}: {error}", file=sys.stderr)
         return 1
     print(f"{FLAGS.server}: {FLAGS.model} is ready")
@@ -107,20 +99,20 @@ def segment(client, source):
     from kits_tf.inference import companions, reading
     from kits_tf.inference.pool import one_line, unwritten
     from kits_tf.io.volume import write_labels
-    from kits_tf.serving.messages import RequestError, attempt
+    from kits_tf.serving.client import ServerError, retry
 
     start = time.monotonic()
     try:
         if source.fault:
             raise source.fault
         volume = reading.read(source)
-        labels = attempt(lambda: client.segment(volume.hu, volume.spacing_mm), FLAGS.attempts, wait)
+        labels = retry(lambda: client.segment(volume.hu, volume.spacing_mm), FLAGS.attempts, FLAGS.wait_seconds)
         path = pathlib.Path(FLAGS.output_dir) / source.output_name
         companions.remove(path)
         write_labels(labels, volume, path)
     except InputError as error:
         return True, str(error)
-    except RequestError as error:
+    except ServerError as error:
         return True, f"{source.where}: {error}"
     except MemoryError:
         return True, f"{source.where}: not enough memory"
@@ -130,11 +122,6 @@ def segment(client, source):
         logging.getLogger(__name__).debug("segmenting failed", exc_info=True)
         return True, f"{source.where}: {one_line(error)}"
     return False, f"{source.output_name}: {time.monotonic() - start:.1f} s"
-
-
-def wait(attempts):
-    """Waits after a number of failed attempts."""
-    time.sleep(FLAGS.wait_seconds * 2 ** (attempts - 1))
 
 
 def run():

@@ -1,124 +1,177 @@
 """Stage 1 in a graph: the loops over batches and chunks around the functions that prediction runs."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from kits_tf import geometry
 from kits_tf.arrays import tensorflow
-from kits_tf.export.regions import extent
+from kits_tf.config import KidneyConfig
+from kits_tf.export.masks import Box, extent
 from kits_tf.inference import kidney
 from kits_tf.inference.engines.tensorflow import resize_inplane, resize_slices
 
-BACK = {
-    "axial": (0, 1, 2),
-    "coronal": (1, 0, 2),
-    "sagittal": (1, 2, 0),
-}  # of [index, height, width] to a volume's axes
+# Axes of a volume among those of a plane's result, [index, height, width].
+_VOLUME_AXES = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (1, 2, 0)}
+
+Network = Callable[[tf.Tensor], tf.Tensor]
 
 
-def stage_one(run, config, hu, spacing_mm, convert, dtype, working):
-    """Runs one plane's network over a volume cut to its body; see `inference.kidney.stage_one`.
+class Output(NamedTuple):
+    """What is kept of a network's probability, so that memory does not grow with floats nobody asked for.
+
+    Attributes:
+        dtype: Of what is kept.
+        convert: Returns it, given a probability.
+        unite: Returns it of two planes, or of two kidneys, whose other voxels are zero.
+    """
+
+    dtype: tf.DType
+    convert: Callable[[tf.Tensor], tf.Tensor]
+    unite: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+FLOATS = Output(tf.float32, tf.identity, tf.maximum)
+
+
+def body_box(hu: tf.Tensor) -> Box:
+    """Return the box of the patient in a volume, float32 [slices, rows, columns]; see `geometry.body_box`."""
+    shape = tf.shape(hu)
+
+    def count(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        body = tf.cast(hu[index] > geometry.BODY_HU, tf.int32)
+        return tf.reduce_sum(body, axis=1), tf.reduce_sum(body, axis=0)
+
+    kinds = (tf.int32, tf.int32)
+    counts = tf.map_fn(count, tf.range(shape[0]), fn_output_signature=kinds, parallel_iterations=1)
+    totals = [tf.reduce_sum(by_slice, axis=0) for by_slice in counts]
+    bounds = [extent(geometry.is_body(tensorflow(), total, tf.reduce_max(total))) for total in totals]
+    return ((tf.constant(0), shape[0]), *bounds)
+
+
+def stage_one(
+    run: Network,
+    config: KidneyConfig,
+    hu: tf.Tensor,
+    spacing_mm: tf.Tensor,
+    output: Output,
+    working: dict[tuple[float, float], tf.Tensor],
+) -> tf.Tensor:
+    """Run one plane's network over a volume cut to its body; see `inference.kidney.stage_one`.
 
     Args:
-        run: run(batch), the network's probability.
-        config: its KidneyConfig.
+        run: Returns the network's probability of a batch.
+        config: The network's config.
         hu: float32 [slices, rows, columns].
         spacing_mm: float64 [3].
-        convert: makes what is kept of a probability, so that memory does not grow with floats nobody asked for.
-        dtype: of what `convert` makes.
-        working: a dict that keeps `hu` on working grids, {(slice_mm, inplane_mm): volume}, for the planes that follow.
+        output: What to return of the probability.
+        working: Keeps `hu` on working grids for the planes that follow, by (slice_mm, inplane_mm).
 
     Returns:
-        `dtype` of the volume's shape.
+        `output.dtype` of the volume's shape.
     """
     if geometry.is_native(config):
-        return run_plane(run, config, hu, convert, dtype)
+        return _run_plane(run, config, hu, output)
     grid = (config.slice_mm, config.inplane_mm)
     if grid not in working:
-        shape = working_shape(hu, spacing_mm, config)
-        working[grid] = resized(hu, shape, lambda part: tf.clip_by_value(part, geometry.HU_MIN, geometry.HU_MAX))
-    probability = run_plane(run, config, working[grid], tf.identity, tf.float32)
-    return resized(probability, tf.unstack(tf.shape(hu)), tf.identity, convert, dtype)
+        sizes, wanted = tf.unstack(tf.shape(hu), 3), (config.slice_mm, config.inplane_mm, config.inplane_mm)
+        shape = [
+            geometry.working_size(tensorflow(), size, spacing_mm[axis], mm) if mm else size
+            for axis, (size, mm) in enumerate(zip(sizes, wanted, strict=True))
+        ]
+        working[grid] = _resize(hu, shape, FLOATS, lambda hu: tf.clip_by_value(hu, geometry.HU_MIN, geometry.HU_MAX))
+    probability = _run_plane(run, config, working[grid], FLOATS)
+    return _resize(probability, tf.unstack(tf.shape(hu)), output)
 
 
-def working_shape(hu, spacing_mm, config):
-    """The sizes of the working grid; see `geometry.working_shape`."""
-    sizes, wanted = tf.unstack(tf.shape(hu), 3), (config.slice_mm, config.inplane_mm, config.inplane_mm)
-    return [
-        geometry.working_size(tensorflow(), size, spacing_mm[axis], mm) if mm else size
-        for axis, (size, mm) in enumerate(zip(sizes, wanted, strict=True))
-    ]
-
-
-def resized(volume, shape, before, after=tf.identity, dtype=tf.float32):
-    """Resizes a volume some slices at a time; see `geometry.resized_chunks`.
+def _resize(
+    volume: tf.Tensor,
+    shape: list[tf.Tensor],
+    output: Output,
+    before: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+) -> tf.Tensor:
+    """Resize a volume some slices at a time; see `geometry.resized_chunks`.
 
     Args:
         volume: float32 [slices, rows, columns].
-        shape: the new sizes, three int32 scalars.
-        before: of a part before it is resized.
-        after: of what came of it, of `dtype`.
+        shape: The new sizes, int32 scalars.
+        output: What to return of the resized volume.
+        before: Applied to a part before it is resized.
     """
     sizes = tf.unstack(tf.shape(volume), 3)
     slices, rows, columns = (geometry.resizing(tensorflow(), old, new) for old, new in zip(sizes, shape, strict=True))
 
-    def chunk_of(start, stop):
-        def all_slices_kept():
+    def chunk_of(start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
+        def all_slices_kept() -> tf.Tensor:
             return before(volume[start:stop])
 
-        def slices_resized():
+        def slices_resized() -> tf.Tensor:
             first, last = extent(tf.reduce_any(slices[start:stop] != 0, axis=0))
             return resize_slices(slices[start:stop, first:last], before(volume[first:last]))
 
         part = tf.cond(tf.equal(sizes[0], shape[0]), all_slices_kept, slices_resized)
-        return after(resize_inplane(part, rows, columns))
+        return output.convert(resize_inplane(part, rows, columns))
 
-    empty = tf.zeros([0, shape[1], shape[2]], dtype)
-    return in_chunks(chunk_of, tf.constant(0), shape[0], tf.constant(geometry.CHUNK_SLICES), empty)
+    empty = tf.zeros([0, shape[1], shape[2]], output.dtype)
+    return _in_chunks(chunk_of, tf.constant(0), shape[0], tf.constant(geometry.CHUNK_SLICES), empty)
 
 
-def run_plane(run, config, volume, convert, dtype):
-    """Runs both halves of a plane, one after the other; see `inference.kidney.run_plane`."""
+def _run_plane(run: Network, config: KidneyConfig, volume: tf.Tensor, output: Output) -> tf.Tensor:
+    """Run both halves of a plane, one after the other; see `inference.kidney.run_plane`."""
     shape = tf.unstack(tf.shape(volume), 3)
     right, left = geometry.halves(tensorflow(), config.plane, shape, config.overlap)
-    first = run_half(run, config, volume, right, False, convert, dtype)
+    first = _run_half(run, config, volume, right, False, output)
     with tf.control_dependencies([first]):
-        second = run_half(run, config, tf.identity(volume), left, config.mirror, convert, dtype)
+        second = _run_half(run, config, tf.identity(volume), left, config.mirror, output)
     return tf.concat([first, second], axis=2)
 
 
-def run_half(run, config, volume, half, mirrored, convert, dtype):
-    """What a half's network says of the columns it keeps: [slices, rows, kept columns]."""
+def _run_half(
+    run: Network, config: KidneyConfig, volume: tf.Tensor, half: geometry.Half, mirrored: bool, output: Output
+) -> tf.Tensor:
+    """Return the result of a half's network in the columns it keeps, [slices, rows, kept columns]."""
     shape = tf.unstack(tf.shape(volume), 3)
     size = kidney.batch_size(tensorflow(), half, shape, config)
     kept = half.kept[1] - half.kept[0]
     start, stop = half.indices
     # A volume one column wide has no right half: slices without columns, and nothing to run.
     skipped = tf.where(tf.equal(kept, 0), stop - start, 0)
-    start = start + skipped
 
-    def batch_of(first, last):
+    def batch_of(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
         indices = tf.range(first, last)
-        return convert(kidney.run_slabs(tensorflow(), run, config, volume, half, indices, mirrored))
+        return output.convert(kidney.run_slabs(tensorflow(), run, config, volume, half, indices, mirrored))
 
     height = shape[1] if config.plane == "axial" else shape[0]
-    found = in_chunks(batch_of, start, stop, size, tf.zeros([skipped, height, kept], dtype))
-    return tf.transpose(found, BACK[config.plane])
+    found = _in_chunks(batch_of, start + skipped, stop, size, tf.zeros([skipped, height, kept], output.dtype))
+    return tf.transpose(found, _VOLUME_AXES[config.plane])
 
 
-def in_chunks(function, start, stop, size, empty):
-    """Joins function(first, last) over the range start to stop, in steps of `size`, one after the other.
+def _in_chunks(
+    function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    start: tf.Tensor,
+    stop: tf.Tensor,
+    size: tf.Tensor,
+    empty: tf.Tensor,
+) -> tf.Tensor:
+    """Join function(first, last) over the range from start to stop, in steps of `size`, one after the other.
 
     Args:
-        empty: [n, height, width], without voxels; what an empty range gives.
+        function: Returns [last - first, height, width].
+        start: First index.
+        stop: Index after the last.
+        size: Indices of a chunk.
+        empty: [n, height, width] without voxels, the result for an empty range.
     """
     count = -(-(stop - start) // size)
     parts = tf.TensorArray(empty.dtype, count + 1, infer_shape=False, element_shape=[None, None, None])
 
-    def step(index, parts):
+    def step(index: tf.Tensor, parts: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
         first = start + index * size
         return index + 1, parts.write(index + 1, function(first, tf.minimum(first + size, stop)))
 
     initial = (tf.constant(0), parts.write(0, empty))
     _, parts = tf.while_loop(lambda index, _: index < count, step, initial, parallel_iterations=1)
-    joined = parts.concat()
-    return tf.ensure_shape(joined, [None, None, None])
+    return tf.ensure_shape(parts.concat(), [None, None, None])

@@ -1,164 +1,167 @@
 """The whole two-stage system in a graph: a CT in, labels out.
 
-The arithmetic is that of `kits_tf.inference`; here are the loops and branches around it. Whatever takes memory is made
-to run one after the other. The planes' masks are united.
+The arithmetic is that of `kits_tf.inference`; here are the loops and branches around it. Whatever needs memory is
+ordered one after the other.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import tensorflow as tf
 
 from kits_tf import geometry
-from kits_tf.export import deflate, regions
-from kits_tf.export.sides import kidney_sides
-from kits_tf.export.stage_one import stage_one
+from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.export.masks import Box, bounding_box, crop, kidney_sides, uncrop
+from kits_tf.export.stage_one import FLOATS, Output, body_box, stage_one
 from kits_tf.inference.engines.tensorflow import tumor_function
 from kits_tf.inference.fusion import THRESHOLD
 from kits_tf.inference.segmenter import KIDNEY, TUMOR
-from kits_tf.laterality import LEFT, RIGHT, config_of_sides
+from kits_tf.laterality import LEFT, RIGHT, SIDE_NAMES, config_of_sides
 
 VOLUME = tf.TensorSpec([None, None, None], tf.float32, name="volume")
 SPACING_MM = tf.TensorSpec([3], tf.float32, name="spacing_mm")
 CT = (VOLUME, SPACING_MM)
-COMPACT = (
+COMPACT_CT = (
     tf.TensorSpec([], tf.string, name="volume_bytes"),
     tf.TensorSpec([3], tf.int32, name="shape"),
     SPACING_MM,
 )
-SIGNATURES = {
-    "serving_default": ("labels", CT),
-    "compact": ("compact", COMPACT),
-    "probabilities": ("probabilities", CT),
-    "measurements": ("measurements", CT),
-}  # {name: (method of System, inputs)}
+SIGNATURES = {"serving_default": CT, "compact": COMPACT_CT, "probabilities": CT, "measurements": CT}
+
+Function: TypeAlias = tf.types.experimental.PolymorphicFunction
+
+MASK = Output(tf.bool, lambda probability: probability > THRESHOLD, tf.logical_or)
 
 
 class System:
-    """The system's signatures, each a `tf.function`.
+    """The signatures of the exported system; the planes' masks are united.
 
     Args:
-        networks: {network name: module}, of `load_network`.
-        configs: {network name: config}.
+        networks: Loaded networks by name, as `load_network` returns them.
+        configs: Their configs by name.
     """
 
-    def __init__(self, networks, configs):
-        self._run = {name: called(network.probability) for name, network in networks.items()}
-        self._kidney_configs = {name: c for name, c in configs.items() if c.stage == "kidney"}
+    def __init__(self, networks: Mapping[str, tf.Module], configs: Mapping[str, KidneyConfig | TumorConfig]) -> None:
+        self._run = {name: _called(network.probability) for name, network in networks.items()}
+        self._kidney_configs = {name: c for name, c in configs.items() if isinstance(c, KidneyConfig)}
         self._sides_config = config_of_sides(configs)
-        self._run_tumor = called(tumor_function(self._run["tumor"], configs["tumor"]))
-        self._segment = called(tf.function(self._segmentation, input_signature=CT, autograph=False))
+        self._run_tumor = _called(tumor_function(self._run["tumor"], configs["tumor"]))
+        self._segment = _called(tf.function(self._segmentation, input_signature=CT, autograph=False))
 
-    def signatures(self):
-        """{signature name: concrete function}."""
-        return {name: self.signature(name) for name in SIGNATURES}
+    def signature(self, name: str) -> Function:
+        """Return the concrete function of one of `SIGNATURES`."""
+        function = tf.function(getattr(self, name), input_signature=SIGNATURES[name], autograph=False)
+        return function.get_concrete_function()
 
-    def signature(self, name):
-        """The concrete function of a signature."""
-        method, inputs = SIGNATURES[name]
-        return tf.function(getattr(self, method), input_signature=inputs, autograph=False).get_concrete_function()
+    def serving_default(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return labels, uint8 of the volume's shape: 0 background, 1 kidney, 2 tumor.
 
-    def labels(self, volume, spacing_mm):
-        """Labels uint8 of the volume's shape: 0 background, 1 kidney, 2 tumor."""
+        Args:
+            volume: float32 [slices, rows, columns], HU, axes I, P, L.
+            spacing_mm: float32 [3], (slice, row, column).
+        """
         return {"labels": self._segment(volume, spacing_mm)[0]}
 
-    def compact(self, volume_bytes, shape, spacing_mm):
-        """As `labels`, with zlib on either side: int16 little-endian HU in, uint8 labels out, both in C order."""
-        raw = tf.io.decode_compressed(volume_bytes, "ZLIB")
-        values = tf.io.decode_raw(raw, tf.int16)
+    def compact(self, volume_bytes: tf.Tensor, shape: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return `serving_default` of a compressed CT, with each slice of the labels as a PNG.
+
+        Args:
+            volume_bytes: The zlib stream of int16 little-endian HU in C order.
+            shape: int32 [3].
+            spacing_mm: float32 [3].
+        """
+        values = tf.io.decode_raw(tf.io.decode_compressed(volume_bytes, "ZLIB"), tf.int16)
         fits = tf.debugging.Assert(
             tf.equal(tf.size(values, tf.int64), tf.reduce_prod(tf.cast(shape, tf.int64))),
-            ["volume_bytes does not hold as many int16 values as shape says:", tf.size(values), shape],
+            ["volume_bytes must hold as many int16 values as shape says:", tf.size(values), shape],
         )
         with tf.control_dependencies([fits]):
             volume = tf.cast(tf.reshape(values, shape), tf.float32)
         labels = self._segment(volume, spacing_mm)[0]
-        return {"labels_bytes": deflate.compress(tf.reshape(labels, [-1])), "shape": tf.shape(labels)}
+        return {"labels_bytes": tf.io.encode_png(labels[..., None]), "shape": tf.shape(labels)}
 
-    def probabilities(self, volume, spacing_mm):
-        """The kidney's probability, the largest of the planes, and the tumor's inside the kidneys found."""
-        checked, spacing_mm = check(volume, spacing_mm)
-        boxes = self._boxes(checked)
-        kidney = self._stage_one(checked, spacing_mm, boxes, tf.identity, tf.float32, tf.maximum)
-        sides = self._sides(kidney > THRESHOLD, spacing_mm, boxes)
-        tumor = self._stage_two(checked, spacing_mm, sides, tf.identity, tf.float32)
-        return {"kidney_probability": kidney, "tumor_probability": tumor}
-
-    def measurements(self, volume, spacing_mm):
-        """Volumes in ml of kidneys (with their tumors, label > 0) and tumors, in all and by the patient's side."""
-        labels, sides = self._segment(volume, spacing_mm)
-        box = regions.bounding_box(sides > 0)
-        labels, sides = regions.crop(labels, box), regions.crop(sides, box)
-        voxel_ml = tf.reduce_prod(tf.cast(spacing_mm, tf.float64)) / 1000
-
-        def ml(mask):
-            return tf.cast(tf.cast(tf.reduce_sum(tf.cast(mask, tf.int32)), tf.float64) * voxel_ml, tf.float32)
-
-        found = {"kidney_ml": ml(labels > 0), "tumor_ml": ml(tf.equal(labels, TUMOR))}
-        for side, name in ((RIGHT, "right"), (LEFT, "left")):
-            here = tf.equal(sides, side)
-            found[f"{name}_kidney_ml"] = ml(here)
-            found[f"{name}_tumor_ml"] = ml(here & tf.equal(labels, TUMOR))
-        return found
-
-    def _segmentation(self, volume, spacing_mm):
-        volume, spacing_mm = check(volume, spacing_mm)
+    def probabilities(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the largest kidney probability of the planes, and the tumor's inside the kidneys found."""
+        volume, spacing_mm = _checked(volume, spacing_mm)
         boxes = self._boxes(volume)
-        mask = self._stage_one(volume, spacing_mm, boxes, is_foreground, tf.bool, tf.logical_or)
-        sides = self._sides(mask, spacing_mm, boxes)
-        tumor = self._stage_two(volume, spacing_mm, sides, is_foreground, tf.bool)
-        kidney = tf.cast(sides > 0, tf.uint8) * KIDNEY
-        return kidney + tf.cast(tumor, tf.uint8) * (TUMOR - KIDNEY), sides
-
-    def _boxes(self, volume):
-        """{whether cut to the body: box}."""
-        cut = {config.body_box for config in (*self._kidney_configs.values(), self._sides_config)}
+        kidney = self._stage_one(volume, spacing_mm, boxes, FLOATS)
+        sides = self._sides(kidney > THRESHOLD, spacing_mm, boxes)
         return {
-            body: regions.body_box(volume) if body else regions.whole_box(tf.shape(volume)) for body in sorted(cut)
+            "kidney_probability": kidney,
+            "tumor_probability": self._stage_two(volume, spacing_mm, sides, FLOATS),
         }
 
-    def _sides(self, mask, spacing_mm, boxes):
-        """Which foreground is which kidney, as in prediction."""
+    def measurements(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the ml of kidneys (with their tumors, label > 0) and of tumors, in total and by side."""
+        labels, sides = self._segment(volume, spacing_mm)
+        inside = crop(3 * sides + labels, bounding_box(sides > 0))
+        counts = tf.cast(tf.math.bincount(tf.cast(inside, tf.int32), minlength=9), tf.float64)
+        ml = tf.reshape(counts, [3, 3]) * (tf.reduce_prod(tf.cast(spacing_mm, tf.float64)) / 1000)  # [side, label]
+        found = {"kidney_ml": ml[1:, 1:], "tumor_ml": ml[:, TUMOR]}
+        for side, name in SIDE_NAMES.items():
+            found |= {f"{name}_kidney_ml": ml[side, 1:], f"{name}_tumor_ml": ml[side, TUMOR]}
+        return {name: tf.cast(tf.reduce_sum(volumes), tf.float32) for name, volumes in found.items()}
+
+    def _segmentation(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return labels and sides, uint8 of the volume's shape."""
+        volume, spacing_mm = _checked(volume, spacing_mm)
+        boxes = self._boxes(volume)
+        sides = self._sides(self._stage_one(volume, spacing_mm, boxes, MASK), spacing_mm, boxes)
+        tumor = self._stage_two(volume, spacing_mm, sides, MASK)
+        return tf.cast(sides > 0, tf.uint8) * KIDNEY + tf.cast(tumor, tf.uint8) * (TUMOR - KIDNEY), sides
+
+    def _boxes(self, volume: tf.Tensor) -> dict[bool, Box]:
+        """Return the box of networks that are cut to the body and of those that are not, as far as there are any."""
+        cut = {config.body_box for config in (*self._kidney_configs.values(), self._sides_config)}
+        shape = tf.shape(volume)
+        whole = tuple((tf.constant(0), shape[axis]) for axis in range(3))
+        return {body: body_box(volume) if body else whole for body in sorted(cut)}
+
+    def _sides(self, mask: tf.Tensor, spacing_mm: tf.Tensor, boxes: dict[bool, Box]) -> tf.Tensor:
         config = self._sides_config
         middle = geometry.middle_column(boxes[config.body_box][2])
         return kidney_sides(mask, spacing_mm, middle, config.min_component_share)
 
-    def _stage_one(self, volume, spacing_mm, boxes, convert, dtype, unite):
-        """What the planes say of each voxel, united."""
-        united, working = None, {body: {} for body in boxes}
+    def _stage_one(
+        self, volume: tf.Tensor, spacing_mm: tf.Tensor, boxes: dict[bool, Box], output: Output
+    ) -> tf.Tensor:
+        """Return the united output of all planes."""
+        united = None
+        working: dict[bool, dict[tuple[float, float], tf.Tensor]] = {body: {} for body in boxes}
         for name, config in self._kidney_configs.items():
             box = boxes[config.body_box]
             with tf.control_dependencies([] if united is None else [united]):
-                part = regions.crop(tf.identity(volume), box)
-            kept = working[config.body_box]
-            found = stage_one(self._run[name], config, part, spacing_mm, convert, dtype, kept)
-            placed = regions.uncrop(found, box, tf.shape(volume))
-            united = placed if united is None else unite(united, placed)
+                part = crop(tf.identity(volume), box)
+            found = stage_one(self._run[name], config, part, spacing_mm, output, working[config.body_box])
+            placed = uncrop(found, box, tf.shape(volume))
+            united = placed if united is None else output.unite(united, placed)
         return united
 
-    def _stage_two(self, volume, spacing_mm, sides, convert, dtype):
-        """What the tumor network says of each kidney's voxels, one kidney after the other; zero outside."""
-        shape = tf.shape(volume)
-        nothing = tf.zeros([0, 0, 0], dtype)
-        parts, last = [], sides
+    def _stage_two(self, volume: tf.Tensor, spacing_mm: tf.Tensor, sides: tf.Tensor, output: Output) -> tf.Tensor:
+        """Return the tumor network's output in each kidney's voxels, one kidney after the other; zero elsewhere."""
+        placed, last = [], sides
         for side in (RIGHT, LEFT):
             with tf.control_dependencies([last]):
                 mask = tf.equal(sides, side)
-            box = regions.bounding_box(mask)
+            box = bounding_box(mask)
 
-            def of_kidney(mask=mask, box=box):
-                inside = regions.crop(mask, box)
-                found = convert(self._run_tumor(regions.crop(volume, box), inside, spacing_mm))
-                return found & inside if dtype == tf.bool else found * tf.cast(inside, dtype)
+            def of_kidney(mask: tf.Tensor = mask, box: Box = box) -> tf.Tensor:
+                inside = crop(mask, box)
+                found = output.convert(self._run_tumor(crop(volume, box), inside, spacing_mm))
+                return tf.where(inside, found, tf.zeros([], output.dtype))
 
-            found = tf.cond(tf.reduce_any(mask), of_kidney, lambda: nothing)
+            found = tf.cond(tf.reduce_any(mask), of_kidney, lambda: tf.zeros([0, 0, 0], output.dtype))
             last = tf.ensure_shape(found, [None, None, None])
-            parts.append((last, box, tf.shape(last)))
-        return placed_together(parts, shape, dtype)
+            placed.append(uncrop(last, box, tf.shape(volume)))
+        return output.unite(*placed)
 
 
-def called(function):
-    """A `tf.function` that stays a call in the graphs it is called from.
+def _called(function: Function) -> Function:
+    """Return a `tf.function` that stays a call in the graphs it is called from.
 
-    TensorFlow would else copy it into each place and take the longer to optimise the whole, when a signature is first
-    asked.
+    TensorFlow would otherwise copy it into each place, and optimise the whole for longer at a signature's first call.
     """
     return tf.function(
         function,
@@ -168,30 +171,15 @@ def called(function):
     )
 
 
-def placed_together(parts, shape, dtype):
-    """Parts, each zero outside its own kidney, at their places in one volume; empty parts lie nowhere."""
-    unite = tf.logical_or if dtype == tf.bool else tf.maximum
-    placed = []
-    for part, box, size in parts:
-        lies = [(box[axis][0], shape[axis] - box[axis][0] - size[axis]) for axis in range(3)]
-        placed.append(tf.pad(part, lies))
-    return unite(*placed)
-
-
-def is_foreground(probability):
-    """Where a probability is above one half."""
-    return probability > THRESHOLD
-
-
-def check(volume, spacing_mm):
-    """The arguments, spacing in float64, once it is sure that they can be a CT's."""
+def _checked(volume: tf.Tensor, spacing_mm: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the arguments, the spacing as float64, once they are known to be possible for a CT."""
     checks = [
         tf.debugging.Assert(
             tf.reduce_all(tf.math.is_finite(spacing_mm) & (spacing_mm > 0)),
-            ["spacing_mm takes three positive numbers (slice, row, column), not", spacing_mm],
+            ["spacing_mm must be three positive numbers (slice, row, column), got", spacing_mm],
         ),
-        tf.debugging.Assert(tf.size(volume, tf.int64) > 0, ["volume is empty, its shape", tf.shape(volume)]),
-        tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(volume)), ["volume holds values that are not finite"]),
+        tf.debugging.Assert(tf.size(volume, tf.int64) > 0, ["volume must not be empty, got shape", tf.shape(volume)]),
+        tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(volume)), ["volume must be finite"]),
     ]
     with tf.control_dependencies(checks):
         return tf.identity(volume), tf.cast(spacing_mm, tf.float64)

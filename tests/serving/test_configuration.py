@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from kits_tf import serving
-from kits_tf.export.folder import NETWORKS, SYSTEM
+from kits_tf.export.formats import NETWORKS, SYSTEM
 
 FOLDER = pathlib.Path(serving.__file__).parent
 

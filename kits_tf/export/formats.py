@@ -1,0 +1,188 @@
+"""What `kits-export` writes: SavedModel, OpenVINO and ONNX, all models of a checkpoint or none."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+import kits_tf
+from kits_tf import checkpoint, geometry, kidney_crops, laterality
+from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.errors import UsageError
+from kits_tf.export.networks import ExportedNetwork, exported, largest_difference
+from kits_tf.export.system import SIGNATURES, System
+
+NETWORKS = checkpoint.network_names()
+SYSTEM = "system"
+FORMATS = {"saved_model": "SavedModel", "openvino": "OpenVINO IR", "onnx": "ONNX"}
+TOLERANCES = {"saved_model": 1e-5, "openvino": 1e-4, "onnx": 1e-4}
+ONNX_OPSET = 17
+CARD_TEMPLATE = pathlib.Path(__file__).with_name("model_card.md")
+
+Outputs = Mapping[str, Any]
+
+
+def export(
+    checkpoint_dir: str | pathlib.Path,
+    output_dir: str | pathlib.Path,
+    version: int = 1,
+    kind: str = "saved_model",
+    report: Callable[[str], object] = print,
+) -> None:
+    """Write `NAME/VERSION/` for each of the four networks and, as SavedModel, for the whole system.
+
+    Each network is read back and compared with the Keras model.
+
+    Args:
+        checkpoint_dir: A checkpoint folder, or the name of released weights.
+        output_dir: Folder to write to.
+        version: The folder's name, a positive integer.
+        kind: A key of `FORMATS`.
+        report: Called with a line about each model.
+
+    Raises:
+        InputError: The checkpoint is missing or unreadable, or its networks do not go together.
+        UsageError: The version already exists, a library is not installed or the files cannot be written; then
+            nothing is left.
+    """
+    source, output_dir = checkpoint.find(checkpoint_dir), pathlib.Path(output_dir)
+    configs = checkpoint.load_configs(source, NETWORKS)
+    names = [*NETWORKS, SYSTEM] if kind == "saved_model" else NETWORKS
+    for name in names:
+        if (output_dir / name / str(version)).exists():  # a server may be reading it
+            raise UsageError("version", f"{output_dir / name / str(version)} already exists; choose another number")
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=output_dir) as temporary:
+            folder = pathlib.Path(temporary)
+            _write(source, configs, folder, kind, report)
+            for name in names:
+                (folder / name / checkpoint.CARD_NAME).write_text(card(name, source, configs, kind), encoding="utf-8")
+            for name in names:
+                (output_dir / name).mkdir(exist_ok=True)
+                (folder / name).rename(output_dir / name / str(version))
+    except (OSError, RuntimeError, tf.errors.OpError) as error:
+        raise UsageError("output_dir", f"{output_dir}: cannot be written ({error})") from None
+
+
+def _write(
+    source: pathlib.Path,
+    configs: Mapping[str, KidneyConfig | TumorConfig],
+    folder: pathlib.Path,
+    kind: str,
+    report: Callable[[str], object],
+) -> None:
+    """Write all models to `folder/NAME/`."""
+    save = {"saved_model": save_network, "openvino": save_openvino, "onnx": save_onnx}[kind]
+    modules = {}
+    for name in NETWORKS:
+        network = exported(source / name, configs[name])
+        (folder / name).mkdir()
+        batch, read_back = network.sample(), save(folder / name, network)
+        difference = largest_difference(read_back(batch), network.function(batch))
+        if not difference <= TOLERANCES[kind]:
+            raise RuntimeError(f"{name} differs from the Keras model by {difference:.2g}")
+        report(f"{name}: differs from the Keras model by {difference:.1e} at most")
+        modules[name] = network.module
+    if kind == "saved_model":
+        variables = [variable for module in modules.values() for variable in module.model.variables]
+        system = System(modules, configs)
+        _save_model(folder / SYSTEM, {signature: system.signature(signature) for signature in SIGNATURES}, variables)
+        report(f"{SYSTEM}: written")
+
+
+def _save_model(folder: pathlib.Path, signatures: Mapping[str, Any], variables: Iterable[Any]) -> None:
+    """Write a SavedModel with its weights stored once and nothing of training.
+
+    Args:
+        folder: To write to.
+        signatures: Concrete functions by name.
+        variables: The Keras variables they use.
+    """
+    root = tf.Module()
+    root.weights = [variable.value for variable in variables]
+    tf.saved_model.save(root, str(folder), signatures=signatures)
+
+
+def save_network(folder: pathlib.Path, network: ExportedNetwork) -> Callable[[np.ndarray], Outputs]:
+    """Write a network as a SavedModel; return a function that runs what was written."""
+    _save_model(folder, {"serving_default": network.function.get_concrete_function()}, network.module.model.variables)
+    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    return lambda batch: serve(**{network.input_name: tf.constant(batch)})
+
+
+def save_openvino(folder: pathlib.Path, network: ExportedNetwork) -> Callable[[np.ndarray], Outputs]:
+    """Write a network as `model.xml` and `model.bin`; return a function that runs what was written."""
+    _require("openvino", "openvino")
+    from kits_tf.inference.engines.openvino import core, load_openvino
+
+    openvino = load_openvino()
+    model = openvino.convert_model(network.function.get_concrete_function())
+    for port in (*model.inputs, *model.outputs):
+        layout = openvino.Layout(f"[{','.join(network.axes(len(port.partial_shape)))}]")
+        openvino.layout_helpers.set_layout(port, layout)
+    openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+    compiled = core().compile_model(folder / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda batch: compiled({network.input_name: batch})
+
+
+def save_onnx(folder: pathlib.Path, network: ExportedNetwork) -> Callable[[np.ndarray], Outputs]:
+    """Write a network as `model.onnx`; return a function that runs what was written."""
+    _require("onnx", "onnx", "tf2onnx", "onnxruntime")
+    import onnx
+    import onnxruntime
+    import tf2onnx
+
+    function = network.function
+    model, _ = tf2onnx.convert.from_function(function, function.input_signature, opset=ONNX_OPSET)
+    for value in (*model.graph.input, *model.graph.output):
+        dimensions = value.type.tensor_type.shape.dim
+        for dimension, axis in zip(dimensions, network.axes(len(dimensions)), strict=True):
+            if dimension.HasField("dim_param"):
+                dimension.dim_param = axis
+    onnx.save(model, folder / "model.onnx")
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda batch: dict(zip(names, session.run(names, {network.input_name: batch}), strict=True))
+
+
+def _require(extra: str, *modules: str) -> None:
+    """Raise a UsageError unless the modules of an optional extra are installed."""
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            raise UsageError("format", f"{name} is not installed; install this package's extra `{extra}`")
+
+
+def card(name: str, source: pathlib.Path, configs: Mapping[str, KidneyConfig | TumorConfig], kind: str) -> str:
+    """Return the model card: inputs, outputs, the whole preprocessing, and the card of the weights below.
+
+    Args:
+        name: A network, or "system".
+        source: The checkpoint folder.
+        configs: The config of each network by name.
+        kind: A key of `FORMATS`.
+    """
+    path = source / checkpoint.CARD_NAME
+    weights = path.read_text(encoding="utf-8") if path.is_file() else ""
+    own = {key: dataclasses.asdict(config) for key, config in configs.items() if name in (key, SYSTEM)}
+    text = CARD_TEMPLATE.read_text(encoding="utf-8").format(
+        name=name,
+        warning="" if weights.startswith("#") else weights.partition("\n")[0],
+        version=kits_tf.__version__,
+        checkpoint=source.name,
+        format=FORMATS[kind],
+        geometry=geometry,
+        kidney_crops=kidney_crops,
+        laterality=laterality,
+        configs=json.dumps(own, indent=1),
+    )
+    below = "\n".join(f"##{line}" if line.startswith("#") else line for line in weights.splitlines())
+    return text.lstrip() + (f"\n## The weights\n\n{below}\n" if weights else "")

@@ -1,0 +1,161 @@
+"""Boxes and connected components of masks in TensorFlow ops, which have none that labels components.
+
+A run is a maximal stretch of foreground along the columns. Runs that touch in the next row or slice are joined by an
+edge; each run then adopts the smallest number among its neighbours, and the number of the run of that number (pointer
+jumping), until nothing changes: a handful of rounds. Everything dense is one byte a voxel.
+
+A box is ((start, stop), (start, stop), (start, stop)) of int32 scalars.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import tensorflow as tf
+
+from kits_tf.arrays import tensorflow
+from kits_tf.laterality import sides_of_components
+
+Box: TypeAlias = tuple[tuple[Any, Any], ...]
+
+
+def extent(flags: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return (start, stop) around the true elements of a vector; the whole vector if there are none."""
+    indices = tf.cast(tf.where(flags)[:, 0], tf.int32)
+    is_any = tf.reduce_any(flags)
+    first, last = tf.reduce_min(indices), tf.reduce_max(indices)
+    return tf.where(is_any, first, 0), tf.where(is_any, last + 1, tf.size(flags))
+
+
+def bounding_box(mask: tf.Tensor) -> Box:
+    """Return the box around the true voxels of a mask; the whole volume if there are none."""
+    by_slice_and_column = tf.reduce_any(mask, axis=1)
+    rows = tf.reduce_any(tf.reduce_any(mask, axis=2), axis=0)
+    slices, columns = (tf.reduce_any(by_slice_and_column, axis=axis) for axis in (1, 0))
+    return tuple(extent(flags) for flags in (slices, rows, columns))
+
+
+def crop(volume: tf.Tensor, box: Box) -> tf.Tensor:
+    """Return the part of a volume inside a box."""
+    return volume[tuple(slice(start, stop) for start, stop in box)]
+
+
+def uncrop(part: tf.Tensor, box: Box, shape: tf.Tensor) -> tf.Tensor:
+    """Return a volume of the given shape that is zero but for the part, which begins where the box does."""
+    sizes = tf.shape(part)
+    return tf.pad(part, [(box[axis][0], shape[axis] - box[axis][0] - sizes[axis]) for axis in range(3)])
+
+
+def kidney_sides(mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_share: float = 0.0) -> tf.Tensor:
+    """Return which foreground is the right (1) and the left (2) kidney; see `kits_tf.laterality.kidney_sides`.
+
+    Args:
+        mask: bool [slices, rows, columns].
+        spacing_mm: float64 [3].
+        middle: int32, first column of the left half.
+        min_share: Components under this share of the largest on their side are dropped.
+
+    Returns:
+        uint8 of the mask's shape.
+    """
+    shape = tf.shape(mask)
+
+    def of_box() -> tf.Tensor:
+        box = bounding_box(mask)
+        return uncrop(_sides_of_runs(crop(mask, box), spacing_mm, middle - box[2][0], min_share), box, shape)
+
+    return tf.cond(tf.reduce_any(mask), of_box, lambda: tf.zeros(shape, tf.uint8))
+
+
+def _sides_of_runs(mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_share: float) -> tf.Tensor:
+    """Return `kidney_sides` of a mask that is not empty."""
+    size, middle = tf.shape(mask, tf.int64), tf.cast(middle, tf.int64)
+    runs = find_runs(mask)
+    count = tf.size(runs.start)
+    first = runs.start % size[2]
+    stop = first + runs.length
+
+    def per_component(values: tf.Tensor) -> tf.Tensor:
+        return tf.math.unsorted_segment_sum(values, runs.component, count)
+
+    sides = sides_of_components(
+        tensorflow(),
+        per_component(runs.length),
+        per_component(tf.maximum(stop - tf.maximum(first, middle), 0)),
+        per_component((first + stop - 1) * runs.length // 2),
+        spacing_mm,
+        middle,
+        min_share,
+    )
+    side_of_run = tf.cast(tf.gather(sides, runs.component, axis=1), tf.uint8)
+    total, before = tf.reduce_sum(runs.length), tf.cumsum(runs.length, exclusive=True)
+    run = tf.cumsum(tf.scatter_nd(before[:, None], tf.ones_like(before, tf.int32), total[None])) - 1  # of each voxel
+    voxel = tf.range(total) + tf.gather(runs.start - before, run)
+    is_left = tf.cast(voxel % size[2] >= middle, tf.int32)
+    values = tf.gather(tf.reshape(side_of_run, [-1]), is_left * count + run)
+    return tf.reshape(tf.scatter_nd(voxel[:, None], values, tf.reduce_prod(size)[None]), size)
+
+
+class Runs(NamedTuple):
+    """The runs of a mask, in the order of its voxels; all int64 [runs].
+
+    Attributes:
+        start: Flat index of the first voxel.
+        length: Voxels.
+        component: Number of the first run of the same component (6-neighbour).
+    """
+
+    start: tf.Tensor
+    length: tf.Tensor
+    component: tf.Tensor
+
+
+def find_runs(mask: tf.Tensor) -> Runs:
+    """Return the runs of a mask, bool [slices, rows, columns]."""
+    size = tf.shape(mask, tf.int64)
+    start = _true_indices(_run_starts(mask))
+    length = _true_indices(_run_starts(mask[:, :, ::-1])[:, :, ::-1]) - start + 1
+    next_row = tf.pad(mask[:, :-1] & mask[:, 1:], [[0, 0], [0, 1], [0, 0]])
+    next_slice = tf.pad(mask[:-1] & mask[1:], [[0, 1], [0, 0], [0, 0]])
+    edges = [_touching(start, next_row, size[2]), _touching(start, next_slice, size[1] * size[2])]
+    a, b = tf.unstack(tf.concat(edges, axis=1))
+    return Runs(start, length, tf.cast(_smallest_connected(tf.size(start), a, b), tf.int64))
+
+
+def _run_starts(mask: tf.Tensor) -> tf.Tensor:
+    """Return where a stretch of true voxels along the columns begins."""
+    return mask & ~tf.pad(mask, [[0, 0], [0, 0], [1, 0]])[:, :, :-1]
+
+
+def _true_indices(mask: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.reshape(mask, [-1]))[:, 0]
+
+
+def _touching(start: tf.Tensor, contact: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    """Return the pairs of runs that touch, int32 [2, pairs].
+
+    Args:
+        start: First voxels of the runs.
+        contact: Where a voxel and the one `step` further on are both foreground; each stretch of it is one pair.
+        step: Flat distance of the two voxels.
+    """
+    voxel = _true_indices(_run_starts(contact))
+    runs = tf.searchsorted(start, tf.concat([voxel, voxel + step], axis=0), side="right") - 1
+    return tf.reshape(runs, [2, -1])
+
+
+def _smallest_connected(count: tf.Tensor, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Return the smallest number connected to each of 0 to count - 1, by edges between the numbers `a` and `b`."""
+
+    def one_round(parent: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        of_a, of_b = tf.gather(parent, a), tf.gather(parent, b)
+        lower = tf.tensor_scatter_nd_min(
+            parent,
+            tf.concat([tf.maximum(of_a, of_b), a, b], axis=0)[:, None],
+            tf.tile(tf.minimum(of_a, of_b), [3]),
+        )
+        lower = tf.gather(lower, tf.gather(lower, lower))
+        return lower, tf.reduce_any(lower != parent)
+
+    parent, _ = tf.while_loop(lambda _, changed: changed, one_round, (tf.range(count), tf.constant(True)))
+    return parent

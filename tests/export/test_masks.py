@@ -1,0 +1,88 @@
+"""Proves that boxes, components and sides in a graph are those of SciPy and of prediction."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from kits_tf import geometry, laterality
+from kits_tf.export import masks
+from kits_tf.export.stage_one import body_box
+
+SPACING_MM = (10.0, 5.0, 5.0)  # 0.25 ml a voxel: 8 voxels are 2 ml
+MASK = tf.TensorSpec([None, None, None], tf.bool)
+random_masks = st.builds(
+    lambda shape, share, seed: np.random.default_rng(seed).random(shape) < share,
+    st.tuples(st.integers(1, 7), st.integers(1, 9), st.integers(1, 11)),
+    st.floats(0, 1),
+    st.integers(0, 2**31),
+)
+
+
+@tf.function(input_signature=[MASK, tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float64)], autograph=False)
+def in_graph(mask, middle, min_share):
+    """The box, the runs and the sides of a mask; traced once for every size."""
+    spacing_mm = tf.constant(SPACING_MM, tf.float64)
+    sides = masks.kidney_sides(mask, spacing_mm, middle, min_share)
+    return masks.bounding_box(mask), tuple(masks.find_runs(mask)), sides
+
+
+def assert_agrees(mask, middle=0, min_share=0.0):
+    box, (start, length, component), sides = in_graph(np.ascontiguousarray(mask), middle, min_share)
+    expected = laterality.bounding_box(mask) or tuple(slice(0, size) for size in mask.shape)
+    assert tuple(slice(int(first), int(stop)) for first, stop in box) == expected
+    np.testing.assert_array_equal(masks.uncrop(masks.crop(mask, box), box, mask.shape), mask)
+    labelled, count = ndimage.label(mask)
+    flat, start, length = labelled.ravel(), start.numpy(), length.numpy()
+    assert length.sum() == mask.sum()
+    assert all((flat[s : s + n] == flat[s]).all() and flat[s] for s, n in zip(start, length, strict=True))
+    pairs = set(zip(component.numpy().tolist(), flat[start].tolist(), strict=True))
+    assert len(pairs) == count == len({ours for ours, _ in pairs})
+    expected_sides = laterality.kidney_sides(mask, SPACING_MM, middle, min_share)
+    np.testing.assert_array_equal(sides, expected_sides)
+    return expected_sides
+
+
+@given(random_masks, st.integers(0, 11), st.sampled_from([0.0, 0.33, 1.0]))
+@settings(deadline=None, max_examples=150)
+def test_random_masks(mask, middle, min_share):
+    assert_agrees(mask, middle, min_share)
+
+
+def snake():
+    """One component that winds through every row: its ends meet late."""
+    mask = np.zeros((1, 41, 30), bool)
+    mask[0, ::2] = True
+    mask[0, 1::4, -1] = mask[0, 3::4, 0] = True
+    return mask
+
+
+def spiral():
+    """Two spirals one inside the other, each one component."""
+    mask = np.zeros((1, 21, 21), bool)
+    for ring in range(0, 10, 2):
+        mask[0, ring, ring : 21 - ring] = mask[0, 20 - ring, ring : 21 - ring] = True
+        mask[0, ring : 21 - ring, ring] = mask[0, ring : 21 - ring, 20 - ring] = True
+    return mask
+
+
+@pytest.mark.parametrize("mask", [snake(), snake().transpose(1, 0, 2), snake().transpose(2, 1, 0), spiral()])
+def test_winding_masks(mask):
+    assert_agrees(mask)
+
+
+@pytest.mark.parametrize("columns, middle", [((4, 18), 10), ((8, 18), 10), ((9, 20), 10), ((10, 11), 10), ((0, 4), 2)])
+def test_horseshoes_pelvic_kidneys_and_ties(columns, middle):
+    mask = np.zeros((6, 12, 21), bool)
+    mask[1:4, 4:8, slice(*columns)] = True
+    mask[5, 0, :7] = True  # a speck under 2 ml
+    assert not assert_agrees(mask, middle)[5].any()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.0])
+def test_body_boxes(share):
+    hu = np.random.default_rng(0).choice([-1000, 40], p=[1 - share, share], size=(37, 40, 50)).astype(np.int16)
+    hu[:, :6] = hu[:, :, 44:] = -1000
+    assert tuple(tuple(map(int, bounds)) for bounds in body_box(hu.astype(np.float32)))[1:] == geometry.body_box(hu)
