@@ -2,20 +2,28 @@
 
     import kits_tf
 
-    segmenter = kits_tf.load_segmenter("simulated")
-    volume = kits_tf.read_volume("imaging.nii.gz")
-    labels = segmenter.segment(volume.hu, volume.spacing_mm)
+    segmenter = kits_tf.load_segmenter("simulated")                # released weights, or a checkpoint folder
+    volume = kits_tf.read_volume("imaging.nii.gz")                 # a NIfTI file or a DICOM series
+    labels = segmenter.segment(volume.hu, volume.spacing_mm)       # 0 background, 1 kidney, 2 tumor
     kits_tf.write_labels(labels, volume, "segmentation.nii.gz")
+    network = kits_tf.load_network("simulated", "kidney_axial")    # a Keras model
 
-Importing this package imports neither TensorFlow nor Keras; each name below loads what it needs when first used.
+Importing this package imports neither TensorFlow nor Keras; each function does so when it is first used.
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kits_tf.checkpoint import load_network
+    from kits_tf.inference.segmenter import load_segmenter
+    from kits_tf.io.volume import read_labels, read_volume, write_labels
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_segmenter", "read_labels", "read_volume", "write_labels"]
+__all__ = ["__version__", "load_network", "load_segmenter", "read_labels", "read_volume", "write_labels"]
 
-HOMES = {
+_MODULES = {
+    "load_network": "kits_tf.checkpoint",
     "load_segmenter": "kits_tf.inference.segmenter",
     "read_labels": "kits_tf.io.volume",
     "read_volume": "kits_tf.io.volume",
@@ -23,13 +31,13 @@ HOMES = {
 }
 
 
-def __getattr__(name):
-    """Imports the module of a public name on its first use."""
-    if name not in HOMES:
+def __getattr__(name: str) -> Any:
+    """Import the module of a public name on first use."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'kits_tf' has no attribute {name!r}")
-    return getattr(importlib.import_module(HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
-def __dir__():
-    """The public names, for completion."""
+def __dir__() -> list[str]:
+    """Return the public names, for completion."""
     return sorted({*globals(), *__all__})

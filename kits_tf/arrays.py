@@ -1,83 +1,68 @@
-"""The few array operations that geometry needs, bound to NumPy or to TensorFlow.
+"""The array operations of `geometry`, from NumPy or from TensorFlow.
 
-`geometry` takes one of these as its argument `xp`, so that prediction on NumPy arrays and a TensorFlow graph run the
-same arithmetic. Names and arguments are NumPy's.
+Functions with an argument `xp` run the same arithmetic on NumPy arrays, in prediction, and in a TensorFlow graph, in
+an exported system. `xp` is `NumPy` or `tensorflow()`; names and arguments are NumPy's, with `cast` and `shape`.
 """
 
+from __future__ import annotations
+
 import functools
+from types import SimpleNamespace
+from typing import Any, TypeAlias
 
-import numpy
+import numpy as np
 
+Array: TypeAlias = Any
+"""A `numpy.ndarray` or a `tf.Tensor`, according to the `xp` of the call."""
 
-class NumPy:
-    """The operations on `numpy.ndarray`."""
+Size: TypeAlias = Any
+"""An int or, in a TensorFlow graph, a scalar int32 tensor."""
 
-    float32 = numpy.float32
-    float64 = numpy.float64
-    int32 = numpy.int32
+ArrayModule: TypeAlias = Any
+"""`NumPy`, or what `tensorflow()` returns."""
 
-    asarray = staticmethod(numpy.asarray)
-    arange = staticmethod(numpy.arange)
-    ceil = staticmethod(numpy.ceil)
-    clip = staticmethod(numpy.clip)
-    concatenate = staticmethod(numpy.concatenate)
-    flip = staticmethod(numpy.flip)
-    matmul = staticmethod(numpy.matmul)
-    max = staticmethod(numpy.max)
-    maximum = staticmethod(numpy.maximum)
-    minimum = staticmethod(numpy.minimum)
-    pad = staticmethod(numpy.pad)
-    reshape = staticmethod(numpy.reshape)
-    round = staticmethod(numpy.round)
-    stack = staticmethod(numpy.stack)
-    sum = staticmethod(numpy.sum)
-    tensordot = staticmethod(numpy.tensordot)
-    transpose = staticmethod(numpy.transpose)
-    where = staticmethod(numpy.where)
-
-    @staticmethod
-    def cast(x, dtype):
-        return numpy.asarray(x).astype(dtype, copy=False)
-
-    @staticmethod
-    def shape(x):
-        return x.shape
-
-    @staticmethod
-    def take(x, indices, axis):
-        return x[(slice(None),) * axis + (indices,)]  # numpy.take would first copy the whole of a cropped view
+NumPy: ArrayModule = SimpleNamespace(
+    **{
+        name: getattr(np, name)
+        for name in (
+            "arange", "asarray", "ceil", "clip", "concatenate", "flip", "float32", "float64", "int32", "matmul", "max",
+            "maximum", "minimum", "pad", "reshape", "round", "stack", "sum", "tensordot", "transpose", "where",
+        )
+    },
+    cast=lambda x, dtype: np.asarray(x).astype(dtype, copy=False),
+    shape=np.shape,
+    take=lambda x, indices, axis: x[(slice(None),) * axis + (indices,)],  # np.take would copy all of a cropped view
+)  # fmt: skip
 
 
 @functools.cache
-def tensorflow():
-    """The same operations on `tf.Tensor`, of sizes known or not; TensorFlow is imported on the first call."""
+def tensorflow() -> ArrayModule:
+    """Return the operations on `tf.Tensor`, of known or unknown size; imports TensorFlow on the first call."""
     import tensorflow as tf
 
-    class TensorFlow:
-        float32 = tf.float32
-        float64 = tf.float64
-        int32 = tf.int32
-
-        asarray = staticmethod(tf.convert_to_tensor)
-        arange = staticmethod(tf.range)
-        ceil = staticmethod(tf.math.ceil)
-        cast = staticmethod(tf.cast)
-        clip = staticmethod(tf.clip_by_value)
-        concatenate = staticmethod(tf.concat)
-        flip = staticmethod(lambda x, axis: tf.reverse(x, [axis]))
-        matmul = staticmethod(tf.matmul)
-        max = staticmethod(tf.reduce_max)
-        maximum = staticmethod(tf.maximum)
-        minimum = staticmethod(tf.minimum)
-        pad = staticmethod(lambda x, widths: tf.pad(x, [tuple(width) for width in widths]))
-        reshape = staticmethod(tf.reshape)
-        round = staticmethod(tf.round)
-        shape = staticmethod(tf.shape)
-        stack = staticmethod(tf.stack)
-        sum = staticmethod(tf.reduce_sum)
-        take = staticmethod(tf.gather)
-        tensordot = staticmethod(tf.tensordot)
-        transpose = staticmethod(tf.transpose)
-        where = staticmethod(tf.where)
-
-    return TensorFlow
+    return SimpleNamespace(
+        arange=tf.range,
+        asarray=tf.convert_to_tensor,
+        cast=tf.cast,
+        ceil=tf.math.ceil,
+        clip=tf.clip_by_value,
+        concatenate=tf.concat,
+        flip=lambda x, axis: tf.reverse(x, [axis]),
+        float32=tf.float32,
+        float64=tf.float64,
+        int32=tf.int32,
+        matmul=tf.matmul,
+        max=tf.reduce_max,
+        maximum=tf.maximum,
+        minimum=tf.minimum,
+        pad=lambda x, widths: tf.pad(x, [tuple(width) for width in widths]),
+        reshape=tf.reshape,
+        round=tf.round,
+        shape=tf.shape,
+        stack=tf.stack,
+        sum=tf.reduce_sum,
+        take=tf.gather,
+        tensordot=tf.tensordot,
+        transpose=tf.transpose,
+        where=tf.where,
+    )

@@ -1,114 +1,161 @@
-"""A checkpoint folder: one sub-folder a network, each with `config.json` and `model.weights.h5`."""
+"""Checkpoint folders: a sub-folder for each network with its `config.json` and `model.weights.h5`.
+
+Released weights are checkpoint folders with a name, inside the installed package or beside it in a source checkout.
+"""
+
+from __future__ import annotations
 
 import hashlib
+import os
 import pathlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from kits_tf import config
-from kits_tf.config import PLANES
+from kits_tf.config import PLANES, Config, KidneyConfig, TumorConfig
 from kits_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+    from kits_tf.models import UNet
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.weights.h5"
-CARD_NAME = "MODEL_CARD.md"
-"""The file that makes a set of weights a released one; a network in training beside them has none."""
+CARD_NAME = "MODEL_CARD.md"  # only released weights have one
 
 DEFAULT = "simulated"
-"""The released weights that commands use unless others are named."""
+"""The released weights that are used unless others are named."""
 
 PACKAGE = pathlib.Path(__file__).resolve().parent
 
 
-def released_root():
-    """Return the folder that holds one folder for each set of released weights."""
+def released_root() -> pathlib.Path:
+    """Return the folder that holds a folder for each set of released weights."""
     installed = PACKAGE / "checkpoints"
     return installed if installed.is_dir() else PACKAGE.parent / "checkpoints"
 
 
-def released_names():
+def released_names() -> list[str]:
     """Return the names of the released weights, sorted."""
     return sorted(card.parent.name for card in released_root().glob(f"*/{CARD_NAME}"))
 
 
-def released_folder(name):
-    """Return the checkpoint folder of released weights; InputError if there are none of that name."""
+def released_folder(name: str) -> pathlib.Path:
+    """Return the checkpoint folder of released weights.
+
+    Raises:
+        InputError: there are none of that name.
+    """
     if name not in released_names():
         known = ", ".join(released_names()) or "none"
-        raise InputError(name, f"no released weights of that name; there are: {known}")
+        raise InputError(name, f"no released weights of that name; available: {known}")
     return released_root() / name
 
 
-def network_name(network_config):
-    """The folder of a network: "kidney_axial", "kidney_coronal", "kidney_sagittal" or "tumor"."""
-    return "tumor" if network_config.stage == "tumor" else f"kidney_{network_config.plane}"
-
-
-def network_names(stage="both", planes=PLANES):
-    """The networks of a stage ("both", "kidney" or "tumor") and planes, those of the kidney first."""
-    kidney = [f"kidney_{plane}" for plane in planes] if stage != "tumor" else []
-    return [*kidney, "tumor"] if stage != "kidney" else kidney
-
-
-def find(name_or_folder):
-    """The checkpoint folder of a path, or of released weights by their name.
+def find(name_or_folder: str | os.PathLike) -> pathlib.Path:
+    """Return the checkpoint folder of a path or of the name of released weights; a folder takes precedence.
 
     Raises:
         InputError: it is neither.
     """
     folder = pathlib.Path(name_or_folder)
-    if folder.is_dir() and name_or_folder != "":  # as a path, no text is the current folder
+    if folder.is_dir() and name_or_folder != "":  # as a path, the empty string is the current folder
         return folder
     if folder.name == str(name_or_folder) and name_or_folder in released_names():
-        return released_folder(name_or_folder)
+        return released_folder(str(name_or_folder))
     known = ", ".join(released_names())
     raise InputError(name_or_folder or "''", f"no such checkpoint folder, nor released weights of that name ({known})")
 
 
-def load_configs(folder, names):
-    """The configs of the named networks, as {name: config}.
+def network_name(network_config: Config) -> str:
+    """Return the name of a network, that of its folder: "kidney_axial", ..., or "tumor"."""
+    return f"kidney_{network_config.plane}" if isinstance(network_config, KidneyConfig) else "tumor"
+
+
+def network_names(stage: str = "both", planes: Sequence[str] = PLANES) -> list[str]:
+    """Return the networks of a stage ("both", "kidney" or "tumor") and planes, those of the kidney first."""
+    kidney = [f"kidney_{plane}" for plane in planes] if stage != "tumor" else []
+    return [*kidney, "tumor"] if stage != "kidney" else kidney
+
+
+def load_configs(folder: pathlib.Path, names: Iterable[str]) -> dict[str, KidneyConfig | TumorConfig]:
+    """Read the configs of networks.
+
+    Args:
+        folder: the checkpoint folder.
+        names: of the networks.
+
+    Returns:
+        {network name: config}, in the given order.
 
     Raises:
-        InputError: a network's config or weights are missing or unreadable, or its `min_component_share` is not that
-            of the others.
+        InputError: a config or weights file is missing or invalid, or `min_component_share` differs between networks,
+            whose foreground is one mask.
     """
-    configs = {}
+    configs: dict[str, KidneyConfig | TumorConfig] = {}
     for name in names:
-        configs[name] = config.load(folder / name / CONFIG_NAME)
+        path = folder / name / CONFIG_NAME
+        configs[name] = config.load(path)
         if network_name(configs[name]) != name:
-            raise InputError(folder / name / CONFIG_NAME, f"is the config of {network_name(configs[name])}")
+            raise InputError(path, f"is the config of {network_name(configs[name])}, not of {name}")
         if not (folder / name / WEIGHTS_NAME).is_file():
             raise InputError(folder / name / WEIGHTS_NAME, "no such file; has the network been trained?")
-    check_shares(folder, configs)
+        first = next(iter(configs))
+        share, expected = configs[name].min_component_share, configs[first].min_component_share
+        if share != expected:
+            reason = f"min_component_share must be the same in all networks, got {share:g} and {expected:g} in {first}"
+            raise InputError(path, reason)
     return configs
 
 
-def check_shares(folder, configs):
-    """Raises an InputError where networks disagree on which pieces are no kidney: what they find is one mask."""
-    shares = {name: one.min_component_share for name, one in configs.items()}
-    first = next(iter(shares), None)
-    for name, share in shares.items():
-        if share != shares[first]:
-            where = f"min_component_share is {share:g}, in {first} it is {shares[first]:g}"
-            reason = f"{where}: takes the same in all networks of a checkpoint"
-            raise InputError(folder / name / CONFIG_NAME, reason)
-
-
-def digest(folder, name):
-    """The SHA-256 of a network's config and weights, bytes: other weights or settings have another."""
+def digest(folder: str | os.PathLike, name: str) -> bytes:
+    """Return the SHA-256 of a network's config and weights."""
     whole = hashlib.sha256()
     for part in (CONFIG_NAME, WEIGHTS_NAME):
         whole.update((pathlib.Path(folder) / name / part).read_bytes())
     return whole.digest()
 
 
-def load_weights(folder, model):
-    """Gives a built network the weights of its own folder.
+def load_weights(folder: pathlib.Path, model: keras.Model) -> None:
+    """Load the weights of a network from its own folder.
 
     Raises:
-        InputError: the weights are not this network's.
+        InputError: the file does not hold weights of this network.
     """
     path = folder / WEIGHTS_NAME
     try:
         model.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(path, f"holds no weights of the network in config.json ({reason})") from None
+        raise InputError(path, f"does not hold weights of the network in {CONFIG_NAME} ({reason})") from None
+
+
+def load_network(name_or_folder: str | os.PathLike, network: str) -> UNet:
+    """Load a network with its weights as a Keras model.
+
+    Args:
+        name_or_folder: the name of released weights, or a checkpoint folder.
+        network: "kidney_axial", "kidney_coronal", "kidney_sagittal" or "tumor".
+
+    Returns:
+        a `kits_tf.models.KidneyNetwork` or `TumorNetwork`. Its input are intensities as `kits_tf.geometry.scale`
+        returns them with the `clip_hu` of the network's config, on its working grid.
+
+    Raises:
+        InputError: there is no such checkpoint or network.
+
+    Example:
+        >>> import kits_tf
+        >>> network = kits_tf.load_network("simulated", "kidney_axial")
+        >>> network.input_shape
+        (None, None, None, 3)
+    """
+    from kits_tf import models
+
+    folder = find(name_or_folder)
+    if network not in network_names():
+        raise InputError(network, f"no such network; must be one of {', '.join(network_names())}")
+    model = models.build(load_configs(folder, [network])[network])
+    load_weights(folder / network, model)
+    return model

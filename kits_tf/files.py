@@ -1,14 +1,17 @@
-"""Files that are written whole or not at all: a temporary name in the same folder, then a rename."""
+"""Atomic writing: a temporary name in the same folder, then a rename."""
+
+from __future__ import annotations
 
 import contextlib
 import os
 import pathlib
 import uuid
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def naming(path):
-    """Lets an OSError of the block name `path`: that of a full disk names no file, others a temporary one."""
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Make an OSError of the block name `path`: a full disk names no file, other errors the temporary one."""
     try:
         yield
     except OSError as error:
@@ -17,14 +20,14 @@ def naming(path):
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """A temporary path to write to; it becomes `path` when the block ends and vanishes when the block fails.
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yield a temporary path that replaces `path` when the block ends, and is deleted when the block fails.
 
-    The temporary name keeps the file's suffixes, for writers that choose a format by it.
+    It keeps the file's suffixes, for writers that choose a format by it.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".writing-{uuid.uuid4().hex[:12]}-{path.name}")  # other hosts may write here too
+    temporary = path.with_name(f".writing-{uuid.uuid4().hex[:12]}-{path.name}")  # other hosts may write here, too
     with naming(path):
         try:
             yield temporary
@@ -33,7 +36,7 @@ def replacing(path):
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path, text):
-    """Writes `text` to `path` atomically, as UTF-8; a file's name that is none stands there with escapes."""
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write text atomically as UTF-8; bytes of file names that are not UTF-8 are escaped."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

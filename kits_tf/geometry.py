@@ -1,53 +1,78 @@
-"""Where everything is: scaling, body box, planes, halves, slabs, and the resampling between grids.
+"""Geometry of both stages: intensity scaling, body box, planes, halves, slabs and resampling between grids.
 
 Arrays have axes (I, P, L): slices from superior to inferior, rows from anterior to posterior, columns from the
-patient's right to the left. A function with the argument `xp` runs on NumPy arrays and on TensorFlow tensors alike
-(see `arrays`) and uses no Python branch on a size. Positions along an axis are in voxels from the first one's
-centre.
+patient's right to the left. Positions along an axis are in voxels, from the centre of the first. Functions with the
+argument `xp` run on NumPy arrays and on TensorFlow tensors alike (see `arrays`), without a Python branch on a size.
 """
 
+from __future__ import annotations
+
 import functools
-import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
-from kits_tf.arrays import NumPy
+from kits_tf.arrays import Array, ArrayModule, NumPy, Size
+
+if TYPE_CHECKING:
+    from kits_tf.config import KidneyConfig
+
+Bounds: TypeAlias = tuple[Size, Size]
+"""(start, stop) along an axis."""
+
+Resizer: TypeAlias = Callable[[np.ndarray, "np.ndarray | None", np.ndarray, np.ndarray], np.ndarray]
+"""Function of (volume, slices, rows, columns), as `resize` without `xp`."""
 
 HU_MIN = -1024.0
 HU_MAX = 2125.0
-SPACING_MM = (0.01, 100.0)
-"""A voxel's side outside these bounds is taken for a damaged header or another unit."""
+SPACING_MM = (0.01, 100.0)  # plausible range of a voxel's sides
 BODY_HU = -300.0  # fat and everything denser
 BODY_SHARE = 0.05  # of the largest projection; thinner rows and columns are table, tubes and noise
+CHUNK_SLICES = 16  # slices that are resampled at a time, to bound memory
 
 AXIS = {"axial": 0, "coronal": 1, "sagittal": 2}
-CHUNK_SLICES = 16  # new slices made at a time, to bound memory
 SLAB_AXES = {"axial": (0, 2, 3, 1), "coronal": (1, 0, 3, 2), "sagittal": (2, 0, 1, 3)}
 
 
-def scale(xp, hu, clip_hu=(HU_MIN, HU_MAX)):
-    """HU clipped to (low, high) and scaled linearly to [0, 1] float32; air is 0."""
+def scale(xp: ArrayModule, hu: Array, clip_hu: tuple[float, float] = (HU_MIN, HU_MAX)) -> Array:
+    """Return HU clipped to the range (low, high) and scaled linearly to [0, 1], float32; air is 0.
+
+    Example:
+        >>> scale(NumPy, [-2000, -200, 100, 600], (-200, 600)).tolist()
+        [0.0, 0.0, 0.375, 1.0]
+    """
     low, high = clip_hu
-    # A product, for TensorFlow rewrites a quotient by a constant as one inside a graph: same bits everywhere.
+    # A product: TensorFlow replaces division by a constant inside a graph, which would change the last bit.
     return (xp.clip(xp.cast(hu, xp.float32), low, high) - low) * (1 / (high - low))
 
 
-class BodyBox(typing.NamedTuple):
-    """Bounds of the body in a slice, as (start, stop) of rows and of columns."""
-
-    rows: tuple
-    columns: tuple
+def clipped(hu: np.ndarray) -> np.ndarray:
+    """Return HU clipped to [HU_MIN, HU_MAX], float32, so that metal does not bleed when a CT is resampled."""
+    return np.clip(to_float(hu), HU_MIN, HU_MAX)
 
 
-def body_box(hu):
-    """The rows and columns that hold the patient, by the projections of voxels above -300 HU.
+def to_float(volume: np.ndarray) -> np.ndarray:
+    """Return an array as float32."""
+    return np.asarray(volume, np.float32)
+
+
+class BodyBox(NamedTuple):
+    """Bounds of the body in every slice, as (start, stop) of the rows and of the columns."""
+
+    rows: Bounds
+    columns: Bounds
+
+
+def body_box(hu: np.ndarray) -> BodyBox:
+    """Return the box of the patient's body, by the projections of voxels above -300 HU.
 
     Args:
         hu: [slices, rows, columns].
 
     Returns:
-        A BodyBox: the first to the last row (column) with at least 5 % of the largest row's (column's) count; the
-        whole image if nothing is above the threshold.
+        Bounds of the rows (columns) with at least 5 % of the largest row's (column's) count; the whole image if no
+        voxel is above the threshold.
     """
     rows = np.zeros(hu.shape[1], np.int64)
     columns = np.zeros(hu.shape[2], np.int64)
@@ -58,46 +83,47 @@ def body_box(hu):
     return BodyBox(extent(is_body(NumPy, rows, rows.max())), extent(is_body(NumPy, columns, columns.max())))
 
 
-def is_body(xp, counts, largest):
-    """Which rows (or columns) hold the patient, by their counts of voxels above -300 HU and the largest count."""
+def is_body(xp: ArrayModule, counts: Array, largest: Array) -> Array:
+    """Return which rows (columns) hold the patient, from their counts of voxels above -300 HU and the largest."""
     return xp.cast(counts, xp.float64) >= xp.maximum(BODY_SHARE * xp.cast(largest, xp.float64), 1.0)
 
 
-def whole_box(shape):
-    """The BodyBox of a whole image of shape [slices, rows, columns]."""
+def whole_box(shape: Sequence[Size]) -> BodyBox:
+    """Return the box of a whole image of shape [slices, rows, columns]."""
     return BodyBox((0, shape[1]), (0, shape[2]))
 
 
-def extent(flags):
-    """(start, stop) around the true elements of a vector; the whole vector if there are none."""
+def extent(flags: np.ndarray) -> tuple[int, int]:
+    """Return the bounds of the true elements of a vector; of the whole vector if there are none."""
     indices = np.flatnonzero(flags)
     return (int(indices[0]), int(indices[-1]) + 1) if len(indices) else (0, len(flags))
 
 
-def middle_column(columns):
-    """The first column of the left half of the columns (start, stop)."""
+def middle_column(columns: Bounds) -> Size:
+    """Return the first column of the left half of the columns (start, stop)."""
     return (columns[0] + columns[1]) // 2
 
 
-class Half(typing.NamedTuple):
+class Half(NamedTuple):
     """One side of the body in a plane; each field is (start, stop).
 
     Attributes:
-        indices: the slices along the plane's own axis whose labels this half gives.
-        columns: the columns of those slices that the network sees.
-        kept: the columns, among all, whose labels this half gives.
+        indices: slices along the plane's axis that this half labels.
+        columns: columns of those slices that the network sees.
+        kept: columns that this half labels.
     """
 
-    indices: tuple
-    columns: tuple
-    kept: tuple
+    indices: Bounds
+    columns: Bounds
+    kept: Bounds
 
 
-def halves(xp, plane, shape, overlap=0):
-    """The right and the left Half of a volume cut to its body.
+def halves(xp: ArrayModule, plane: str, shape: Sequence[Size], overlap: int = 0) -> tuple[Half, Half]:
+    """Return the right and the left half of a volume that is cropped to the body.
 
     Args:
-        plane: "axial", "coronal" (split by column) or "sagittal" (split by index).
+        xp: the array module.
+        plane: "axial" or "coronal", split by column, or "sagittal", split by index.
         shape: [slices, rows, columns].
         overlap: columns that an axial or coronal half sees beyond the middle.
     """
@@ -111,12 +137,14 @@ def halves(xp, plane, shape, overlap=0):
     return right, left
 
 
-def slabs(xp, volume, plane, indices):
-    """Three adjacent slices around each index, the end slice repeated at the ends.
+def slabs(xp: ArrayModule, volume: Array, plane: str, indices: Array) -> Array:
+    """Return three adjacent slices around each index; the volume's end slices are repeated.
 
     Args:
+        xp: the array module.
         volume: [slices, rows, columns].
-        indices: [batch] int32, along the plane's own axis.
+        plane: the plane of the slices.
+        indices: [batch] int32, along the plane's axis.
 
     Returns:
         [batch, height, width, 3]: axial (rows, columns), coronal (slices, columns), sagittal (slices, rows).
@@ -127,37 +155,38 @@ def slabs(xp, volume, plane, indices):
     return xp.transpose(xp.take(volume, neighbours, axis=axis), SLAB_AXES[plane])
 
 
-def plane_view(volume, plane):
-    """A NumPy view of [slices, rows, columns] as [index, height, width] of a plane, for writing slices back."""
+def plane_view(volume: np.ndarray, plane: str) -> np.ndarray:
+    """Return a view of [slices, rows, columns] as [index, height, width] of a plane."""
     return np.moveaxis(volume, AXIS[plane], 0)
 
 
-def lacking(size, multiple):
-    """What must be added to a size to make it a multiple."""
-    return (multiple - size % multiple) % multiple  # not -size % multiple: converted to ONNX, that is negative
+def lacking(size: Size, multiple: int) -> Size:
+    """Return what must be added to a size to make it a multiple."""
+    return (multiple - size % multiple) % multiple  # -size % multiple would be negative in ONNX
 
 
-def pad_to_multiple(xp, batch, multiple, axes):
-    """Pads the ends of the given axes with zeros (air) to a multiple; crop the same axes to undo."""
+def pad_to_multiple(xp: ArrayModule, batch: Array, multiple: int, axes: Sequence[int]) -> Array:
+    """Return an array whose given axes are padded at the end with zeros (air) to a multiple."""
     shape = xp.shape(batch)
     widths = [(0, lacking(shape[axis], multiple) if axis in axes else 0) for axis in range(len(batch.shape))]
     return xp.pad(batch, widths)
 
 
-def hat_integral(xp, t):
-    """The integral from -infinity to t of the hat function max(0, 1 - |t|)."""
+def hat_integral(xp: ArrayModule, t: Array) -> Array:
+    """Return the integral from -infinity to t of the hat function max(0, 1 - |t|)."""
     t = xp.clip(t, -1.0, 1.0)
     rising, falling = xp.minimum(t, 0.0) + 1, xp.maximum(t, 0.0)
     return rising**2 / 2 + falling - falling**2 / 2
 
 
-def resampling(xp, positions, step, size):
-    """The matrix that reads an axis of `size` voxels at positions `step` voxels apart.
+def resampling(xp: ArrayModule, positions: Array, step: Array, size: Size) -> Array:
+    """Return the matrix that reads an axis at equidistant positions.
 
-    It averages the linear interpolation over max(0, step - 1) voxels: plain linear interpolation when magnifying,
-    free of aliasing when shrinking, and exact on linear functions for every step. Beyond the axis it reads zeros.
+    It averages the linear interpolation over max(0, step - 1) voxels: this is linear interpolation when magnifying,
+    suppresses aliasing when shrinking, and is exact on linear functions. Beyond the axis it reads zeros.
 
     Args:
+        xp: the array module.
         positions: [n] float64, in voxels.
         step: distance between neighbouring positions, in voxels.
         size: voxels along the axis.
@@ -170,10 +199,10 @@ def resampling(xp, positions, step, size):
     return (hat_integral(xp, offsets + width / 2) - hat_integral(xp, offsets - width / 2)) / width
 
 
-def resizing(xp, source, target):
-    """The matrix [target, source] float32 that resizes an axis between grids covering the same length.
+def resizing(xp: ArrayModule, source: Size, target: Size) -> Array:
+    """Return the matrix [target, source] float32 that resizes an axis between grids of the same length.
 
-    Positions beyond the outer voxel centres take the outer voxel's value.
+    Positions beyond the centres of the outer voxels read the outer voxel.
     """
     step = xp.cast(source, xp.float64) / xp.cast(target, xp.float64)
     positions = (xp.cast(xp.arange(target), xp.float64) + 0.5) * step - 0.5
@@ -181,43 +210,43 @@ def resizing(xp, source, target):
     return xp.cast(weights / xp.sum(weights, axis=1, keepdims=True), xp.float32)
 
 
-def working_size(xp, size, spacing_mm, working_mm):
-    """How many working pixels of about `working_mm` cover `size` pixels of `spacing_mm`; at least one."""
-    pixels = xp.cast(size, xp.float64) * spacing_mm / working_mm
-    return xp.cast(xp.maximum(xp.round(pixels), 1.0), xp.int32)
-
-
-def resize_inplane(xp, volume, rows, columns):
-    """Resizes [slices, height, width] float32 by the matrices rows [h, height] and columns [w, width]."""
+def resize_inplane(xp: ArrayModule, volume: Array, rows: Array, columns: Array) -> Array:
+    """Resize [slices, height, width] float32 by the matrices rows [h, height] and columns [w, width]."""
     return xp.matmul(xp.matmul(rows, volume), xp.transpose(columns))
 
 
-def resize(xp, volume, slices, rows, columns):
-    """Resizes [slices, height, width] float32 by a matrix for each axis; None for `slices` keeps them."""
+def resize(xp: ArrayModule, volume: Array, slices: Array | None, rows: Array, columns: Array) -> Array:
+    """Resize [slices, height, width] float32 by a matrix for each axis; None for `slices` keeps them."""
     if slices is not None:
         volume = along(xp, slices, volume, 0)
     return resize_inplane(xp, volume, rows, columns)
 
 
-def along(xp, matrix, x, axis):
-    """Applies a matrix [n, size] to one axis of x."""
+def along(xp: ArrayModule, matrix: Array, x: Array, axis: int) -> Array:
+    """Apply a matrix [n, size] to one axis of an array."""
     order = list(range(1, len(x.shape)))
     order.insert(axis, 0)
     return xp.transpose(xp.tensordot(matrix, x, axes=[[1], [axis]]), order)
 
 
-def is_native(config):
-    """Whether a KidneyConfig's network works on the CT's own voxels."""
+def is_native(config: KidneyConfig) -> bool:
+    """Return whether a kidney network works on the CT's own voxels, not on a working grid."""
     return not (config.inplane_mm or config.slice_mm)
 
 
-def working_shape(shape, spacing_mm, config):
-    """The shape of the working grid of a volume [slices, rows, columns].
+def working_size(xp: ArrayModule, size: Size, spacing_mm: Array, working_mm: float) -> Array:
+    """Return how many voxels of about `working_mm` cover `size` voxels of `spacing_mm`, at least one."""
+    pixels = xp.cast(size, xp.float64) * spacing_mm / working_mm
+    return xp.cast(xp.maximum(xp.round(pixels), 1.0), xp.int32)
+
+
+def working_shape(shape: Sequence[int], spacing_mm: Sequence[float], config: KidneyConfig) -> tuple[int, ...]:
+    """Return the shape of a network's working grid for a volume [slices, rows, columns].
 
     Args:
-        shape: of the volume, cut to the body where the config says so.
+        shape: of the volume, cropped to the body if `config.body_box`.
         spacing_mm: (slice, row, column).
-        config: its `slice_mm` and `inplane_mm`; an axis whose option is 0 keeps its voxels.
+        config: its `slice_mm` and `inplane_mm` are used; 0 keeps the voxels of an axis.
     """
     wanted = (config.slice_mm, config.inplane_mm, config.inplane_mm)
     return tuple(
@@ -226,24 +255,19 @@ def working_shape(shape, spacing_mm, config):
     )
 
 
-def to_float(volume):
-    """The values as they are, in float32."""
-    return np.asarray(volume, np.float32)
-
-
-def clipped(hu):
-    """HU clipped to the method's window, float32: metal must not bleed into its surroundings when resized."""
-    return np.clip(to_float(hu), HU_MIN, HU_MAX)
-
-
-def resized_chunks(volume, shape, convert=to_float, resizer=None):
-    """Resizes a volume to a shape that covers the same space, some slices at a time.
+def resized_chunks(
+    volume: np.ndarray,
+    shape: Sequence[int],
+    convert: Callable[[np.ndarray], np.ndarray] = to_float,
+    resizer: Resizer | None = None,
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Resize a volume to a grid that covers the same space, a few slices at a time.
 
     Args:
         volume: [slices, rows, columns] of any numeric type.
-        shape: the new [slices, rows, columns].
+        shape: of the new grid.
         convert: makes float32 of a part of the volume before it is resized.
-        resizer: resizer(part, slices, rows, columns); by default `resize` on NumPy arrays.
+        resizer: `resize` of another library; NumPy by default.
 
     Yields:
         (slice, float32 [n, rows, columns]): the new slices, in order.
@@ -259,8 +283,13 @@ def resized_chunks(volume, shape, convert=to_float, resizer=None):
             yield chunk, resizer(convert(volume[needed]), slices[chunk, needed], rows, columns)
 
 
-def resized(volume, shape, convert=to_float, resizer=None):
-    """As `resized_chunks`, but returns the whole: float32 of the new shape."""
+def resized(
+    volume: np.ndarray,
+    shape: Sequence[int],
+    convert: Callable[[np.ndarray], np.ndarray] = to_float,
+    resizer: Resizer | None = None,
+) -> np.ndarray:
+    """Return a volume resized to another grid, float32; arguments as for `resized_chunks`."""
     whole = np.empty(shape, np.float32)
     for chunk, values in resized_chunks(volume, shape, convert, resizer):
         whole[chunk] = values

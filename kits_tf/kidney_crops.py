@@ -1,42 +1,46 @@
-"""Stage 2's geometry: the cube around a kidney, its resizing to a fixed grid, its four sub-blocks, and the ways back.
+"""Geometry of stage 2: the cube around a kidney, its resizing to a fixed grid, its four sub-blocks, and back.
 
-A kidney is given as the crop of the volume to its bounding box, everything outside the kidney set to air. Air is zero
-after scaling, so a cube that reaches beyond the crop, or beyond the volume, needs no other padding. Functions with the
+A kidney is the crop of a volume to its bounding box, with everything outside the kidney set to air. Air is zero after
+scaling, so a cube that reaches beyond the crop, or beyond the volume, needs no other padding. Functions with the
 argument `xp` run on NumPy arrays and TensorFlow tensors alike (see `arrays`).
 """
 
-import typing
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from kits_tf import geometry
+from kits_tf.arrays import Array, ArrayModule, Size
+from kits_tf.config import BLOCK_OVERLAP
 
-BLOCK_OVERLAP = 8  # voxels that an "overlap" sub-block sees beyond the middle on each in-plane axis
 
-
-def cube_side_mm(xp, shape, spacing_mm, margin_mm):
-    """Side of the cube: the longest side of the kidney's box plus the margin, in mm."""
+def cube_side_mm(xp: ArrayModule, shape: Sequence[Size], spacing_mm: Array, margin_mm: float) -> Array:
+    """Return the side of the cube in mm: the longest side of the kidney's box plus the margin."""
     lengths = [xp.cast(shape[axis], xp.float64) * spacing_mm[axis] for axis in range(3)]
     return xp.maximum(xp.maximum(lengths[0], lengths[1]), lengths[2]) + margin_mm
 
 
-def to_cube(xp, crop, spacing_mm, margin_mm, grid):
-    """Resizes a kidney's crop to the cube around it.
+def to_cube(xp: ArrayModule, crop: Array, spacing_mm: Array, margin_mm: float, grid: int) -> Array:
+    """Resample a kidney's crop to the cube around it.
 
     Args:
+        xp: the array module.
         crop: [slices, rows, columns] float32, zero outside the kidney.
         spacing_mm: [3] float64.
-        margin_mm: what the cube's side exceeds the longest side of the box by.
+        margin_mm: side of the cube beyond the longest side of the box.
         grid: voxels along each side of the cube.
 
     Returns:
-        [grid, grid, grid] float32; the box's centre lies at the cube's centre.
+        [grid, grid, grid] float32, centred on the box.
     """
     for axis, matrix in enumerate(into_cube(xp, xp.shape(crop), spacing_mm, margin_mm, grid)):
         crop = geometry.along(xp, matrix, crop, axis)
     return crop
 
 
-def into_cube(xp, shape, spacing_mm, margin_mm, grid):
-    """What `to_cube` applies to a crop of that shape: of each axis the matrix [grid, size], float32."""
+def into_cube(xp: ArrayModule, shape: Sequence[Size], spacing_mm: Array, margin_mm: float, grid: int) -> list[Array]:
+    """Return the matrices [grid, size] float32 that `to_cube` applies to the axes of a crop of that shape."""
     side_mm = cube_side_mm(xp, shape, spacing_mm, margin_mm)
     matrices = []
     for axis in range(3):
@@ -46,12 +50,15 @@ def into_cube(xp, shape, spacing_mm, margin_mm, grid):
     return matrices
 
 
-def from_cube(xp, cube, shape, spacing_mm, margin_mm):
-    """Reads the cube at the voxels of the kidney's box: the way back of `to_cube`.
+def from_cube(xp: ArrayModule, cube: Array, shape: Sequence[Size], spacing_mm: Array, margin_mm: float) -> Array:
+    """Read a cube at the voxels of the kidney's box: the reverse of `to_cube`.
 
     Args:
+        xp: the array module.
         cube: [grid, grid, grid] float32.
         shape: (slices, rows, columns) of the box.
+        spacing_mm: [3] float64.
+        margin_mm: as for `to_cube`.
 
     Returns:
         [slices, rows, columns] float32.
@@ -61,8 +68,10 @@ def from_cube(xp, cube, shape, spacing_mm, margin_mm):
     return cube
 
 
-def out_of_cube(xp, shape, spacing_mm, margin_mm, grid):
-    """What `from_cube` applies to a cube: of each axis the matrix [size, grid], float32."""
+def out_of_cube(
+    xp: ArrayModule, shape: Sequence[Size], spacing_mm: Array, margin_mm: float, grid: Size
+) -> list[Array]:
+    """Return the matrices [size, grid] float32 that `from_cube` applies to the axes of a cube."""
     side_mm = cube_side_mm(xp, shape, spacing_mm, margin_mm)
     matrices = []
     for axis in range(3):
@@ -72,26 +81,31 @@ def out_of_cube(xp, shape, spacing_mm, margin_mm, grid):
     return matrices
 
 
-def _centred(xp, size):
-    """Indices 0 to size - 1 as float64, shifted so that their middle is zero."""
+def _centred(xp: ArrayModule, size: Size) -> Array:
+    """Return the indices 0 to size - 1 as float64, shifted so that their middle is zero."""
     return xp.cast(xp.arange(size), xp.float64) - (xp.cast(size, xp.float64) - 1) / 2
 
 
-class Padding(typing.NamedTuple):
-    """Zeros before and after each axis of a crop that make it the native cube: ((before, after), ...)."""
+class Padding(NamedTuple):
+    """Zeros (before, after) each axis that pad a crop to the cube in the CT's own voxels."""
 
-    slices: tuple
-    rows: tuple
-    columns: tuple
+    slices: tuple[Size, Size]
+    rows: tuple[Size, Size]
+    columns: tuple[Size, Size]
 
 
-def native_padding(xp, shape, spacing_mm, margin_mm, multiple):
-    """The Padding that makes a crop the cube around it without resizing.
+def native_padding(
+    xp: ArrayModule, shape: Sequence[Size], spacing_mm: Array, margin_mm: float, multiple: int
+) -> Padding:
+    """Return the padding that makes a crop the cube around it, without resampling.
 
     Args:
+        xp: the array module.
         shape: (slices, rows, columns) of the kidney's box.
-        multiple: what the network's input sizes must be divisible by; in-plane axes are halved by the sub-blocks, so
-            they become multiples of twice that, and long enough for halves that overlap.
+        spacing_mm: [3] float64.
+        margin_mm: as for `to_cube`.
+        multiple: divisor of the network's input sizes. Sub-blocks halve the in-plane axes, which become multiples of
+            twice this and long enough for halves that overlap.
     """
     side_mm = cube_side_mm(xp, shape, spacing_mm, margin_mm)
     widths = []
@@ -105,19 +119,20 @@ def native_padding(xp, shape, spacing_mm, margin_mm, multiple):
     return Padding(*widths)
 
 
-def unpad(xp, x, padding):
-    """Undoes a Padding: [slices, rows, columns] without its zeros."""
+def unpad(xp: ArrayModule, x: Array, padding: Padding) -> Array:
+    """Return [slices, rows, columns] without the zeros of a padding."""
     shape = xp.shape(x)
     return x[tuple(slice(before, shape[axis] - after) for axis, (before, after) in enumerate(padding))]
 
 
-def split(xp, cube, mode):
-    """The four sub-blocks of a cube, for memory.
+def split(xp: ArrayModule, cube: Array, mode: str) -> Array:
+    """Split a cube into the four sub-blocks that the network sees one at a time.
 
     Args:
+        xp: the array module.
         cube: [slices, rows, columns], rows and columns even.
-        mode: "split": contiguous quarters, 2x2 in the in-plane axes. "overlap": the same, each reaching 8 voxels
-            beyond the middle. "polyphase": the four stride-2 phases, each seeing the whole kidney.
+        mode: "split": the in-plane quarters. "overlap": the same, reaching 8 voxels beyond the middle. "polyphase":
+            the four phases of stride 2, each of which shows the whole kidney.
 
     Returns:
         [4, slices, rows / 2, columns / 2] (8 larger in both for "overlap"), order (row, column) 00, 01, 10, 11.
@@ -132,15 +147,10 @@ def split(xp, cube, mode):
     return xp.stack([cube[:, r[0] : r[1], c[0] : c[1]] for r in row_bounds for c in column_bounds])
 
 
-def join(xp, blocks, mode):
-    """Puts the four sub-blocks back: the exact inverse of `split`.
+def join(xp: ArrayModule, blocks: Array, mode: str) -> Array:
+    """Return the cube [slices, rows, columns] of four sub-blocks [4, slices, rows, columns]: undo `split`.
 
-    Args:
-        blocks: [4, slices, rows, columns].
-        mode: as given to `split`; overlapping parts are taken from the block whose quarter they lie in.
-
-    Returns:
-        [slices, rows, columns] of the cube.
+    Where sub-blocks overlap, each voxel is read from the one whose quarter it lies in.
     """
     if mode == "polyphase":
         shape = xp.shape(blocks)

@@ -1,35 +1,43 @@
-"""Which foreground is which kidney: component filtering, and left and right by component."""
+"""Laterality: which foreground belongs to the right and which to the left kidney, by connected components."""
 
-import typing
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from scipy import ndimage, sparse
 
-from kits_tf.arrays import NumPy
+from kits_tf.arrays import Array, ArrayModule, NumPy, Size
+from kits_tf.config import Config
 
-CHUNK_VOXELS = 2**23  # of a mask labelled at a time, to bound memory
+Box: TypeAlias = tuple[slice, ...]
+
+CHUNK_VOXELS = 2**23  # of a mask that are labelled at a time, to bound memory
 MIN_COMPONENT_ML = 2.0
 HORSESHOE_SHARE = 0.2  # a component with more than this on both sides of the middle is cut there
 RIGHT, LEFT = 1, 2
 SIDE_NAMES = {RIGHT: "right", LEFT: "left"}
 
 
-def kidney_sides(mask, spacing_mm, middle, min_share=0.0):
-    """Assigns the foreground to the patient's right and left kidney.
+def kidney_sides(
+    mask: np.ndarray, spacing_mm: tuple[float, float, float], middle: float, min_share: float = 0.0
+) -> np.ndarray:
+    """Assign the foreground to the patient's right and left kidney.
 
-    Components (6-neighbour) under 2 ml are dropped. Each other one goes whole to the side that holds its centroid; one
-    with over 20 % of its volume on both sides (a horseshoe kidney) is cut at the middle. A centroid on the middle
-    counts as right. Then, on each side, what is small beside the largest is dropped too (`min_share`).
+    Components (6-neighbourhood) under 2 ml are dropped. The others belong to the side of their centroid, to the right
+    if it is on the middle. One with more than 20 % of its volume on both sides, a horseshoe kidney, is cut at the
+    middle. Finally, components that are small compared with the largest on their side are dropped.
 
     Args:
         mask: [slices, rows, columns] bool, kidney and tumor as one class.
         spacing_mm: (slice, row, column).
         middle: first column of the left half.
-        min_share: components under this share of the largest on their side are dropped; a horseshoe kidney is on
-            both, and stays if it is large enough for one of them.
+        min_share: drop components smaller than this fraction of the largest on their side. A horseshoe kidney is on
+            both sides and is kept if it is large enough for one.
 
     Returns:
-        uint8 array of the mask's shape: 0 nothing, 1 right (columns below the middle), 2 left.
+        uint8 array of the mask's shape: 0 background, 1 right (columns below the middle), 2 left.
     """
     sides = np.zeros(mask.shape, np.uint8)
     box = bounding_box(mask)
@@ -52,19 +60,22 @@ def kidney_sides(mask, spacing_mm, middle, min_share=0.0):
     return sides
 
 
-def sides_of_components(xp, size, left, columns, spacing_mm, middle, min_share):
-    """The side of each component's voxels, by the rules of `kidney_sides`; NumPy or TensorFlow (see `arrays`).
+def sides_of_components(
+    xp: ArrayModule, size: Array, left: Array, columns: Array, spacing_mm: Array, middle: Size, min_share: float
+) -> Array:
+    """Return the sides of components by the rules of `kidney_sides`, on NumPy arrays or TensorFlow tensors.
 
     Args:
+        xp: the array module, see `arrays`.
         size: [n] voxels of each component; may be 0.
         left: [n] how many of them lie in the left half.
         columns: [n] sum of their columns.
         spacing_mm: (slice, row, column).
         middle: first column of the left half.
-        min_share: of the largest on a component's side.
+        min_share: fraction of the largest component on the same side.
 
     Returns:
-        [2, n] integers: the side of what lies right of the middle, and of what lies left of it; 0 for what is dropped.
+        [2, n] integers: the side of the voxels right of the middle and of those left of it; 0 drops them.
     """
     size = xp.maximum(xp.cast(size, xp.float64), 1.0)
     left_share = xp.cast(left, xp.float64) / size
@@ -78,38 +89,38 @@ def sides_of_components(xp, size, left, columns, spacing_mm, middle, min_share):
     return xp.stack([xp.where(dropped, 0, xp.where(is_horseshoe, half, whole)) for half in (RIGHT, LEFT)])
 
 
-def config_of_sides(configs):
-    """The config that says how sides are told, whatever the order of networks.
+def config_of_sides(configs: Mapping[str, Config]) -> Config:
+    """Return the config whose options decide on sides, whatever the order of networks.
 
     Args:
         configs: {network name: config}.
 
     Returns:
-        The tumor network's, whose samples were cut by it; without one, that of a network cut to the body, if any is.
+        The tumor network's, since its training samples were cut by it; else that of a network with a body box, if any.
     """
     return configs.get("tumor") or max(configs.values(), key=lambda config: config.body_box)
 
 
-class Kidney(typing.NamedTuple):
-    """One kidney of a side map: its side (1 right, 2 left) and its bounding box as a tuple of slices."""
+class Kidney(NamedTuple):
+    """One kidney of a side map: its side (1 right, 2 left) and its bounding box."""
 
     side: int
-    box: tuple
+    box: Box
 
 
-def kidneys(sides):
-    """The kidneys of a side map, right before left; a side without voxels has none."""
+def kidneys(sides: np.ndarray) -> list[Kidney]:
+    """Return the kidneys of a side map, right before left; a side without voxels has none."""
     found = ndimage.find_objects(sides, max_label=2)
     return [Kidney(side, box) for side, box in zip((RIGHT, LEFT), found, strict=True) if box is not None]
 
 
-def box_within(outer, inner):
-    """The box `inner`, counted from the first voxel of the box `outer`, as one of the whole array."""
+def box_within(outer: Box, inner: Box) -> Box:
+    """Return a box relative to an outer box as a box of the whole array."""
     return tuple(slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))
 
 
-def bounding_box(mask):
-    """The bounding box of a mask as a tuple of slices, or None for an empty mask."""
+def bounding_box(mask: np.ndarray) -> Box | None:
+    """Return the bounding box of a 3D mask, or None for an empty mask."""
     bounds = []
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
@@ -121,51 +132,40 @@ def bounding_box(mask):
 
 
 class Components:
-    """The components (6-neighbour) of a mask.
+    """Connected components (6-neighbourhood) of a mask, found in chunks of slices to bound memory.
+
+    Each chunk is labelled on its own; pieces of neighbouring chunks that touch are then joined. Iterating labels the
+    chunks again, which is cheaper than keeping four bytes for each voxel.
 
     Args:
         mask: bool [slices, rows, columns].
 
     Attributes:
-        count: how many there are.
+        count: number of components.
     """
 
-    def __init__(self, mask):
+    def __init__(self, mask: np.ndarray) -> None:
         self._mask = mask
         size = max(1, CHUNK_VOXELS // (mask.shape[1] * mask.shape[2]))
         self._chunks = [slice(start, min(start + size, len(mask))) for start in range(0, len(mask), size)]
-        self._first = [0]  # number of each chunk's first piece
-        edges, last = [], None
-        for pieces, found in map(self._pieces, self._chunks):
+        self._first = [0]  # number of the first piece of each chunk
+        edges: list[np.ndarray] = []  # [2, n] pairs of pieces that touch
+        last = None
+        for chunk in self._chunks:
+            pieces, found = ndimage.label(mask[chunk])
             if last is not None:
                 edges.append(np.stack([last, pieces[0]])[:, (last > 0) & (pieces[0] > 0)] - 1)
                 edges[-1][0] += self._first[-2]
                 edges[-1][1] += self._first[-1]
             last = pieces[-1].copy()
             self._first.append(self._first[-1] + found)
-        self.count, self._component = joined(self._first[-1], edges)
+        first, second = np.concatenate(edges, axis=1) if edges else np.zeros((2, 0), int)
+        graph = sparse.coo_array((np.ones(len(first), bool), (first, second)), shape=(self._first[-1],) * 2)
+        self.count, self._component = sparse.csgraph.connected_components(graph, directed=False)
 
-    def _pieces(self, chunk):
-        return ndimage.label(self._mask[chunk])
-
-    def __iter__(self):
-        """Yields (slice, voxels, component): a chunk of slices, flat indices of its foreground, their components."""
+    def __iter__(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Yield (chunk of slices, flat indices of its foreground, the components of those voxels)."""
         for chunk, first in zip(self._chunks, self._first, strict=False):
-            pieces, _ = self._pieces(chunk)
+            pieces, _ = ndimage.label(self._mask[chunk])
             voxels = np.flatnonzero(pieces)
             yield chunk, voxels, self._component[pieces.ravel()[voxels] + (first - 1)]
-
-
-def joined(count, edges):
-    """Numbers pieces by what they are part of.
-
-    Args:
-        count: of the pieces.
-        edges: list of [2, n]: pairs of pieces that touch.
-
-    Returns:
-        (number of components, [count] the component of each piece).
-    """
-    first, second = np.concatenate(edges, axis=1) if edges else np.zeros((2, 0), int)
-    graph = sparse.coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
-    return sparse.csgraph.connected_components(graph, directed=False)

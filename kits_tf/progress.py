@@ -1,47 +1,42 @@
-"""Progress of long work: a bar on a terminal, plain lines in a log."""
+"""Progress of long work on stderr: a bar on a terminal, plain lines in a log."""
 
-import collections.abc
+from __future__ import annotations
+
 import contextlib
 import sys
 import threading
 import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sized
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 30.0
 
 
-def progress(items, description, total=None, unit="case"):
-    """Yields the items and shows on stderr how many are done.
-
-    On a terminal this is a bar; elsewhere a line every half minute and one at the end.
-
-        for case in progress(cases, "Preparing"):
-            ...
-        for step in progress(1000, "Training kidney_axial", unit="step"):
-            ...
+def progress(
+    items: Iterable[Item] | int, description: str, total: int | None = None, unit: str = "case"
+) -> Iterator[Any]:
+    """Yield the items and show how many are done: a bar on a terminal, else a line every half minute.
 
     Args:
         items: an iterable, or an integer for `range(items)`.
-        description: what is being done.
-        total: how many items there are, where `items` has no length.
-        unit: what one item is called.
+        description: such as "Preparing".
+        total: number of items, if `items` has no length.
+        unit: name of one item.
     """
     if isinstance(items, int):
-        items = range(items)
-    if total is None and isinstance(items, collections.abc.Sized):
+        items = range(items)  # type: ignore[assignment]
+    if total is None and isinstance(items, Sized):
         total = len(items)
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(items, desc=description, total=total, unit=unit, dynamic_ncols=True)
-    else:
-        yield from logged(items, description, total, unit)
-
-
-def logged(items, description, total, unit):
-    """Yields the items and prints plain lines on stderr; see `progress`."""
+        yield from tqdm(items, desc=description, total=total, unit=unit, dynamic_ncols=True)  # type: ignore[arg-type]
+        return
     started = printed = time.monotonic()
     count = 0
-    for item in items:
+    for item in items:  # type: ignore[union-attr]
         yield item
         count += 1
         now = time.monotonic()
@@ -52,14 +47,14 @@ def logged(items, description, total, unit):
         print(line(description, count, total, unit, time.monotonic() - started), file=sys.stderr, flush=True)
 
 
-def line(description, count, total, unit, seconds):
-    """Such as "Training: step 500 of 1000 (50 %), 61 s"."""
+def line(description: str, count: int, total: int | None, unit: str, seconds: float) -> str:
+    """Return a line such as "Training: step 500 of 1000 (50 %), 61 s"."""
     share = f" of {total} ({100 * count // total} %)" if total else ""
     return f"{description}: {unit} {count}{share}, {seconds:.0f} s"
 
 
-def say(text):
-    """Prints a line on stdout without tearing a bar that is showing on stderr."""
+def say(text: str) -> None:
+    """Print a line on stdout without breaking a bar on stderr."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
@@ -69,30 +64,25 @@ def say(text):
 
 
 @contextlib.contextmanager
-def shares(count, description):
-    """Progress of several items that are in work side by side; yields a function of (item, share done).
-
-    The function may be called from several threads. On a terminal this is a bar; elsewhere a line every half minute.
-
-    Args:
-        count: of all items.
-        description: what is being done.
-    """
+def shares(count: int, description: str) -> Iterator[Callable[[Hashable, float], None]]:
+    """Show the progress of several items at once: yield a function of (item, fraction done), safe across threads."""
     from tqdm import tqdm
 
-    done, lock, printed = {}, threading.Lock(), [time.monotonic()]
-    is_terminal = sys.stderr.isatty()
-    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    with tqdm(total=count, desc=description, bar_format=form, leave=False, disable=not is_terminal) as bar:
+    done: dict[Hashable, float] = {}
+    lock, printed, is_terminal = threading.Lock(), time.monotonic(), sys.stderr.isatty()
+    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=count, desc=description, bar_format=bar_format, leave=False, disable=not is_terminal) as bar:
 
-        def update(item, share):
+        def update(item: Hashable, share: float) -> None:
+            """Show the fraction that is done of an item."""
+            nonlocal printed
             with lock:
                 done[item] = max(share, done.get(item, 0.0))
                 total = sum(done.values())
                 bar.update(total - bar.n)
                 now = time.monotonic()
-                if not is_terminal and now - printed[0] >= SECONDS_BETWEEN_LINES:
+                if not is_terminal and now - printed >= SECONDS_BETWEEN_LINES:
                     print(f"{description}: {total:.1f} of {count} CTs", file=sys.stderr, flush=True)
-                    printed[0] = now
+                    printed = now
 
         yield update

@@ -30,7 +30,7 @@ KINDS = {
 
 
 class PolyphasePooling(nn.Module):
-    """Space to depth as `kits_tf.models.polyphase` does it, in channels-last memory."""
+    """Space to depth as `kits_tf.models.PolyphasePooling` does it, in channels-last memory."""
 
     def forward(self, x):
         batch, channels, height, width = x.shape

@@ -98,7 +98,11 @@ def test_a_damaged_series_is_one_line_naming_the_flag(tmp_path, capsys):
     victim.write_bytes(victim.read_bytes()[:400])
     assert run(tmp_path / "out", folder, tmp_path / "pages") == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"kits-report: --images: {folder}: holds 1 unreadable") and "damaged" in error and error.count("\n") == 1
+    assert (
+        error.startswith(f"kits-report: --images: {folder}: holds 1 unreadable")
+        and "damaged" in error
+        and error.count("\n") == 1
+    )
 
 
 def test_a_series_with_a_missing_slice_is_named_as_any_bad_case(tmp_path, capsys):

@@ -1,15 +1,18 @@
-"""What the tests of networks share: weights that do not depend on Keras's initialisers, inputs, round trips."""
+"""What tests of networks share: narrow networks with fixed weights, inputs, targets, and round trips."""
 
-import tempfile
+import dataclasses
 
 import keras
 import numpy as np
 
+from kits_tf import losses, models
+from kits_tf.config import PLANES, preset
+
+WIDTH = 4
+
 
 def random_value(variable, rng):
-    """A value for a weight, float32. Kernels keep the variance of ReLU features (He et al. 2015); scales and variances
-    lie in [0.5, 1.5].
-    """
+    """A value for a weight, float32. Kernels keep the variance of ReLU features (He et al. 2015)."""
     shape = tuple(variable.shape)
     if variable.name in ("gamma", "moving_variance"):
         value = rng.uniform(0.5, 1.5, shape)
@@ -38,45 +41,39 @@ def arrays(outputs):
     return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
 
 
-def check_layer_round_trip(layer, *inputs):
-    """A layer survives its config, saved weights and a saved model; all give the same output as itself."""
-    expected = randomise_after_call(layer, *inputs)(*inputs)
-    copy = type(layer).from_config(layer.get_config())
-    assert copy.get_config() == layer.get_config()
-    tensors = [keras.Input(x.shape[1:]) for x in inputs]
-    model, copied = (keras.Model(tensors, one(*tensors)) for one in (layer, copy))
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_weights(f"{folder}/layer.weights.h5")
-        copied.load_weights(f"{folder}/layer.weights.h5")
-        model.save(f"{folder}/layer.keras")
-        loaded = keras.saving.load_model(f"{folder}/layer.keras")
-    assert type(loaded.layers[-1]) is type(layer) and loaded.layers[-1].get_config() == layer.get_config()
-    for one in (copy, loaded.layers[-1]):
-        np.testing.assert_array_equal(one(*inputs), expected)
+def four_configs(**options):
+    """{network name: config} of the `small` preset at base width 4, with other options where given."""
+    configs = {f"kidney_{plane}": preset("small", "kidney", plane) for plane in PLANES}
+    configs["tumor"] = preset("small", "tumor")
+    return {name: dataclasses.replace(config, base_filters=WIDTH, **options) for name, config in configs.items()}
 
 
-def randomise_after_call(layer, *inputs):
-    """Builds a layer by calling it, then randomises its weights; returns the layer."""
-    layer(*inputs)
-    return randomise(layer)
+def network_of(name, config):
+    """The network with weights that differ by name but never otherwise."""
+    return randomise(models.build(config), seed=sum(map(ord, name)))
 
 
-def check_network_round_trip(network, x, folder):
-    """A network survives its config, saved weights and a saved model; all give the same output as itself."""
-    expected = arrays(randomise(network)(x))
-    kind = type(network)
+def batch_of(config):
+    """(input, targets, loss) for a network: a sample with a box of foreground, and one without any."""
+    if config.stage == "kidney":
+        x = random_input(2, 32, 32, 3)
+        label = np.zeros((2, 32, 32, 1), "float32")
+        label[0, 8:20, 5:17] = 1
+        return x, {"label": label, "slab": x}, losses.kidney_loss
+    x = random_input(2, 16, 16, 16, 1)
+    label = np.zeros((2, 16, 16, 16, 1), "float32")
+    label[0, 3:9, 2:12, 5:9] = 1
+    return x, {"label": label, "image": x, "tumor_ml": np.array([3.0, 0.0], "float32")}, losses.tumor_loss
 
-    from_config = kind.from_config(network.get_config())
-    assert type(from_config) is kind and from_config.get_config() == network.get_config()
-    network.save_weights(folder / "model.weights.h5")
-    from_config.load_weights(folder / "model.weights.h5")
 
-    network.save(folder / "model.keras")
-    loaded = keras.saving.load_model(folder / "model.keras")
-    assert type(loaded) is kind and loaded.get_config() == network.get_config()
-
-    for copy in (from_config, loaded):
-        got = arrays(copy(x))
-        assert got.keys() == expected.keys()
-        for name in expected:
-            np.testing.assert_array_equal(got[name], expected[name])
+def check_round_trip(model, x, folder):
+    """A model survives its config, saved weights and a `.keras` file; all give the same output as itself."""
+    expected = keras.tree.flatten(randomise(model)(x))
+    copy = type(model).from_config(model.get_config())
+    model.save_weights(folder / "model.weights.h5")
+    copy.load_weights(folder / "model.weights.h5")
+    model.save(folder / "model.keras")
+    for one in (copy, keras.saving.load_model(folder / "model.keras")):
+        assert type(one) is type(model) and getattr(one, "options", None) == getattr(model, "options", None)
+        for got, value in zip(keras.tree.flatten(one(x)), expected, strict=True):
+            np.testing.assert_array_equal(got, value)

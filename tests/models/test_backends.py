@@ -1,6 +1,5 @@
 """The networks and losses import Keras alone, and give the same outputs and gradients under TensorFlow and JAX."""
 
-import ast
 import importlib.util
 import os
 import pathlib
@@ -11,16 +10,15 @@ import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 
 
-def test_networks_and_losses_import_keras_alone():
-    allowed = {"itertools", "keras", "kits_tf", "math", "numpy"}
-    for path in [*(ROOT / "kits_tf" / "models").glob("*.py"), ROOT / "kits_tf" / "losses.py"]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                modules = [node.module] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
-                assert {module.partition(".")[0] for module in modules} <= allowed, path
-                assert all(not m.startswith("kits_tf.") or m.startswith("kits_tf.models") for m in modules), path
+@needs_jax
+def test_networks_losses_and_metrics_import_keras_alone():
+    code = "import sys; import kits_tf.models, kits_tf.losses, kits_tf.metrics; print('tensorflow' in sys.modules)"
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "False"
 
 
 def start(backend, path):
@@ -30,7 +28,7 @@ def start(backend, path):
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
+@needs_jax
 def test_tensorflow_and_jax_agree(tmp_path):
     """Same weights: outputs to 1e-4, gradients of the full loss to 1e-3 of a network's largest or of 1."""
     paths = {backend: tmp_path / f"{backend}.npz" for backend in ("tensorflow", "jax")}
@@ -41,7 +39,7 @@ def test_tensorflow_and_jax_agree(tmp_path):
     ours, theirs = (np.load(path) for path in paths.values())
     assert set(ours) == set(theirs)
     networks = {key.partition("/")[0] for key in ours}
-    assert networks == {"kidney_axial", "kidney_coronal", "kidney_sagittal", "tumor"}
+    assert networks == {"kidney_axial", "tumor"}
     for key in ours:
         network, kind, _ = key.split("/")
         if kind == "outputs":

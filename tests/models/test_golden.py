@@ -12,8 +12,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from tests.models.four import batch_of, four_configs, network_of
-from tests.models.harness import arrays
+from tests.models.harness import arrays, batch_of, four_configs, network_of
 
 GOLDEN = pathlib.Path(__file__).with_name("golden.json")
 NUM_SAMPLES = 12
@@ -34,7 +33,7 @@ def test_outputs_are_the_golden_ones(name):
     got = samples(name, CONFIGS[name])
     assert got.keys() == expected.keys()
     for key in expected:
-        np.testing.assert_allclose(got[key], expected[key], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(got[key], expected[key], rtol=1e-5, atol=1e-5)
 
 
 def regenerate():

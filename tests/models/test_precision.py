@@ -5,12 +5,16 @@ trained for, scaled intensities of width 1: a fresh head that spans more is scal
 probabilities: a number of 5 has steps of 0.03 in bfloat16, so that features can give a logit no better.
 """
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
-from kits_tf import models
-from tests.models.four import batch_of, four_configs
+from kits_tf import geometry, models
+from kits_tf.arrays import NumPy
+from kits_tf.config import PRESETS, preset
+from tests.models.harness import batch_of, four_configs
 
 
 @pytest.fixture
@@ -62,3 +66,15 @@ def test_mixed_bfloat16_stays_close_to_float32(name, mixed_bfloat16):
     total, terms = loss(targets, mixed(x, training=True), config)
     for value in (total, *terms.values()):
         assert keras.backend.standardize_dtype(value.dtype) == "float32" and np.isfinite(value)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(("stage", "size"), [("kidney", (8, 8, 3)), ("tumor", (8, 8, 8, 1))])
+def test_the_ct_is_not_rounded_before_it_is_normalised(name, stage, size, mixed_bfloat16):
+    """Sixty levels of 1 HU stay sixty; rounded to bfloat16, the paper's range would keep ten of them."""
+    config = dataclasses.replace(preset(name, stage, "axial" if stage == "kidney" else None), base_filters=2, depth=1)
+    network = models.build(config)
+    first = keras.Model(network.input, network.get_layer("encoder_0_normalization_0").output)
+    levels = geometry.scale(NumPy, np.arange(20, 80), config.clip_hu)
+    images = np.ones((60, *size), np.float32) * levels.reshape(60, *[1] * len(size))
+    assert len(np.unique(first(images)[(slice(None), *[4] * (len(size) - 1), 0)])) == 60

@@ -1,0 +1,171 @@
+"""Each layer is its paper's formula, in NumPy and in two and three dimensions; lossless pooling loses nothing."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kits_tf.models import CBAM, AttentionGate, HaarPooling, HaarUnpooling, PolyphasePooling, PolyphaseUnpooling
+from kits_tf.models import layers as kits_layers
+from kits_tf.models.layers import ChannelAttention, SlicewiseConvolution3D, normalization_layer, upsample_linear
+from tests.models import reference
+from tests.models.harness import check_round_trip, random_input, randomise
+
+PAIRS = {"polyphase": (PolyphasePooling, PolyphaseUnpooling, 0), "haar": (HaarPooling, HaarUnpooling, 1e-6)}
+GATE_SHAPES = [((2, 6, 4, 3), (2, 3, 2, 5)), ((2, 4, 2, 6, 3), (2, 2, 1, 3, 7))]
+CBAM_SHAPES = [(2, 9, 4, 32), (2, 3, 8, 5, 32)]
+
+
+def signal(shape, seed=1):
+    """White noise of both signs."""
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def called(layer, *inputs):
+    """The layer with random weights."""
+    layer(*inputs)
+    return randomise(layer)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_lossless_pooling_keeps_energy_and_its_adjoint_is_its_inverse(kind):
+    """|Phi^T f|^2 = |f|^2 for the pooling and for its gradient, which undoes it: both frame bounds are 1."""
+    pooling, unpooling, tolerance = PAIRS[kind][0](), PAIRS[kind][1](), PAIRS[kind][2]
+    for height in range(2, 13, 2):
+        for width in range(2, 13, 2):
+            x = tf.constant(signal((1, height, width, 3)))
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                pooled = pooling(x)
+            direction = tf.constant(signal(tuple(pooled.shape), seed=2))
+            adjoint = tape.gradient(pooled, x, output_gradients=direction)
+            np.testing.assert_allclose(pooled, reference.pool(np.asarray(x), kind), rtol=0, atol=1e-6)
+            np.testing.assert_allclose(unpooling(pooled), x, rtol=0, atol=tolerance)
+            np.testing.assert_allclose(adjoint, unpooling(direction), rtol=0, atol=tolerance)
+            for image, source in ((pooled, x), (adjoint, direction)):
+                assert np.sum(np.square(image)) == pytest.approx(np.sum(np.square(source)), rel=1e-5)
+
+
+def test_maximum_pooling_violates_the_frame_condition():
+    dip = np.zeros((1, 4, 4, 1), "float32")
+    dip[0, 1, 1] = -1
+    assert not np.any(keras.layers.MaxPooling2D(2)(dip))  # the lower bound is 0: a signal vanishes
+
+
+def test_lossless_pooling_by_hand():
+    x = np.arange(16, dtype="float32").reshape(1, 2, 4, 2)  # pixels (row, column), two channels each
+    expected = [[0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]]
+    np.testing.assert_array_equal(PolyphasePooling()(x)[0, 0], expected)
+    x = np.array([[1, 2], [3, 5]], "float32").reshape(1, 2, 2, 1)
+    # (1+2+3+5)/2, (1-2+3-5)/2, (1+2-3-5)/2, (1-2-3+5)/2
+    np.testing.assert_allclose(HaarPooling()(x)[0, 0, 0], [5.5, -1.5, -2.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (lambda x: HaarUnpooling()(HaarPooling()(x)), [(1, 2, 4, 3), (2, 10, 6, 3)]),
+        (upsample_linear, [(1, 2, 3, 4, 1), (2, 5, 1, 3, 1)]),
+        (SlicewiseConvolution3D(1, 7, padding="same", use_bias=False), [(1, 3, 4, 5, 2), (2, 19, 3, 2, 2)]),
+    ],
+)
+def test_sizes_may_be_unknown(function, shapes):
+    """One graph serves every size."""
+    graph = tf.function(function, input_signature=[tf.TensorSpec((*[None] * (len(shapes[0]) - 1), shapes[0][-1]))])
+    function(signal(shapes[0]))
+    for shape in shapes:
+        np.testing.assert_allclose(graph(signal(shape)), function(signal(shape)), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 1), (1, 1, 5, 2), (2, 3, 4, 5, 1), (1, 2, 1, 3, 2)])
+def test_upsampling_is_linear_interpolation(shape):
+    x = random_input(*shape)
+    np.testing.assert_allclose(upsample_linear(x), reference.upsample(x), rtol=0, atol=1e-6)
+    if len(shape) == 4:
+        resized = tf.image.resize(x, (2 * shape[1], 2 * shape[2]))
+        np.testing.assert_allclose(upsample_linear(x), resized, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "shape"), [(7, (2, 6, 5, 4, 2)), (7, (1, 17, 8, 9, 3)), (3, (2, 1, 4, 4, 1))])
+def test_the_slicewise_convolution_is_that_of_keras(size, shape):
+    x, options = tf.constant(signal(shape)), {"padding": "same", "use_bias": False}
+    slicewise, plain = SlicewiseConvolution3D(1, size, **options), keras.layers.Conv3D(1, size, **options)
+    for layer in (slicewise, plain):
+        layer.build(shape)
+    plain.set_weights(randomise(slicewise).get_weights())
+    results = []
+    for layer in (slicewise, plain):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(tf.square(y))
+        results.append([y, *tape.gradient(loss, [x, layer.kernel.value])])
+    for got, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels, groups", [(1, 1), (12, 1), (16, 2), (44, 4), (512, 64), (23, 1)])
+def test_groups_hold_eight_channels_where_they_can(channels, groups):
+    assert normalization_layer("group", channels, 0.9).groups == groups
+
+
+@pytest.mark.parametrize("normalization", ["batch", "group"])
+@pytest.mark.parametrize("shapes", GATE_SHAPES)
+def test_the_attention_gate_is_the_formula(shapes, normalization):
+    x, g = (signal(shape) for shape in shapes)
+    gate = called(AttentionGate(normalization), x, g)
+    np.testing.assert_allclose(gate(x, g), reference.gate(x, g, gate), rtol=0, atol=1e-5)
+    assert [layer.use_bias for layer in (gate.features_map, gate.gating_map, gate.score, gate.output_map)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+    for bias, alpha in ((-50, 0), (50, 1)):
+        gate.score.bias.assign([bias])
+        np.testing.assert_allclose(gate.coefficients(x, g), np.full((*shapes[0][:-1], 1), alpha), atol=1e-6)
+
+
+@pytest.mark.parametrize("normalization", ["batch", "group"])
+@pytest.mark.parametrize("shape", CBAM_SHAPES)
+def test_cbam_is_the_formula(shape, normalization):
+    x = signal(shape)
+    layer = called(CBAM(16, normalization), x)
+    np.testing.assert_allclose(layer(x), reference.cbam(x, layer), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(layer.channel(x), reference.channel_attention(x, layer.channel), rtol=0, atol=1e-5)
+    assert tuple(layer.spatial.scores.kernel.shape) == (*[7] * (len(shape) - 2), 2, 1)
+
+
+def test_cbam_starts_nearly_open():
+    layer = CBAM()
+    layer.build((1, 4, 4, 16))
+    assert np.all(layer.channel.scores.bias * 2 == kits_layers.OPEN) and layer.spatial.norm.beta == kits_layers.OPEN
+
+
+@pytest.mark.parametrize(("channels", "hidden"), [(1, 1), (16, 1), (31, 1), (32, 2), (256, 16)])
+def test_the_shared_mlp_has_one_hidden_unit_for_16_channels(channels, hidden):
+    layer = ChannelAttention()
+    layer.build((None, None, None, channels))
+    assert [tuple(weight.shape) for weight in layer.weights] == [
+        (channels, hidden), (hidden,), (hidden, channels), (channels,),
+    ]  # fmt: skip
+
+
+def test_momentum_reaches_the_normalisations():
+    x, g = (signal(shape) for shape in GATE_SHAPES[0])
+    gate, cbam = called(AttentionGate(momentum=0.75), x, g), called(CBAM(momentum=0.75), x)
+    assert gate.norm.momentum == cbam.spatial.norm.momentum == 0.75
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes"),
+    [
+        (PolyphasePooling(), [(4, 4, 2)]),
+        (HaarUnpooling(), [(4, 4, 8)]),
+        (AttentionGate("group", momentum=0.5), [(6, 4, 3), (3, 2, 5)]),
+        (CBAM(8, "group", momentum=0.5), [(3, 4, 5, 32)]),
+    ],
+)
+def test_layers_survive_saving(layer, shapes, tmp_path):
+    tensors = [keras.Input(shape) for shape in shapes]
+    model = keras.Model(tensors, layer(*tensors))
+    copy = type(layer).from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+    check_round_trip(model, [random_input(2, *shape) for shape in shapes], tmp_path)
