@@ -136,7 +136,7 @@ def sample(hu, label, spacing_mm, seed, config):
 
     from kits_tf import geometry
     from kits_tf.arrays import NumPy as xp
-    from kits_tf.pipelines.augmentation import augment
+    from kits_tf.pipelines.augment import augment
 
     image = tf.constant(geometry.scale(xp, hu, config.clip_hu))[..., None]
     target = tf.constant(label.astype(np.float32))[..., None], 0.0

@@ -177,13 +177,13 @@ def numpy_loop(stage, arguments):
     from kits_tf import geometry
     from kits_tf.arrays import NumPy as xp
     from kits_tf.config import patch_size, preset
-    from kits_tf.pipelines import patches
+    from kits_tf.pipelines import kidney
 
     config = preset("paper", "kidney", stage)
     height, width = patch_size(config)
     rng = np.random.default_rng(0)
     hu = rng.integers(-1024, 1500, (200, 512, 512)).astype(np.int16)
-    axes = patches.PATCH_AXES[stage]
+    axes = kidney.PATCH_AXES[stage]
     start, count = time.monotonic(), 0
     while time.monotonic() - start < arguments.seconds / 2:
         index = int(rng.integers(hu.shape[geometry.AXIS[stage]]))

@@ -25,7 +25,6 @@ from experiments.benchmarks.machine import machine  # noqa: E402
 from experiments.benchmarks.training_batch import random_batch  # noqa: E402
 from experiments.documents import write_result  # noqa: E402
 from kits_tf.config import preset  # noqa: E402
-from kits_tf.training.watcher import Watcher  # noqa: E402
 
 
 def main():
@@ -102,40 +101,31 @@ def bare_seconds(step, count):
     return (time.monotonic() - start) / count
 
 
-class Clock(Watcher):
-    """Notes when each call of the loop ended."""
-
-    def __init__(self):
-        self.times = []
-
-    def losses(self, step, names, values):
-        self.times.append((step + len(values), time.monotonic()))
-
-
 def loop_seconds(config, batch):
     """(seconds a step, seconds of the save at the end) of a whole run, without the first call, which is traced."""
+    import keras
     import tensorflow as tf
 
     from kits_tf.training import loop
-    from kits_tf.training.checkpoints import Checkpoints
-    from kits_tf.training.history import History, LossRows
-    from kits_tf.training.keeper import Keeper
-    from kits_tf.training.plain_copy import PlainCopy
-    from kits_tf.training.progress import Progress
+    from kits_tf.training.callbacks import HistoryLogger, ProgressLogger
+    from kits_tf.training.state import TrainingState, float32_network
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     trainer = loop.Trainer(config, strategy)
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
-    clock = Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        checkpoints = Checkpoints(folder, {"model": trainer.model, "optimizer": trainer.optimizer})
-        keeper = Keeper(folder, trainer, PlainCopy(config), checkpoints, 0)
-        rows = LossRows(History(folder / "history.csv", 0), config)
-        keeper.watchers += [rows, Progress("loop", 0, config.num_steps), clock]
-        loop.train(trainer, iter(strategy.experimental_distribute_dataset(dataset)), 0, keeper)
+    times = []
+    clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda step, logs: times.append((step, time.monotonic())))
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        parts = {"model": trainer.model, "optimizer": trainer.optimizer}
+        state = TrainingState(folder, parts, float32_network(config))
+        watchers = [HistoryLogger(folder, 0), ProgressLogger("loop", 0, config.num_steps), clock]
+        callbacks = keras.callbacks.CallbackList(watchers)
+        callbacks.on_train_begin()
+        loop.train(trainer, iter(strategy.experimental_distribute_dataset(dataset)), state, None, callbacks)
         end = time.monotonic()
-    (first, start), (last, stop) = clock.times[0], clock.times[-1]
+        callbacks.on_train_end()
+    (first, start), (last, stop) = times[0], times[-1]
     return (stop - start) / (last - first), end - stop
 
 

@@ -1,105 +1,102 @@
-"""Trains all four networks in the paper's order, the tumor's on predicted kidneys; run again, it goes on.
+"""Train all four networks in the paper's order, the tumor's on predicted kidneys; run again, it resumes.
 
-The commands are those of kits-train and kits-predict; --print_only shows them, to be run one by one or on several
-machines that share the folders. --parts runs some of them here.
+The commands are those of kits-train and kits-predict. --print_only prints them, to run them on several machines that
+share the folders; --parts runs some of them here.
+
+Example:
+  kits-recipe --data_dir=prepared --checkpoint_dir=trained --preset=best
 """
 
+from __future__ import annotations
+
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
 from kits_tf import checkpoint
 from kits_tf import config as configs
 from kits_tf.cli import app
-from kits_tf.cli.train import LARGEST_SEED
-from kits_tf.config import check_sizes
+from kits_tf.cli.train import LARGEST_SEED, PRECISIONS, check_prepared
 from kits_tf.errors import UsageError
 
 FLAGS = flags.FlagValues()
 PARTS = (*configs.PLANES, "kidneys", "tumor")
-KIDNEY_FLAGS, TUMOR_FLAGS = ("set", "kidney_set"), ("set", "tumor_set")
-FOLDS_FLAGS = (*KIDNEY_FLAGS, "fold_set")
+KIDNEY_SETS, FOLD_SETS, TUMOR_SETS = ("set", "kidney_set"), ("set", "kidney_set", "fold_set"), ("set", "tumor_set")
 
-flags.DEFINE_string("data_dir", None, "A folder made by kits-prepare.", required=True, flag_values=FLAGS)
-flags.DEFINE_string("checkpoint_dir", None, "Folder of the four networks.", required=True, flag_values=FLAGS)
-flags.DEFINE_enum("preset", "paper", list(configs.PRESETS), "Options to start from.", flag_values=FLAGS)
-flags.DEFINE_multi_string("set", [], "KEY=VALUE for all networks, as in kits-train; repeatable.", flag_values=FLAGS)
-flags.DEFINE_multi_string("kidney_set", [], "KEY=VALUE for the kidney networks alone.", flag_values=FLAGS)
-flags.DEFINE_multi_string("fold_set", [], "KEY=VALUE for the folds' kidney networks alone.", flag_values=FLAGS)
-flags.DEFINE_multi_string("tumor_set", [], "KEY=VALUE for the tumor network alone.", flag_values=FLAGS)
-flags.DEFINE_string(
-    "kidney_masks", "out_of_fold", "What the tumor network sees as kidney: 'out_of_fold' predictions, 'labels', or a "
-    "folder of prediction_NNNNN.nii.gz.", flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_string(
-    "pretrained", None, "Start all networks from those of a checkpoint folder, or of released weights by name.",
-    flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_integer("num_folds", 5, "Folds of the out-of-fold predictions.", lower_bound=2, flag_values=FLAGS)
-flags.DEFINE_integer(
-    "fold", None, "Cross-validation: this fold of kits-prepare --num_folds is for validation.", lower_bound=0,
-    flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_list("parts", list(PARTS), "What to run here, with commas.", flag_values=FLAGS)
-flags.DEFINE_bool(
-    "print_only", False, "Print the commands and run none; makes the folds' views of --data_dir, which they read, in "
-    "--checkpoint_dir.", flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_integer(
-    "seed", 0, "Of weights, order and augmentation.", lower_bound=0, upper_bound=LARGEST_SEED, flag_values=FLAGS
-)
-flags.DEFINE_enum(
-    "strategy", "auto", ["auto", "one", "mirrored"], "How the devices of this machine share the work.",
-    flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_enum(
-    "precision", "float32", ["float32", "mixed_bfloat16", "mixed_float16"], "Of the training.", flag_values=FLAGS
-)
-flags.DEFINE_bool("deterministic", False, "The same bits on every run, slower.", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "engine", "auto", ["auto", "tensorflow", "openvino"], "What finds the training cases' kidneys.", flag_values=FLAGS
-)
-
+GROUPS: list[dict[str, Any]] = [
+    {"flag_values": FLAGS, "module_name": name} for name in ("Data", "Networks", "Training", "Steps")
+]
+DATA, NETWORKS, TRAINING, STEPS = GROUPS
+flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare.", required=True, **DATA)
+flags.DEFINE_string("checkpoint_dir", None, "Folder of the four networks.", required=True, **DATA)
+flags.DEFINE_string("kidney_masks", "out_of_fold", "Kidneys of the tumor network: out_of_fold, labels or a folder of "
+                    "predictions.", **DATA)  # fmt: skip
+flags.DEFINE_integer("num_folds", 5, "Folds of the out-of-fold predictions.", lower_bound=2, **DATA)
+flags.DEFINE_integer("fold", None, "Fold of kits-prepare --num_folds that validates.", lower_bound=0, **DATA)
+flags.DEFINE_enum("preset", "paper", list(configs.PRESETS), "Options to start from.", **NETWORKS)
+flags.DEFINE_multi_string("set", [], "KEY=VALUE for all networks, as in kits-train; repeatable.", **NETWORKS)
+flags.DEFINE_multi_string("kidney_set", [], "KEY=VALUE for the kidney networks.", **NETWORKS)
+flags.DEFINE_multi_string("fold_set", [], "KEY=VALUE for the folds' kidney networks.", **NETWORKS)
+flags.DEFINE_multi_string("tumor_set", [], "KEY=VALUE for the tumor network.", **NETWORKS)
+flags.DEFINE_string("pretrained", None, "Checkpoint folder or released weights to start from.", **NETWORKS)
+flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", 0, LARGEST_SEED, **TRAINING)
+flags.DEFINE_enum("strategy", "auto", ["auto", "one", "mirrored"], "How devices share the work.", **TRAINING)
+flags.DEFINE_enum("precision", "float32", PRECISIONS, "Precision of the training.", **TRAINING)
+flags.DEFINE_bool("deterministic", False, "Give the same bits on every run, slower.", **TRAINING)
+flags.DEFINE_enum("engine", "auto", ["auto", "tensorflow", "openvino"], "Engine that finds the kidneys.", **TRAINING)
+flags.DEFINE_list("parts", list(PARTS), f"Parts to run: some of {','.join(PARTS)}.", **STEPS)
+flags.DEFINE_bool("print_only", False, "Print the commands and write the folds' folders that they read.", **STEPS)
 flags.register_validator(
     "parts",
     lambda parts: parts and set(parts) <= set(PARTS),
-    message=f"takes some of {','.join(PARTS)}",
+    message=f"must be some of {','.join(PARTS)}",
     flag_values=FLAGS,
 )
 
 
-def main():
-    """Runs the recipe's commands; returns the exit code of the one that failed, else 0."""
-    check_folders()
-    options = make_options()
+def main() -> int:
+    """Run the recipe's commands; return the exit code of the one that failed, else 0."""
+    _check_flags()
     from kits_tf.training import recipe
 
+    options = recipe.Options(
+        data_dir=pathlib.Path(FLAGS.data_dir),
+        checkpoint_dir=pathlib.Path(FLAGS.checkpoint_dir),
+        kidney_masks=FLAGS.kidney_masks,
+        num_folds=FLAGS.num_folds,
+        fold=FLAGS.fold,
+        kidney=_training_flags(KIDNEY_SETS),
+        folds=_training_flags(FOLD_SETS),
+        tumor=_training_flags(TUMOR_SETS),
+        predict=(f"--engine={FLAGS.engine}",),
+    )
     steps = [step for step in recipe.steps(options) if step.part in FLAGS.parts]
     if not steps:
-        takes = "there are none to find; takes a plane or tumor"
-        raise UsageError("parts", f"kidneys goes with --kidney_masks=out_of_fold, else {takes}")
+        raise UsageError("parts", "kidneys are found with --kidney_masks=out_of_fold only")
+    if FLAGS.print_only:
+        print("\n".join(shlex.join(step.words) for step in steps))
+        return app.EXIT_DONE
     for number, step in enumerate(steps, 1):
-        if FLAGS.print_only:
-            print(shlex.join(step.words))
-            continue
         print(f"[{number}/{len(steps)}] {step.name}", flush=True)
-        if step.part == "kidneys":
-            recipe.forget_outdated(step)
+        is_outdated = step.part == "kidneys" and recipe.is_outdated(step)
         try:
-            code = run_command(step.words)
+            code = run_command([*step.words, "--overwrite"] if is_outdated else step.words)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"interrupted in {step.name}; the same command goes on there") from None
+            raise KeyboardInterrupt(f"interrupted in {step.name}; the same command resumes there") from None
         if code:
-            app.complain("kits-recipe", f"{step.name} ended with exit code {code}; the same command goes on there")
+            app.complain("kits-recipe", f"{step.name} ended with exit code {code}; the same command resumes there")
             return code
-    return 0
+    return app.EXIT_DONE
 
 
-def run_command(words):
-    """Runs one of this package's commands in a process of its own; returns its exit code."""
+def run_command(words: Sequence[str]) -> int:
+    """Run a command of this package as a process; return its exit code."""
     module = words[0].replace("kits-", "kits_tf.cli.")
     process = subprocess.Popen([sys.executable, "-m", module, *words[1:]])
     try:
@@ -110,71 +107,44 @@ def run_command(words):
         raise
 
 
-def check_folders():
-    """Raises UsageError for folders that cannot be used."""
-    if not (pathlib.Path(FLAGS.data_dir) / "dataset.json").is_file():
-        takes = "takes a local folder made by kits-prepare"
-        raise UsageError("data_dir", f"{FLAGS.data_dir} holds no dataset.json; {takes}")
-    if pathlib.Path(FLAGS.checkpoint_dir).is_file():
-        raise UsageError("checkpoint_dir", f"{FLAGS.checkpoint_dir} is a file; takes a folder")
+def _check_flags() -> None:
+    """Raise UsageError for flags that cannot be used, before anything runs."""
+    check_prepared(FLAGS.data_dir)
+    app.check_output_folder("checkpoint_dir", FLAGS.checkpoint_dir)
     if FLAGS.pretrained is not None:
         checkpoint.find(FLAGS.pretrained)
     if FLAGS.kidney_masks not in ("out_of_fold", "labels") and not pathlib.Path(FLAGS.kidney_masks).is_dir():
-        raise UsageError("kidney_masks", f"{FLAGS.kidney_masks}: takes out_of_fold, labels or a folder")
-
-
-def check_config(preset, names):
-    """Raises UsageError where flags make no config of a preset, naming the first of them that brings it about."""
-    problem = problem_of(preset, names)
-    if problem is not None:
-        count = next(n for n in range(1, len(names) + 1) if problem_of(preset, names[:n]) == problem)
-        raise UsageError(names[count - 1], problem)
-
-
-def problem_of(preset, names):
-    """What is wrong with the config that flags make of a preset, or None."""
-    try:
-        check_sizes(configs.override(preset, assignments(names)))
-    except UsageError as error:
-        return str(error.reason)
-    return None
-
-
-def assignments(names):
-    """The KEY=VALUE of several flags, in their order."""
-    return [assignment for name in names for assignment in FLAGS[name].value]
-
-
-def make_options():
-    """The recipe's Options, every --set checked before anything runs."""
-    from kits_tf.training.recipe import Options
-
+        raise UsageError("kidney_masks", f"must be out_of_fold, labels or a folder, got {FLAGS.kidney_masks}")
     for plane in configs.PLANES:
-        for names in (KIDNEY_FLAGS, FOLDS_FLAGS):
-            check_config(configs.preset(FLAGS.preset, "kidney", plane), names)
-    check_config(configs.preset(FLAGS.preset, "tumor"), TUMOR_FLAGS)
-    common = [f"--preset={FLAGS.preset}", f"--seed={FLAGS.seed}", f"--strategy={FLAGS.strategy}"]
-    common += [f"--precision={FLAGS.precision}", *(["--deterministic"] if FLAGS.deterministic else [])]
-    common += [f"--pretrained={FLAGS.pretrained}"] if FLAGS.pretrained is not None else []
-    kidney, folds, tumor = (
-        (*common, *(f"--set={assignment}" for assignment in assignments(names)))
-        for names in (KIDNEY_FLAGS, FOLDS_FLAGS, TUMOR_FLAGS)
-    )
-    return Options(
-        pathlib.Path(FLAGS.data_dir),
-        pathlib.Path(FLAGS.checkpoint_dir),
-        FLAGS.kidney_masks,
-        FLAGS.num_folds,
-        FLAGS.fold,
-        kidney,
-        folds,
-        tumor,
-        (f"--engine={FLAGS.engine}",),
-    )
+        for sets in (KIDNEY_SETS, FOLD_SETS):
+            _check_options(configs.preset(FLAGS.preset, "kidney", plane), sets)
+    _check_options(configs.preset(FLAGS.preset, "tumor"), TUMOR_SETS)
 
 
-def run():
-    """The console command kits-recipe."""
+def _check_options(preset: configs.KidneyConfig | configs.TumorConfig, sets: Sequence[str]) -> None:
+    """Raise UsageError if the options of some flags do not fit a preset; names the flag that has the option."""
+    try:
+        configs.check_sizes(configs.override(preset, _assignments(sets)))
+    except UsageError as error:
+        option = re.sub(r"\W.*", "", str(error.reason).lstrip("'"))
+        holders = [name for name in sets if any(a.startswith(option) for a in getattr(FLAGS, name))]
+        raise UsageError([*sets[:1], *holders][-1], error.reason) from None
+
+
+def _assignments(sets: Sequence[str]) -> list[str]:
+    """Return the KEY=VALUE of several flags, in their order."""
+    return [assignment for name in sets for assignment in getattr(FLAGS, name)]
+
+
+def _training_flags(sets: Sequence[str]) -> tuple[str, ...]:
+    """Return the flags of kits-train for networks with the options of some flags."""
+    names = ["preset", "seed", "strategy", "precision", *(["pretrained"] if FLAGS.pretrained is not None else [])]
+    common = [f"--{name}={FLAGS[name].value}" for name in names] + ["--deterministic"] * FLAGS.deterministic
+    return (*common, *(f"--set={assignment}" for assignment in _assignments(sets)))
+
+
+def run() -> None:
+    """Run the console command kits-recipe."""
     app.run(main, FLAGS)
 
 

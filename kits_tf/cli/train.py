@@ -1,106 +1,90 @@
-"""Trains one network on prepared data; run again, it resumes."""
+"""Train one network on prepared data; run again, it resumes.
+
+Example:
+  kits-train --stage=kidney --plane=axial --data_dir=prepared --checkpoint_dir=trained --preset=small
+"""
+
+from __future__ import annotations
 
 import dataclasses
 import pathlib
+from typing import Any
 
 from absl import flags
 
 from kits_tf import checkpoint, runtime
 from kits_tf import config as configs
 from kits_tf.cli import app
-from kits_tf.config import check_sizes
+from kits_tf.config import KidneyConfig, TumorConfig
 from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
-LARGEST_SEED = 2**32 - 1  # that NumPy takes
+LARGEST_SEED = 2**32 - 1  # NumPy's
 OVERRIDES = ("num_steps", "batch_size", "base_filters", "learning_rate")
+STRATEGIES = ["auto", "one", "mirrored", "multi_worker", "tpu"]
+PRECISIONS = ["float32", "mixed_bfloat16", "mixed_float16"]
 
-flags.DEFINE_enum("stage", None, ["kidney", "tumor"], "Which network.", required=True, flag_values=FLAGS)
-flags.DEFINE_enum("plane", None, list(configs.PLANES), "The kidney network's plane.", flag_values=FLAGS)
-flags.DEFINE_string("data_dir", None, "A folder made by kits-prepare.", required=True, flag_values=FLAGS)
-flags.DEFINE_string(
-    "checkpoint_dir", None, "Folder of the networks; this one's own is made in it.", required=True, flag_values=FLAGS
-)
-flags.DEFINE_enum("preset", "paper", list(configs.PRESETS), "Options to start from.", flag_values=FLAGS)
-flags.DEFINE_multi_string("set", [], "KEY=VALUE: any option of the network's config; repeatable.", flag_values=FLAGS)
-flags.DEFINE_string(
-    "kidney_masks", None, "What the tumor network sees as kidney: 'labels' (the default), or a folder of "
-    "prediction_NNNNN.nii.gz.", flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_string(
-    "pretrained", None, "Start from the weights of a checkpoint folder, or of released weights by name, of the same "
-    "architecture; random by default.", flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_integer("num_steps", None, "Steps of the whole run.", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_integer("batch_size", None, "Samples of a step, over all devices.", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_integer("base_filters", None, "Width of the network.", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_float("learning_rate", None, "The highest learning rate.", flag_values=FLAGS)
-flags.DEFINE_integer(
-    "seed", 0, "Of weights, order and augmentation.", lower_bound=0, upper_bound=LARGEST_SEED, flag_values=FLAGS
-)
-flags.DEFINE_enum(
-    "strategy", "auto", ["auto", "one", "mirrored", "multi_worker", "tpu"], "How devices share the work.",
-    flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_string(
-    "tpu", None, "A TPU for --strategy=tpu: 'local' on a TPU VM, its name on Google Cloud, or grpc://HOST:PORT.",
-    flag_values=FLAGS,
-)  # fmt: skip
-flags.DEFINE_bool("deterministic", False, "The same bits on every run, slower.", flag_values=FLAGS)
-flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "Compilation by XLA; auto: on one GPU.", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "precision", "float32", ["float32", "mixed_bfloat16", "mixed_float16"], "Of the computations.", flag_values=FLAGS
-)
-flags.DEFINE_bool("tensorboard", True, "Write for TensorBoard too, where it is installed.", flag_values=FLAGS)
+GROUPS: list[dict[str, Any]] = [
+    {"flag_values": FLAGS, "module_name": name} for name in ("Data", "Network", "Training", "Devices")
+]
+DATA, NETWORK, TRAINING, DEVICES = GROUPS
+flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare (required).", **DATA)
+flags.DEFINE_string("checkpoint_dir", None, "Folder of all networks; one is made in it (required).", **DATA)
+flags.DEFINE_string("kidney_masks", None, "Kidneys of the tumor network: 'labels' or a folder of predictions.", **DATA)
+flags.DEFINE_enum("stage", None, ["kidney", "tumor"], "Network to train.", required=True, **NETWORK)
+flags.DEFINE_enum("plane", None, list(configs.PLANES), "Plane of the kidney network.", **NETWORK)
+flags.DEFINE_enum("preset", "paper", list(configs.PRESETS), "Options to start from.", **NETWORK)
+flags.DEFINE_multi_string("set", [], "KEY=VALUE: any option of the network's config; repeatable.", **NETWORK)
+flags.DEFINE_bool("list_options", False, "Print the options of --set with their values, and stop.", **NETWORK)
+flags.DEFINE_integer("base_filters", None, "Filters of the finest level.", lower_bound=1, **NETWORK)
+flags.DEFINE_string("pretrained", None, "Checkpoint folder or released weights to start from.", **NETWORK)
+flags.DEFINE_integer("num_steps", None, "Steps of the whole run.", lower_bound=1, **TRAINING)
+flags.DEFINE_integer("batch_size", None, "Samples of a step, over all devices.", lower_bound=1, **TRAINING)
+flags.DEFINE_float("learning_rate", None, "Highest learning rate.", **TRAINING)
+flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", 0, LARGEST_SEED, **TRAINING)
+flags.DEFINE_bool("tensorboard", True, "Write for TensorBoard, if it is installed.", **TRAINING)
+flags.DEFINE_enum("strategy", "auto", STRATEGIES, "How devices share the work.", **DEVICES)
+flags.DEFINE_string("tpu", None, "'local' on a TPU VM, a TPU's name on Google Cloud, or grpc://HOST:PORT.", **DEVICES)
+flags.DEFINE_enum("precision", "float32", PRECISIONS, "Precision of the computations.", **DEVICES)
+flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "Compile with XLA; auto: on a single GPU.", **DEVICES)
+flags.DEFINE_bool("deterministic", False, "Give the same bits on every run, slower.", **DEVICES)
 
 
-def main():
-    """Trains the network that the flags name; returns the exit code."""
-    check_flags()
-    config = make_config()
-    check_siblings(config)
+def main() -> int:
+    """Train the network that the flags name; return the exit code."""
+    _check_network_flags()
+    config = _make_config()
+    if FLAGS.list_options:
+        print("\n".join(f"{name}={value}" for name, value in dataclasses.asdict(config).items()))
+        return app.EXIT_DONE
+    _check_folders(config)
     runtime.load_tensorflow()
-    from kits_tf.training import run, settings
+    from kits_tf.training import run, state
 
-    depends_on = settings.Settings(FLAGS.seed, FLAGS.precision, kidney_masks(), pretrained=pretrained())
-    machine = settings.Machine(FLAGS.strategy, FLAGS.tpu, FLAGS.jit, FLAGS.deterministic, FLAGS.tensorboard)
+    settings = state.Settings(FLAGS.seed, FLAGS.precision, _kidney_masks(), pretrained=_pretrained())
+    machine = run.Machine(FLAGS.strategy, FLAGS.tpu, FLAGS.jit, FLAGS.deterministic, FLAGS.tensorboard)
     try:
-        done = run.run(config, FLAGS.data_dir, FLAGS.checkpoint_dir, depends_on, machine, report)
-    except run.TrainingError as error:
+        done = run.run(config, FLAGS.data_dir, FLAGS.checkpoint_dir, settings, machine, _report)
+    except state.TrainingError as error:
         app.complain("kits-train", error)
         return app.EXIT_SOME_FAILED
     return app.EXIT_DONE if done else app.EXIT_TERMINATED
 
 
-def check_flags():
-    """Raises UsageError for flags that do not go together and folders that cannot be used."""
+def _check_network_flags() -> None:
+    """Raise UsageError for flags that do not go together."""
     if FLAGS.stage == "kidney" and FLAGS.plane is None:
-        raise UsageError("plane", f"takes {', '.join(configs.PLANES)}; --stage=kidney needs it")
+        raise UsageError("plane", f"must be one of {', '.join(configs.PLANES)} with --stage=kidney")
     if FLAGS.stage == "tumor" and FLAGS.plane is not None:
-        raise UsageError("plane", "goes with --stage=kidney alone; the tumor network is three-dimensional")
+        raise UsageError("plane", "is for --stage=kidney only; the tumor network is three-dimensional")
     if FLAGS.stage == "kidney" and FLAGS.kidney_masks is not None:
-        raise UsageError("kidney_masks", "goes with --stage=tumor alone")
-    if FLAGS.kidney_masks not in (None, "labels") and not pathlib.Path(FLAGS.kidney_masks).is_dir():
-        raise UsageError("kidney_masks", f"{FLAGS.kidney_masks}: no such folder; takes 'labels' or a folder")
+        raise UsageError("kidney_masks", "is for --stage=tumor only")
     if FLAGS.tpu is not None and FLAGS.strategy not in ("tpu", "auto"):
-        raise UsageError("tpu", "goes with --strategy=tpu alone")
-    check_data_dir()
-    if pathlib.Path(FLAGS.checkpoint_dir).is_file():
-        raise UsageError("checkpoint_dir", f"{FLAGS.checkpoint_dir} is a file; takes a folder")
+        raise UsageError("tpu", "is for --strategy=tpu only")
 
 
-def check_data_dir():
-    """Raises UsageError for a local folder that is not there or was not prepared; an address is read later."""
-    if "://" in FLAGS.data_dir:
-        return
-    if not pathlib.Path(FLAGS.data_dir).is_dir():
-        raise UsageError("data_dir", f"{FLAGS.data_dir}: no such folder")
-    if not (pathlib.Path(FLAGS.data_dir) / "dataset.json").is_file():
-        raise UsageError("data_dir", f"{FLAGS.data_dir} holds no dataset.json; takes a folder made by kits-prepare")
-
-
-def make_config():
-    """The config of the preset with --set and the flags of single options applied; UsageError where it cannot work."""
+def _make_config() -> KidneyConfig | TumorConfig:
+    """Return the preset's config with --set and the flags of single options applied."""
     preset = configs.preset(FLAGS.preset, FLAGS.stage, FLAGS.plane)
     changes = {name: FLAGS[name].value for name in OVERRIDES if FLAGS[name].value is not None}
     for name, value in changes.items():
@@ -108,47 +92,60 @@ def make_config():
             dataclasses.replace(preset, **{name: value})
         except ValueError as error:
             raise UsageError(name, str(error)) from None
-    flags = [f"{name}={value!r}" for name, value in changes.items()]
-    config = configs.override(preset, [*FLAGS["set"].value, *flags])  # together: some go by each other
-    check_sizes(config)
+    assignments = [f"{name}={value!r}" for name, value in changes.items()]
+    config = configs.override(preset, [*FLAGS.set, *assignments])
+    configs.check_sizes(config)
     return config
 
 
-def check_siblings(config):
-    """Raises UsageError where a network would not go with those that are in the checkpoint folder already."""
+def _check_folders(config: KidneyConfig | TumorConfig) -> None:
+    """Raise UsageError for folders that cannot be used, before TensorFlow is loaded."""
+    for name in ("data_dir", "checkpoint_dir"):
+        if FLAGS[name].value is None:
+            raise UsageError(name, "is required")
+    if FLAGS.kidney_masks not in (None, "labels") and not pathlib.Path(FLAGS.kidney_masks).is_dir():
+        raise UsageError("kidney_masks", f"must be 'labels' or a folder, got {FLAGS.kidney_masks}")
+    if "://" not in FLAGS.data_dir:  # cloud storage is read later
+        check_prepared(FLAGS.data_dir)
+    app.check_output_folder("checkpoint_dir", FLAGS.checkpoint_dir)
     folder, own = pathlib.Path(FLAGS.checkpoint_dir), checkpoint.network_name(config)
     paths = {name: folder / name / checkpoint.CONFIG_NAME for name in checkpoint.network_names() if name != own}
     siblings = {name: configs.load(path) for name, path in paths.items() if path.is_file()}
     try:
         checkpoint.check_shares(folder, siblings | {own: config})
     except InputError as error:
-        raise UsageError("checkpoint_dir", f"{FLAGS.checkpoint_dir}: {own}: {error.reason}") from None
+        raise UsageError("checkpoint_dir", f"{folder}: {own}: {error.reason}") from None
 
 
-def kidney_masks():
-    """ "labels" or the absolute folder for the tumor network; None for a kidney network."""
+def check_prepared(folder: str) -> None:
+    """Raise UsageError unless a folder was made by kits-prepare."""
+    if not pathlib.Path(folder, "dataset.json").is_file():
+        raise UsageError("data_dir", f"{folder} has no dataset.json; must be a folder made by kits-prepare")
+
+
+def _kidney_masks() -> str | None:
+    """Return "labels" or an absolute folder for the tumor network, None for a kidney network."""
     if FLAGS.stage == "kidney":
         return None
-    masks = FLAGS.kidney_masks or "labels"
-    return masks if masks == "labels" else str(pathlib.Path(masks).resolve())
+    return str(pathlib.Path(FLAGS.kidney_masks).resolve()) if FLAGS.kidney_masks not in (None, "labels") else "labels"
 
 
-def pretrained():
-    """The released weights, or the absolute folder, that training starts from; None for random weights."""
+def _pretrained() -> str | None:
+    """Return the name of released weights or an absolute folder to start from."""
     if FLAGS.pretrained is None:
         return None
-    checkpoint.find(FLAGS.pretrained)
     folder = pathlib.Path(FLAGS.pretrained)
+    checkpoint.find(FLAGS.pretrained)
     return str(folder.resolve()) if folder.is_dir() else FLAGS.pretrained
 
 
-def report(line):
-    """Prints a line at once, also into a log."""
+def _report(line: str) -> None:
+    """Print a line at once, also into a log."""
     print(line, flush=True)
 
 
-def run():
-    """The console command kits-train."""
+def run() -> None:
+    """Run the console command kits-train."""
     app.run(main, FLAGS)
 
 

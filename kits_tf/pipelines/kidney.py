@@ -1,79 +1,103 @@
 """Stage 1's samples: random patches of half-slabs in one plane.
 
-A visit reads only a window of a case's slices, so memory does not grow with the case. The axial windows tile the
-case, and one is drawn with a chance in proportion to its slices (to its foreground voxels, for samples around
-foreground): over the visits, every slice is as likely as every other. Coronal and sagittal patches of a visit share
-their slices, and differ in place within them.
+A visit reads only a window of a case's slices, so memory does not grow with the case. The axial windows tile the case,
+and one is drawn with a chance in proportion to its slices (to its foreground voxels, for samples around foreground):
+over the visits, every slice is equally likely. Coronal and sagittal patches of a visit share their slices, and differ
+in place within them.
 """
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from kits_tf import arrays, geometry
-from kits_tf.config import patch_size
-from kits_tf.data.records import read_header, read_slices
+from kits_tf.config import KidneyConfig, patch_size
+from kits_tf.data.records import AIR_HU, read_header, read_slices
 from kits_tf.pipelines import sampling
-from kits_tf.pipelines.augmentation import augment, compiled
-from kits_tf.pipelines.patches import PATCH_AXES, Place, channels_last, cut, signature, turned
+from kits_tf.pipelines.augment import augment, compiled
 
 PER_VISIT = {"axial": 32, "coronal": 128, "sagittal": 96}  # on the native grid: four to six million pixels
 PER_WORKING_VISIT = 16  # on a coarser grid opening a case is cheap, and more cases a step are better
 AXIAL_WINDOW = 32  # slices
+PATCH_AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # a slab's height and width, as volume axes
+
+Window = tuple[tf.Tensor, tf.Tensor]
 
 
-def per_visit(config):
-    """How many samples are drawn each time a case is opened."""
+class Place(NamedTuple):
+    """Places of patches: index along the plane's axis, bounds in height and width, and whether to flip."""
+
+    index: tf.Tensor
+    start: tf.Tensor
+    stop: tf.Tensor
+    flipped: tf.Tensor
+
+
+class Content(NamedTuple):
+    """Slices of a case, transposed so that patches are contiguous.
+
+    Image and label are [index, height, width] in the axial plane, else [height, index, width]; `corner` is where they
+    begin in the frame, in the same order, and `count` is the frame's number of indices.
+    """
+
+    image: tf.Tensor
+    label: tf.Tensor
+    corner: tf.Tensor
+    count: tf.Tensor
+
+
+def per_visit(config: KidneyConfig) -> int:
+    """Return how many samples are drawn each time a case is opened."""
     return PER_VISIT[config.plane] if geometry.is_native(config) else PER_WORKING_VISIT
 
 
-def samples(records, config, order, step=0):
-    """The endless data set of training samples of a plane.
+def samples(
+    records: Sequence[pathlib.Path], config: KidneyConfig, order: sampling.Order, step: int = 0
+) -> tf.data.Dataset:
+    """Return the endless data set of training samples of a plane.
 
     Args:
-        records: paths of records on the working grid (see `dataset.working`).
-        config: a KidneyConfig.
-        order: a sampling.Order over the records.
-        step: where to start.
+        records: Paths of records on the working grid.
+        config: The network's config.
+        order: The order of the records.
+        step: The first step.
 
     Returns:
-        tf.data.Dataset of {"slab": [height, width, 3] float32 in [0, 1], "label": [height, width, 1] float32 0 or 1}.
+        Dicts of "slab", float32 [height, width, 3] in [0, 1], and "label", float32 [height, width, 1], 0 or 1.
     """
     paths = tf.constant([str(path) for path in records])
-    drawn = sampling.samples_from(order, step, lambda case, seed: visit(paths[case], seed, config, order.per_visit))
-    return drawn.map(compiled(lambda sample: finish(sample, config)), tf.data.AUTOTUNE, deterministic=True)
+    drawn = sampling.samples_from(order, step, lambda case, seed: _visit(paths[case], seed, config, order.per_visit))
+    return drawn.map(compiled(lambda sample: _finish(sample, config)), tf.data.AUTOTUNE, deterministic=True)
 
 
-def sources_of_step(records, config, order, step):
-    """The records that a step's samples (from 0) come from; for those who look into one."""
-    visits = sampling.visits_of_step(order, step)
-    return [records[int(sampling.case_and_seed(order, tf.constant(visit, tf.int64))[0])] for visit in visits]
-
-
-def visit(path, seed, config, count):
-    """Opens a case and draws `count` patches; HU int16 and labels uint8, to be finished later."""
-    case = open_case(path, config)
+def _visit(path: tf.Tensor, seed: tf.Tensor, config: KidneyConfig, count: int) -> dict[str, tf.Tensor]:
+    """Open a case and draw `count` patches: HU int16 and labels uint8, finished later."""
+    case = _open_case(path, config)
     seeds = tf.random.stateless_uniform([count, 2], sampling.fold(seed, 1), None, None, tf.int32, alg="philox")
     if config.foreground_fraction:
         fraction = tf.where(tf.shape(case["foreground"])[0] > 0, config.foreground_fraction, 0.0)
         on_foreground = sampling.uniform([count], sampling.fold(seed, 2)) < fraction
         groups = [tf.cast(tf.where(mask)[:, 0], tf.int32) for mask in (on_foreground, ~on_foreground)]
         parts = [
-            patches(path, case, tf.shape(group)[0], sampling.fold(seed, 3 + k), k == 0, config)
+            _patches(path, case, tf.shape(group)[0], sampling.fold(seed, 3 + k), k == 0, config)
             for k, group in enumerate(groups)
         ]
         drawn = {name: tf.dynamic_stitch(groups, [part[name] for part in parts]) for name in parts[0]}
     else:
-        drawn = patches(path, case, count, sampling.fold(seed, 4), False, config)
+        drawn = _patches(path, case, count, sampling.fold(seed, 4), False, config)
     drawn = {name: tf.ensure_shape(values, [count, *values.shape[1:]]) for name, values in drawn.items()}
     pixel_mm = tf.cast(tf.gather(case["spacing_mm"], PATCH_AXES[config.plane]), tf.float32)
     return drawn | {"seed": seeds, "pixel_mm": tf.tile(pixel_mm[None], [count, 1])}
 
 
-def open_case(path, config):
-    """A record's header in the frame that the config works in: the body box, or whole slices.
+def _open_case(path: tf.Tensor, config: KidneyConfig) -> dict[str, tf.Tensor]:
+    """Return a record's header with the "frame" that the config works in, the body box or whole slices.
 
-    Returns:
-        the header's tensors; "frame", int32 [3], the frame's shape; "corner", int32 [3], where the record's arrays
-        begin in it; "foreground" in the frame.
+    "frame" is the frame's shape and "corner" where the record's arrays begin in it, int32 [3]; "foreground" is in it.
     """
     header = read_header(path)
     if config.body_box or not geometry.is_native(config):
@@ -82,22 +106,38 @@ def open_case(path, config):
     return header | {"frame": header["full_shape"], "corner": corner, "foreground": header["foreground"] + corner}
 
 
-def patches(path, case, count, seed, on_foreground, config):
-    """Draws patches from one window of a case: {"slab": int16, "label": uint8}, as of `cut`."""
-    bounds = window(case, sampling.fold(seed, 0), on_foreground, config)
-    places = draw(case, count, sampling.fold(seed, 1), bounds, on_foreground, config)
-    first, last = tf.maximum(bounds[0] - 1, 0), tf.minimum(bounds[1] + 1, case["frame"][0])
+def _patches(
+    path: tf.Tensor,
+    case: dict[str, tf.Tensor],
+    count: int | tf.Tensor,
+    seed: tf.Tensor,
+    on_foreground: bool,
+    config: KidneyConfig,
+) -> dict[str, tf.Tensor]:
+    """Draw patches from one window of a case: {"slab": int16, "label": uint8}, as `_cut` returns them."""
+    window = _window(case, sampling.fold(seed, 0), on_foreground, config)
+    places = _draw(case, count, sampling.fold(seed, 1), window, on_foreground, config)
+    first, last = tf.maximum(window[0] - 1, 0), tf.minimum(window[1] + 1, case["frame"][0])
     image, label, offset = read_slices(path, case["shape"], first, last)
-    content = turned(image, label, case["corner"] + tf.stack([offset, 0, 0]), case["frame"], config.plane)
+    corner = case["corner"] + tf.stack([offset, 0, 0])
+    if config.plane == "sagittal":
+        order = (0, 2, 1)
+        image, label, corner = tf.transpose(image, order), tf.transpose(label, order), tf.gather(corner, order)
+    content = Content(image, label, corner, case["frame"][geometry.AXIS[config.plane]])
+    size = patch_size(config)
+    signature = {
+        "slab": tf.TensorSpec(_with_index(size, 3, config.plane), tf.int16),
+        "label": tf.TensorSpec(_with_index(size, 1, config.plane), tf.uint8),
+    }
     return tf.map_fn(
-        sampling.plain(lambda place: cut(content, place, config)), places, fn_output_signature=signature(config)
+        sampling.plain(lambda place: _cut(content, place, config)), places, fn_output_signature=signature
     )
 
 
-def window(case, seed, on_foreground, config):
-    """Bounds of the slices to draw from: an axial tile, or the slices of a coronal or sagittal patch."""
+def _window(case: dict[str, tf.Tensor], seed: tf.Tensor, on_foreground: bool, config: KidneyConfig) -> Window:
+    """Return bounds of the slices to draw from: an axial tile, or the slices of a coronal or sagittal patch."""
     size, numbers = case["frame"][0], sampling.uniform([2], seed)
-    anchor = foreground(case["foreground"], numbers[:1])[0, 0] if on_foreground else sampling.below(numbers[0], size)
+    anchor = _foreground(case["foreground"], numbers[:1])[0, 0] if on_foreground else sampling.below(numbers[0], size)
     if config.plane == "axial":
         start = anchor // AXIAL_WINDOW * AXIAL_WINDOW
         return start, tf.minimum(start + AXIAL_WINDOW, size)
@@ -108,64 +148,110 @@ def window(case, seed, on_foreground, config):
     return start, tf.minimum(start + config.patch_slices, size)
 
 
-def foreground(voxels, numbers):
-    """Voxels [n, 3] drawn from a list of them by numbers [n] in [0, 1); the first voxel of the case from none."""
+def _foreground(voxels: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+    """Return voxels [n, 3] of a list, drawn by numbers [n] in [0, 1); the case's first voxel from an empty list."""
     count = tf.shape(voxels)[0]
     return tf.gather(tf.pad(voxels, [[0, 1], [0, 0]]), sampling.below(numbers, tf.maximum(count, 1)))
 
 
-def draw(case, count, seed, bounds, on_foreground, config):
-    """Draws the places of patches: evenly over the half-slabs, or around random foreground voxels.
-
-    Args:
-        case: tensors of `open_case`.
-        count: how many.
-        seed: int32 [2].
-        bounds: (start, stop) of the window's slices.
-        on_foreground: whether every patch holds a foreground voxel.
-        config: a KidneyConfig.
-
-    Returns:
-        A Place of `count` patches: index int32 [n], start and stop int32 [n, 2], flipped bool [n].
-    """
+def _draw(
+    case: dict[str, tf.Tensor],
+    count: int | tf.Tensor,
+    seed: tf.Tensor,
+    window: Window,
+    on_foreground: bool,
+    config: KidneyConfig,
+) -> Place:
+    """Draw the places of `count` patches in a window: evenly over the half-slabs, or around foreground voxels."""
     frame, numbers = case["frame"], sampling.uniform([count, 5], seed)
     if on_foreground:
         slices = case["foreground"][:, 0]
-        inside = tf.boolean_mask(case["foreground"], (bounds[0] <= slices) & (slices < bounds[1]))
-        voxel = foreground(inside, numbers[:, 0])
+        inside = tf.boolean_mask(case["foreground"], (window[0] <= slices) & (slices < window[1]))
+        voxel = _foreground(inside, numbers[:, 0])
     else:
-        low, high = (bounds[0], 0, 0), (bounds[1], frame[1], frame[2])
+        low, high = (window[0], 0, 0), (window[1], frame[1], frame[2])
         voxel = tf.stack([low[k] + sampling.below(numbers[:, k], high[k] - low[k]) for k in range(3)], axis=1)
     is_left = voxel[:, 2] >= frame[2] // 2
-    low, high = half_bounds(frame, bounds, is_left, config)
+    low, high = _half_bounds(frame, window, is_left, config)
     size = tf.constant(patch_size(config))
-    last = tf.maximum(high - size, low)
+    first, last = low, tf.maximum(high - size, low)
     if on_foreground:
         position = tf.gather(voxel, PATCH_AXES[config.plane], axis=1)
-        first = tf.maximum(low, position - size + 1)
         last = tf.minimum(last, tf.maximum(position, low))
-        first = tf.minimum(first, last)
-    else:
-        first = low
+        first = tf.minimum(tf.maximum(low, position - size + 1), last)
     start = first + sampling.below(numbers[:, 3:5], last - first + 1)
     flipped = is_left if config.mirror else tf.zeros_like(is_left)
     return Place(voxel[:, geometry.AXIS[config.plane]], start, tf.minimum(start + size, high), flipped)
 
 
-def half_bounds(frame, bounds, is_left, config):
-    """Bounds in height and width, int32 [n, 2] each, of what a half sees of the slab."""
+def _half_bounds(frame: tf.Tensor, window: Window, is_left: tf.Tensor, config: KidneyConfig) -> Window:
+    """Return bounds in height and width, int32 [n, 2] each, of what a half sees of the slab."""
     right, left = geometry.halves(arrays.tensorflow(), config.plane, frame, config.overlap)
-    height = (0, frame[1]) if config.plane == "axial" else bounds
+    height = (0, frame[1]) if config.plane == "axial" else window
     low = tf.where(is_left, left.columns[0], right.columns[0])
     high = tf.where(is_left, left.columns[1], right.columns[1])
     ones = tf.ones_like(low)
     return tf.stack([height[0] * ones, low], axis=1), tf.stack([height[1] * ones, high], axis=1)
 
 
-def finish(sample, config):
-    """Scales and augments one drawn sample; the slab's slices become channels, label 0/1."""
-    slab = geometry.scale(arrays.tensorflow(), channels_last(sample["slab"], config.plane), config.clip_hu)
-    label = tf.cast(channels_last(sample["label"], config.plane) > 0, tf.float32)
+def _with_index(pair: Sequence[Any], index: Any, plane: str) -> list[Any]:
+    """Return what belongs to height and width with what belongs to the index inserted, as a Content is ordered."""
+    axis = _index_axis(plane)
+    return [*pair[:axis], index, *pair[axis:]]
+
+
+def _index_axis(plane: str) -> int:
+    """Return the axis of a Content, and of a patch, along which the slices of a slab follow each other."""
+    return 0 if plane == "axial" else 1
+
+
+def _cut(content: Content, place: Place, config: KidneyConfig) -> dict[str, tf.Tensor]:
+    """Cut one patch, padded with air: "slab" of three slices and "label" of one, in the order of a Content."""
+    neighbours = tf.clip_by_value(place.index + tf.constant([-1, 0, 1]), 0, content.count - 1)
+    patch = {
+        "slab": _box(content.image, neighbours, content.corner, place, config, outside=AIR_HU),
+        "label": _box(content.label, neighbours[1:2], content.corner, place, config, outside=0),
+    }
+    if not config.mirror:
+        return patch
+    return {
+        name: tf.cond(place.flipped, lambda part=part: _mirrored(part, place, config), lambda part=part: part)
+        for name, part in patch.items()
+    }
+
+
+def _mirrored(patch: tf.Tensor, place: Place, config: KidneyConfig) -> tf.Tensor:
+    """Return a patch of a left half as if it were of a right one; padding in width stays at the end."""
+    if config.plane == "sagittal":
+        return tf.reverse(patch, [1])
+    lacking = patch_size(config)[1] - (place.stop[1] - place.start[1])
+    return tf.roll(tf.reverse(patch, [2]), -lacking, axis=2)
+
+
+def _box(
+    array: tf.Tensor, indices: tf.Tensor, corner: tf.Tensor, place: Place, config: KidneyConfig, outside: int
+) -> tf.Tensor:
+    """Return some slices of a Content's array at a place; what is missing of the patch is `outside`."""
+    axis, depth, extent = _index_axis(config.plane), indices.shape[0], tf.shape(array)
+    wanted = tf.stack(_with_index(patch_size(config), depth, config.plane))
+    begin = tf.stack(_with_index(tf.unstack(place.start), corner[axis], config.plane)) - corner
+    end = tf.stack(_with_index(tf.unstack(place.stop), corner[axis] + depth, config.plane)) - corner
+    indices = indices - corner[axis]
+    is_there = tf.reshape((indices >= 0) & (indices < extent[axis]), _with_index([1, 1], depth, config.plane))
+    slices = tf.gather(array, tf.clip_by_value(indices, 0, extent[axis] - 1), axis=axis)
+    slices = tf.where(is_there, slices, tf.constant(outside, array.dtype))
+    low, high = (tf.clip_by_value(bound, 0, tf.shape(slices)) for bound in (begin, end))
+    before = tf.clip_by_value(-begin, 0, wanted)
+    widths = tf.stack([before, wanted - before - (high - low)], axis=1)
+    part = tf.pad(tf.slice(slices, low, high - low), widths, constant_values=outside)
+    return tf.ensure_shape(part, _with_index(patch_size(config), depth, config.plane))
+
+
+def _finish(sample: dict[str, tf.Tensor], config: KidneyConfig) -> dict[str, tf.Tensor]:
+    """Scale and augment one drawn sample; the slab's slices become channels, the label 0 or 1."""
+    order = (1, 2, 0) if config.plane == "axial" else (0, 2, 1)
+    slab = geometry.scale(arrays.tensorflow(), tf.transpose(sample["slab"], order), config.clip_hu)
+    label = tf.cast(tf.transpose(sample["label"], order) > 0, tf.float32)
     if config.augment:
         slab, [label] = augment(slab, [(label, 0.0)], sample["pixel_mm"], sampling.fold(sample["seed"], 2), config)
         label = tf.cast(label >= 0.5, tf.float32)

@@ -1,7 +1,7 @@
 """The order of samples, as arithmetic on their position, so that a pipeline can start at any step.
 
-A *visit* opens one case and draws a fixed number of samples from it, then lets the case go: memory is bounded by the
-samples of the visits of two pools, one in use and one that waits, whatever the size of the cases. Visit v opens case
+A *visit* opens one case and draws a fixed number of samples from it, then releases the case: memory is bounded by the
+samples of the visits of two pools, one in use and one prefetched, whatever the size of the cases. Visit v opens case
 v mod n of the permutation of epoch v div n. Visits are taken in pools; the samples of a pool's visits take turns. With
 P visits in a pool and K samples a visit, sample number i is the k-th of visit v, where
 
@@ -12,9 +12,12 @@ of W: 8, or the least common multiple of 8 and W. Where W divides 8 the workers'
 samples of one worker's batch; for other W they hold those of one worker with that larger pool.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import os
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -27,12 +30,12 @@ class Order:
     """What the order of samples depends on.
 
     Attributes:
-        num_cases: cases (or kidneys) to visit.
-        per_visit: samples drawn at each visit.
-        seed: of the permutations and of every draw.
-        batch_size: samples of a step, over all workers.
-        workers: how many workers share a step.
-        worker: which of them this is.
+        num_cases: Cases (or kidneys) to visit.
+        per_visit: Samples drawn at each visit.
+        seed: Seed of the permutations and of every draw.
+        batch_size: Samples of a step, over all workers.
+        workers: Number of workers that share a step.
+        worker: Index of this worker.
     """
 
     num_cases: int
@@ -43,29 +46,28 @@ class Order:
     worker: int = 0
 
     @property
-    def pool(self):
-        """Visits of this worker in a pool."""
+    def pool(self) -> int:
+        """Number of this worker's visits in a pool."""
         return math.lcm(POOL, self.workers) // self.workers
 
     @property
-    def worker_batch(self):
-        """Samples of a step for this worker."""
+    def worker_batch(self) -> int:
+        """Number of this worker's samples in a step."""
         if self.batch_size % self.workers:
-            raise ValueError(f"a batch of {self.batch_size} cannot be shared by {self.workers} workers")
+            raise ValueError(f"batch_size must be a multiple of {self.workers} workers, got {self.batch_size}")
         return self.batch_size // self.workers
 
 
-def samples_from(order, step, visit):
-    """The endless data set of one worker's samples, from a step on.
+def samples_from(
+    order: Order, step: int, visit: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+) -> tf.data.Dataset:
+    """Return the endless data set of one worker's samples, dicts of tensors, from a step on.
 
     Args:
-        order: an Order.
-        step: the step whose samples come first.
-        visit: visit(case, seed) -> dict of tensors with a leading axis of `order.per_visit`; `case` is an int32
-            scalar, `seed` an int32 [2] of this visit alone.
-
-    Returns:
-        tf.data.Dataset of dicts, one a sample.
+        order: The order.
+        step: The step whose samples come first.
+        visit: Returns the samples of a case (int32 scalar) for a seed of this visit (int32 [2]), as tensors with a
+            leading axis of `order.per_visit`.
     """
     samples_a_pool = order.pool * order.per_visit
     pools, skipped = divmod(step * order.worker_batch, samples_a_pool)
@@ -76,63 +78,53 @@ def samples_from(order, step, visit):
     return samples.skip(skipped)
 
 
-def visits_of_step(order, step):
-    """The numbers of the visits that a step's samples come from, over all workers; see the module's formulas."""
-    pool = order.pool * order.workers
-    first = step * order.batch_size
-    numbers = range(first, first + order.batch_size)
-    return [i // (pool * order.per_visit) * pool + i % pool for i in numbers]
-
-
-def case_and_seed(order, index):
-    """What a visit is given: the case, int32, and the seed of its draws; `index` is its number over all workers."""
+def open_visit(
+    order: Order, number: tf.Tensor, visit: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+) -> dict[str, tf.Tensor]:
+    """Return the samples of a visit, given its number (int64) among this worker's visits."""
+    index = number * order.workers + order.worker
     epoch, position = index // order.num_cases, index % order.num_cases
     seed = tf.stack([tf.constant(order.seed, tf.int64), index])
-    return permutation(order, epoch)[tf.cast(position, tf.int32)], fold(seed, 1)
+    return visit(permutation(order, epoch)[tf.cast(position, tf.int32)], fold(seed, 1))
 
 
-def open_visit(order, number, visit):
-    """Opens the visit of that number among this worker's visits."""
-    return visit(*case_and_seed(order, number * order.workers + order.worker))
-
-
-def permutation(order, epoch):
-    """The order of the cases in an epoch: int32 [num_cases]."""
+def permutation(order: Order, epoch: tf.Tensor) -> tf.Tensor:
+    """Return the order of the cases in an epoch: int32 [num_cases]."""
     seed = tf.stack([tf.constant(order.seed, tf.int64), epoch])
     return tf.argsort(uniform([order.num_cases], fold(seed, 0)), stable=True)
 
 
-def plain(function):
-    """The function, to be traced as it is: there is no Python branch on a tensor here, and AutoGraph takes seconds."""
+def plain(function: Callable) -> Callable:
+    """Exempt a function from AutoGraph, which takes seconds; none here branches on a tensor in Python."""
     return tf.autograph.experimental.do_not_convert(function)
 
 
-def fold(seed, number):
-    """A seed, int32 [2], that depends on a seed [2] and a number."""
+def fold(seed: tf.Tensor, number: int) -> tf.Tensor:
+    """Return a seed, int32 [2], that depends on a seed [2] and a number."""
     return tf.cast(tf.random.fold_in(seed, number, alg="philox"), tf.int32)
 
 
-def uniform(shape, seed):
-    """Uniform numbers in [0, 1), the same on every device; XLA makes other floats than the CPU of the same bits."""
-    return tf.cast(tf.bitwise.right_shift(bits(shape, seed), tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
+def uniform(shape: Sequence[int] | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return uniform numbers in [0, 1), the same on every device; XLA's own floats differ from the CPU's."""
+    return tf.cast(tf.bitwise.right_shift(_bits(shape, seed), tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
 
 
-def bell(shape, seed):
-    """Nearly normal numbers of mean 0 and standard deviation 1: sums of four random bytes, within 3.5 of 0.
+def bell(shape: Sequence[int] | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return nearly normal numbers of mean 0 and standard deviation 1: sums of four random bytes, within 3.5 of 0.
 
-    They take a fifth of the time of normal ones, which noise in every voxel would spend most of its time on.
+    They need a fifth of the time of normal numbers, which would dominate the time of noise.
     """
-    numbers = bits(shape, seed)
+    numbers = _bits(shape, seed)
     words = [tf.bitwise.right_shift(numbers, tf.constant(k, tf.uint32)) for k in (0, 8, 16, 24)]
     total = tf.add_n([tf.cast(tf.bitwise.bitwise_and(word, 255), tf.float32) for word in words])
     return (total - 4 * 127.5) / math.sqrt(4 * (256**2 - 1) / 12)
 
 
-def bits(shape, seed):
-    """Random uint32, the same on every device."""
+def _bits(shape: Sequence[int] | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return random uint32, the same on every device."""
     return tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg="philox")
 
 
-def below(number, size):
-    """A uniform number in [0, 1) as an int32 in [0, size)."""
+def below(number: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
+    """Return a uniform number in [0, 1) as an int32 in [0, size)."""
     return tf.minimum(tf.cast(number * tf.cast(size, tf.float32), tf.int32), size - 1)

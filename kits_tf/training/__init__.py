@@ -1,1 +1,1 @@
-"""Training: one loop for every strategy, and what it needs to be stopped and continued at any step."""
+"""Training of one network at a time, under every tf.distribute strategy, with exact resume."""

@@ -1,179 +1,314 @@
-"""The training loop: one for every strategy, several steps in a compiled call."""
+"""The training loop: one for every strategy, with several steps in a compiled call."""
 
+from __future__ import annotations
+
+import signal
+import sys
 import time
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kits_tf import losses, models
-from kits_tf.training.average import Average
-from kits_tf.training.gradients import accumulated, summed
-from kits_tf.training.schedules import make_schedule
-from kits_tf.training.termination import Termination
+from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.errors import UsageError
+from kits_tf.training.state import TrainingError, TrainingState
+from kits_tf.training.validation import Validation
 
-CALL_SECONDS = 1.0  # a call takes about this long, so that a signal is answered soon
+CALL_SECONDS = 1.0  # target length of a compiled call, so that a signal is answered soon
 MAX_CALL_STEPS = 100
+SAVE_SECONDS = 120.0
 
 INPUTS = {"kidney": "slab", "tumor": "image"}
-LOSSES = {"kidney": losses.kidney_loss, "tumor": losses.tumor_loss}
-
-
-class LossError(Exception):
-    """The loss, or a weight, is no longer a number.
-
-    Attributes:
-        step: the step that found it, from 1.
-        name: of the loss, or "a weight".
-    """
-
-    def __init__(self, step, name):
-        super().__init__(f"{name} is not finite at step {step}")
-        self.step = step
-        self.name = name
+LOSSES: dict[str, Callable] = {"kidney": losses.kidney_loss, "tumor": losses.tumor_loss}
 
 
 class Trainer:
-    """A network, its optimizer and the compiled steps.
+    """A network, its optimizer and the compiled training step.
+
+    Clipping, loss scaling and learning rates are Keras' own. Two of Keras' optimizer options are not used:
+    `gradient_accumulation_steps` fails under MirroredStrategy, and `use_ema` does not average the statistics of batch
+    normalization, so that averaged weights would run with the statistics of others.
 
     Args:
-        config: a KidneyConfig or TumorConfig.
-        strategy: a tf.distribute strategy.
-        jit: whether XLA compiles a replica's part of a step.
+        config: The network's config.
+        strategy: A tf.distribute strategy.
+        jit: Whether XLA compiles a replica's part of a step.
 
     Attributes:
-        model: the network.
-        optimizer: Adam on the config's schedule, built.
-        average: the moving average of the weights.
+        model: The network.
+        optimizer: Adam, built, inside a LossScaleOptimizer under mixed_float16.
+        averages: Moving averages of `model.weights`; empty if the config's `average_decay` is 0.
     """
 
-    def __init__(self, config, strategy, jit=False):
+    def __init__(
+        self, config: KidneyConfig | TumorConfig, strategy: tf.distribute.Strategy, jit: bool = False
+    ) -> None:
         self.config = config
         self.strategy = strategy
+        self.schedule = learning_rate_schedule(config)
+        is_scaled = keras.mixed_precision.dtype_policy().name == "mixed_float16"
+        replicas = strategy.num_replicas_in_sync
         with strategy.scope():
             self.model = models.build(config)
-            if strategy.num_replicas_in_sync > 1:
-                synchronize_batch_normalization(self.model)
-            self.optimizer = keras.optimizers.Adam(make_schedule(config))
-            is_scaled = keras.mixed_precision.dtype_policy().name == "mixed_float16"
-            self._looks_for_overflow = is_scaled and strategy.num_replicas_in_sync > 1  # Keras does on one replica
+            self.optimizer = keras.optimizers.Adam(self.schedule, global_clipnorm=config.clip_norm / replicas or None)
             if is_scaled:
                 self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
             self.optimizer.build(self.model.trainable_variables)
-            self.average = Average(self.model, config.average_decay)
-        self._names = None
+            averaged = self.model.weights if config.average_decay else []
+            self.averages = [tf.Variable(weight.numpy(), trainable=False, name="average") for weight in averaged]
+        if replicas > 1:
+            _synchronize_batch_normalization(self.model)
+        # Neither the norm of a sum nor its finiteness follows from one replica's share.
+        self._reduces_first = replicas > 1 and (is_scaled or config.clip_norm > 0)
+        self._gathers_batch = replicas > 1 and config.dice_weight > 0 and config.dice_over == "batch"
+        self._names: list[str] = []
         self._replica_step = tf.function(self._step, jit_compile=True, autograph=False) if jit else self._step
         self._run = tf.function(self._steps)
-        self._reduce = tf.function(self._mean, autograph=False)
+        self._reduce = tf.function(lambda values: self._mean(strategy.run(tf.identity, args=(values,))))
 
-    def run(self, iterator, count):
-        """Takes `count` steps with batches of a distributed iterator.
+    def run(self, iterator: Iterator, count: int) -> tuple[list[str], np.ndarray]:
+        """Take `count` steps.
+
+        Args:
+            iterator: A distributed iterator of batches.
+            count: Number of steps.
 
         Returns:
-            (names, values): of the loss and its terms, and float32 [count, names], the mean over the replicas.
+            The names of the total loss and its terms, and their values, float32 [count, names].
         """
         values = self._run(iterator, tf.constant(count)).numpy()
         return self._names, values
 
-    def agree(self, *numbers):
-        """The means of numbers over all workers, so that clocks and signals lead to the same decisions everywhere."""
+    def agree(self, *numbers: float) -> list[float]:
+        """Return the means of numbers over all workers, so that clocks and signals lead to one decision everywhere."""
         if self.strategy.num_replicas_in_sync == 1:
-            return numbers
+            return list(numbers)
         return self._reduce(tf.constant(numbers, tf.float32)).numpy().tolist()
 
-    def _steps(self, iterator, count):
+    def start_from(self, weights: list[np.ndarray]) -> None:
+        """Set the network's weights and their averages, in the order of `model.get_weights()`."""
+        self.model.set_weights(weights)
+        for average, weight in zip(self.averages, weights, strict=False):
+            average.assign(weight)
+
+    def weights(self) -> list[np.ndarray]:
+        """Return the weights to validate and to keep, averaged if the config says so."""
+        return [weight.numpy() for weight in self.averages or self.model.weights]
+
+    def _steps(self, iterator: Iterator, count: tf.Tensor) -> tf.Tensor:
         values = tf.TensorArray(tf.float32, size=count)
         for index in tf.range(count):
             replicas = self.strategy.run(self._replica_step, args=(next(iterator),))
-            values = values.write(index, self._mean_of(replicas))
+            values = values.write(index, self._mean(replicas))
         return values.stack()
 
     @tf.autograph.experimental.do_not_convert
-    def _step(self, batch):
-        """One replica's part of a step. The optimizer sums gradients over replicas, so each loss is a share."""
-        config, variables = self.config, self.model.trainable_variables
-        losses, *gradients = accumulated(self._losses_and_gradients, batch, config.accumulation)
-        if config.clip_norm:
-            gradients = summed(gradients, self.optimizer.scale_loss(config.clip_norm))
-        elif self._looks_for_overflow:
-            gradients = summed(gradients)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        self.average.update(self.optimizer.iterations.value)
-        return losses
+    def _mean(self, replicas: tf.Tensor) -> tf.Tensor:
+        return self.strategy.reduce("MEAN", replicas, axis=None)
 
-    def _losses_and_gradients(self, batch):
-        stage = self.config.stage
+    @tf.autograph.experimental.do_not_convert
+    def _step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Take one replica's part of a step; the optimizer sums gradients over the replicas."""
+        size = self.config.batch_size // self.strategy.num_replicas_in_sync
+        batch = {name: tf.ensure_shape(tensor, [size, *tensor.shape[1:]]) for name, tensor in batch.items()}
+        values, *gradients = accumulate(self._losses_and_gradients, batch, self.config.accumulation)
+        if self._reduces_first:
+            gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        self.update_averages()
+        return values
+
+    def update_averages(self) -> None:
+        """Move the averages towards the weights, a larger part of the way in the first steps."""
+        step = tf.cast(self.optimizer.iterations.value, tf.float32)
+        decay = tf.minimum(self.config.average_decay, (1 + step) / (10 + step))
+        for average, weight in zip(self.averages, self.model.weights, strict=False):
+            average.assign(average + (1 - decay) * (tf.cast(weight.value, average.dtype) - average))
+
+    def _losses_and_gradients(self, batch: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+        stage, replicas = self.config.stage, self.strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
             outputs = self.model(batch[INPUTS[stage]], training=True)
+            if self._gathers_batch:
+                batch, outputs = tf.nest.map_structure(self._gather, (batch, outputs))
             total, terms = LOSSES[stage](batch, outputs, self.config)
-            share = self.optimizer.scale_loss(total / self.strategy.num_replicas_in_sync)
+            share = self.optimizer.scale_loss(total / replicas)
         self._names = ["loss", *terms]
         return [tf.stack([total, *terms.values()]), *tape.gradient(share, self.model.trainable_variables)]
 
-    def _mean(self, values):
-        return self._mean_of(self.strategy.run(tf.identity, args=(values,)))
+    def _gather(self, tensor: tf.Tensor) -> tf.Tensor:
+        """Return the samples of all replicas; `ReplicaContext.all_gather` fails with one device a worker."""
+        context, count = tf.distribute.get_replica_context(), self.strategy.num_replicas_in_sync
+        size, index = self.config.batch_size // count // self.config.accumulation, context.replica_id_in_sync_group
+        padding = [[index * size, (count - 1 - index) * size], *[[0, 0]] * (len(tensor.shape) - 1)]
+        padded = tf.ensure_shape(tf.pad(tensor, padding), [count * size, *tensor.shape[1:]])
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, padded)
 
-    @tf.autograph.experimental.do_not_convert
-    def _mean_of(self, replicas):
-        return self.strategy.reduce("MEAN", replicas, axis=None)
+
+def learning_rate_schedule(config: KidneyConfig | TumorConfig) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Return a config's schedule: linear warmup, then constant or half a cosine; or steps, without warmup.
+
+    Raises:
+        UsageError: The config asks for steps with warmup.
+    """
+    rate, warmup = config.learning_rate, config.warmup_steps
+    if config.schedule == "step":
+        if warmup:
+            raise UsageError("set", f"warmup_steps must be 0 with schedule=step, got {warmup}")
+        return keras.optimizers.schedules.ExponentialDecay(
+            rate, config.decay_steps, config.decay_factor, staircase=True
+        )
+    return keras.optimizers.schedules.CosineDecay(
+        rate / max(1, warmup),
+        max(1, config.num_steps - warmup),
+        alpha=float(config.schedule == "constant"),
+        warmup_target=rate if warmup else None,
+        warmup_steps=warmup,
+    )
 
 
-def synchronize_batch_normalization(model):
-    """Let batch normalisation see the whole batch, over all replicas; their moving statistics then agree as well."""
+def accumulate(
+    function: Callable[[dict[str, tf.Tensor]], list[tf.Tensor]], batch: dict[str, tf.Tensor], parts: int
+) -> list[tf.Tensor]:
+    """Return the mean of a function over equal parts of a batch, computed one after the other to save memory.
+
+    Args:
+        function: Returns a list of tensors for a batch.
+        batch: Tensors with a leading axis that is a multiple of `parts`.
+        parts: Number of parts; with 1 the function is called on the batch as it is.
+    """
+    if parts == 1:
+        return function(batch)
+    size = next(iter(batch.values())).shape[0] // parts
+    total: list[tf.Tensor] = []
+    for first in range(0, parts * size, size):
+        with tf.control_dependencies(total):  # or all parts would be in memory together
+            part = {name: tf.identity(tensor[first : first + size]) for name, tensor in batch.items()}
+        found = function(part)
+        total = [a + b for a, b in zip(total, found, strict=True)] if total else found
+    return [tensor / parts for tensor in total]
+
+
+def _synchronize_batch_normalization(model: keras.Model) -> None:
+    """Make batch normalization use the statistics of the whole batch, over all replicas."""
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
 
 
-def train(trainer, iterator, step, keeper):
-    """Trains until the keeper says that it is enough, or a signal that it is to stop.
+class StopSignals:
+    """Note SIGTERM and SIGINT (Ctrl-C) instead of stopping in the middle of a step; a second one stops at once.
+
+    Signals that the process was started to ignore stay ignored.
+
+    Attributes:
+        received: The signal's number; 0 before one came.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+
+    def __enter__(self) -> StopSignals:
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._previous = {number: old for number, old in handlers.items() if old not in (signal.SIG_IGN, None)}
+        for number in self._previous:
+            signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = self.received or number
+        self.__exit__()
+        print("stopping: the state is saved first; a second signal stops at once", file=sys.stderr, flush=True)
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+
+def train(
+    trainer: Trainer,
+    iterator: Iterator,
+    state: TrainingState,
+    validation: Validation | None,
+    callbacks: keras.callbacks.CallbackList,
+) -> bool:
+    """Train until all steps are done, validation stops improving, or a signal arrives.
+
+    Callbacks get each step as a batch, numbered from 1, and each compiled call as an epoch, numbered by its last step.
 
     Args:
-        trainer: a Trainer.
-        iterator: distributed iterator that starts at `step`.
-        step: steps that are done.
-        keeper: a Keeper; it saves, validates and shows.
+        trainer: The trainer.
+        iterator: A distributed iterator of batches that starts at `state.step`.
+        state: Saves the state and the weights.
+        validation: Scores the weights; None for never.
+        callbacks: Write and show the losses and scores.
 
     Returns:
-        True when training is over, False when SIGTERM, or a signal to another worker, asked to stop; the state is
-        saved either way.
+        True when training is over; False when SIGTERM, or a signal to another worker, stopped it.
 
     Raises:
-        KeyboardInterrupt: SIGINT (Ctrl-C) asked to stop; the state is saved.
-        LossError: the loss is not finite; the state saved last is left as it is.
+        KeyboardInterrupt: SIGINT stopped it; the state is saved.
+        TrainingError: A loss or weight is not finite; the last saved state is intact.
     """
-    count = 1
-    with Termination() as termination:
-        stopped = keeper.resume(step, termination)
-        while not stopped and not keeper.is_over(step):
-            start = time.monotonic()
-            names, values = trainer.run(iterator, count)
-            check_finite(names, values, step)
-            keeper.note(step, names, values)
-            step += count
-            spent = time.monotonic() - start
-            asked, seconds, unsaved = trainer.agree(termination.asked, spent / count, keeper.unsaved_seconds())
-            stopped = keeper.keep(step, asked > 0, unsaved, termination)
-            count = next_count(count, seconds, keeper.next_look(step) - step)
-    if stopped and termination.interrupted:
+    step, count, saved_at = state.step, 1, time.monotonic()
+    stopped, unsaved = False, 0.0
+    with StopSignals() as signals:
+        while True:
+            is_due = False
+            if validation is not None and not stopped and validation.is_due(step):
+                is_due = True
+                state.copy_weights(trainer.weights())
+                stopped = not validation.run(step, trainer.agree, lambda: bool(signals.received), callbacks)
+            finished = is_over(trainer.config, step, validation)
+            if step > state.step and (stopped or finished or is_due or unsaved > SAVE_SECONDS):
+                state.save(step, trainer.weights())
+                saved_at = time.monotonic()
+            if stopped or finished:
+                break
+            left = (validation.next_step(step) if validation else trainer.config.num_steps) - step
+            seconds = take_steps(trainer, iterator, step, min(count, left), callbacks)
+            step += min(count, left)
+            unsaved = time.monotonic() - saved_at
+            asked, seconds, unsaved = trainer.agree(bool(signals.received), seconds, unsaved)
+            stopped = asked > 0
+            count = next_count(count, seconds)
+    if stopped and signals.received == signal.SIGINT:
         raise KeyboardInterrupt
     return not stopped
 
 
-def next_count(count, seconds, left):
-    """Steps of the next call: about CALL_SECONDS long, at most twice as many as before, never beyond the next look.
-
-    Args:
-        count: steps of the call before.
-        seconds: that one of them took.
-        left: steps up to the next look.
-    """
-    wanted = int(CALL_SECONDS / max(seconds, 1e-6))
-    return max(1, min(wanted, 2 * count, MAX_CALL_STEPS, left))
+def is_over(config: KidneyConfig | TumorConfig, step: int, validation: Validation | None) -> bool:
+    """Return whether all there is to do after `step` steps is done."""
+    if validation is not None and (validation.is_due(step) or validation.has_stalled()):
+        return not validation.is_due(step)
+    return step >= config.num_steps
 
 
-def check_finite(names, values, step):
-    """Raises LossError at the first step whose losses are not all finite."""
+def take_steps(
+    trainer: Trainer, iterator: Iterator, step: int, count: int, callbacks: keras.callbacks.CallbackList
+) -> float:
+    """Take the `count` steps after `step` and report them to the callbacks; return the seconds of one step."""
+    start = time.monotonic()
+    names, values = trainer.run(iterator, count)
+    check_finite(names, values, step)
+    for number, row in enumerate(values.tolist(), step):
+        logs = {"learning_rate": float(trainer.schedule(number)), **dict(zip(names, row, strict=True))}
+        callbacks.on_train_batch_end(number + 1, logs)
+    callbacks.on_epoch_end(step + count, dict(zip(names, values.mean(axis=0).tolist(), strict=True)))
+    return (time.monotonic() - start) / count
+
+
+def next_count(count: int, seconds: float) -> int:
+    """Return the steps of the next call: about CALL_SECONDS, at most twice as many as before."""
+    return max(1, min(int(CALL_SECONDS / max(seconds, 1e-6)), 2 * count, MAX_CALL_STEPS))
+
+
+def check_finite(names: list[str], values: np.ndarray, step: int) -> None:
+    """Raise TrainingError for the first of the steps after `step` whose losses, [steps, names], are not all finite."""
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
-        raise LossError(step + int(bad[0, 0]) + 1, names[int(bad[0, 1])])
+        raise TrainingError(f"{names[bad[0, 1]]} is not finite at step {step + bad[0, 0] + 1}")

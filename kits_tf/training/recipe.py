@@ -2,8 +2,10 @@
 
 A tumor network should learn from kidneys as it will meet them. A kidney network's predictions on its own training
 cases are too good, so the training cases are dealt to folds, and the kidneys of a fold are found by networks that were
-trained without it. The folds' networks lie in `folds/K` beside the four networks, the kidneys in `kidneys`.
+trained without it. The folds' networks are in `folds/K` beside the four networks, the kidneys in `kidneys`.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import json
@@ -26,28 +28,28 @@ class Step:
     """One command of the recipe.
 
     Attributes:
-        name: such as "kidney_axial" or "folds/0/kidney_axial".
-        part: a plane, "kidneys" or "tumor"; the planes' steps need nothing of each other.
-        words: the command and its flags.
+        name: Such as "kidney_axial" or "folds/0/kidney_axial".
+        part: A plane, "kidneys" or "tumor"; the planes' steps are independent of each other.
+        words: The command and its flags.
     """
 
     name: str
     part: str
-    words: tuple
+    words: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the recipe is made with.
+    """Options of the recipe.
 
     Attributes:
-        data_dir: a prepared folder.
-        checkpoint_dir: the folder of the four networks.
+        data_dir: A prepared folder.
+        checkpoint_dir: The folder of the four networks.
         kidney_masks: "out_of_fold", "labels" or a folder of predictions.
-        num_folds: of the out-of-fold predictions.
-        fold: cross-validation: this fold of `dataset.json` is for validation; None for the split as it is.
-        kidney, folds, tumor: more flags of kits-train for the planes' networks, those of the folds, the tumor's.
-        predict: more flags of kits-predict.
+        num_folds: Number of folds of the out-of-fold predictions.
+        fold: For cross-validation, the fold of `dataset.json` that validates; None for the split as it is.
+        kidney, folds, tumor: Further flags of kits-train for the planes' networks, those of the folds, the tumor's.
+        predict: Further flags of kits-predict.
     """
 
     data_dir: pathlib.Path
@@ -55,112 +57,105 @@ class Options:
     kidney_masks: str = "out_of_fold"
     num_folds: int = 5
     fold: int | None = None
-    kidney: tuple = ()
-    folds: tuple = ()
-    tumor: tuple = ()
-    predict: tuple = ()
+    kidney: tuple[str, ...] = ()
+    folds: tuple[str, ...] = ()
+    tumor: tuple[str, ...] = ()
+    predict: tuple[str, ...] = ()
 
 
-def steps(options):
-    """The commands in their order; a step needs what those before it leave.
+def steps(options: Options) -> list[Step]:
+    """Return the commands in their order; each needs what those before it write.
 
     Raises:
-        InputError, UsageError: the prepared folder holds no such folds, or too few training cases.
+        InputError, UsageError: The prepared folder has no such fold, or too few training cases.
     """
-    data_dir = view_of_fold(options)
-    found = [
-        train(f"kidney_{plane}", plane, data_dir, options.checkpoint_dir, kidney_flags(plane), options.kidney)
-        for plane in PLANES
-    ]
+    data_dir = _view_of_fold(options)
+    found = _train_planes("", data_dir, options.checkpoint_dir, options.kidney)
     masks = options.kidney_masks
     if masks == "out_of_fold":
-        found += out_of_fold(options, data_dir)
+        found += _out_of_fold(options, data_dir)
         masks = str(options.checkpoint_dir / KIDNEYS)
-    flags = ("--stage=tumor", f"--kidney_masks={masks}")
-    return [*found, train("tumor", "tumor", data_dir, options.checkpoint_dir, flags, options.tumor)]
+    flags = ("--stage=tumor", f"--kidney_masks={masks}", *_folders(data_dir, options.checkpoint_dir))
+    return [*found, Step("tumor", "tumor", ("kits-train", *flags, *options.tumor))]
 
 
-def out_of_fold(options, data_dir):
-    """The steps that find the kidneys of training and validation cases by networks that have not seen them."""
+def _out_of_fold(options: Options, data_dir: pathlib.Path) -> list[Step]:
+    """Return the steps that find the kidneys of training and validation cases by networks that have not seen them."""
     split = {case["id"]: case["split"] for case in read_index(data_dir)["cases"]}
     training = sorted(name for name, own in split.items() if own == "training")
     if len(training) < options.num_folds:
-        takes = "takes no more folds than these; --kidney_masks=labels needs none"
-        raise UsageError("num_folds", f"{options.num_folds} folds of {len(training)} training cases: {takes}")
+        what = f"must be at most the number of training cases, {len(training)}, got {options.num_folds}"
+        raise UsageError("num_folds", f"{what}; --kidney_masks=labels needs no folds")
     folds = fold_cases(training, options.num_folds, 0, seed=0)
-    kidneys = options.checkpoint_dir / KIDNEYS
     trained, predicted = [], []
     for fold in range(options.num_folds):
         folder = options.checkpoint_dir / "folds" / str(fold)
         left_out = {name for name in training if folds[name] == fold}
         rest = write_view(data_dir, folder / "training", {name: split[name] for name in split if name not in left_out})
-        held = write_view(data_dir, folder / "held_out", dict.fromkeys(left_out, "test"))
-        trained += [
-            train(f"folds/{fold}/kidney_{plane}", plane, rest, folder, kidney_flags(plane), options.folds)
-            for plane in PLANES
-        ]
-        predicted.append(predict(f"folds/{fold}/kidneys", held, kidneys, folder, options.predict))
+        held_out = write_view(data_dir, folder / "held_out", dict.fromkeys(left_out, "test"))
+        trained += _train_planes(f"folds/{fold}/", rest, folder, options.folds)
+        predicted.append(_predict(f"folds/{fold}/kidneys", held_out, folder, options))
     unseen = {name: own for name, own in split.items() if own == "validation"}
     if unseen:
         view = write_view(data_dir, options.checkpoint_dir / "folds" / "validation", unseen)
-        predicted.append(predict("validation/kidneys", view, kidneys, options.checkpoint_dir, options.predict))
+        predicted.append(_predict("validation/kidneys", view, options.checkpoint_dir, options))
     return trained + predicted
 
 
-def kidney_flags(plane):
-    """The flags that choose a plane's network."""
-    return "--stage=kidney", f"--plane={plane}"
+def _train_planes(prefix: str, data_dir: pathlib.Path, folder: pathlib.Path, more: tuple[str, ...]) -> list[Step]:
+    """Return the steps that train the three planes' networks into a folder."""
+    return [
+        Step(
+            f"{prefix}kidney_{plane}",
+            plane,
+            ("kits-train", "--stage=kidney", f"--plane={plane}", *_folders(data_dir, folder), *more),
+        )
+        for plane in PLANES
+    ]
 
 
-def train(name, part, data_dir, checkpoint_dir, chosen, more):
-    """The step that trains one network."""
-    folders = f"--data_dir={data_dir}", f"--checkpoint_dir={checkpoint_dir}"
-    return Step(name, part, ("kits-train", *chosen, *folders, *more))
+def _folders(data_dir: pathlib.Path, checkpoint_dir: pathlib.Path) -> tuple[str, str]:
+    return f"--data_dir={data_dir}", f"--checkpoint_dir={checkpoint_dir}"
 
 
-def predict(name, data_dir, output_dir, checkpoint_dir, more):
-    """The step that finds the kidneys of the cases of a prepared folder."""
+def _predict(name: str, data_dir: pathlib.Path, checkpoint_dir: pathlib.Path, options: Options) -> Step:
+    """Return the step that finds the kidneys of the cases of a prepared folder."""
+    output_dir = options.checkpoint_dir / KIDNEYS
     folders = f"--input={data_dir}", f"--output_dir={output_dir}", f"--checkpoint_dir={checkpoint_dir}"
-    return Step(name, "kidneys", ("kits-predict", "--stage=kidney", *folders, *more))
+    return Step(name, "kidneys", ("kits-predict", "--stage=kidney", *folders, *options.predict))
 
 
-def forget_outdated(step):
-    """Lets a step of "kidneys" find those kidneys anew that are older than its networks, which were trained on since.
-
-    It is the JSON of a prediction that goes: kits-predict then does the case again.
-    """
-    pairs = (word.removeprefix("--").partition("=") for word in step.words[1:])
-    flags = {name: value for name, _, value in pairs}
-    checkpoint_dir, kidneys = pathlib.Path(flags["checkpoint_dir"]), pathlib.Path(flags["output_dir"])
-    weights = [checkpoint_dir / name / WEIGHTS_NAME for name in network_names("kidney")]
+def is_outdated(step: Step) -> bool:
+    """Return whether a "kidneys" step has predictions older than its networks, which were trained further since."""
+    flags = dict(word.removeprefix("--").split("=", 1) for word in step.words[1:])
+    weights = [pathlib.Path(flags["checkpoint_dir"], name, WEIGHTS_NAME) for name in network_names("kidney")]
     newest = max((path.stat().st_mtime_ns for path in weights if path.is_file()), default=0)
-    for case in read_index(flags["input"])["cases"]:  # the folder holds other steps' predictions too
-        path = mask_path(kidneys, case["id"]).with_suffix("").with_suffix(".json")
-        if path.is_file() and path.stat().st_mtime_ns < newest:
-            path.unlink()
+    ids = [case["id"] for case in read_index(flags["input"])["cases"]]  # other steps predict into the same folder
+    paths = [mask_path(flags["output_dir"], case) for case in ids]
+    return any(path.stat().st_mtime_ns < newest for path in paths if path.is_file())
 
 
-def view_of_fold(options):
-    """The prepared folder that the recipe reads: as it is, or with the folds of `dataset.json` as its split."""
+def _view_of_fold(options: Options) -> pathlib.Path:
+    """Return the prepared folder to train on: as it is, or with a fold of `dataset.json` for validation."""
     if options.fold is None:
         return options.data_dir
     cases = read_index(options.data_dir)["cases"]
-    folds = {case["fold"] for case in cases if case.get("fold") is not None}
+    folds = sorted({case["fold"] for case in cases if case.get("fold") is not None})
     if options.fold not in folds:
-        there = f"has folds {', '.join(map(str, sorted(folds)))}" if folds else "has none; kits-prepare --num_folds=N"
-        raise UsageError("fold", f"{options.fold} is no fold of {options.data_dir}, which {there}")
+        known = f"it has {', '.join(map(str, folds))}" if folds else "make folds with kits-prepare --num_folds=N"
+        raise UsageError("fold", f"{options.data_dir} has no fold {options.fold}; {known}")
     names = {None: "test", options.fold: "validation"}
     split = {case["id"]: names.get(case["fold"], "training") for case in cases}
     return write_view(options.data_dir, options.checkpoint_dir / "folds" / "data", split)
 
 
-def write_view(data_dir, folder, split):
-    """A prepared folder with some of another's cases under another split; the records are linked, not copied.
+def write_view(data_dir: pathlib.Path, folder: pathlib.Path, split: dict[str, str]) -> pathlib.Path:
+    """Write a prepared folder with some of another's cases under another split; the records are linked, not copied.
 
     Args:
-        data_dir: the prepared folder that holds the records.
-        folder: the folder to write.
-        split: {case id: "training", "validation" or "test"}; other cases are left out.
+        data_dir: The prepared folder that holds the records.
+        folder: The folder to write.
+        split: "training", "validation" or "test" by case id; other cases are left out.
 
     Returns:
         `folder`.
@@ -172,7 +167,7 @@ def write_view(data_dir, folder, split):
         target = (data_dir / name).resolve()
         target.mkdir(exist_ok=True)
         link = folder / name
-        if not link.is_symlink() or link.resolve() != target:  # none yet, or the prepared data have moved
+        if link.resolve() != target:  # missing, or the prepared data have moved
             with files.replacing(link) as temporary:
                 os.symlink(target, temporary)
     text = json.dumps(index, indent=2) + "\n"

@@ -1,197 +1,294 @@
-"""A whole training run in a network's own folder, begun or continued."""
+"""A whole training run in a network's folder, started or resumed."""
 
+from __future__ import annotations
+
+import contextlib
 import dataclasses
-import json
+import filecmp
+import importlib.util
+import os
 import pathlib
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from kits_tf import config as configs
 from kits_tf import files
-from kits_tf.checkpoint import CONFIG_NAME, load_weights, network_name
-from kits_tf.errors import UsageError
-from kits_tf.training import board, curves, data, faults, loop, pretrained, strategies
-from kits_tf.training.checkpoints import STATE_FOLDER, Checkpoints, reason, saved_states
-from kits_tf.training.history import History, LossRows
-from kits_tf.training.keeper import Keeper
-from kits_tf.training.plain_copy import PlainCopy
-from kits_tf.training.progress import Progress
-from kits_tf.training.settings import SETTINGS_NAME, Machine, check_folder
-from kits_tf.training.validation import Validation
+from kits_tf.checkpoint import WEIGHTS_NAME, load_weights, network_name
+from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.data.records import read_record
+from kits_tf.data.stage_inputs import read_sample
+from kits_tf.errors import InputError, UsageError
+from kits_tf.training import callbacks, data, loop, strategies
+from kits_tf.training.state import (
+    STATE_FOLDER,
+    Settings,
+    TrainingError,
+    TrainingState,
+    check_folder,
+    find_pretrained,
+    float32_network,
+    one_line,
+    saved_states,
+    write_settings,
+)
+from kits_tf.training.validation import BEST_NAME, Validation
 
-ONE_MACHINE = Machine()
+Report = Callable[[str], None]
 
-# What other workers see when one of them ends.
-LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)
-
-
-class TrainingError(Exception):
-    """Training ended before its time, through no fault of the flags or the data; says what to do."""
+LOST_WORKER = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)
+READING = "IteratorGetNext"  # the operation that fails where a record cannot be read
 
 
-def run(config, data_dir, checkpoint_dir, settings, machine=ONE_MACHINE, report=print):
-    """Trains a network, or continues where an earlier run stopped.
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What may differ from one start of a run to the next.
+
+    Attributes:
+        strategy: A name of `strategies.make_strategy`.
+        tpu: A TPU's name.
+        jit: "auto", "on" or "off".
+        deterministic: Whether every run gives the same bits, which is slower.
+        tensorboard: Whether to write for TensorBoard, if it is installed.
+    """
+
+    strategy: str = "auto"
+    tpu: str | None = None
+    jit: str = "auto"
+    deterministic: bool = False
+    tensorboard: bool = False
+
+
+def run(
+    config: KidneyConfig | TumorConfig,
+    data_dir: str | os.PathLike,
+    checkpoint_dir: str | os.PathLike,
+    settings: Settings,
+    machine: Machine | None = None,
+    report: Report = print,
+) -> bool:
+    """Train a network, or resume an earlier run.
 
     Args:
-        config: a KidneyConfig or TumorConfig.
-        data_dir: a prepared folder.
-        checkpoint_dir: the folder of all networks; this one's own is in it.
-        settings: a Settings.
-        machine: a Machine.
-        report: called with lines for a person.
+        config: The network's config.
+        data_dir: A prepared folder.
+        checkpoint_dir: The folder of all networks; this one gets a folder in it.
+        settings: What the run depends on beside the config.
+        machine: Devices, and how they are used; the defaults if None.
+        report: Called with lines for a person.
 
     Returns:
-        True when training is over, False when SIGTERM, or a signal to another worker, asked to stop.
+        True when training is over; False when SIGTERM, or a signal to another worker, stopped it.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C asked to stop; says where the run goes on.
-        UsageError, InputError: flags, data or an existing folder that do not fit.
-        TrainingError: the loss is no longer a number, another worker is gone, memory does not suffice, or a record
-            cannot be read.
+        KeyboardInterrupt: Ctrl-C stopped it; the message says where it resumes.
+        UsageError, InputError: Flags, data or an existing folder cannot be used.
+        TrainingError: Training ended early: a loss is not finite, another worker is gone, memory is exhausted or a
+            record cannot be read.
     """
+    machine = machine or Machine()
     folder = pathlib.Path(checkpoint_dir) / network_name(config)
     settings = dataclasses.replace(settings, data=data.digest(data_dir, settings.kidney_masks))
     check_folder(folder, config, settings)
-    prepare_process(settings, machine.deterministic)
+    loop.learning_rate_schedule(config)  # refuses options that do not go together before anything is written
+    configure_process(settings, machine)
     strategy = strategies.make_strategy(machine.strategy, machine.tpu)
-    jit = strategies.compiles(machine.jit, config, strategy)
+    jit = strategies.uses_xla(machine.jit, config, strategy)
     begins = settings.pretrained and not saved_states(folder / STATE_FOLDER)
-    start = pretrained.find(settings.pretrained, config, report) if begins else None
-    sources = data.training_sources(config, data_dir, folder, settings.kidney_masks, report)
-    trainer = loop.Trainer(config, strategy, jit)
-    copy = PlainCopy(config)
-    if start:
-        load_weights(start, copy.model)
-        trainer.average.start_from(copy.model.get_weights())
-    worker, workers = strategies.worker_of(strategy)
-    parts = {"model": trainer.model, "optimizer": trainer.optimizer}
-    parts |= {"average": trainer.average} if config.average_decay else {}
-    checkpoints = Checkpoints(folder, parts, chief=worker == 0)
-    step = checkpoints.restore()
-    check_agreement(trainer, folder, step)
-    validation = make_validation(config, copy.model, data_dir, settings.kidney_masks, report)
-    keeper = Keeper(folder, trainer, copy, checkpoints, step, validation, worker, workers)
-    if keeper.is_over(step) and not keeper.is_due(step):
-        finish(keeper, folder, worker, report)
-        early = "" if step >= config.num_steps else ", no better validation came for long enough"
-        report(f"{network_name(config)}: all {step} steps are done{early}")
-        return True
-    iterator = data.distributed(strategy, config, sources, settings.seed, step)
-    try:
-        if worker == 0:
-            configs.save(config, folder / CONFIG_NAME)
-            files.write_text(folder / SETTINGS_NAME, json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
-            keeper.watchers += watchers(config, sources, folder, settings, machine, copy, step, report)
-        report(opening_line(config, strategy, sources, step, settings.pretrained))
-        done = loop.train(trainer, iterator, step, keeper)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; {goes_on(folder, keeper.saved)}") from None
-    except loop.LossError as error:
-        raise TrainingError(explain(error, config, sources, settings.seed, folder, workers)) from None
-    except LOST as error:
-        if workers == 1:
-            raise
-        raise TrainingError(lost(folder, error)) from None
-    except faults.FAULTS as error:
-        what = faults.explain(error, config, data_dir, sources)
-        if what is None:
-            raise
-        raise TrainingError(f"{folder}: {what}; {last_state(folder)} is the last good one") from None
-    finally:
-        keeper.close()
+    start = find_pretrained(settings.pretrained, config, report) if begins and settings.pretrained else None
+    sources = data.training_sources(config, data_dir, folder, settings.kidney_masks or "labels", report)
+    with explained_errors(folder, config, sources):
+        trainer = loop.Trainer(config, strategy, jit)
+        state = restore(trainer, folder, start)
+        validation = make_validation(config, state, data_dir, settings.kidney_masks, trainer, report)
+        done = loop.is_over(config, state.step, validation)
+        done = done or train(trainer, state, validation, sources, settings, machine, report)
     if done:
-        finish(keeper, folder, worker, report)
-    else:
-        report(f"{network_name(config)}: stopped; {goes_on(folder, keeper.saved)}")
+        finish(folder, config, strategies.worker_of(strategy), report)
     return done
 
 
-def finish(keeper, folder, worker, report):
-    """Puts the weights that stay in place, and draws the curves where that has not been done."""
-    keeper.finish()
-    if worker == 0 and not curves.is_drawn(folder) and not curves.draw(folder):
-        report("curves.png takes matplotlib: install this package's extra `report`")
+def configure_process(settings: Settings, machine: Machine) -> None:
+    """Set seeds, precision and determinism of this process, before a network is built."""
+    if settings.precision == "mixed_float16" and not tf.config.list_physical_devices("GPU"):
+        raise UsageError("precision", "mixed_float16 needs a GPU; on a CPU use float32 or mixed_bfloat16")
+    keras.utils.set_random_seed(settings.seed)
+    keras.mixed_precision.set_dtype_policy(settings.precision)
+    if machine.deterministic:
+        tf.config.experimental.enable_op_determinism()
 
 
-def check_agreement(trainer, folder, step):
-    """Raises TrainingError, on every worker, where they do not all continue at the same step."""
-    try:
-        [mean] = trainer.agree(float(step))
-        [apart] = trainer.agree(float(abs(step - mean) > 0.5))
-    except LOST as error:
-        raise TrainingError(lost(folder, error)) from None
-    if apart > 0:
-        what = f"this worker continues at step {step}, others elsewhere; all workers take one shared --checkpoint_dir"
-        raise TrainingError(f"{folder}: {what}")
+def restore(trainer: loop.Trainer, folder: pathlib.Path, pretrained: pathlib.Path | None) -> TrainingState:
+    """Return the state of a run, restored or new; a new one starts from pretrained weights if there are any.
+
+    Raises:
+        TrainingError: The workers do not all resume from the same step.
+    """
+    network = float32_network(trainer.config)
+    if pretrained:
+        load_weights(pretrained, network)
+        trainer.start_from(network.get_weights())
+    parts: dict[str, Any] = {"model": trainer.model, "optimizer": trainer.optimizer}
+    if trainer.averages:
+        parts["averages"] = trainer.averages
+    state = TrainingState(folder, parts, network, strategies.worker_of(trainer.strategy).is_chief)
+    state.restore()
+    [mean] = trainer.agree(state.step)
+    [apart] = trainer.agree(abs(state.step - mean) > 0.5)
+    if apart:
+        what = f"this worker resumes at step {state.step}, others elsewhere; all workers need one shared folder"
+        raise TrainingError(what)
+    return state
 
 
-def make_validation(config, model, data_dir, kidney_masks, report):
-    """The Validation that the config asks for, or None."""
+def make_validation(
+    config: KidneyConfig | TumorConfig,
+    state: TrainingState,
+    data_dir: str | os.PathLike,
+    kidney_masks: str | None,
+    trainer: loop.Trainer,
+    report: Report,
+) -> Validation | None:
+    """Return the validation that the config asks for, if any."""
     if not config.validate_every:
         return None
     records = data.split_records(data_dir, "validation")
     if not records:
-        report(f"{data_dir} holds no validation case; validate_every is left alone, and the last weights are kept")
+        report(f"{data_dir} has no validation case; validate_every has no effect and the last weights are kept")
         return None
-    return Validation(config, model, records, kidney_masks)
+    return Validation(config, state, records, kidney_masks, strategies.worker_of(trainer.strategy))
 
 
-def watchers(config, sources, folder, settings, machine, copy, step, report):
-    """What writes and shows the losses and scores of a run."""
-    found = [LossRows(History(folder / curves.LOSSES, step), config)]
-    found.append(Progress(network_name(config), step, config.num_steps))
-    if machine.tensorboard and not board.is_installed():
-        report("nothing is written for TensorBoard: install this package's extra `tensorboard`, or --notensorboard")
+def train(
+    trainer: loop.Trainer,
+    state: TrainingState,
+    validation: Validation | None,
+    sources: list[Any],
+    settings: Settings,
+    machine: Machine,
+    report: Report,
+) -> bool:
+    """Train from the restored state on; return whether training is over."""
+    config, name = trainer.config, network_name(trainer.config)
+    iterator = data.distributed(trainer.strategy, config, sources, settings.seed, state.step)
+    watchers: list[keras.callbacks.Callback] = []
+    if strategies.worker_of(trainer.strategy).is_chief:
+        write_settings(state.folder, config, settings)
+        watchers = make_callbacks(state, config, machine, report)
+    report(describe_start(trainer, state, len(sources), settings))
+    callback_list = keras.callbacks.CallbackList(watchers)
+    callback_list.on_train_begin()
+    try:
+        done = loop.train(trainer, iterator, state, validation, callback_list)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {describe_resume(state)}") from None
+    finally:
+        callback_list.on_train_end()
+    if not done:
+        report(f"{name}: stopped; {describe_resume(state)}")
+    return done
+
+
+def make_callbacks(
+    state: TrainingState, config: KidneyConfig | TumorConfig, machine: Machine, report: Report
+) -> list[keras.callbacks.Callback]:
+    """Return the callbacks of the chief."""
+    watchers = [
+        callbacks.HistoryLogger(state.folder, state.step),
+        callbacks.ProgressLogger(network_name(config), state.step, config.num_steps),
+    ]
+    if machine.tensorboard and importlib.util.find_spec("tensorboard"):
+        watchers.append(callbacks.TensorBoardLogger(state.folder))
     elif machine.tensorboard:
-        description = {"config": dataclasses.asdict(config), "run": dataclasses.asdict(settings)}
-        sample = next(iter(data.batches(config, sources, settings.seed, 0, tf.distribute.InputContext())))
-        found.append(board.Board(folder, step, description, sample, copy))
-    return found
+        report("nothing is written for TensorBoard: install the extra `tensorboard`, or set --notensorboard")
+    return watchers
 
 
-def explain(error, config, sources, seed, folder, workers):
-    """What a LossError means for the one who reads it, in a line."""
-    cases = ", ".join(data.cases_of_step(config, sources, seed, error.step, workers))
-    advice = "in another --checkpoint_dir, a lower --learning_rate or --set=clip_norm=1 may help"
-    return f"{folder}: {error}, on {cases}; {last_state(folder)} is the last good one; {advice}"
+def finish(
+    folder: pathlib.Path, config: KidneyConfig | TumorConfig, worker: strategies.Worker, report: Report
+) -> None:
+    """Put the weights to keep in place and draw the curves, if an earlier run has not."""
+    if not worker.is_chief:
+        return
+    best, kept = folder / BEST_NAME, folder / WEIGHTS_NAME
+    if config.keep == "best" and best.is_file() and not filecmp.cmp(best, kept, shallow=False):
+        with files.replacing(kept) as temporary:
+            shutil.copyfile(best, temporary)
+    if not callbacks.has_curves(folder) and not callbacks.draw_curves(folder):
+        report("curves.png needs matplotlib: install the extra `report`")
+    report(f"{network_name(config)}: training is complete")
 
 
-def lost(folder, error):
-    """What it means that another worker has ended, in a line."""
-    what = "another worker is gone; the same command, started on every worker again, continues"
-    return f"{folder}: {what} from {last_state(folder)} ({reason(error)})"
+@contextlib.contextmanager
+def explained_errors(folder: pathlib.Path, config: KidneyConfig | TumorConfig, sources: list[Any]) -> Iterator[None]:
+    """Turn what ends training through no fault of the program into a TrainingError of one line."""
+    try:
+        yield
+    except TrainingError as error:
+        advice = "in another --checkpoint_dir, a lower --learning_rate or --set=clip_norm=1 may help"
+        hint = f"; {advice}" if "finite" in str(error) else ""
+        raise TrainingError(f"{folder}: {error}; {describe_last(folder)}{hint}") from None
+    except tf.errors.ResourceExhaustedError as error:
+        what = "memory is exhausted; use a smaller --batch_size or --set=accumulation=N, and another --checkpoint_dir"
+        full = "No space left on device"
+        raise TrainingError(f"{folder}: {full if full in str(error) else what}; {describe_last(folder)}") from None
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        if READING not in str(error):
+            raise
+        what = find_damaged(sources, config.stage) or plain_message(error)
+        raise TrainingError(f"{folder}: {what}; run kits-prepare again; {describe_last(folder)}") from None
+    except LOST_WORKER as error:
+        if "TF_CONFIG" not in os.environ:
+            raise
+        what = f"another worker is gone ({one_line(error)}); the same command on every worker resumes"
+        raise TrainingError(f"{folder}: {what}; {describe_last(folder)}") from None
 
 
-def goes_on(folder, step):
-    """Where a run that was stopped continues, in words."""
-    if not step:
-        return "nothing is saved yet, and the same command starts anew"
-    return f"{folder} is saved at step {step}, and the same command goes on there"
+def find_damaged(sources: list[Any], stage: str) -> str | None:
+    """Return what is wrong with the first source that cannot be read: "FILE: reason"."""
+    for source in sources:
+        try:
+            if stage == "kidney":
+                read_record(source)
+            else:
+                read_sample(str(source["path"]), with_distance=False)
+        except InputError as error:
+            return str(error)
+        except tf.errors.OpError as error:
+            return f"{source['path']}: {plain_message(error)}"
+    return None
 
 
-def last_state(folder):
-    """The newest saved state in words."""
-    saved = saved_states(folder / STATE_FOLDER)
-    return f"state {saved[-1][1]}" if saved else "the start (no state is saved yet)"
+def plain_message(error: tf.errors.OpError) -> str:
+    """Return TensorFlow's message without the names of its operations."""
+    return one_line(ValueError(re.sub(r"\s*\{\{.*?\}\}\s*|\[Op:.*", "", str(error)).strip()))
 
 
-def opening_line(config, strategy, sources, step, pretrained=None):
-    """What is about to be trained, in a line."""
+def describe_start(trainer: loop.Trainer, state: TrainingState, num_sources: int, settings: Settings) -> str:
+    """Return what is about to be trained, in a line."""
+    config, replicas = trainer.config, trainer.strategy.num_replicas_in_sync
     kind = "cases" if config.stage == "kidney" else "kidneys"
-    replicas = strategy.num_replicas_in_sync
-    where = f"{replicas} replicas" if replicas > 1 else "one device"
-    start = f"starts from {pretrained}" if pretrained else "starts"
-    begins = f"continues at step {step}" if step else start
+    device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    where = f"{replicas} replicas" if replicas > 1 else f"one {device}"
+    start = f"resumes at step {state.step}" if state.step else "starts"
+    if settings.pretrained and not state.step:
+        start = f"starts from {settings.pretrained}"
     steps = f"{config.num_steps} steps of {config.batch_size} samples"
-    return f"{network_name(config)}: {begins}, {steps} on {where}, {len(sources)} {kind}"
+    size = f"{trainer.model.count_params() / 1e6:.2g} million parameters"
+    return f"{network_name(config)}: {start}, {steps} on {where}, {size}, {num_sources} {kind}"
 
 
-def prepare_process(settings, deterministic):
-    """Sets seeds, precision and determinism of this process; before any network is built."""
-    if settings.precision == "mixed_float16" and not tf.config.list_physical_devices("GPU"):
-        raise UsageError("precision", "mixed_float16 takes a GPU; on a CPU use float32 or mixed_bfloat16")
-    keras.utils.set_random_seed(settings.seed)
-    keras.mixed_precision.set_dtype_policy(settings.precision)
-    if deterministic:
-        tf.config.experimental.enable_op_determinism()
+def describe_resume(state: TrainingState) -> str:
+    """Return where a stopped run resumes, in words."""
+    if not state.step:
+        return "nothing is saved yet; the same command starts again"
+    return f"{state.folder} is saved at step {state.step}; the same command resumes there"
+
+
+def describe_last(folder: pathlib.Path) -> str:
+    """Return the newest saved state in words."""
+    saved = saved_states(folder / STATE_FOLDER)
+    return f"state {saved[-1][0]} is the last good one" if saved else "no state is saved yet"

@@ -1,82 +1,156 @@
-"""Validation while training: whole validation volumes through the very functions that predict, by KiTS19's Dice."""
+"""Validation during training: whole validation volumes through the functions that predict, scored by KiTS19's Dice."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
 
 from kits_tf.checkpoint import network_name
+from kits_tf.config import KidneyConfig, TumorConfig
 from kits_tf.data.records import AIR_HU, read_record, restore
 from kits_tf.data.stage_inputs import case_of, check_mask, kidney_mask
 from kits_tf.evaluation.metrics import dice
 from kits_tf.inference.engines.tensorflow import TensorFlowEngine
 from kits_tf.inference.segmenter import KIDNEY, Segmenter
+from kits_tf.training.callbacks import VALIDATION_NAME, append_rows, drop_rows
+from kits_tf.training.state import TrainingState
+from kits_tf.training.strategies import ALONE, Worker
 
-FOREGROUND = {"kidney": 0, "tumor": KIDNEY}  # labels above it are the network's foreground
+BEST_NAME = "best.weights.h5"
+BACKGROUND = {"kidney": 0, "tumor": KIDNEY}  # labels above it are the network's foreground
 
 
-class StopError(Exception):
-    """A validation that was not carried to its end."""
+class _StopError(Exception):
+    """A validation was stopped on request."""
 
 
 class Validation:
-    """Scores a network on validation cases.
+    """Validates a network at the steps that its config asks for, and keeps the best weights.
 
-    A kidney network is scored by what its plane alone finds, components under 2 ml dropped as in prediction; the tumor
-    network inside the kidneys that it also trains on: those of the labels, or of a folder of predictions.
+    A kidney network is scored by what its plane alone finds; the tumor network inside the kidneys that it also trains
+    on. `validation.csv` is the record of the scores, also for early stopping.
 
     Args:
-        config: a KidneyConfig or TumorConfig.
-        model: the network to score, a keras.Model on one device.
-        records: paths of prepared cases.
-        kidney_masks: "labels" or a folder, for the tumor network.
+        config: The network's config.
+        state: Holds the weights to score, and writes the best ones.
+        records: Paths of the validation cases.
+        kidney_masks: "labels" or a folder of predictions, for the tumor network.
+        worker: This process and the number of workers, which share the cases.
 
     Attributes:
-        name: of the score: "kidney_dice" or "tumor_dice".
-        cases: the case ids.
+        name: Name of the score: "kidney_dice" or "tumor_dice".
+        scores: Mean Dice by step.
 
     Raises:
-        InputError: a prediction is missing in the folder.
+        InputError: A prediction is missing in the folder of kidney masks.
     """
 
-    def __init__(self, config, model, records, kidney_masks=None):
-        name = network_name(config)
-        self._segmenter = Segmenter(TensorFlowEngine.of_model(model, name, config), {name: config})
-        self._threshold = FOREGROUND[config.stage]
-        self._records = list(records)
-        self._kidney_masks = kidney_masks
+    def __init__(
+        self,
+        config: KidneyConfig | TumorConfig,
+        state: TrainingState,
+        records: Sequence[pathlib.Path],
+        kidney_masks: str | None = None,
+        worker: Worker = ALONE,
+    ) -> None:
         self.name = f"{config.stage}_dice"
-        self.cases = [case_of(path) for path in self._records]
-        for case in self.cases:
+        self._config, self._state, self._worker = config, state, worker
+        self._kidney_masks = kidney_masks
+        network = network_name(config)
+        self._segmenter = Segmenter(TensorFlowEngine.of_model(state.network, network, config), {network: config})
+        self._records = {case_of(path): path for path in records}
+        for case in self._records:
             check_mask(case, kidney_masks or "labels")
+        self._path = state.folder / VALIDATION_NAME
+        self.scores = read_scores(self._path, state.step)
+        if worker.is_chief:
+            drop_rows(self._path, state.step)
 
-    def scores(self, worker, workers, is_asked_to_stop):
-        """The Dice of one worker's share of the cases.
+    @property
+    def best_step(self) -> int:
+        """The step of the best score, the earlier of equal ones."""
+        return max(self.scores, key=lambda step: (self.scores[step], -step))
+
+    def next_step(self, step: int) -> int:
+        """Return the step of the next validation after a step."""
+        every = self._config.validate_every
+        return min(self._config.num_steps, (step // every + 1) * every)
+
+    def is_due(self, step: int) -> bool:
+        """Return whether a step is to be validated and has not been yet."""
+        return 0 < step == self.next_step(step - 1) and step not in self.scores
+
+    def has_stalled(self) -> bool:
+        """Return whether the last `patience` validations did not improve the score (early stopping)."""
+        patience = self._config.patience
+        return bool(patience and self.scores) and sum(step > self.best_step for step in self.scores) >= patience
+
+    def run(
+        self,
+        step: int,
+        agree: Callable[..., list[float]],
+        is_stopped: Callable[[], bool],
+        callbacks: keras.callbacks.CallbackList,
+    ) -> bool:
+        """Score the weights that `state.network` holds, and write the score and the best weights.
 
         Args:
-            worker, workers: this is the share of `worker` (from 0) of `workers`.
-            is_asked_to_stop: called between two batches of slabs; if it says so, validation ends.
+            step: Steps that are done.
+            agree: Returns the means of numbers over all workers.
+            is_stopped: Called between batches of slabs.
+            callbacks: Told of the score.
 
         Returns:
-            list with a number for each case, 0 where it is another worker's.
-
-        Raises:
-            StopError: it was asked to stop.
-            InputError: a record or a mask cannot be used.
+            Whether the validation was completed; on no worker if one was stopped.
         """
-        return [
-            self._score(path, is_asked_to_stop) if number % workers == worker else 0.0
-            for number, path in enumerate(self._records)
-        ]
+        callbacks.on_test_begin()
+        try:
+            own = self.score_cases(is_stopped)
+        except _StopError:
+            own = dict.fromkeys(self._records, 0.0)
+        stopped, *means = agree(is_stopped(), *own.values())
+        if stopped:
+            return False
+        cases = {case: mean * self._worker.count for case, mean in zip(own, means, strict=True)}
+        score = round(float(np.mean(list(cases.values()))), 6)
+        if not self.scores or score > self.scores[self.best_step]:
+            self._state.save_weights(self._state.folder / BEST_NAME)  # before the row that tells of them
+        self.scores[step] = score
+        if self._worker.is_chief:
+            append_rows(self._path, [{"step": step, self.name: score, **cases}])
+        best = {"best": self.scores[self.best_step], "best_step": self.best_step}
+        callbacks.on_test_end({"step": step, self.name: score, **best})
+        return True
 
-    def _score(self, path, is_asked_to_stop):
+    def score_cases(self, is_stopped: Callable[[], bool] = lambda: False) -> dict[str, float]:
+        """Return the Dice of this worker's share of the cases, 0 for those of other workers."""
+        return {
+            case: self._score(path, is_stopped) if number % self._worker.count == self._worker.index else 0.0
+            for number, (case, path) in enumerate(self._records.items())
+        }
+
+    def _score(self, path: pathlib.Path, is_stopped: Callable[[], bool]) -> float:
         record = read_record(path)
-        hu = restore(record.image, record, AIR_HU)
         mask = None
         if self._kidney_masks is not None:
-            mask = kidney_mask(record, case_of(path), self._kidney_masks)
-            mask = restore(mask, record, False)
+            mask = restore(kidney_mask(record, case_of(path), self._kidney_masks), record, False)
 
-        def progress(share):
-            if is_asked_to_stop():
-                raise StopError
+        def progress(share: float) -> None:
+            if is_stopped():
+                raise _StopError
 
         progress(0)
+        hu = restore(record.image, record, AIR_HU)
         labels = self._segmenter.run(hu, record.spacing_mm, mask, progress, box=record.box).labels
-        reference = restore(record.label, record, 0)
-        return dice(labels > self._threshold, reference > self._threshold)
+        threshold = BACKGROUND[self._config.stage]
+        return dice(labels > threshold, restore(record.label, record, 0) > threshold)
+
+
+def read_scores(path: pathlib.Path, last_step: int) -> dict[int, float]:
+    """Return {step: mean Dice} of a `validation.csv` up to a step; a row without its line end is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    rows = [line.split(",") for line in lines[1:] if line.endswith("\n")]
+    return {int(row[0]): float(row[1]) for row in rows if int(row[0]) <= last_step}

@@ -65,14 +65,11 @@ def test_workers_share_the_very_samples_of_one(workers):
     together = list(itertools.chain(*zip(*shares, strict=True)))
     if workers == 2:
         assert together == take(order, 2, len(together))
-    visits = sampling.visits_of_step(dataclasses.replace(order, workers=workers), 2)
-    cases = [int(sampling.case_and_seed(order, tf.constant(visit, tf.int64))[0]) for visit in visits]
-    assert [case for case, *_ in together[: order.batch_size]] == cases
     assert len(set(together)) == len(together)
 
 
 def test_an_uneven_share_is_refused():
-    with pytest.raises(ValueError, match="cannot be shared"):
+    with pytest.raises(ValueError, match="batch_size must be a multiple"):
         _ = dataclasses.replace(ORDER, batch_size=5, workers=2).worker_batch
 
 

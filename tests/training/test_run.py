@@ -1,12 +1,10 @@
-"""Proves that runs stopped by SIGTERM or kill -9 end as an uninterrupted one, and that all strategies agree.
+"""Proves that stopped runs end as uninterrupted ones, that all strategies agree, and how a run ends early.
 
-Determinism and logical devices are set for a whole process, so each run has a process of its own (`tiny_runs`).
+Determinism and logical devices are set for a whole process, so such runs have processes of their own (`tiny_runs`).
 """
 
-import csv
 import json
-import os
-import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,28 +12,27 @@ import time
 import types
 
 import h5py
-import keras
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 
-from kits_tf import config as configs
-from kits_tf import models
-from kits_tf.training import loop
-from kits_tf.training.run import TrainingError, check_agreement
-from kits_tf.training.validation import StopError, Validation
+from kits_tf.data.stage_inputs import kidney_samples
+from kits_tf.errors import UsageError
+from kits_tf.training import loop, run
+from kits_tf.training.state import Settings, TrainingError
 from tests import planted
-from tests.training.tiny_runs import NETWORKS, program, run_program, tiny_config, train
+from tests.training.tiny_runs import program, run_program, tiny_config, train
 
-STEPS = 20
-# A low rate: Adam blows rounding up, and at 0.01 the losses of step 20 agree to 4e-4 alone.
-OPTIONS = [
-    f"--set=num_steps={STEPS}",
-    "--set=learning_rate=0.001",
-    "--set=clip_norm=0.1",
-    "--set=average_decay=0.9",
-]
-VALIDATED = ["--set=validate_every=10", "--set=keep=best"]
-PATIENCE_S = 1200  # a busy machine's, for a process to get somewhere
+STEPS = 10
+PRESETS = {  # a network of each preset, with the normalization, loss and clipping of the preset
+    "kidney_axial": "--preset=small",
+    "kidney_coronal": "--preset=best",
+    "kidney_sagittal": "--preset=paper",
+    "tumor": "--preset=small",
+}
+COMMON = [f"--set=num_steps={STEPS}", "--set=average_decay=0.9", "--set=clip_norm=0.1", "--set=validate_every=5"]
+PATIENCE_S = 600  # a busy machine's, for a process to get somewhere
 
 
 @pytest.fixture(name="data", scope="module")
@@ -45,22 +42,17 @@ def prepared_data(tmp_path_factory):
 
 @pytest.fixture(name="whole", scope="module")
 def uninterrupted(data, tmp_path_factory):
-    """The folder of the four networks, trained by one device without a stop."""
+    """A checkpoint folder of networks trained by one device without a stop."""
     folder = tmp_path_factory.mktemp("whole")
-    run_program(",".join(NETWORKS), data, folder, *OPTIONS)
+    for network in ("kidney_axial", "kidney_sagittal,tumor"):
+        run_program(network, data, folder, PRESETS[network.split(",")[0]], *COMMON)
     return folder
 
 
-def rows(folder):
-    """The rows of history.csv, and only whole ones."""
+def history(folder):
+    """The history as far as it is written."""
     path = folder / "history.csv"
-    text = path.read_text() if path.is_file() else ""
-    return [line.split(",") for line in text[: text.rfind("\n") + 1].splitlines()]
-
-
-def losses(folder):
-    """[steps, columns] without the header."""
-    return np.array(rows(folder)[1:], float)
+    return pd.read_csv(path) if path.is_file() and path.stat().st_size else pd.DataFrame()
 
 
 def weights(folder):
@@ -76,103 +68,46 @@ def largest_difference(first, second):
     return max(float(np.abs(first[name] - second[name]).max()) for name in first)
 
 
-def start_and_wait_for(line, folder, steps):
-    """Starts a run and waits until its history holds so many steps."""
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def wait_for(processes, folder, steps):
+    """Wait until the history of started processes has so many steps."""
     end = time.monotonic() + PATIENCE_S
-    while len(rows(folder)) <= steps and process.poll() is None and time.monotonic() < end:
+    while len(history(folder)) < steps and processes[0].poll() is None and time.monotonic() < end:
         time.sleep(0.01)
-    return process
 
 
-def test_killed_three_times_it_ends_as_an_uninterrupted_run(whole, data, tmp_path):
-    """Kill -9 at random moments, which may be in the middle of a row, a state or a step."""
-    line = program("kidney_axial", data, tmp_path, *OPTIONS, "--save_seconds=0", "--max_call_steps=1")
-    chance = random.Random(1)
-    for least in (2, 7, 12):
-        process = start_and_wait_for(line, tmp_path / "kidney_axial", least + chance.randrange(4))
-        time.sleep(chance.random() / 10)
-        process.kill()
-        process.communicate()
+def start(line):
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_killed_twice_and_stopped_it_ends_as_an_uninterrupted_run(whole, data, tmp_path):
+    folder = tmp_path / "kidney_axial"
+    line = program("kidney_axial", data, tmp_path, "--preset=small", *COMMON, "--save_seconds=0", "--max_call_steps=1")
+    for steps, number, code in ((2, signal.SIGKILL, -9), (4, signal.SIGKILL, -9), (6, signal.SIGTERM, 143)):
+        process = start(line)
+        wait_for([process], folder, steps)
+        process.send_signal(number)
+        said, _ = process.communicate()
+        assert process.returncode == code, said[-3000:]
+    done = len(history(folder))
+    assert 6 <= done < STEPS and (folder / "state" / f"step-{done}.index").is_file()
     run_program(*line[3:])
-    assert rows(tmp_path / "kidney_axial") == rows(whole / "kidney_axial")
-    assert [row[0] for row in rows(tmp_path / "kidney_axial")] == ["step", *map(str, range(1, STEPS + 1))]
-    assert largest_difference(tmp_path / "kidney_axial", whole / "kidney_axial") == 0
-    assert json.loads((tmp_path / "kidney_axial" / "config.json").read_text())["base_filters"] == 2
+    for name in ("history.csv", "validation.csv"):
+        assert (folder / name).read_text() == (whole / "kidney_axial" / name).read_text()
+    assert list(history(folder)["step"]) == list(range(1, STEPS + 1))
+    assert largest_difference(folder, whole / "kidney_axial") == 0
+    assert (folder / "model.weights.h5").is_file() and (folder / "best.weights.h5").is_file()
 
 
-def test_stopped_by_sigterm_it_goes_on_and_nothing_is_lost(whole, data, tmp_path):
-    line = program("kidney_coronal", data, tmp_path, *OPTIONS, "--max_call_steps=1")
-    process = start_and_wait_for(line, tmp_path / "kidney_coronal", 3)
-    process.send_signal(signal.SIGTERM)
-    process.communicate()
-    assert process.returncode == 143
-    done = len(rows(tmp_path / "kidney_coronal")) - 1
-    assert 3 <= done < STEPS and (tmp_path / "kidney_coronal" / "state" / f"step-{done}.index").is_file()
-    run_program(*line[3:])
-    assert rows(tmp_path / "kidney_coronal") == rows(whole / "kidney_coronal")
-    assert largest_difference(tmp_path / "kidney_coronal", whole / "kidney_coronal") == 0
-
-
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", ["kidney_axial", "tumor"])
 def test_two_replicas_equal_one_device(whole, data, tmp_path, network):
-    """Same seed and global batch on two logical CPUs, group normalization: losses to 1e-4, weights to 1e-3.
-
-    A process for each network: TensorFlow remembers the shapes of a process's first MirroredStrategy on CPUs.
-    """
-    run_program(network, data, tmp_path, *OPTIONS, "--devices=2", "--strategy=mirrored")
-    assert len(losses(tmp_path / network)) == STEPS
-    np.testing.assert_allclose(losses(tmp_path / network), losses(whole / network), rtol=1e-4)
+    """Two logical CPUs share batch and statistics. TensorFlow remembers shapes, so each network has its process."""
+    run_program(network, data, tmp_path, PRESETS[network], *COMMON, "--devices=2", "--strategy=mirrored")
+    np.testing.assert_allclose(history(tmp_path / network), history(whole / network), rtol=1e-4)
     assert largest_difference(tmp_path / network, whole / network) < 1e-3
 
 
-def test_replicas_share_the_statistics_of_batch_normalisation(data, tmp_path):
-    """The first layer's moving mean after one step: over two replicas with half a batch each, that of the whole."""
-    options = "--set=normalization=batch", "--set=num_steps=1", "--set=augment=false"
-    for name, more in {"one": [], "two": ["--devices=2", "--strategy=mirrored"]}.items():
-        run_program("kidney_coronal", data, tmp_path / name, *options, *more)
-    found = []
-    for name in ("one", "two"):
-        model = models.build(configs.load(tmp_path / name / "kidney_coronal" / "config.json"))
-        start = {id(layer): layer.moving_mean.numpy() for layer in batch_norms(model)}
-        model.load_weights(tmp_path / name / "kidney_coronal" / "model.weights.h5")
-        layer = batch_norms(model)[0]
-        assert np.abs(layer.moving_mean.numpy() - start[id(layer)]).max() > 1e-3
-        found.append(layer.moving_mean.numpy())
-    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-6)
-    assert np.isfinite(losses(tmp_path / "two" / "kidney_coronal")).all()
-
-
-def batch_norms(model):
-    """The layers of batch normalisation, in order."""
-    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-
-
-@pytest.mark.parametrize("steps, apart", [((100, 100, 100), False), ((0, 100, 200), True), ((500, 0), True)])
-def test_workers_that_continue_at_different_steps_all_stop(tmp_path, steps, apart):
-    mean = sum(steps) / len(steps)
-    share = sum(abs(step - mean) > 0.5 for step in steps) / len(steps)
-    for step in steps:
-        answers = iter([[mean], [share]])
-        trainer = types.SimpleNamespace(agree=lambda number, answers=answers: next(answers))
-        if apart:
-            with pytest.raises(TrainingError, match=f"step {step}, others elsewhere"):
-                check_agreement(trainer, tmp_path, step)
-        else:
-            check_agreement(trainer, tmp_path, step)
-
-
-def test_curves_that_are_missing_at_the_end_are_drawn_by_the_next_start(data, tmp_path):
-    pytest.importorskip("matplotlib")
-    picture = tmp_path / "kidney_axial" / "curves.png"
-    for _ in range(2):
-        assert train(data, tmp_path, tiny_config(num_steps=1), deterministic=False)
-        assert picture.read_bytes().startswith(b"\x89PNG")
-        picture.unlink()
-
-
-def start_workers(monkeypatch, data, folder, *options):
-    """Starts two workers on this machine."""
+def start_workers(monkeypatch, data, folder, network, *options):
+    """Start two workers on this machine."""
     ports = []
     for _ in range(2):
         with socket.socket() as free:
@@ -180,83 +115,132 @@ def start_workers(monkeypatch, data, folder, *options):
             ports.append(free.getsockname()[1])
     processes = []
     for index in range(2):
-        task = {"type": "worker", "index": index}
-        cluster = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]}, "task": task}
-        monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
-        line = program("kidney_sagittal", data, folder, *OPTIONS, *VALIDATED, "--strategy=multi_worker", *options)
-        line.append(f"--weights={folder}/worker_{index}.npz")
-        processes.append(subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+        task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(task))
+        line = program(network, data, folder, PRESETS[network], *COMMON, "--strategy=multi_worker", *options)
+        processes.append(start([*line, f"--weights={folder}/worker_{index}.npz"]))
     return processes
 
 
-def test_two_workers_equal_one_device_also_when_one_was_killed(whole, data, tmp_path, monkeypatch):
-    """A killed worker ends the other with a line that says what to do; started again, both end as one device.
+def finish_workers(processes, *codes):
+    """Wait for the workers' exit codes; return their last lines."""
+    said = [process.communicate(timeout=PATIENCE_S)[0] for process in processes]
+    for process, code, text in zip(processes, codes, said, strict=True):
+        assert process.returncode == code, text[-3000:]
+    return [text.splitlines()[-1] for text in said]
 
-    They validate as well, one case each, which one device did not.
-    """
-    folder = tmp_path / "kidney_sagittal"
-    first, second = start_workers(monkeypatch, data, tmp_path, "--save_seconds=0", "--max_call_steps=1")
-    end = time.monotonic() + PATIENCE_S
-    while len(rows(folder)) <= 5 and first.poll() is None and time.monotonic() < end:
-        time.sleep(0.01)
-    os.kill(second.pid, signal.SIGKILL)
-    said, _ = first.communicate(timeout=PATIENCE_S)
-    second.communicate()
-    assert first.returncode == 1, said[-3000:]
-    assert "another worker is gone; the same command" in said.splitlines()[-1]
-    assert 5 <= len(losses(folder)) < STEPS
-    for process in start_workers(monkeypatch, data, tmp_path):
-        said, _ = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 0, said[-3000:]
-    np.testing.assert_allclose(losses(folder), losses(whole / "kidney_sagittal"), rtol=1e-4)
-    with open(folder / "validation.csv", encoding="utf-8") as file:
-        scores = list(csv.reader(file))
-    assert [row[0] for row in scores] == ["step", "10", "20"] and len(scores[0]) == 2 + 2
-    assert all(
-        float(row[1]) == pytest.approx(np.mean([float(dice) for dice in row[2:]]), abs=1e-6) for row in scores[1:]
-    )
-    assert (folder / "best.weights.h5").read_bytes() == (folder / "model.weights.h5").read_bytes()
+
+def test_two_workers_equal_one_device_also_after_a_signal_and_a_kill(whole, data, tmp_path, monkeypatch):
+    """Ctrl-C at one worker stops both at one step; a killed worker ends the other with a line; both then resume."""
+    folder, slow = tmp_path / "kidney_sagittal", ("--save_seconds=0", "--max_call_steps=1")
+    workers = start_workers(monkeypatch, data, tmp_path, "kidney_sagittal", *slow)
+    wait_for(workers, folder, 2)
+    workers[1].send_signal(signal.SIGINT)
+    lines = finish_workers(workers, 143, 130)
+    done = len(history(folder))
+    assert 2 <= done < STEPS and all(f"{folder} is saved at step {done};" in line for line in lines)
+    workers = start_workers(monkeypatch, data, tmp_path, "kidney_sagittal", *slow)
+    wait_for(workers, folder, done + 2)
+    workers[1].kill()
+    assert "another worker is gone" in finish_workers(workers, 1, -9)[0]
+    finish_workers(start_workers(monkeypatch, data, tmp_path, "kidney_sagittal"), 0, 0)
+    np.testing.assert_allclose(history(folder), history(whole / "kidney_sagittal"), rtol=1e-4)
+    scores = pd.read_csv(folder / "validation.csv")
+    assert list(scores["step"]) == [5, 10]
+    np.testing.assert_allclose(scores["kidney_dice"], scores.iloc[:, 2:].mean(axis=1), atol=1e-6)
     own = [list(np.load(tmp_path / f"worker_{index}.npz").values()) for index in range(2)]
     assert all((a == b).all() for a, b in zip(*own, strict=True))
 
 
-def test_ctrl_c_at_one_worker_stops_both_at_one_step(data, tmp_path, monkeypatch):
-    folder = tmp_path / "kidney_sagittal"
-    first, second = start_workers(monkeypatch, data, tmp_path, "--max_call_steps=1")
-    end = time.monotonic() + PATIENCE_S
-    while len(rows(folder)) <= 3 and first.poll() is None and time.monotonic() < end:
-        time.sleep(0.01)
-    second.send_signal(signal.SIGINT)
-    for process, code in ((first, 143), (second, 130)):
-        said, _ = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == code, said[-3000:]
-        done = len(rows(folder)) - 1
-        assert f"{folder} is saved at step {done}, and the same command goes on there" in said.splitlines()[-1]
-    assert 3 <= done < STEPS and (folder / "state" / f"step-{done}.index").is_file()
+@pytest.mark.parametrize("steps, apart", [((100, 100), False), ((0, 100, 200), True)])
+def test_workers_that_resume_at_different_steps_all_stop(tmp_path, monkeypatch, steps, apart):
+    mean = sum(steps) / len(steps)
+    share = sum(abs(step - mean) > 0.5 for step in steps) / len(steps)
+    for step in steps:
+        answers = iter([[mean], [share]])
+        parts = {"config": tiny_config(), "model": tf.Module(), "optimizer": tf.Module(), "averages": []}
+        strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+        trainer = types.SimpleNamespace(**parts, strategy=strategy, agree=lambda number, a=answers: next(a))
+        monkeypatch.setattr(run.TrainingState, "restore", lambda state, step=step: setattr(state, "step", step))
+        if apart:
+            with pytest.raises(TrainingError, match=f"step {step}, others elsewhere"):
+                run.restore(trainer, tmp_path, None)
+        else:
+            assert run.restore(trainer, tmp_path, None).step == step
 
 
-def test_a_last_validation_that_was_cut_short_is_made_up_for(data, tmp_path, monkeypatch):
-    """Of a run in this process; SIGTERM comes while the validation after the last step runs."""
-    config, terminations = tiny_config(num_steps=2, validate_every=2), []
+STILL = {"num_steps": 1, "learning_rate": 1e-9, "schedule": "constant", "warmup_steps": 0}
 
-    class Noted(loop.Termination):
-        def __init__(self):
-            super().__init__()
-            terminations.append(self)
 
-    def stop(*_):
-        terminations[-1].asked = True
-        raise StopError
+def test_a_run_starts_from_pretrained_weights_once(data, whole, tmp_path):
+    """The second part of the run finds other weights in the folder it started from, which must not matter."""
+    source, out, said = tmp_path / "source", tmp_path / "out", []
+    shutil.copytree(whole / "kidney_axial", source / "kidney_axial")
+    normalization = {"normalization": "batch", "batch_norm_momentum": 0.0, "augment": False}
 
-    with monkeypatch.context() as patches:
-        patches.setattr(loop, "Termination", Noted)
-        patches.setattr(Validation, "scores", stop)
-        assert not train(data, tmp_path, config, deterministic=False)
-    scores = tmp_path / "kidney_axial" / "validation.csv"
-    assert not scores.exists()
+    def from_source(**options):
+        config = tiny_config(**{**STILL, "average_decay": 0.9, **normalization, **options})
+        settings = Settings(seed=7, pretrained=str(source))
+        return run.run(config, data, out, settings, run.Machine(strategy="one"), said.append)
+
+    assert from_source()
+    assert any(line.startswith(f"kidney_axial: starts from {source}, 1 steps") for line in said)
+    trained = {name: value for name, value in weights(whole / "kidney_axial").items() if "normalization" not in name}
+    for name, value in trained.items():
+        np.testing.assert_allclose(weights(out / "kidney_axial")[name], value, atol=1e-6)
+    shutil.rmtree(source)
+    assert from_source(num_steps=2)
+    assert any("resumes at step 1" in line for line in said)
+    with pytest.raises(UsageError, match="pretrained is .* there, None here"):
+        train(data, out, tiny_config(**STILL, average_decay=0.9, **normalization), seed=7, deterministic=False)
+
+
+def end_of_training(data, folder, network="kidney_axial"):
+    """The message of a run that ends early."""
+    with pytest.raises(TrainingError) as error:
+        train(data, folder, tiny_config(network), deterministic=False)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("network", ["kidney_axial", "tumor"])
+def test_a_damaged_record_is_named(tmp_path, network):
+    data = planted.prepared_folder(tmp_path, count=1)
+    path = data / "cases" / "case_00000.tfrecord"
+    if network == "tumor":
+        path = kidney_samples([path], tiny_config("tumor"), "labels", tmp_path / "tumor" / "samples")[1]["path"]
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    said = end_of_training(data, tmp_path, network)
+    assert said.startswith(f"{tmp_path}/{network}: {path}: ") and "\n" not in said and "{{" not in said
+    assert "run kits-prepare again; no state is saved yet" in said
+
+
+@pytest.mark.parametrize(
+    "message, said",
+    [
+        ("OOM when allocating tensor with shape[8,96,96,96,16]", "smaller --batch_size or --set=accumulation=N"),
+        ("kidney_axial/tensorboard/events; No space left on device", ": No space left on device; "),
+    ],
+)
+def test_what_is_exhausted_is_said(data, tmp_path, monkeypatch, message, said):
+    def fail(trainer, iterator, count):
+        raise tf.errors.ResourceExhaustedError(None, None, message)
+
+    monkeypatch.setattr(loop.Trainer, "run", fail)
+    assert said in end_of_training(data, tmp_path)
+
+
+def test_faults_of_the_program_are_not_blamed_on_the_data(data, tmp_path):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        with run.explained_errors(tmp_path, tiny_config(), []):
+            raise tf.errors.InvalidArgumentError(None, None, "Incompatible shapes: [2,3] vs. [3,2]")
+
+
+def test_a_finished_run_leaves_its_folder_alone(data, tmp_path):
+    config = tiny_config(num_steps=2, validate_every=1, keep="best")
     assert train(data, tmp_path, config, deterministic=False)
-    assert [line.split(",")[0] for line in scores.read_text().splitlines()] == ["step", "2"]
-    weights_file = tmp_path / "kidney_axial" / "model.weights.h5"
-    before = weights_file.stat().st_mtime_ns
-    assert train(data, tmp_path, config, deterministic=False)  # all is done
-    assert weights_file.stat().st_mtime_ns == before
+    folder = tmp_path / "kidney_axial"
+    assert (folder / "best.weights.h5").read_bytes() == (folder / "model.weights.h5").read_bytes()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert train(data, tmp_path, config, deterministic=False)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}

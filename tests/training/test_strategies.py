@@ -31,7 +31,7 @@ def test_what_a_search_for_a_tpu_meets_is_one_line(error, monkeypatch):
         raise error
 
     monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", search)
-    with pytest.raises(UsageError, match=r"^--tpu: 'x' cannot be used \(.*no host.*\); takes 'local'") as caught:
+    with pytest.raises(UsageError, match=r"^--tpu: 'x' cannot be used \(.*no host.*\); must be 'local'") as caught:
         strategies.make_strategy("auto", "x")
     assert "\n" not in str(caught.value)
 
@@ -40,7 +40,7 @@ def test_what_a_search_for_a_tpu_meets_is_one_line(error, monkeypatch):
 def test_a_tpu_that_nothing_names_is_asked_for(tpu, monkeypatch):
     for name in ("TPU_NAME", "KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UsageError, match="^--tpu: --strategy=tpu needs it here .*; takes 'local' on a TPU VM"):
+    with pytest.raises(UsageError, match="^--tpu: is required by --strategy=tpu here .*; must be 'local' on a TPU VM"):
         strategies.make_strategy("tpu", tpu)
 
 
@@ -84,11 +84,11 @@ def test_which_worker_this_is(cluster, kind, number, place, monkeypatch):
         )
 
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", Workers)
-    assert strategies.worker_of(Workers()) == place
+    assert strategies.worker_of(Workers()) == strategies.Worker(*place)
 
 
 def test_one_device_is_the_only_worker():
-    assert strategies.worker_of(ONE) == (0, 1)
+    assert strategies.worker_of(ONE) == strategies.ALONE
 
 
 @pytest.mark.parametrize(
@@ -98,4 +98,4 @@ def test_one_device_is_the_only_worker():
 )  # fmt: skip
 def test_what_xla_compiles(jit, grid, gpus, expected, monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
-    assert strategies.compiles(jit, tiny_config("tumor", grid=grid), ONE) == expected
+    assert strategies.uses_xla(jit, tiny_config("tumor", grid=grid), ONE) == expected

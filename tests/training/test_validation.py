@@ -10,11 +10,11 @@ from kits_tf.checkpoint import WEIGHTS_NAME
 from kits_tf.data.records import find_records, from_volume, read_record, read_volume, restore, write_record
 from kits_tf.errors import InputError
 from kits_tf.evaluation.metrics import dice
-from kits_tf.inference import cases
-from kits_tf.inference.inputs import from_case
 from kits_tf.inference.segmenter import load_segmenter
 from kits_tf.io.volume import Volume
-from kits_tf.training.validation import StopError, Validation
+from kits_tf.training.state import TrainingState
+from kits_tf.training.strategies import ALONE, Worker
+from kits_tf.training.validation import Validation, _StopError
 from tests import planted
 from tests.tiny import tiny_configs, write_checkpoint
 
@@ -38,28 +38,29 @@ def generous_networks(tmp_path_factory):
     return folder
 
 
-def validation_of(name, checkpoint, records, kidney_masks=None):
+def validation_of(name, checkpoint, records, folder, kidney_masks=None, worker=ALONE):
     config = tiny_configs()[name]
     model = models.build(config)
     model.load_weights(checkpoint / name / WEIGHTS_NAME)
-    return Validation(config, model, records, kidney_masks)
+    return Validation(config, TrainingState(folder, {}, model), records, kidney_masks, worker)
 
 
-def test_a_plane_is_scored_as_it_predicts(records, checkpoint):
-    validation = validation_of("kidney_coronal", checkpoint, records)
-    assert validation.name == "kidney_dice" and validation.cases == ["case_00000", "case_00001"]
+def test_a_plane_is_scored_as_it_predicts(records, checkpoint, tmp_path):
+    validation = validation_of("kidney_coronal", checkpoint, records, tmp_path)
     segmenter = load_segmenter(checkpoint, "tensorflow", ["coronal"], stage="kidney")
     expected = [predicted_dice(segmenter, path, 0) for path in records]
-    assert validation.scores(0, 1, lambda: False) == expected and 0 < min(expected) < 1
-    assert validation.scores(1, 2, lambda: False) == [0.0, expected[1]]
+    assert validation.score_cases() == {"case_00000": expected[0], "case_00001": expected[1]}
+    assert validation.name == "kidney_dice" and 0 < min(expected) < 1
+    second = validation_of("kidney_coronal", checkpoint, records, tmp_path, worker=Worker(1, 2))
+    assert second.score_cases() == {"case_00000": 0.0, "case_00001": expected[1]}
 
 
-def test_the_tumor_is_scored_inside_the_labels_kidneys(records, checkpoint):
-    validation = validation_of("tumor", checkpoint, records[:1], "labels")
+def test_the_tumor_is_scored_inside_the_labels_kidneys(records, checkpoint, tmp_path):
+    validation = validation_of("tumor", checkpoint, records[:1], tmp_path, "labels")
     segmenter = load_segmenter(checkpoint, "tensorflow", stage="tumor")
     mask = restore(read_record(records[0]).label, read_record(records[0]), 0) > 0
     expected = predicted_dice(segmenter, records[0], 1, mask)
-    assert validation.scores(0, 1, lambda: False) == [expected] and 0 < expected < 1
+    assert validation.score_cases() == {"case_00000": expected} and 0 < expected < 1
 
 
 def test_a_case_is_seen_in_the_box_that_it_was_prepared_in(checkpoint, tmp_path):
@@ -76,11 +77,8 @@ def test_a_case_is_seen_in_the_box_that_it_was_prepared_in(checkpoint, tmp_path)
     assert record.box.rows == (9, 31) and geometry.body_box(volume.hu).rows == (10, 31)
     segmenter = load_segmenter(checkpoint, "tensorflow", ["coronal"], stage="kidney")
     expected = segmenter.segment(hu, (5.0, 4.0, 4.0))
-    [score] = validation_of("kidney_coronal", checkpoint, [path]).scores(0, 1, lambda: False)
-    assert score == dice(expected > 0, labels > 0)
-    task = cases.Task(segmenter, tmp_path, "tiny")
-    found = cases.run(task, from_case(path, "case_00000"), volume, None, None, None)
-    np.testing.assert_array_equal(found.labels, expected)
+    scores = validation_of("kidney_coronal", checkpoint, [path], tmp_path).score_cases()
+    assert scores["case_00000"] == dice(expected > 0, labels > 0)
 
 
 def predicted_dice(segmenter, path, threshold, mask=None):
@@ -89,10 +87,10 @@ def predicted_dice(segmenter, path, threshold, mask=None):
     return dice(labels > threshold, restore(record.label, record, 0) > threshold)
 
 
-def test_it_stops_between_batches_of_slabs(records, checkpoint):
+def test_it_stops_between_batches_of_slabs(records, checkpoint, tmp_path):
     answers = iter([False, False, True])
-    with pytest.raises(StopError):
-        validation_of("kidney_axial", checkpoint, records).scores(0, 1, lambda: next(answers))
+    with pytest.raises(_StopError):
+        validation_of("kidney_axial", checkpoint, records, tmp_path).score_cases(lambda: next(answers))
     assert next(answers, None) is None
 
 
@@ -100,6 +98,6 @@ def test_a_missing_prediction_is_found_at_the_start(records, checkpoint, tmp_pat
     shutil.copy(
         records[0].parents[2] / "raw" / "case_00000" / "segmentation.nii.gz", tmp_path / "prediction_00000.nii.gz"
     )
-    validation_of("tumor", checkpoint, records[:1], str(tmp_path))
+    validation_of("tumor", checkpoint, records[:1], tmp_path, str(tmp_path))
     with pytest.raises(InputError, match="prediction_00001.nii.gz: no such file"):
-        validation_of("tumor", checkpoint, records, str(tmp_path))
+        validation_of("tumor", checkpoint, records, tmp_path, str(tmp_path))

@@ -9,31 +9,27 @@ import signal
 import subprocess
 import sys
 
-from kits_tf.config import PLANES, override, preset
+from kits_tf.config import override, preset
 
-NETWORKS = (*(f"kidney_{plane}" for plane in PLANES), "tumor")
 PATCHES = {"inplane_mm": 0.0, "slice_mm": 0.0, "patch_rows": 16, "patch_columns": 16, "patch_slices": 8}
 
 
-def tiny_config(network="kidney_axial", **options):
-    """Base width 2, one pooling; group normalization, so that replicas see the same statistics as one device.
-
-    The soft Dice is off since it is taken over a batch, and so depends on how the batch is shared.
-    """
+def tiny_config(network="kidney_axial", preset_name="small", **options):
+    """A preset at base width 2, with one pooling and small patches."""
     stage, _, plane = network.partition("_")
     own = PATCHES if plane else {"grid": 16}
-    common = {"base_filters": 2, "depth": 1, "normalization": "group", "batch_size": 4, "num_steps": 5}
-    common |= {"dice_weight": 0.0, "augment": network == "kidney_axial", **own, **options}
-    return dataclasses.replace(preset("small", stage, plane or None), **common)
+    common = {"base_filters": 2, "depth": 1, "batch_size": 4, "num_steps": 5}
+    common |= {"augment": network == "kidney_axial", **own, **options}
+    return dataclasses.replace(preset(preset_name, stage, plane or None), **common)
 
 
 def train(data, folder, config=None, seed=3, **machine):
     """Trains with `run.run`, deterministically; returns what it returns."""
-    from kits_tf.training import run, settings
+    from kits_tf.training import run, state
 
     config = config or tiny_config()
-    depends_on = settings.Settings(seed, kidney_masks="labels" if config.stage == "tumor" else None)
-    return run.run(config, data, folder, depends_on, settings.Machine(**{"deterministic": True, **machine}))
+    settings = state.Settings(seed, kidney_masks="labels" if config.stage == "tumor" else None)
+    return run.run(config, data, folder, settings, run.Machine(**{"deterministic": True, **machine}))
 
 
 def program(*words):
@@ -48,17 +44,17 @@ def run_program(*words):
     return done.stdout
 
 
-def spy_on(plain_copy, path):
-    """Lets a PlainCopy write the weights that it takes over, also on a worker that writes nothing else."""
+def spy_on(state, path):
+    """Lets a TrainingState write the weights that it copies, also on a worker that writes nothing else."""
     import numpy as np
 
-    take = plain_copy.take
+    copy = state.copy_weights
 
-    def take_and_write(self, average, step):
-        take(self, average, step)
-        np.savez(path, *self.model.get_weights())
+    def copy_and_write(self, weights):
+        copy(self, weights)
+        np.savez(path, *weights)
 
-    plain_copy.take = take_and_write
+    state.copy_weights = copy_and_write
 
 
 def main():
@@ -67,6 +63,7 @@ def main():
     parser.add_argument("networks", help="names, with commas")
     parser.add_argument("data")
     parser.add_argument("folder")
+    parser.add_argument("--preset", default="small")
     parser.add_argument("--strategy", default="one")
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--save_seconds", type=float, default=120)
@@ -77,19 +74,19 @@ def main():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts the tests may ignore it
     import tensorflow as tf
 
-    from kits_tf.training import keeper, loop, plain_copy, run
+    from kits_tf.training import loop, state
 
-    keeper.SAVE_SECONDS, loop.MAX_CALL_STEPS = arguments.save_seconds, arguments.max_call_steps
+    loop.SAVE_SECONDS, loop.MAX_CALL_STEPS = arguments.save_seconds, arguments.max_call_steps
     if arguments.weights:
-        spy_on(plain_copy.PlainCopy, arguments.weights)
+        spy_on(state.TrainingState, arguments.weights)
     if arguments.devices > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * arguments.devices)
     for network in arguments.networks.split(","):
-        config = override(tiny_config(network), arguments.set)
+        config = override(tiny_config(network, arguments.preset), arguments.set)
         try:
             done = train(arguments.data, arguments.folder, config, strategy=arguments.strategy)
-        except run.TrainingError as error:
+        except state.TrainingError as error:
             sys.exit(str(error))
         except KeyboardInterrupt as error:
             print(error)

@@ -1,0 +1,187 @@
+"""Keras callbacks that write and show a run: `history.csv`, progress, TensorBoard; and the curves at its end.
+
+They get each step as a batch, numbered from 1, each compiled call as an epoch, numbered by its last step, and each
+validation as a test.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import pathlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tqdm import tqdm
+
+from kits_tf import files
+
+HISTORY_NAME, VALIDATION_NAME, CURVES_NAME = "history.csv", "validation.csv", "curves.png"
+TENSORBOARD_FOLDER = "tensorboard"
+LINE_SECONDS = 15.0
+CURVE_POINTS = 400
+
+
+class HistoryLogger(keras.callbacks.Callback):
+    """Write learning rate and losses to `history.csv`, one row a step.
+
+    Unlike `keras.callbacks.CSVLogger`, it drops the rows beyond the step that a run resumes from.
+
+    Args:
+        folder: The network's folder.
+        step: The step that the run resumes from.
+    """
+
+    def __init__(self, folder: pathlib.Path, step: int) -> None:
+        super().__init__()
+        self._path = folder / HISTORY_NAME
+        self._rows: list[dict[str, Any]] = []
+        drop_rows(self._path, step)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        logs = dict(logs or {})  # sorted by Keras
+        first = {name: logs.pop(name) for name in ("learning_rate", "loss")}
+        self._rows.append({"step": batch, **first, **logs})
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        append_rows(self._path, self._rows)
+        self._rows.clear()
+
+
+class ProgressLogger(keras.callbacks.Callback):
+    """Show step, losses, validation score, speed and time left: as a bar on a terminal, as lines in a log.
+
+    Args:
+        name: Name of the network.
+        step: The step that the run resumes from.
+        total: Steps of the whole run.
+    """
+
+    def __init__(self, name: str, step: int, total: int) -> None:
+        super().__init__()
+        self._name = name
+        self._score: dict[str, str] = {}
+        self._is_terminal = sys.stderr.isatty()
+        form = (
+            None
+            if self._is_terminal
+            else "{desc}: step {n_fmt}/{total_fmt}{postfix}, {rate_noinv_fmt}, {remaining} left"
+        )
+        file = sys.stderr if self._is_terminal else io.StringIO()
+        self._bar = tqdm(desc=name, initial=step, total=total, unit=" steps", file=file, bar_format=form, smoothing=0)
+        self._printed_at = 0.0  # the first call, which compiles the step, is shown at once
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._bar.set_postfix({k: f"{v:.4f}" for k, v in (logs or {}).items()} | self._score, refresh=False)
+        self._bar.update(epoch - self._bar.n)
+        is_last = self._bar.n == self._bar.total
+        if not self._is_terminal and (is_last or time.monotonic() - self._printed_at > LINE_SECONDS):
+            self._printed_at = time.monotonic()
+            print(" ".join(str(self._bar).split()), flush=True)
+
+    def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
+        values = dict(logs or {})
+        step, best, best_step = (int(values.pop("step")), values.pop("best"), int(values.pop("best_step")))
+        self._score = {name: f"{value:.4f}" for name, value in values.items()}
+        score = " ".join(f"{name} {value}" for name, value in self._score.items())
+        line = f"{self._name}: step {step}, validation {score}, best {best:.4f} at step {best_step}"
+        if self._is_terminal:
+            self._bar.write(line)
+        else:
+            print(line, flush=True)
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        self._bar.close()
+
+
+class TensorBoardLogger(keras.callbacks.Callback):
+    """Write losses and scores for TensorBoard.
+
+    `keras.callbacks.TensorBoard` is not used: it needs a compiled model, and counts steps from zero on resume.
+
+    Args:
+        folder: The network's folder.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        super().__init__()
+        self._writer = tf.summary.create_file_writer(str(folder / TENSORBOARD_FOLDER))
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        with self._writer.as_default(epoch):
+            for name, value in (logs or {}).items():
+                tf.summary.scalar(f"training/{name}", value)
+
+    def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
+        values = dict(logs or {})
+        with self._writer.as_default(int(values.pop("step"))):
+            for name, value in values.items():
+                tf.summary.scalar(f"validation/{name}", value)
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        self._writer.close()
+
+
+def drop_rows(path: pathlib.Path, step: int) -> None:
+    """Drop the rows of a CSV file beyond a step, and a last row that is incomplete; without rows, drop the file."""
+    if not path.is_file():
+        return
+    header, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+    kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= step]
+    if not kept:
+        path.unlink()
+    elif kept != lines:
+        files.write_text(path, header + "".join(kept))
+
+
+def append_rows(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append rows to a CSV file, with a header if it is new; numbers have all digits of a float32."""
+    if not rows:
+        return
+    is_new = not path.is_file()
+    with files.naming(path), open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if is_new:
+            writer.writerow(rows[0])
+        writer.writerows([f"{value:.9g}" for value in row.values()] for row in rows)
+
+
+def has_curves(folder: pathlib.Path) -> bool:
+    """Return whether a network's folder has curves that are no older than its history."""
+    picture, history = folder / CURVES_NAME, folder / HISTORY_NAME
+    return picture.is_file() and picture.stat().st_mtime_ns >= history.stat().st_mtime_ns
+
+
+def draw_curves(folder: pathlib.Path) -> bool:
+    """Draw losses, learning rate and validation scores of a network's folder as `curves.png`.
+
+    Returns:
+        Whether it was drawn: matplotlib is an optional dependency.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    import pandas as pd
+
+    history = pd.read_csv(folder / HISTORY_NAME, index_col="step")
+    smooth = history.rolling(max(1, len(history) // CURVE_POINTS), min_periods=1).mean()
+    panels = {
+        "Training losses": smooth.drop(columns="learning_rate"),
+        "Learning rate": history[["learning_rate"]],
+    }
+    if (folder / VALIDATION_NAME).is_file():
+        panels["Validation"] = pd.read_csv(folder / VALIDATION_NAME, index_col="step").iloc[:, :1]
+    figure = Figure(figsize=(8, 3 * len(panels)), layout="constrained")
+    for axes, (title, table) in zip(figure.subplots(len(panels), sharex=True), panels.items(), strict=True):
+        axes.plot(table, label=list(table.columns), marker="o" if title == "Validation" else "", markersize=3)
+        axes.set(title=title, xlabel="step", yscale="log" if title == "Training losses" else "linear")
+        axes.legend()
+    figure.suptitle(folder.name)
+    with files.replacing(folder / CURVES_NAME) as temporary:
+        figure.savefig(temporary)
+    return True

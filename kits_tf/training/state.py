@@ -1,0 +1,247 @@
+"""What a network's folder holds of its training: the run's settings, the training state and the weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kits_tf import checkpoint, files, models
+from kits_tf import config as configs
+from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME
+from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.errors import InputError, UsageError
+
+SETTINGS_NAME = "training.json"
+STATE_FOLDER = "state"
+KEPT_STATES = 3
+
+PREPROCESSING = ("clip_low_hu", "clip_high_hu", "inplane_mm", "slice_mm", "mirror", "grid", "blocks")
+"""Options that change what a network sees of a CT: pretrained weights may differ in them, but further training is
+longer."""
+
+
+class TrainingError(Exception):
+    """Training ended early, through no fault of the flags; the message says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a run depends on beside its config: kept in `training.json` and required to be the same on resume.
+
+    Attributes:
+        seed: Seed of weights, order and augmentation.
+        precision: A Keras dtype policy.
+        kidney_masks: "labels" or a folder, for the tumor network.
+        data: A digest of the prepared cases; `run` fills it in.
+        pretrained: A checkpoint folder, or the name of released weights, to start from; None for random weights.
+    """
+
+    seed: int = 0
+    precision: str = "float32"
+    kidney_masks: str | None = None
+    data: str | None = None
+    pretrained: str | None = None
+
+
+def check_folder(folder: pathlib.Path, config: KidneyConfig | TumorConfig, settings: Settings) -> None:
+    """Refuse a folder that holds another run. More steps are fine unless the learning rate depends on their number.
+
+    Raises:
+        UsageError: Another run lies there; the message names what differs.
+        InputError: The folder's own files cannot be read.
+    """
+    states = saved_states(folder / STATE_FOLDER)
+    if not states and not (folder / WEIGHTS_NAME).is_file():
+        return  # an earlier run ended before it saved anything
+    there = dataclasses.asdict(configs.load(folder / CONFIG_NAME))
+    asked = dataclasses.asdict(config)
+    is_extended = asked["num_steps"] > there["num_steps"]
+    if is_extended and there["schedule"] == asked["schedule"] != "cosine":
+        there["num_steps"] = asked["num_steps"]
+    there |= _read_settings(folder / SETTINGS_NAME)
+    asked |= dataclasses.asdict(settings)
+    different = _differences(there, asked, there)
+    if different:
+        hint = "; the rates of schedule=cosine depend on num_steps" if "num_steps" in different and is_extended else ""
+        raise UsageError("checkpoint_dir", f"{folder} holds another run ({different}{hint}); use another folder")
+
+
+def write_settings(folder: pathlib.Path, config: KidneyConfig | TumorConfig, settings: Settings) -> None:
+    """Write `config.json` and `training.json`."""
+    configs.save(config, folder / CONFIG_NAME)
+    files.write_text(folder / SETTINGS_NAME, json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
+
+
+def _read_settings(path: pathlib.Path) -> dict[str, Any]:
+    """Return the settings of an earlier run; empty if there are none."""
+    names = {field.name for field in dataclasses.fields(Settings)}
+    try:
+        return {k: v for k, v in json.loads(path.read_text(encoding="utf-8")).items() if k in names}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError):
+        raise InputError(path, "is not a file of kits-train") from None
+
+
+def find_pretrained(
+    name_or_folder: str, config: KidneyConfig | TumorConfig, report: Callable[[str], None]
+) -> pathlib.Path:
+    """Return the folder of the network to start from: the same one in another checkpoint.
+
+    Args:
+        name_or_folder: A checkpoint folder or the name of released weights.
+        config: The config of the network to train.
+        report: Called with a line if those weights were trained with other preprocessing.
+
+    Raises:
+        InputError: There is no such folder, or the network's config or weights are missing.
+        UsageError: The folder holds no such network, or one of another architecture.
+    """
+    name = checkpoint.network_name(config)
+    folder = checkpoint.find(name_or_folder)
+    if not (folder / name).is_dir():
+        raise UsageError("pretrained", f"{folder} holds no {name}")
+    there, asked = vars(checkpoint.load_configs(folder, [name])[name]), vars(config)
+    architecture = set(models.architecture(config)) - {"batch_norm_momentum"}
+    different = _differences(there, asked, architecture)
+    if different:
+        raise UsageError("pretrained", f"{folder / name} has another architecture ({different})")
+    seen = _differences(there, asked, PREPROCESSING)
+    if seen:
+        report(f"{name}: the weights of {name_or_folder} were trained with other preprocessing ({seen})")
+    return folder / name
+
+
+def _differences(there: Mapping[str, Any], asked: Mapping[str, Any], names: Collection[str]) -> str:
+    """Return which of the named options differ, in words; empty if none does."""
+    different = sorted(name for name in names if name in asked and there[name] != asked[name])
+    return "; ".join(f"{name} is {there[name]} there, {asked[name]} here" for name in different)
+
+
+class TrainingState:
+    """The training state on disk, `state/`, and the weights for prediction, `model.weights.h5`.
+
+    The state is the model, the optimizer and the averaged weights. Everything else is a function of the seed and the
+    step, or stands in `validation.csv`.
+
+    Args:
+        folder: The network's folder.
+        parts: What to save, by name: "model", "optimizer", ...
+        network: A float32 copy of the network on one device; it takes the weights that are validated and kept.
+        is_chief: Whether this process writes the shared files. All workers must save together, since variables are
+            read from all replicas; the others write to a temporary folder.
+
+    Attributes:
+        step: The step of the last saved state.
+        network: The float32 copy.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, parts: dict[str, Any], network: keras.Model, is_chief: bool = True
+    ) -> None:
+        self.folder = folder
+        self.network = network
+        self.step = 0
+        self._is_chief = is_chief
+        self._states = folder / STATE_FOLDER
+        self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self._checkpoint = tf.train.Checkpoint(**parts, step=self._step)
+        self._scratch = None if is_chief else tempfile.TemporaryDirectory()
+        if is_chief:
+            self._states.mkdir(parents=True, exist_ok=True)
+        target = self._scratch.name if self._scratch else str(self._states)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, target, KEPT_STATES, checkpoint_name="step")
+
+    def restore(self) -> None:
+        """Restore the newest readable state; a damaged one is skipped with a warning.
+
+        Raises:
+            InputError: There are states, but none can be read, or the newest is another network's.
+        """
+        states = saved_states(self._states)
+        for _, path in reversed(states):
+            try:
+                self._checkpoint.restore(str(path)).assert_existing_objects_matched()
+                self.step = int(self._step.numpy())
+                return
+            except (AssertionError, ValueError):  # readable, with other variables or shapes
+                raise InputError(path, "is the state of another network; use another --checkpoint_dir") from None
+            except Exception as error:  # TensorFlow's reader raises many kinds of errors on a damaged file
+                print(f"warning: {path} is skipped: {one_line(error)}", file=sys.stderr, flush=True)
+        if states:
+            raise InputError(self._states, "no saved state can be read; move the folder away to start again")
+
+    def copy_weights(self, weights: list[np.ndarray]) -> None:
+        """Set the weights of the float32 copy."""
+        self.network.set_weights(weights)
+
+    def save(self, step: int, weights: list[np.ndarray]) -> None:
+        """Save the state after `step` steps, and the weights for prediction before it.
+
+        Raises:
+            InputError: The files cannot be written; earlier states are intact.
+            TrainingError: A weight is not finite.
+        """
+        if not all(np.isfinite(weight).all() for weight in weights):
+            raise TrainingError(f"a weight is not finite at step {step}")
+        self.copy_weights(weights)
+        self.save_weights(self.folder / WEIGHTS_NAME)
+        self._step.assign(step)
+        try:
+            self._manager.save(checkpoint_number=step)
+        except (OSError, tf.errors.OpError) as error:
+            for part in self._states.glob(f"step-{step}[._]*"):
+                part.unlink()
+            raise InputError(self._states, f"step {step} cannot be written ({one_line(error)})") from None
+        self.step = step
+
+    def save_weights(self, path: pathlib.Path) -> None:
+        """Write the copy's weights, whole or not at all; only the chief does.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        if not self._is_chief:
+            return
+        try:
+            with files.replacing(path) as temporary:
+                self.network.save_weights(temporary)
+        except (OSError, RuntimeError) as error:  # HDF5 raises either
+            raise InputError(path, f"cannot be written ({one_line(error)})") from None
+
+    def describe(self) -> str:
+        """Return the last saved state in words."""
+        return f"state {self.step}" if self.step else "the start (no state is saved yet)"
+
+
+def float32_network(config: KidneyConfig | TumorConfig) -> keras.Model:
+    """Build a network in float32, as prediction loads it, whatever the global dtype policy is."""
+    policy = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("float32")
+    try:
+        return models.build(config)
+    finally:
+        keras.mixed_precision.set_dtype_policy(policy)
+
+
+def saved_states(folder: str | os.PathLike) -> list[tuple[int, pathlib.Path]]:
+    """Return (step, path without suffix) of every state in a folder, the oldest first."""
+    paths = [path.with_suffix("") for path in pathlib.Path(folder).glob("step-*.index")]
+    return sorted((int(path.name.removeprefix("step-")), path) for path in paths)
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message in one line; HDF5 puts the system's own words in the middle of its message."""
+    system = re.search(r"error message = '([^']*)'", str(error))
+    return system[1] if system else (str(error).splitlines() or [type(error).__name__])[0][:200]
