@@ -22,7 +22,7 @@ from absl import flags
 from kits_tf import checkpoint
 from kits_tf import config as configs
 from kits_tf.cli import app
-from kits_tf.cli.train import LARGEST_SEED, PRECISIONS, check_prepared
+from kits_tf.cli.train import LARGEST_SEED, check_prepared
 from kits_tf.errors import UsageError
 
 FLAGS = flags.FlagValues()
@@ -47,9 +47,9 @@ flags.DEFINE_multi_string("tumor_set", [], "KEY=VALUE for the tumor network.", *
 flags.DEFINE_string("pretrained", None, "Checkpoint folder or released weights to start from.", **NETWORKS)
 flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", 0, LARGEST_SEED, **TRAINING)
 flags.DEFINE_enum("strategy", "auto", ["auto", "one", "mirrored"], "How devices share the work.", **TRAINING)
-flags.DEFINE_enum("precision", "float32", PRECISIONS, "Precision of the training.", **TRAINING)
+flags.DEFINE_enum("precision", "float32", list(configs.PRECISIONS), "Precision of the training.", **TRAINING)
 flags.DEFINE_bool("deterministic", False, "Give the same bits on every run, slower.", **TRAINING)
-flags.DEFINE_enum("engine", "auto", ["auto", "tensorflow", "openvino"], "Engine that finds the kidneys.", **TRAINING)
+flags.DEFINE_enum("engine", "auto", list(configs.ENGINES), "Engine that finds the kidneys.", **TRAINING)
 flags.DEFINE_list("parts", list(PARTS), f"Parts to run: some of {','.join(PARTS)}.", **STEPS)
 flags.DEFINE_bool("print_only", False, "Print the commands and write the folds' folders that they read.", **STEPS)
 flags.register_validator(

@@ -16,13 +16,11 @@ from kits_tf import checkpoint, runtime
 from kits_tf import config as configs
 from kits_tf.cli import app
 from kits_tf.config import KidneyConfig, TumorConfig
-from kits_tf.errors import InputError, UsageError
+from kits_tf.errors import UsageError
 
 FLAGS = flags.FlagValues()
 LARGEST_SEED = 2**32 - 1  # NumPy's
 OVERRIDES = ("num_steps", "batch_size", "base_filters", "learning_rate")
-STRATEGIES = ["auto", "one", "mirrored", "multi_worker", "tpu"]
-PRECISIONS = ["float32", "mixed_bfloat16", "mixed_float16"]
 
 GROUPS: list[dict[str, Any]] = [
     {"flag_values": FLAGS, "module_name": name} for name in ("Data", "Network", "Training", "Devices")
@@ -43,9 +41,9 @@ flags.DEFINE_integer("batch_size", None, "Samples of a step, over all devices.",
 flags.DEFINE_float("learning_rate", None, "Highest learning rate.", **TRAINING)
 flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", 0, LARGEST_SEED, **TRAINING)
 flags.DEFINE_bool("tensorboard", True, "Write for TensorBoard, if it is installed.", **TRAINING)
-flags.DEFINE_enum("strategy", "auto", STRATEGIES, "How devices share the work.", **DEVICES)
+flags.DEFINE_enum("strategy", "auto", list(configs.STRATEGIES), "How devices share the work.", **DEVICES)
 flags.DEFINE_string("tpu", None, "'local' on a TPU VM, a TPU's name on Google Cloud, or grpc://HOST:PORT.", **DEVICES)
-flags.DEFINE_enum("precision", "float32", PRECISIONS, "Precision of the computations.", **DEVICES)
+flags.DEFINE_enum("precision", "float32", list(configs.PRECISIONS), "Precision of the computations.", **DEVICES)
 flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "Compile with XLA; auto: on a single GPU.", **DEVICES)
 flags.DEFINE_bool("deterministic", False, "Give the same bits on every run, slower.", **DEVICES)
 
@@ -86,13 +84,12 @@ def _check_network_flags() -> None:
 def _make_config() -> KidneyConfig | TumorConfig:
     """Return the preset's config with --set and the flags of single options applied."""
     preset = configs.preset(FLAGS.preset, FLAGS.stage, FLAGS.plane)
-    changes = {name: FLAGS[name].value for name in OVERRIDES if FLAGS[name].value is not None}
-    for name, value in changes.items():
+    assignments = [f"{name}={FLAGS[name].value!r}" for name in OVERRIDES if FLAGS[name].value is not None]
+    for assignment in assignments:
         try:
-            dataclasses.replace(preset, **{name: value})
-        except ValueError as error:
-            raise UsageError(name, str(error)) from None
-    assignments = [f"{name}={value!r}" for name, value in changes.items()]
+            configs.override(preset, [assignment])
+        except UsageError as error:
+            raise UsageError(assignment.partition("=")[0], error.reason) from None
     config = configs.override(preset, [*FLAGS.set, *assignments])
     configs.check_sizes(config)
     return config
@@ -108,13 +105,14 @@ def _check_folders(config: KidneyConfig | TumorConfig) -> None:
     if "://" not in FLAGS.data_dir:  # cloud storage is read later
         check_prepared(FLAGS.data_dir)
     app.check_output_folder("checkpoint_dir", FLAGS.checkpoint_dir)
-    folder, own = pathlib.Path(FLAGS.checkpoint_dir), checkpoint.network_name(config)
-    paths = {name: folder / name / checkpoint.CONFIG_NAME for name in checkpoint.network_names() if name != own}
-    siblings = {name: configs.load(path) for name, path in paths.items() if path.is_file()}
-    try:
-        checkpoint.check_shares(folder, siblings | {own: config})
-    except InputError as error:
-        raise UsageError("checkpoint_dir", f"{folder}: {own}: {error.reason}") from None
+    for name in checkpoint.network_names():
+        path = pathlib.Path(FLAGS.checkpoint_dir, name, checkpoint.CONFIG_NAME)
+        if name == checkpoint.network_name(config) or not path.is_file():
+            continue
+        there, share = configs.load(path).min_component_share, config.min_component_share
+        if there != share:
+            what = f"min_component_share must be the same in all networks, got {share:g}, and {there:g} in {path}"
+            raise UsageError("checkpoint_dir", what)
 
 
 def check_prepared(folder: str) -> None:

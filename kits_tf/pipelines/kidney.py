@@ -129,9 +129,7 @@ def _patches(
         "slab": tf.TensorSpec(_with_index(size, 3, config.plane), tf.int16),
         "label": tf.TensorSpec(_with_index(size, 1, config.plane), tf.uint8),
     }
-    return tf.map_fn(
-        sampling.plain(lambda place: _cut(content, place, config)), places, fn_output_signature=signature
-    )
+    return tf.map_fn(sampling.plain(lambda place: _cut(content, place, config)), places, fn_output_signature=signature)
 
 
 def _window(case: dict[str, tf.Tensor], seed: tf.Tensor, on_foreground: bool, config: KidneyConfig) -> Window:

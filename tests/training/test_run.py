@@ -25,9 +25,8 @@ from tests import planted
 from tests.training.tiny_runs import program, run_program, tiny_config, train
 
 STEPS = 10
-PRESETS = {  # a network of each preset, with the normalization, loss and clipping of the preset
+PRESETS = {  # with their own normalization and loss; `best` has those of `paper`
     "kidney_axial": "--preset=small",
-    "kidney_coronal": "--preset=best",
     "kidney_sagittal": "--preset=paper",
     "tumor": "--preset=small",
 }
@@ -44,7 +43,7 @@ def prepared_data(tmp_path_factory):
 def uninterrupted(data, tmp_path_factory):
     """A checkpoint folder of networks trained by one device without a stop."""
     folder = tmp_path_factory.mktemp("whole")
-    for network in ("kidney_axial", "kidney_sagittal,tumor"):
+    for network in ("kidney_axial,tumor", "kidney_sagittal"):
         run_program(network, data, folder, PRESETS[network.split(",")[0]], *COMMON)
     return folder
 
