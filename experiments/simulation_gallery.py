@@ -19,7 +19,7 @@ from contact_sheets import draw_sheet  # noqa: E402
 
 from kits_tf.config import PHASES  # noqa: E402
 from kits_tf.io import volume  # noqa: E402
-from kits_tf.simulation import Anatomy, organ_map, simulate  # noqa: E402
+from kits_tf.simulation import Anatomy, simulate  # noqa: E402
 from kits_tf.simulation.structures import KIDNEYS, indices  # noqa: E402
 
 SEED = 5
@@ -36,7 +36,7 @@ def main():
 
 def real(anatomy):
     """(title, hu, labels, spacing in mm) of the map's own CT."""
-    structures, spacing_mm = organ_map.read_structures(anatomy.labels, organ_map.read_legend(anatomy.legend))
+    structures, spacing_mm = anatomy.check()
     hu = volume.read_volume(anatomy.ct).hu
     return "real", hu, np.isin(structures, indices(KIDNEYS)).astype(np.uint8), spacing_mm
 

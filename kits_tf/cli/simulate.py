@@ -4,7 +4,6 @@ Example:
     kits-simulate --output_dir=ct --num_cases=2
 """
 
-import contextlib
 import functools
 import multiprocessing
 import os
@@ -26,16 +25,16 @@ FLAGS = flags.FlagValues()
 RANGE = re.compile(r"(\d+\.?\d*|\.\d+),(\d+\.?\d*|\.\d+)")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
-_cases = {"flag_values": FLAGS, "module_name": "Cases"}
-_scan = {"flag_values": FLAGS, "module_name": "Scan"}
-_maps = {"flag_values": FLAGS, "module_name": "Organ maps"}
+_cases: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Cases"}
+_scan: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Scan"}
+_maps: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Organ maps"}
 flags.DEFINE_string("output_dir", None, "Folder for the cases; complete ones are kept.", required=True, **_cases)
 flags.DEFINE_integer("num_cases", None, "Number of cases, from 0 on.", lower_bound=1, upper_bound=100_000, **_cases)
 flags.DEFINE_string("cases", "", "Case numbers and ranges instead, e.g. 0-9,160.", **_cases)
 flags.DEFINE_integer("seed", 0, "Seed; a case depends on it and its own number alone.", lower_bound=0, **_cases)
 flags.DEFINE_integer("processes", None, "Processes; one per core by default.", lower_bound=1, **_cases)
 flags.DEFINE_integer(
-    "size", 512, "Rows and columns; below 512 the field of view is kept.", lower_bound=32, upper_bound=2048, **_scan
+    "size", 512, "Rows and columns; below 512, pixels grow.", lower_bound=32, upper_bound=2048, **_scan
 )
 flags.DEFINE_integer("slices", None, "Slices; as in KiTS19 by default.", lower_bound=1, upper_bound=2048, **_scan)
 flags.DEFINE_list("phases", list(PHASES), "Contrast phases to draw from.", **_scan)
@@ -43,17 +42,35 @@ flags.DEFINE_string("pixel_spacing_mm", None, "Range LO,HI of pixel spacings; as
 flags.DEFINE_string("slice_spacing_mm", None, "Range LO,HI of slice spacings; as in KiTS19 by default.", **_scan)
 flags.DEFINE_list("anatomy", None, "Organ label maps, one of them per case; the bundled ones by default.", **_maps)
 flags.DEFINE_string("legend", None, "JSON legend of the --anatomy maps: label to organ name.", **_maps)
-flags.DEFINE_list(
-    "anatomy_ct",
-    None,
-    "The CT of each --anatomy map, to split what has no label.",
-    **_maps,
-)
+flags.DEFINE_list("anatomy_ct", None, "The CT of each --anatomy map, to split what has no label.", **_maps)
 
 
-@flags.validator("phases", message=f"must be a comma list of {', '.join(PHASES)}", flag_values=FLAGS)
-def _phases_are_known(phases: list[str]) -> bool:
-    return bool(phases) and set(phases) <= set(PHASES)
+def main() -> int:
+    """Make the cases; return the exit code."""
+    if not FLAGS.phases or not set(FLAGS.phases) <= set(PHASES):
+        raise UsageError("phases", f"must be a comma list of {', '.join(PHASES)}")
+    options = {
+        "size": FLAGS.size,
+        "slices": FLAGS.slices,
+        "phases": tuple(FLAGS.phases),
+        "pixel_spacing_mm": _range("pixel_spacing_mm"),
+        "slice_spacing_mm": _range("slice_spacing_mm"),
+    }
+    numbers = _case_numbers()
+    options["anatomies"] = _anatomies()
+    app.check_output_folder("output_dir", FLAGS.output_dir)
+    from kits_tf.progress import progress
+
+    folder = pathlib.Path(FLAGS.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    work = functools.partial(_make, folder, FLAGS.seed, options)
+    failures = 0
+    for reason in progress(_in_processes(work, numbers), "Simulating", total=len(numbers)):
+        if reason is not None:
+            failures += 1
+            app.complain("kits-simulate", reason)
+    print(f"{len(numbers) - failures} of {len(numbers)} cases in {folder}")
+    return app.EXIT_SOME_FAILED if failures else app.EXIT_DONE
 
 
 def _range(flag: str) -> tuple[float, float] | None:
@@ -65,31 +82,6 @@ def _range(flag: str) -> tuple[float, float] | None:
     if not match or not 0.1 <= float(match[1]) <= float(match[2]) <= 20:
         raise UsageError(flag, f"must be LO,HI in mm within 0.1 and 20, such as 0.7,0.9, got {text!r}")
     return float(match[1]), float(match[2])
-
-
-def main() -> int:
-    """Make the cases; return the exit code."""
-    options = {
-        "anatomies": _anatomies(),
-        "size": FLAGS.size,
-        "slices": FLAGS.slices,
-        "phases": tuple(FLAGS.phases),
-        "pixel_spacing_mm": _range("pixel_spacing_mm"),
-        "slice_spacing_mm": _range("slice_spacing_mm"),
-    }
-    numbers = _case_numbers()
-    app.check_output_folder("output_dir", FLAGS.output_dir)
-    from kits_tf.progress import progress
-
-    folder = pathlib.Path(FLAGS.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    failures = 0
-    for reason in progress(_make_all(folder, numbers, options), "Simulating", total=len(numbers)):
-        if reason is not None:
-            failures += 1
-            app.complain("kits-simulate", reason)
-    print(f"{len(numbers) - failures} of {len(numbers)} cases in {folder}")
-    return app.EXIT_SOME_FAILED if failures else app.EXIT_DONE
 
 
 def _case_numbers() -> list[int]:
@@ -106,44 +98,28 @@ def _case_numbers() -> list[int]:
 
 
 def _anatomies() -> "tuple[Anatomy, ...]":
-    """Return the checked organ maps of --anatomy, or none for the bundled ones."""
-    if FLAGS.anatomy is None:
-        for flag in ("legend", "anatomy_ct"):
-            if FLAGS[flag].present:
-                raise UsageError(flag, "needs --anatomy")
+    """Return the checked organ maps of --anatomy; empty for the bundled ones."""
+    maps, cts = FLAGS.anatomy or [], FLAGS.anatomy_ct or []
+    for flag in ("legend", "anatomy_ct"):
+        if FLAGS[flag].present and not maps:
+            raise UsageError(flag, "needs --anatomy, with one or more organ label maps")
+    if not maps:
         return ()
-    cts = FLAGS.anatomy_ct or [None] * len(FLAGS.anatomy)
-    if not FLAGS.anatomy:
-        raise UsageError("anatomy", "must be one or more organ label maps")
     if FLAGS.legend is None:
         raise UsageError("legend", "is required with --anatomy")
-    if len(cts) != len(FLAGS.anatomy):
-        raise UsageError("anatomy_ct", f"must be one CT for each of the {len(FLAGS.anatomy)} --anatomy maps")
-    from kits_tf.simulation import Anatomy, organ_map
+    if len(cts) not in (0, len(maps)):
+        raise UsageError("anatomy_ct", f"must be one CT for each of the {len(maps)} --anatomy maps")
+    from kits_tf.simulation import Anatomy
 
-    with _as_usage("legend"):
-        legend = organ_map.read_legend(FLAGS.legend)
-    for labels, ct in zip(FLAGS.anatomy, cts, strict=True):
-        with _as_usage("anatomy"):
-            structures, spacing_mm = organ_map.read_structures(labels, legend)
-        if ct is not None:
-            with _as_usage("anatomy_ct"):
-                organ_map.check_ct(ct, structures.shape, spacing_mm)
-    return tuple(Anatomy(labels, FLAGS.legend, ct) for labels, ct in zip(FLAGS.anatomy, cts, strict=True))
+    pairs = zip(maps, cts or [None] * len(maps), strict=True)
+    anatomies = tuple(Anatomy(labels, FLAGS.legend, ct) for labels, ct in pairs)
+    for anatomy in anatomies:
+        anatomy.check()
+    return anatomies
 
 
-@contextlib.contextmanager
-def _as_usage(flag: str) -> Iterator[None]:
-    """Turn an InputError into an error of the flag that named the file."""
-    try:
-        yield
-    except InputError as error:
-        raise UsageError(flag, error) from None
-
-
-def _make_all(folder: pathlib.Path, numbers: list[int], options: dict[str, Any]) -> Iterator[str | None]:
-    """Make the cases in several processes; yield None for each that is there, else why not."""
-    work = functools.partial(_make, folder, FLAGS.seed, options)
+def _in_processes(work: "functools.partial[str | None]", numbers: list[int]) -> Iterator[str | None]:
+    """Yield the results of the work on each number, done in several processes."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes = min(FLAGS.processes or cores, len(numbers))
     if processes <= 1:

@@ -10,31 +10,15 @@ from kits_tf.config import PHASES
 from kits_tf.simulation.structures import BOWEL, INDEX, STRUCTURES
 
 RANGES = {
-    "kidney": ((5, 60), (85, 260)),
-    "liver": ((25, 75), (55, 185)),
-    "spleen": ((25, 62), (70, 200)),
-    "pancreas": ((-10, 55), (45, 150)),
-    "adrenal": ((-5, 42), (25, 120)),
-    "gallbladder": ((-8, 30), (-8, 45)),
-    "portal": ((25, 62), (70, 240)),
-    "cava": ((25, 62), (60, 230)),
-    "artery": ((25, 62), (90, 360)),
-    "bladder": ((-8, 25), (-8, 60)),
-    "pelvic_organ": ((5, 58), (35, 140)),
-    "heart": ((25, 60), (90, 300)),
-    "lung": ((-950, -600), (-950, -600)),
-    "cartilage": ((40, 150), (40, 150)),
-    "cord": ((-5, 45), (-5, 50)),
-    "bone": ((60, 240), (60, 250)),
-    "muscle": ((10, 70), (30, 90)),
-    "soft": ((5, 70), (15, 90)),
-    "other": ((0, 100), (0, 150)),
-    "air": ((-1024, -985), (-1024, -985)),
-    "fat": ((-125, -75), (-125, -72)),
-    "loose_bone": ((120, 450), (120, 450)),
-    "gas": ((-1000, -850), (-1000, -850)),
-    "wall": ((10, 55), (30, 140)),
-}
+    "kidney": ((5, 60), (85, 260)), "liver": ((25, 75), (55, 185)), "spleen": ((25, 62), (70, 200)),
+    "pancreas": ((-10, 55), (45, 150)), "adrenal": ((-5, 42), (25, 120)), "gallbladder": ((-8, 30), (-8, 45)),
+    "portal": ((25, 62), (70, 240)), "cava": ((25, 62), (60, 230)), "artery": ((25, 62), (90, 360)),
+    "bladder": ((-8, 25), (-8, 60)), "pelvic_organ": ((5, 58), (35, 140)), "heart": ((25, 60), (90, 300)),
+    "lung": ((-950, -600), (-950, -600)), "cartilage": ((40, 150), (40, 150)), "cord": ((-5, 45), (-5, 50)),
+    "bone": ((60, 240), (60, 250)), "muscle": ((10, 70), (30, 90)), "soft": ((5, 70), (15, 90)),
+    "other": ((0, 100), (0, 150)), "air": ((-1024, -985), (-1024, -985)), "fat": ((-125, -75), (-125, -72)),
+    "loose_bone": ((120, 450), (120, 450)), "gas": ((-1000, -850), (-1000, -850)), "wall": ((10, 55), (30, 140)),
+}  # fmt: skip
 """(unenhanced, enhanced) ranges of mean HU; "wall" is the bowel's."""
 
 SHARED_ENHANCEMENT = 0.4  # of cardiac output, dose and delay, which move all structures of a patient together
@@ -49,42 +33,14 @@ TUMORS = {
 }
 """Ranges of mean HU of kidney tumors by phase; typical values of abdominal CT at 120 kV."""
 
-TABLE_SHELL_HU, TABLE_CORE_HU = (-220, 20), (-960, -900)
-ARM_CORTEX_HU, ARM_MARROW_HU = (420, 750), (120, 260)
-
 TEXTURES = {
-    "kidney_right": (5, 6),
-    "kidney_left": (5, 6),
-    "liver": (3, 4),
-    "spleen": (3, 4),
-    "pancreas": (6, 14),
-    "portal": (5, 3),
-    "cava": (12, 8),
-    "artery": (3, 2),
-    "stomach": (6, 8),
-    "duodenum": (6, 8),
-    "small_bowel": (6, 8),
-    "colon": (6, 8),
-    "bladder": (4, 3),
-    "pelvic_organ": (8, 10),
-    "heart": (10, 6),
-    "lung": (25, 45),
-    "bone": (15, 35),
-    "loose_bone": (15, 35),
-    "muscle": (5, 9),
-    "soft": (5, 9),
-    "other": (5, 9),
-    "fat": (4, 5),
-    "sinus": (5, 12),
-    "gas": (4, 4),
-    "cortical_bone": (40, 60),
-    "table_core": (4, 4),
-    "clear_cell": (14, 22),
-    "papillary": (4, 6),
-    "chromophobe": (6, 8),
-    "solid": (6, 10),
-    "necrosis": (4, 5),
-}
+    "kidney_right": (5, 6), "kidney_left": (5, 6), "liver": (3, 4), "spleen": (3, 4), "pancreas": (6, 14),
+    "portal": (5, 3), "cava": (12, 8), "artery": (3, 2), "stomach": (6, 8), "duodenum": (6, 8), "small_bowel": (6, 8),
+    "colon": (6, 8), "bladder": (4, 3), "pelvic_organ": (8, 10), "heart": (10, 6), "lung": (25, 45), "bone": (15, 35),
+    "loose_bone": (15, 35), "muscle": (5, 9), "soft": (5, 9), "other": (5, 9), "fat": (4, 5), "sinus": (5, 12),
+    "gas": (4, 4), "cortical_bone": (40, 60), "table_core": (4, 4), "clear_cell": (14, 22), "papillary": (4, 6),
+    "chromophobe": (6, 8), "solid": (6, 10), "necrosis": (4, 5),
+}  # fmt: skip
 """Standard deviations in HU of the variation within a tissue: (coarse, of about 25 mm; fine, of about 6 mm)."""
 
 CONTENTS_HU = {"fluid": (-15, 50, 10), "stool": (-90, 90, 90), "contrast": (90, 450, 50)}  # low, high, variation
@@ -99,21 +55,13 @@ def texture(tissue: str, default: tuple[float, float] = (2, 3)) -> tuple[float, 
 
 @dataclasses.dataclass(frozen=True)
 class BowelContent:
-    """What fills a part of the bowel.
-
-    Attributes:
-        wall_mm: Thickness of the wall.
-        hu: Mean HU of the fluid, stool or swallowed contrast.
-        grain_hu: Standard deviation of its fine variation.
-        gas_above: Value of a random field above which there is gas.
-        bubbles_above: The same for specks of gas within stool.
-    """
+    """What fills a part of the bowel: fluid, stool or swallowed contrast, and gas."""
 
     wall_mm: float
     hu: float
-    grain_hu: float
-    gas_above: float
-    bubbles_above: float
+    grain_hu: float  # standard deviation of the fine variation
+    gas_above: float  # threshold of the field `Interior.filling`
+    bubbles_above: float  # threshold of the fine texture: specks of gas within stool
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shares: tuple[float, ...]) -> BowelContent:
@@ -141,7 +89,6 @@ class Appearance:
         means, coarse, fine: Float32 by structure: mean HU, and standard deviations of coarse and fine texture.
         cortex, medulla, urine, calculus, shell, skin: Mean HU.
         contents: The contents of each part of the bowel.
-        table_shell, table_core, arm_cortex, arm_marrow: Mean HU around the trunk.
     """
 
     def __init__(self, rng: np.random.Generator, phase: str) -> None:
@@ -170,11 +117,9 @@ class Appearance:
         hu |= dict.fromkeys(BOWEL, hu["wall"]) | {"sinus": hu["fat"] + rng.uniform(0, 25)}
         self.means = np.array([hu[name] for name in STRUCTURES], np.float32)
         roughness = rng.uniform(0.3, 1.2) if rng.uniform() < 0.8 else 0.0
-        textures = np.array([texture(name, default=(4, 6)) for name in STRUCTURES], np.float32)
-        textures = textures * roughness * rng.uniform(0.5, 1.5, (len(STRUCTURES), 1))
+        textures = np.array([texture(name, default=(4, 6)) for name in STRUCTURES], float)
+        textures *= roughness * rng.uniform(0.5, 1.5, (len(STRUCTURES), 1))
         self.coarse, self.fine = textures.T.astype(np.float32)
-        ranges = (TABLE_SHELL_HU, TABLE_CORE_HU, ARM_CORTEX_HU, ARM_MARROW_HU)
-        self.table_shell, self.table_core, self.arm_cortex, self.arm_marrow = (rng.uniform(*r) for r in ranges)
 
     @property
     def enhanced(self) -> bool:

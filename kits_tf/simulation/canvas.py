@@ -14,21 +14,13 @@ from kits_tf.simulation.shapes import Shape
 
 @dataclasses.dataclass
 class Layer:
-    """A solid of one tissue.
-
-    Attributes:
-        shape: The solid.
-        tissue: A name whose texture `appearance.texture` knows.
-        hu: Mean HU.
-        label: 0, 1 or 2 to set the label, None to leave it.
-        only_background: Whether to paint only where the label is 0.
-    """
+    """A solid of one tissue."""
 
     shape: Shape
-    tissue: str
+    tissue: str  # whose texture `appearance.texture` knows
     hu: float
-    label: int | None = None
-    only_background: bool = False
+    label: int | None = None  # None leaves the label
+    only_background: bool = False  # whether to paint only where the label is 0
 
 
 class Canvas:
@@ -101,19 +93,9 @@ def coverage(value: np.ndarray, band_mm: float, thickness_ratio: float = 1.0) ->
     Returns:
         Float32 [z, y, x] in [0, 1].
     """
-    value = np.ascontiguousarray(value)
-    share = (value < 0).astype(np.float32)
-    near = np.flatnonzero(np.abs(value) < band_mm)
-    flat = value.ravel()
-    width = np.zeros(len(near), np.float32)
-    index = np.unravel_index(near, value.shape)
-    strides = (value.shape[1] * value.shape[2], value.shape[2], 1)
+    width = np.zeros_like(value)
     for axis, weight in enumerate((thickness_ratio, 1.0, 1.0)):
-        # Mean slope towards both neighbours; at the border, towards the only one.
-        after = near + strides[axis] * (index[axis] < value.shape[axis] - 1)
-        before = near - strides[axis] * (index[axis] > 0)
-        span = np.maximum((after - before) // strides[axis], 1)
-        width += np.abs(flat[after] - flat[before]) * (np.float32(weight) / span).astype(np.float32)
-    np.maximum(width, np.float32(1e-6), out=width)
-    share.ravel()[near] = np.clip(0.5 - flat[near] / width, 0, 1)
-    return share
+        if value.shape[axis] > 1:
+            width += np.abs(np.gradient(value, axis=axis)) * np.float32(weight)
+    share = np.clip(0.5 - value / np.maximum(width, np.float32(1e-6)), 0, 1)
+    return np.where(np.abs(value) < band_mm, share, value < 0).astype(np.float32)

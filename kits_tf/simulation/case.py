@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +19,13 @@ from kits_tf.simulation.interior import Interior
 from kits_tf.simulation.organ_map import Anatomy, bundled_anatomies, load
 from kits_tf.simulation.refinement import OrganMap
 from kits_tf.simulation.scanner import FULL_SIZE, Protocol, Range, Scanner
-from kits_tf.simulation.shapes import Offset, Sheet, Tube
+from kits_tf.simulation.shapes import arch, capsule
 from kits_tf.simulation.structures import INDEX, KIDNEYS, LESION_FREE, indices
 
 CHUNK_VOXELS = 3_000_000  # painted at a time; bounds the memory of float32 arrays
 HALO_SLICES = 1  # painted beyond a chunk's ends, for partial volume
 SURVEY_MM = 4.0  # grid on which a deformed patient is examined before the scan is planned
+TEXTURE_BOX = np.array([-450.0, -300.0, -300.0]), np.array([450.0, 300.0, 300.0])
 
 # The purposes of a case's generators: (seed, case, purpose) makes each, so that no draw shifts another's.
 PROTOCOL, APPEARANCE, PATIENT, SCANNER, TEXTURE, NOISE, LESIONS = range(7)
@@ -79,56 +80,32 @@ def simulate(
     rng = random_generator(*key, PATIENT)
     anatomies = anatomies or bundled_anatomies()
     organs = load(anatomies[int(rng.integers(len(anatomies)))])
-    protocol = Protocol.draw(random_generator(*key, PROTOCOL), size, slices, pixel_spacing_mm, slice_spacing_mm)
     phase = phases[int(random_generator(*key, APPEARANCE, 1).integers(len(phases)))]
     look = Appearance(random_generator(*key, APPEARANCE), phase)
     patient = Patient.draw(rng, random_generator(*key, LESIONS), organs, look)
-    length_mm = patient.bounds[1][0] - patient.bounds[0][0]
-    protocol = protocol.fitted(length_mm, slices=slices is None, slice_spacing=slice_spacing_mm is None)
+    map_mm = float(np.subtract(*patient.deformation.bounds)[0] * -1)
+    protocol_rng = random_generator(*key, PROTOCOL)
+    protocol = Protocol.draw(protocol_rng, map_mm, size, slices, pixel_spacing_mm, slice_spacing_mm)
     scanner = Scanner.draw(random_generator(*key, SCANNER), protocol.spacing_mm, (*key, NOISE))
     origin_mm = patient.first_voxel_mm(rng, protocol)
-    hu, labels = _scan(patient, scanner, protocol.shape, origin_mm, _draw_textures(random_generator(*key, TEXTURE)))
+    texture_rng = random_generator(*key, TEXTURE)
+    textures = Field.noise(texture_rng, TEXTURE_BOX, 22), Field.noise(texture_rng, TEXTURE_BOX, 4.5)
+    hu, labels = _scan(patient, scanner, protocol.shape, origin_mm, textures)
     return SimulatedCase(hu, labels, protocol.spacing_mm)
 
 
 @dataclasses.dataclass
-class Survey:
-    """What a coarse look at a deformed patient shows; mm (z, y, x).
-
-    Attributes:
-        surfaces: For each kidney its centre [3] and points of its surface [count, 3].
-        body: Box around the trunk.
-        elsewhere: Points inside the trunk at which other lesions may lie, [count, 3].
-    """
-
-    surfaces: lesions.Surfaces
-    body: Bounds
-    elsewhere: np.ndarray
-
-
-@dataclasses.dataclass
 class Patient:
-    """A random patient made from a map.
-
-    Attributes:
-        organs: The map.
-        look: HU of the tissues.
-        deformation: From the patient to the map.
-        interior: Inner structure of the organs.
-        around: Layers beneath the body: table and arms.
-        masses: Layers over it.
-        body: Box around the trunk in mm (z, y, x).
-        kidney_ends_mm: First and last z of the kidneys.
-    """
+    """A random patient made from a map."""
 
     organs: OrganMap
     look: Appearance
     deformation: Deformation
     interior: Interior
-    around: list[Layer]
-    masses: list[Layer]
-    body: Bounds
-    kidney_ends_mm: tuple[float, float]
+    around: list[Layer]  # beneath the body: table and arms
+    masses: list[Layer]  # over it
+    body: Bounds  # of the trunk, mm (z, y, x)
+    kidney_ends_mm: tuple[float, float]  # first and last z
 
     @classmethod
     def draw(
@@ -137,29 +114,26 @@ class Patient:
         """Return a random patient; `lesions_rng` draws the lesions."""
         deformation = Deformation(rng, organs)
         interior = Interior.draw(rng, deformation.bounds)
-        tumors = lesions.draw_tumors(lesions_rng, _survey(deformation, interior, organs).surfaces)
+        surfaces, *_ = _survey(deformation, interior, organs)
+        tumors = lesions.draw_tumors(lesions_rng, surfaces)
         for tumor in tumors:
             if tumor.radius > lesions.PUSHING_MM:
                 deformation.push(tumor.centre, tumor.radius)
-        survey = _survey(deformation, interior, organs)
-        masses = lesions.elsewhere_layers(lesions_rng, survey.elsewhere, look)
-        masses += lesions.cyst_layers(lesions_rng, survey.surfaces)
-        masses += lesions.stone_layers(lesions_rng, survey.surfaces, look)
+        surfaces, body, elsewhere = _survey(deformation, interior, organs)
+        masses = lesions.elsewhere_layers(lesions_rng, elsewhere, look)
+        masses += lesions.cyst_layers(lesions_rng, surfaces)
+        masses += lesions.stone_layers(lesions_rng, surfaces, look)
         masses += lesions.tumor_layers(lesions_rng, tumors, look)
-        around = _table_layers(rng, survey.body, look) + _arm_layers(rng, survey.body, look)
-        z = np.concatenate([points[:, 0] for _, points in survey.surfaces] or [np.zeros(1)])
-        return cls(organs, look, deformation, interior, around, masses, survey.body, (z.min(), z.max()))
-
-    @property
-    def bounds(self) -> Bounds:
-        """The box in mm (z, y, x) that the map fills."""
-        return self.deformation.bounds
+        around = _table_layers(rng, body) + _arm_layers(rng, body, look)
+        z = np.concatenate([points[:, 0] for _, points in surfaces] or [np.zeros(1)])
+        return cls(organs, look, deformation, interior, around, masses, body, (z.min(), z.max()))
 
     def first_voxel_mm(self, rng: np.random.Generator, protocol: Protocol) -> tuple[float, float, float]:
         """Return the mm (z, y, x) of the first voxel: the trunk about in the middle, kidneys and map within."""
         slices, rows, columns = protocol.shape
         dz, dy, dx = protocol.spacing_mm
-        first, last = self.bounds[0][0], self.bounds[1][0] - (slices - 1) * dz
+        (first, *_), (last, *_) = self.deformation.bounds
+        last -= (slices - 1) * dz
         top = np.clip(protocol.first_slice_mm(self.kidney_ends_mm), min(first, last), max(first, last))
         _, y, x = (self.body[0] + self.body[1]) / 2 + rng.normal(0, 10, 3)
         return float(top), y - (rows - 1) / 2 * dy, x - (columns - 1) / 2 * dx
@@ -189,8 +163,10 @@ class Patient:
         canvas.labels[hard] = 0
 
 
-def _survey(deformation: Deformation, interior: Interior, organs: OrganMap) -> Survey:
-    """Return what a coarse grid over a patient shows."""
+def _survey(
+    deformation: Deformation, interior: Interior, organs: OrganMap
+) -> tuple[lesions.Surfaces, Bounds, np.ndarray]:
+    """Return the kidneys' surfaces, the trunk's box and points within it for other lesions, from a coarse grid."""
     low, high = deformation.bounds
     grid = Grid.regular(np.ceil((high - low) / SURVEY_MM).astype(int) + 1, (SURVEY_MM,) * 3, low)
     structures, depths = _look_up(deformation, organs, grid)
@@ -207,7 +183,7 @@ def _survey(deformation: Deformation, interior: Interior, organs: OrganMap) -> S
             surfaces.append((points(kidney).mean(axis=0), points(surface)))
     trunk = points(structures != INDEX["air"])
     elsewhere = points(~np.isin(structures, indices((*LESION_FREE, *KIDNEYS))))
-    return Survey(surfaces, (trunk.min(axis=0), trunk.max(axis=0)), elsewhere)
+    return surfaces, (trunk.min(axis=0), trunk.max(axis=0)), elsewhere
 
 
 def _look_up(deformation: Deformation, organs: OrganMap, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -216,19 +192,17 @@ def _look_up(deformation: Deformation, organs: OrganMap, grid: Grid) -> tuple[np
     return organs.structures.ravel()[voxels], organs.depths.ravel()[voxels]
 
 
-def _table_layers(rng: np.random.Generator, body: Bounds, look: Appearance) -> list[Layer]:
+def _table_layers(rng: np.random.Generator, body: Bounds) -> list[Layer]:
     """Return the curved table top under a body, a shell around a light core; none in one scan of ten."""
     if rng.uniform() >= 0.9:
         return []
-    back = body[1][1] + rng.uniform(0, 10)
-    radius, width = rng.uniform(320, 600), rng.uniform(190, 240)
-    angles = np.linspace(-1, 1, 19) * np.arcsin(width / radius)
-    thickness = rng.uniform(6, 14)
-    centre = back + thickness - radius
-    arc = np.column_stack([np.zeros(19), centre + radius * np.cos(angles), radius * np.sin(angles)])
+    half_thickness, shell = rng.uniform(6, 14), rng.uniform(1.2, 2.2)
+    bottom = body[1][1] + rng.uniform(0, 10) + 2 * half_thickness
+    radius, half_width = rng.uniform(320, 600), rng.uniform(190, 240)
+    core = arch(bottom - shell, radius, half_width - shell, half_thickness - shell)
     return [
-        Layer(Sheet(arc, thickness), "table_shell", look.table_shell),
-        Layer(Sheet(arc, thickness - rng.uniform(1.2, 2.2)), "table_core", look.table_core),
+        Layer(arch(bottom, radius, half_width, half_thickness), "table_shell", rng.uniform(-220, 20)),
+        Layer(core, "table_core", rng.uniform(-960, -900)),
     ]
 
 
@@ -237,27 +211,22 @@ def _arm_layers(rng: np.random.Generator, body: Bounds, look: Appearance) -> lis
     layers: list[Layer] = []
     if rng.uniform() > 0.14:
         return layers
+    cortex_hu, marrow_hu = rng.uniform(420, 750), rng.uniform(120, 260)
     (top, front, right), (bottom, back, left) = body
     for side, edge in ((-1, right), (1, left)):
         radius = rng.uniform(28, 45)
         y = rng.uniform(0.4, 0.8) * (back - front) + front
         x = edge + side * (radius + rng.uniform(0, 15))
         course = np.array([[top - 20, y, x], [bottom + 20, y + rng.normal(0, 15), x + rng.normal(0, 10)]])
-        arm = Tube(course, [radius, radius * rng.uniform(0.6, 0.9)], reach_mm=30)
-        bone = Tube(course, rng.uniform(8, 12))
+        arm = capsule(course, [radius, radius * rng.uniform(0.6, 0.9)])
+        bone = capsule(course, [rng.uniform(8, 12)] * 2)
         layers += [
             Layer(arm, "fat", look.mean("fat")),
-            Layer(Offset(arm, -rng.uniform(3, 12)), "muscle", look.mean("muscle")),
-            Layer(bone, "cortical_bone", look.arm_cortex),
-            Layer(Offset(bone, -3), "bone", look.arm_marrow),
+            Layer(arm.offset(-rng.uniform(3, 12)), "muscle", look.mean("muscle")),
+            Layer(bone, "cortical_bone", cortex_hu),
+            Layer(bone.offset(-3), "bone", marrow_hu),
         ]
     return layers
-
-
-def _draw_textures(rng: np.random.Generator) -> tuple[Field, Field]:
-    """Return the (coarse, fine) fields of variation within tissues."""
-    bounds = (np.array([-450.0, -300.0, -300.0]), np.array([450.0, 300.0, 300.0]))
-    return Field.noise(rng, bounds, 22), Field.noise(rng, bounds, 4.5)
 
 
 def _scan(
@@ -271,18 +240,15 @@ def _scan(
     hu, labels = np.empty(shape, np.int16), np.empty(shape, np.uint8)
     middle = (patient.body[0] + patient.body[1]) / 2
     row, column = (float((middle[i] - origin_mm[i]) / scanner.spacing_mm[i]) for i in (1, 2))
-    for start, stop in _chunks(shape):
-        count = (stop - start + 2 * HALO_SLICES, *shape[1:])
-        grid = Grid.regular(count, scanner.spacing_mm, origin_mm, start - HALO_SLICES)
+    chunk = max(1, CHUNK_VOXELS // (shape[1] * shape[2]))
+    for start in range(0, shape[0], chunk):
+        stop = min(start + chunk, shape[0])
+        grid = Grid.regular(
+            (stop - start + 2 * HALO_SLICES, *shape[1:]), scanner.spacing_mm, origin_mm, start - HALO_SLICES
+        )
         canvas = Canvas(grid, textures, scanner.thickness_mm, patient.look.mean("air"))
         patient.paint(canvas, scanner)
         keep = slice(HALO_SLICES, HALO_SLICES + stop - start)
         hu[start:stop] = scanner.acquire(canvas.hu[keep], start, (row, column))
         labels[start:stop] = canvas.labels[keep]
     return hu, labels
-
-
-def _chunks(shape: tuple[int, int, int]) -> Iterator[tuple[int, int]]:
-    """Yield (first, last + 1) of each chunk of slices."""
-    count = max(1, CHUNK_VOXELS // (shape[1] * shape[2]))
-    return ((start, min(start + count, shape[0])) for start in range(0, shape[0], count))

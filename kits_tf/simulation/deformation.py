@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kits_tf.simulation.fields import Bounds, Field, Grid, Spacing
+from kits_tf.simulation.fields import Bounds, Field, Grid, Vector
 from kits_tf.simulation.refinement import OrganMap
 from kits_tf.simulation.shapes import rotation
 
@@ -46,7 +46,7 @@ class Deformation:
         for centre in organs.kidneys_mm.values():
             self.resize(centre, np.exp(rng.normal(0, 0.14)), rng.normal(0, 5, 3))
 
-    def resize(self, centre_mm: Spacing, factor: float, shift_mm: Spacing) -> None:
+    def resize(self, centre_mm: Vector, factor: float, shift_mm: Vector) -> None:
         """Enlarge the surroundings of a point of the map by a factor and shift them, fading with distance."""
         offsets = self.values - np.asarray(centre_mm, np.float32)[:, None, None, None]
         near = np.exp(-(offsets**2).sum(axis=0) / np.float32(2 * KIDNEY_REACH_MM**2))
@@ -54,7 +54,7 @@ class Deformation:
         offsets += np.asarray(shift_mm, np.float32)[:, None, None, None]
         self.values += near * offsets
 
-    def push(self, centre_mm: Spacing, radius_mm: float) -> None:
+    def push(self, centre_mm: Vector, radius_mm: float) -> None:
         """Push the surroundings of a point of the patient outwards, as a mass of that radius does."""
         offsets = self.points - np.asarray(centre_mm, np.float32)[:, None, None, None]
         near = np.exp(-(offsets**2).sum(axis=0) / np.float32((PUSH_REACH * radius_mm) ** 2))

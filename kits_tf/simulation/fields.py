@@ -13,8 +13,9 @@ Bounds = tuple[np.ndarray, np.ndarray]
 Box = tuple[slice, ...]
 """Slices of a box of voxels, (z, y, x)."""
 
-Spacing = Sequence[float] | np.ndarray
-"""Voxel sizes in mm, (z, y, x)."""
+Shape3 = Sequence[int] | np.ndarray
+Vector = Sequence[float] | np.ndarray
+"""Three numbers (z, y, x), mostly mm."""
 
 
 def random_generator(*key: int) -> np.random.Generator:
@@ -37,13 +38,15 @@ class Grid:
     spacing_mm: tuple[float, ...]
 
     @classmethod
-    def regular(cls, shape: Sequence[int], spacing_mm: Spacing, origin_mm: Spacing, first_slice: int = 0) -> Grid:
+    def regular(
+        cls, shape: Sequence[int] | np.ndarray, spacing_mm: Vector, origin_mm: Vector, first_slice: int = 0
+    ) -> Grid:
         """Return the grid of `shape` voxels from `first_slice` on of a volume whose first voxel is at `origin_mm`."""
         axes = [
             (origin + step * np.arange(first, first + count)).astype(np.float32)
             for count, step, origin, first in zip(shape, spacing_mm, origin_mm, (first_slice, 0, 0), strict=True)
         ]
-        return cls(*axes, spacing_mm=tuple(spacing_mm))
+        return cls(axes[0], axes[1], axes[2], tuple(spacing_mm))
 
     @property
     def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -84,7 +87,7 @@ class Field:
         step_mm: Lattice spacing, (z, y, x) or one number.
     """
 
-    def __init__(self, coefficients: np.ndarray, low: Spacing, step_mm: Spacing | float) -> None:
+    def __init__(self, coefficients: np.ndarray, low: Vector, step_mm: Vector | float) -> None:
         self.coefficients = np.asarray(coefficients, np.float32)
         self.low = np.asarray(low, float)
         self.step_mm = np.broadcast_to(np.asarray(step_mm, float), 3)

@@ -14,6 +14,7 @@ from kits_tf.simulation.refinement import DEPTH_STEP_MM
 from kits_tf.simulation.structures import BOWEL, INDEX, KIDNEYS, indices
 
 SKIN_MM = 2.0
+NOTHING = (slice(0, 0),) * 3
 BOWEL_MM, RISE_MM = (
     -60.0,
     60.0,
@@ -22,26 +23,16 @@ BOWEL_MM, RISE_MM = (
 
 @dataclasses.dataclass
 class Interior:
-    """One patient's inner structure.
+    """One patient's inner structure; fields are random and of unit variance."""
 
-    Attributes:
-        surface_mm: Depth in the map at which the skin begins; negative for a patient fatter than the map's.
-        missing: The absent kidney, or None.
-        cortex_mm: Thickness of the renal cortex.
-        pyramids_above, calyces_above: Thresholds of the field `lobes`.
-        pelvis_above, vessels_below: Thresholds of the field `pelvis`, which splits the sinus.
-        shell_mm: Thickness of cortical bone.
-        lobes, pelvis, filling: Random fields of unit variance.
-    """
-
-    surface_mm: float
-    missing: str | None
-    cortex_mm: float
-    pyramids_above: float
-    calyces_above: float
-    pelvis_above: float
-    vessels_below: float
-    shell_mm: float
+    surface_mm: float  # depth in the map at which the skin begins; negative for a patient fatter than the map's
+    missing: str | None  # the absent kidney
+    cortex_mm: float  # thickness of the renal cortex
+    pyramids_above: float  # threshold of `lobes`
+    calyces_above: float  # threshold of `lobes`
+    pelvis_above: float  # threshold of `pelvis`, in the sinus
+    vessels_below: float  # threshold of `pelvis`, in the sinus
+    shell_mm: float  # thickness of cortical bone
     lobes: Field
     pelvis: Field
     filling: Field
@@ -104,9 +95,7 @@ class Interior:
     ) -> None:
         """Paint pyramids and calyces."""
         kidneys = np.isin(structures, indices(KIDNEYS))
-        box = bounding_box(kidneys)
-        if box is None:
-            return
+        box = bounding_box(kidneys) or NOTHING
         deep = kidneys[box] & (depths[box] > self.cortex_mm / DEPTH_STEP_MM)
         lobes = self.lobes.sample(grid.crop(box))
         hu[box][deep & (lobes > self.pyramids_above)] += np.float32(look.medulla - look.cortex)
@@ -116,9 +105,7 @@ class Interior:
     def _paint_sinus(self, hu: np.ndarray, structures: np.ndarray, grid: Grid, look: Appearance) -> None:
         """Paint the renal pelvis and vessels amid the sinus fat."""
         sinus = structures == INDEX["sinus"]
-        box = bounding_box(sinus)
-        if box is None:
-            return
+        box = bounding_box(sinus) or NOTHING
         field = self.pelvis.sample(grid.crop(box))
         hu[box][sinus[box] & (field > self.pelvis_above)] = look.urine
         hu[box][sinus[box] & (field < self.vessels_below)] = look.mean("cava")
@@ -127,9 +114,7 @@ class Interior:
         self, hu: np.ndarray, structures: np.ndarray, depths: np.ndarray, canvas: Canvas, look: Appearance
     ) -> None:
         """Paint contents within the wall, with gas in front."""
-        box = bounding_box(np.isin(structures, indices(BOWEL)))
-        if box is None:
-            return
+        box = bounding_box(np.isin(structures, indices(BOWEL))) or NOTHING
         crop, fine = canvas.grid.crop(box), canvas.fine[box]
         filling = self.filling.sample(crop) - ((crop.y - BOWEL_MM) / RISE_MM)[None, :, None]
         for name, content in look.contents.items():

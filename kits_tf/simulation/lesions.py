@@ -9,7 +9,7 @@ import numpy as np
 from kits_tf.simulation.appearance import Appearance
 from kits_tf.simulation.canvas import Layer
 from kits_tf.simulation.fields import Field
-from kits_tf.simulation.shapes import Above, Ellipsoid, Intersection, Offset, Rough, Shape, Union, rotation
+from kits_tf.simulation.shapes import Shape, ellipsoid, rotation, union
 
 Surfaces = list[tuple[np.ndarray, np.ndarray]]
 """For each kidney its centre [3] and points of its surface [count, 3] in mm (z, y, x)."""
@@ -27,14 +27,9 @@ PUSHING_MM = 12.0  # larger masses also push their surroundings away
 
 @dataclasses.dataclass
 class Mass:
-    """A rounded mass, before it has a shape.
+    """A rounded mass, before it has a shape; in mm."""
 
-    Attributes:
-        centre: mm (z, y, x).
-        radius: mm.
-    """
-
-    centre: np.ndarray
+    centre: np.ndarray  # (z, y, x)
     radius: float
 
 
@@ -74,7 +69,7 @@ def stone_layers(rng: np.random.Generator, surfaces: Surfaces, look: Appearance)
     layers = []
     for _ in range(rng.integers(1, 4)):
         for mass in _at_surface(rng, surfaces, rng.uniform(1.5, 5), -6, -3):
-            shape = Ellipsoid(mass.centre, mass.radius * rng.uniform(0.6, 1.2, 3))
+            shape = ellipsoid(mass.centre, mass.radius * rng.uniform(0.6, 1.2, 3))
             layers.append(Layer(shape, "calcium", look.calculus))
     return layers
 
@@ -99,13 +94,13 @@ def lump(rng: np.random.Generator, mass: Mass, roughness: float) -> Shape:
     """Return a rounded, sometimes lobed solid whose surface varies by a share `roughness` of its radius."""
     radius = mass.radius
     turn = rotation(rng.uniform(-np.pi, np.pi, 3))
-    lobes = [Ellipsoid(mass.centre, radius * np.exp(rng.normal(0, 0.13, 3)), turn)]
+    lobes = [ellipsoid(mass.centre, radius * np.exp(rng.normal(0, 0.13, 3)), turn)]
     for _ in range(rng.integers(0, 3) if roughness > 0.03 else 0):
         direction = rng.normal(0, 1, 3)
         direction /= np.linalg.norm(direction)
-        lobes.append(Ellipsoid(mass.centre + direction * radius * 0.6, radius * rng.uniform(0.4, 0.7, 3)))
-    solid = Union(*lobes, blend_mm=0.4 * radius) if len(lobes) > 1 else lobes[0]
-    return Rough(solid, Field.noise(rng, solid.bounds, max(0.6 * radius, 4.0)), roughness * radius)
+        lobes.append(ellipsoid(mass.centre + direction * radius * 0.6, radius * rng.uniform(0.4, 0.7, 3)))
+    solid = union(lobes, blend_mm=0.4 * radius) if len(lobes) > 1 else lobes[0]
+    return solid.roughened(Field.noise(rng, solid.bounds, max(0.6 * radius, 4.0)), roughness * radius)
 
 
 def _draw_count(rng: np.random.Generator, shares: tuple[float, ...]) -> int:
@@ -128,20 +123,19 @@ def _tumor(rng: np.random.Generator, mass: Mass, kind: str, shape: Shape, look: 
     hu = look.tumor_hu(rng, kind)
     core = shape
     if rng.uniform() < 0.35 and mass.radius > 8:
-        core = Offset(shape, -rng.uniform(1.0, 2.0))
+        core = shape.offset(-rng.uniform(1.0, 2.0))
         layers = [Layer(shape, kind, hu + 15, label=2), Layer(core, kind, hu)]  # a capsule
     else:
         layers = [Layer(shape, kind, hu, label=2)]
     if mass.radius > 7 and rng.uniform() < PATCHY[kind]:
         field = Field.noise(rng, shape.bounds, max(0.35 * mass.radius, 3.5))
-        paler = Above(Offset(core, -1), field, rng.uniform(0.1, 0.9), 4.0)
+        paler = core.offset(-1).above(field, rng.uniform(0.1, 0.9), 4.0)
         layers.append(Layer(paler, kind, hu + rng.uniform(-0.45, -0.15) * max(hu - 20, 15)))
     if mass.radius > 12 and rng.uniform() < (0.65 if kind == "clear_cell" else 0.3):
         layers.append(_necrosis(rng, mass, shape))
     if rng.uniform() < 0.12:
         flake = mass.centre + rng.normal(0, 0.3 * mass.radius, 3)
-        calcium = Intersection(Ellipsoid(flake, rng.uniform(1, 4, 3)), shape)
-        layers.append(Layer(calcium, "calcium", look.calculus))
+        layers.append(Layer(ellipsoid(flake, rng.uniform(1, 4, 3)) & shape, "calcium", look.calculus))
     return layers
 
 
@@ -149,6 +143,6 @@ def _necrosis(rng: np.random.Generator, mass: Mass, shape: Shape) -> Layer:
     """Return an irregular pale centre, sometimes most of the mass."""
     share = rng.uniform(0.3, 0.8)
     centre = mass.centre + rng.normal(0, 0.12 * mass.radius, 3)
-    middle = Ellipsoid(centre, mass.radius * share * rng.uniform(0.8, 1.2, 3))
-    ragged = Rough(middle, Field.noise(rng, middle.bounds, max(0.3 * mass.radius, 4)), 0.18 * mass.radius)
-    return Layer(Intersection(ragged, Offset(shape, -2.0)), "necrosis", rng.uniform(8, 35))
+    middle = ellipsoid(centre, mass.radius * share * rng.uniform(0.8, 1.2, 3))
+    ragged = middle.roughened(Field.noise(rng, middle.bounds, max(0.3 * mass.radius, 4)), 0.18 * mass.radius)
+    return Layer(ragged & shape.offset(-2.0), "necrosis", rng.uniform(8, 35))

@@ -34,22 +34,17 @@ WALL_MM, UNDER_SKIN_MM = 11.0, 16.0  # muscle wall and fat around labels without
 
 @dataclasses.dataclass
 class OrganMap:
-    """A map of structures, fine enough to be looked up at the nearest voxel.
+    """A map of structures, fine enough to be looked up at the nearest voxel; axes (I, P, L).
 
-    Attributes:
-        structures: uint8 [z, y, x], axes (I, P, L), numbers of `structures.STRUCTURES`.
-        depths: int8 [z, y, x] in steps of DEPTH_STEP_MM: below the own surface for kidneys, bowel and bone; below the
-            skin for the rest of the body; minus the distance to the skin for air.
-        low_mm: (z, y, x) mm of voxel (0, 0, 0), from the middle between the kidneys.
-        spacing_mm: (z, y, x).
-        kidneys_mm: Centre of each kidney that there is, {structure: mm [3]}.
+    Depths are below the own surface for kidneys, bowel and bone, below the skin for the rest of the body, and minus
+    the distance to the skin for air.
     """
 
-    structures: np.ndarray
-    depths: np.ndarray
-    low_mm: np.ndarray
+    structures: np.ndarray  # uint8 [z, y, x], numbers of `structures.STRUCTURES`
+    depths: np.ndarray  # int8 [z, y, x] in steps of DEPTH_STEP_MM
+    low_mm: np.ndarray  # (z, y, x) of voxel (0, 0, 0), from the middle between the kidneys
     spacing_mm: np.ndarray
-    kidneys_mm: dict[str, np.ndarray]
+    kidneys_mm: dict[str, np.ndarray]  # centre of each kidney that there is
 
     @property
     def high_mm(self) -> np.ndarray:
@@ -74,7 +69,7 @@ def refine(structures: np.ndarray, spacing_mm: tuple[float, ...], hu: np.ndarray
     elif hu is None:
         body = _split_by_shape(structures, spacing)
     else:
-        body = _split_by_hu(structures, np.pad(hu, pads, constant_values=-1024), spacing)
+        body = split_by_hu(structures, np.pad(hu, pads, constant_values=-1024), spacing)
     _mark_sinus(structures, spacing)
     depths = _coarse_depths(structures, body, spacing)
     kidneys = {name: structures == INDEX[name] for name in KIDNEYS}
@@ -88,15 +83,8 @@ def refine(structures: np.ndarray, spacing_mm: tuple[float, ...], hu: np.ndarray
     return OrganMap(fine, fine_depths, -middle, fine_mm, centres)
 
 
-def split_unlabelled(structures: np.ndarray, spacing_mm: tuple[float, ...], hu: np.ndarray) -> np.ndarray:
-    """Return coarse structures whose unlabelled voxels are split by a CT on their grid."""
-    result = structures.copy()
-    _split_by_hu(result, hu, np.asarray(spacing_mm, float))
-    return result
-
-
-def _split_by_hu(structures: np.ndarray, hu: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Fill unlabelled voxels in place by their HU; return the body, bool [z, y, x]."""
+def split_by_hu(structures: np.ndarray, hu: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Fill unlabelled voxels of coarse structures by their HU, in place; return the body, bool [z, y, x]."""
     labelled = structures != UNLABELLED
     numbered, _ = scipy.ndimage.label(scipy.ndimage.binary_opening((hu > BODY_HU) | labelled, np.ones((1, 3, 3))))
     sizes = np.bincount(numbered.ravel())

@@ -37,33 +37,28 @@ MIN_HU, MAX_HU = -1024, 3071
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """The volume to scan.
+    """The volume to scan."""
 
-    Attributes:
-        shape: (slices, rows, columns).
-        spacing_mm: (slice, row, column).
-        above_share: Share of the scanned length above the middle of the kidneys.
-        whole_kidneys: Whether the kidneys must lie between the first and the last slice, if they fit.
-    """
-
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int]  # (slices, rows, columns)
     spacing_mm: tuple[float, float, float]
-    above_share: float
-    whole_kidneys: bool
+    above_share: float  # of the scanned length, above the middle of the kidneys
+    whole_kidneys: bool  # whether the kidneys must lie between the first and the last slice, if they fit
 
     @classmethod
     def draw(
         cls,
         rng: np.random.Generator,
+        map_mm: float,
         size: int = FULL_SIZE,
         slices: int | None = None,
         pixel_spacing_mm: Range | None = None,
         slice_spacing_mm: Range | None = None,
     ) -> Protocol:
-        """Return a random protocol; what is None is drawn as in KiTS19.
+        """Return a random protocol; what is None is drawn as in KiTS19 and ends where the map does.
 
         Args:
             rng: Source of the draws.
+            map_mm: Length of the map along the slices.
             size: Rows and columns. Below 512 the field of view stays, so that pixels grow.
             slices: Number of slices.
             pixel_spacing_mm: (low, high) of a uniform draw; `slice_spacing_mm` likewise.
@@ -72,39 +67,23 @@ class Protocol:
         pixel_draw, slice_draw = rng.uniform(size=2)
         kind = rng.choice(list(LENGTHS_MM), p=[share for share, _, _ in LENGTHS_MM.values()])
         above, below = (rng.uniform(*limits) for limits in LENGTHS_MM[kind][1:])
-        if pixel_spacing_mm is None:
-            pixel = float(np.interp(pixel_draw, PIXEL_QUANTILES, PIXEL_SPACINGS_MM)) * FULL_SIZE / size
+        if pixel_spacing_mm is not None:
+            pixel = np.interp(pixel_draw, (0, 1), pixel_spacing_mm)
         else:
-            pixel = pixel_spacing_mm[0] + (pixel_spacing_mm[1] - pixel_spacing_mm[0]) * pixel_draw
+            pixel = np.interp(pixel_draw, PIXEL_QUANTILES, PIXEL_SPACINGS_MM) * FULL_SIZE / size
         if slice_spacing_mm is not None:
-            spacing = slice_spacing_mm[0] + (slice_spacing_mm[1] - slice_spacing_mm[0]) * slice_draw
+            spacing = np.interp(slice_draw, (0, 1), slice_spacing_mm)
         elif slices is None:
             index = np.searchsorted(np.cumsum(SLICE_SPACING_SHARES), slice_draw * sum(SLICE_SPACING_SHARES))
             spacing = SLICE_SPACINGS_MM[min(index, len(SLICE_SPACINGS_MM) - 1)]
         else:
             # A given number of slices covers the kidneys if the spacings of KiTS19 allow it.
-            spacing = float(np.clip((above + below) / slices, SLICE_SPACINGS_MM[0], SLICE_SPACINGS_MM[-1]))
+            spacing = np.clip(min(above + below, map_mm) / slices, SLICE_SPACINGS_MM[0], SLICE_SPACINGS_MM[-1])
         spacing, pixel = round(float(spacing), 4), round(float(pixel), 6)
         if slices is None:
             slices = int(np.clip(round((above + below) / spacing), MIN_SLICES, MAX_SLICES))
+            slices = min(slices, max(int(map_mm / spacing), MIN_SLICES))
         return cls((slices, size, size), (spacing, pixel, pixel), above / (above + below), bool(kind != "short"))
-
-    def fitted(self, length_mm: float, *, slices: bool, slice_spacing: bool) -> Protocol:
-        """Return the protocol cut to a map of `length_mm`, by fewer slices or else by a smaller slice spacing.
-
-        Args:
-            length_mm: Length of the map.
-            slices: Whether the number of slices may change; `slice_spacing` likewise.
-            slice_spacing: See above.
-        """
-        count, rows, columns = self.shape
-        spacing_mm = self.spacing_mm
-        if slices:
-            count = min(count, max(int(length_mm / spacing_mm[0]), MIN_SLICES))
-        elif slice_spacing:
-            shortest = SLICE_SPACINGS_MM[0]
-            spacing_mm = (round(float(np.clip(length_mm / count, shortest, spacing_mm[0])), 4), *spacing_mm[1:])
-        return dataclasses.replace(self, shape=(count, rows, columns), spacing_mm=spacing_mm)
 
     def first_slice_mm(self, kidney_ends_mm: tuple[float, float]) -> float:
         """Return z in mm of the first slice for kidneys that extend from the first to the second of two z."""
@@ -118,27 +97,16 @@ class Protocol:
 
 @dataclasses.dataclass(frozen=True)
 class Scanner:
-    """What the scanner adds to the HU of a body.
-
-    Attributes:
-        spacing_mm: (slice, row, column).
-        thickness_mm: Slice thickness.
-        blur_mm: Standard deviation of the in-plane point spread.
-        noise_hu: Standard deviation of the noise in the middle of the body.
-        grain_per_mm: Frequency at which the reconstruction kernel rolls off; higher means a finer grain.
-        streaks_hu: Strength of faint horizontal streaks.
-        circular: Whether voxels outside the circle of the field of view are set to -1024.
-        key: Integers that seed the noise, with the slice number.
-    """
+    """What the scanner adds to the HU of a body."""
 
     spacing_mm: tuple[float, float, float]
-    thickness_mm: float
-    blur_mm: float
-    noise_hu: float
-    grain_per_mm: float
-    streaks_hu: float
-    circular: bool
-    key: tuple[int, ...]
+    thickness_mm: float  # of slices
+    blur_mm: float  # standard deviation of the in-plane point spread
+    noise_hu: float  # standard deviation in the middle of the body
+    grain_per_mm: float  # frequency at which the reconstruction kernel rolls off; higher means a finer grain
+    streaks_hu: float  # of faint horizontal streaks
+    circular: bool  # whether the field of view is a circle with -1024 HU around it
+    key: tuple[int, ...]  # seeds the noise, with the slice number
 
     @classmethod
     def draw(cls, rng: np.random.Generator, spacing_mm: tuple[float, float, float], key: tuple[int, ...]) -> Scanner:
@@ -169,12 +137,13 @@ class Scanner:
         rows, columns = hu.shape[1:]
         transfer, padded = self._noise_transfer(rows, columns)
         gain = self._noise_gain(rows, columns, body_centre)
-        outside = _outside_circle(rows, columns) if self.circular else None
+        y, x = ((np.arange(count) + 0.5) / count - 0.5 for count in (rows, columns))
+        outside = y[:, None] ** 2 + x**2 > 0.25  # of the inscribed circle
         result = np.empty(hu.shape, np.int16)
         for number, plane in enumerate(hu):
             plane = scipy.ndimage.gaussian_filter(plane, blur, truncate=3, mode="nearest")
             plane += self._noise(first_slice + number, transfer, padded)[:rows, :columns] * gain
-            if outside is not None:
+            if self.circular:
                 plane[outside] = MIN_HU
             result[number] = np.clip(np.rint(plane), MIN_HU, MAX_HU)
         return result
@@ -192,19 +161,12 @@ class Scanner:
 
         The noise power of filtered back-projection grows with frequency (the ramp) until the kernel rolls it off.
         """
-        # The next fast size of the transform.
         height, width = (scipy.fft.next_fast_len(count, real=True) for count in (rows, columns))
-        fy = scipy.fft.fftfreq(height, self.spacing_mm[1])[:, None]
-        fx = scipy.fft.rfftfreq(width, self.spacing_mm[2])[None, :]
-        frequency = np.hypot(fy, fx)
+        fy, fx = (scipy.fft.fftfreq(n, mm) for n, mm in zip((height, width), self.spacing_mm[1:], strict=True))
+        frequency = np.hypot(fy[:, None], fx)
         power = (frequency + 0.03) * np.exp(-((frequency / self.grain_per_mm) ** 2))
-        # Mean over the whole spectrum: columns other than the first and last count twice.
-        weight = np.full(power.shape[1], 2.0)
-        weight[0] = 1
-        if width % 2 == 0:
-            weight[-1] = 1
-        power /= (power * weight).sum() / (height * width)
-        return np.sqrt(power).astype(np.float32), (height, width)
+        transfer = np.sqrt(power / power.mean())[:, : width // 2 + 1]  # `rfft2` leaves out the mirrored half
+        return transfer.astype(np.float32), (height, width)
 
     def _noise_gain(self, rows: int, columns: int, body_centre: tuple[float, float]) -> np.ndarray:
         """Return the noise in HU by place, float32 [rows, columns]: rays through the middle lose most photons."""
@@ -212,10 +174,3 @@ class Scanner:
         x = (np.arange(columns) - body_centre[1]) * self.spacing_mm[2] / 160
         closeness = np.exp(-(y[:, None] ** 2 + x[None, :] ** 2))
         return (self.noise_hu * (0.45 + 0.55 * closeness)).astype(np.float32)
-
-
-def _outside_circle(rows: int, columns: int) -> np.ndarray:
-    """Return the mask of voxels outside the inscribed circle, bool [rows, columns]."""
-    y = (np.arange(rows) + 0.5) / rows - 0.5
-    x = (np.arange(columns) + 0.5) / columns - 0.5
-    return y[:, None] ** 2 + x[None, :] ** 2 > 0.25

@@ -5,7 +5,7 @@ import pytest
 
 from kits_tf.simulation.canvas import Canvas, Layer, coverage
 from kits_tf.simulation.fields import Field, Grid
-from kits_tf.simulation.shapes import Ellipsoid
+from kits_tf.simulation.shapes import ellipsoid
 
 
 def plane(grid, at_mm, axis):
@@ -24,7 +24,7 @@ def test_coverage_of_a_slab_is_linear(axis):
 
 def test_coverage_sums_to_the_volume_of_a_ball():
     grid = Grid.regular((17, 24, 24), (1.5, 1.0, 1.0), (-12, -12, -12))
-    share = coverage(Ellipsoid((0.3, -0.2, 0.4), 9).value(grid), 0.8 * np.sqrt(4.25))
+    share = coverage(ellipsoid((0.3, -0.2, 0.4), 9).value(grid), 0.8 * np.sqrt(4.25))
     assert share.sum() * 1.5 == pytest.approx(4 / 3 * np.pi * 9**3, rel=0.015)
 
 
@@ -38,9 +38,9 @@ def test_painted_balls_have_their_labels_volumes_and_hu():
     grid = Grid.regular((30, 40, 40), (2.0, 1.0, 1.0), (-30, -20, -20))
     still = Field(np.zeros((4, 4, 4)), (-40, -40, -40), 30)
     canvas = Canvas(grid, (still, still), 2.0, -1000.0)
-    canvas.paint(Layer(Ellipsoid((0, 0, 0), 15), "liver", 150.0, label=1))
-    canvas.paint(Layer(Ellipsoid((0.4, 0.3, 8.2), 6), "solid", 90.0, label=2))
-    canvas.paint(Layer(Ellipsoid((0, 0, 0), 17), "fat", -100.0, only_background=True))
+    canvas.paint(Layer(ellipsoid((0, 0, 0), 15), "liver", 150.0, label=1))
+    canvas.paint(Layer(ellipsoid((0.4, 0.3, 8.2), 6), "solid", 90.0, label=2))
+    canvas.paint(Layer(ellipsoid((0, 0, 0), 17), "fat", -100.0, only_background=True))
     volumes = [(canvas.labels == label).sum() * 2 / 1000 for label in (1, 2)]
     large, small = (4 / 3 * np.pi * radius**3 / 1000 for radius in (15, 6))
     assert volumes[1] == pytest.approx(small, rel=0.06)

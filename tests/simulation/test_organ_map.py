@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kits_tf.errors import InputError
-from kits_tf.simulation import bundled_anatomies
-from kits_tf.simulation.organ_map import BUNDLED, check_ct, read_legend, read_structures
+from kits_tf.simulation import Anatomy, bundled_anatomies
+from kits_tf.simulation.organ_map import BUNDLED, read_legend
 from kits_tf.simulation.refinement import UNLABELLED
 from kits_tf.simulation.structures import INDEX
 from tests.simulation import small_person
@@ -34,7 +34,7 @@ def test_a_bad_legend_is_named(tmp_path, text):
 @pytest.mark.parametrize("axes", ["RAS", "IPL", "LPS"])
 def test_any_orientation_gives_the_working_axes(tmp_path, axes):
     paths = small_person.write(tmp_path, axes=axes)
-    structures, spacing_mm = read_structures(paths["map"], read_legend(paths["legend"]))
+    structures, spacing_mm = Anatomy(paths["map"], paths["legend"]).check()
     assert spacing_mm == (3.0, 3.0, 3.0)
     expected = small_person.organs()
     np.testing.assert_array_equal(structures == INDEX["kidney_right"], expected == 2)
@@ -45,14 +45,14 @@ def test_any_orientation_gives_the_working_axes(tmp_path, axes):
 def test_a_kidney_without_a_side_is_the_side_it_lies_on(tmp_path):
     legend = {str(k): "kidney" if k in (2, 3) else name for k, name in small_person.LEGEND.items()}
     paths = small_person.write(tmp_path, legend=legend)
-    structures, _ = read_structures(paths["map"], read_legend(paths["legend"]))
+    structures, _ = Anatomy(paths["map"], paths["legend"]).check()
     np.testing.assert_array_equal(structures == INDEX["kidney_left"], small_person.organs() == 3)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda labels: labels * 0, "no labels"),
+        (lambda labels: labels * 0, "no kidney"),
         (lambda labels: labels + 90 * (labels == 7), "label 97"),
         (lambda labels: labels * (labels != 2) * (labels != 3), "no kidney"),
         (lambda labels: labels + np.float32(0.5) * (labels == 7), "whole numbers"),
@@ -61,15 +61,15 @@ def test_a_kidney_without_a_side_is_the_side_it_lies_on(tmp_path):
 def test_bad_maps_are_refused(tmp_path, change, reason):
     paths = small_person.write(tmp_path, change(small_person.organs()).astype(np.float32))
     with pytest.raises(InputError, match=reason):
-        read_structures(paths["map"], read_legend(paths["legend"]))
+        Anatomy(paths["map"], paths["legend"]).check()
 
 
 def test_a_ct_of_another_grid_is_refused(tmp_path):
-    ct = small_person.write(tmp_path)["ct"]
-    check_ct(ct, small_person.SHAPE, (3.0, 3.0, 3.0))
-    for shape, spacing_mm in (((21, 26, 36), (3.0, 3.0, 3.0)), (small_person.SHAPE, (3.0, 3.0, 2.0))):
-        with pytest.raises(InputError, match="another grid"):
-            check_ct(ct, shape, spacing_mm)
+    paths = small_person.write(tmp_path)
+    Anatomy(paths["map"], paths["legend"], paths["ct"]).check()
+    short = small_person.write(tmp_path / "short", small_person.organs()[1:])["map"]
+    with pytest.raises(InputError, match=r"imaging\.nii\.gz.*another grid"):
+        Anatomy(short, paths["legend"], paths["ct"]).check()
 
 
 def test_three_maps_are_bundled_with_their_licences():
@@ -78,7 +78,7 @@ def test_three_maps_are_bundled_with_their_licences():
     licences = (BUNDLED / "LICENSES.md").read_text()
     for anatomy in anatomies:
         assert anatomy.labels.name in licences
-        structures, spacing_mm = read_structures(anatomy.labels, read_legend(anatomy.legend))
+        structures, spacing_mm = anatomy.check()
         voxel_ml = np.prod(spacing_mm) / 1000
         right, left = (np.argwhere(structures == INDEX[f"kidney_{side}"]) for side in ("right", "left"))
         assert 80 < len(right) * voxel_ml < 400 and 80 < len(left) * voxel_ml < 400

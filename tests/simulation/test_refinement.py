@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kits_tf.simulation.organ_map import Anatomy, load
-from kits_tf.simulation.refinement import DEPTH_STEP_MM, UNLABELLED, refine, split_unlabelled
+from kits_tf.simulation.refinement import DEPTH_STEP_MM, UNLABELLED, refine, split_by_hu
 from kits_tf.simulation.structures import INDEX
 from tests.simulation import small_person
 
@@ -46,7 +46,8 @@ def test_a_map_split_beforehand_is_the_map_with_its_ct():
     for label, name in ((2, "kidney_right"), (3, "kidney_left"), (4, "bone")):
         structures[organs == label] = INDEX[name]
     spacing_mm = (3.0, 3.0, 3.0)
-    split = split_unlabelled(structures, spacing_mm, small_person.hu())
+    split = structures.copy()
+    split_by_hu(split, small_person.hu(), spacing_mm)
     np.testing.assert_array_equal(split[structures != UNLABELLED], structures[structures != UNLABELLED])
     assert (split[small_person.hu() == -1000] == INDEX["air"]).all()
     before, after = refine(split, spacing_mm), refine(structures, spacing_mm, small_person.hu())

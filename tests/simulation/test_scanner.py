@@ -8,7 +8,7 @@ from kits_tf.simulation.scanner import Protocol, Scanner
 
 
 def test_protocols_are_drawn_like_kits19():
-    protocols = [Protocol.draw(random_generator(9, case)) for case in range(400)]
+    protocols = [Protocol.draw(random_generator(9, case), 2000.0) for case in range(400)]
     slices = np.array([protocol.shape[0] for protocol in protocols])
     slice_mm, _, pixel_mm = np.array([protocol.spacing_mm for protocol in protocols]).T
     assert slices.min() >= 29 and slices.max() <= 1059
@@ -21,18 +21,21 @@ def test_protocols_are_drawn_like_kits19():
 
 def test_given_ranges_are_kept_and_a_smaller_size_keeps_the_field_of_view():
     for case in range(20):
-        protocol = Protocol.draw(random_generator(3, case), 256, 64, (1.4, 1.7), (3.0, 5.0))
+        protocol = Protocol.draw(random_generator(3, case), 400.0, 256, 64, (1.4, 1.7), (3.0, 5.0))
         assert 1.4 <= protocol.spacing_mm[2] <= 1.7 and 3.0 <= protocol.spacing_mm[0] <= 5.0
         assert protocol.shape == (64, 256, 256)
-        full, small = (Protocol.draw(random_generator(3, case), size) for size in (512, 64))
+        full, small = (Protocol.draw(random_generator(3, case), 400.0, size) for size in (512, 64))
         assert small.spacing_mm[1] * 64 == pytest.approx(full.spacing_mm[1] * 512, rel=1e-4)
 
 
 def test_protocols_end_where_the_map_does():
-    protocol = Protocol((200, 64, 64), (3.0, 1.0, 1.0), 0.5, True)
-    assert protocol.fitted(300.0, slices=True, slice_spacing=True).shape[0] == 100
-    assert protocol.fitted(300.0, slices=False, slice_spacing=True).spacing_mm[0] == 1.5
-    assert protocol.fitted(300.0, slices=False, slice_spacing=False) == protocol
+    for case in range(40):
+        rng = random_generator(5, case)
+        free = Protocol.draw(rng, 120.0)
+        assert free.shape[0] * free.spacing_mm[0] <= 120 or free.shape[0] == 29
+        assert Protocol.draw(rng, 120.0, slices=60).spacing_mm[0] <= 2.0
+        given = Protocol.draw(rng, 120.0, slices=60, slice_spacing_mm=(4.0, 4.0))
+        assert given.shape[0] * given.spacing_mm[0] == 240  # as asked for
 
 
 def test_whole_kidneys_lie_within_the_slices():
