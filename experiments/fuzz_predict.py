@@ -57,7 +57,7 @@ def one_round(seed, arguments):
         start = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", "kits_tf.cli.predict", f"--input={data}", f"--output_dir={out}",
-             f"--checkpoint_dir={arguments.checkpoint_dir}", f"--memory_gb={arguments.gigabytes / 3:g}"],
+             f"--checkpoint_dir={arguments.checkpoint_dir}",],
             capture_output=True, text=True, timeout=arguments.seconds, cwd=ROOT,
         )  # fmt: skip
         seconds = time.monotonic() - start

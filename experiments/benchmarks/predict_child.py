@@ -26,23 +26,19 @@ def main():
     arguments = parser.parse_args()
     sys.path.pop(0)  # this file's own folder, so that PYTHONPATH decides
     start = time.perf_counter()
-    from kits_tf.inference import cases, inputs
+    from kits_tf.inference import inputs, jobs
     from kits_tf.inference.segmenter import load_segmenter
 
-    precision = {"precision": arguments.precision} if hasattr(cases, "Task") else {}
-    segmenter = load_segmenter(arguments.checkpoint, arguments.engine, **precision)
+    segmenter = load_segmenter(arguments.checkpoint, arguments.engine, precision=arguments.precision)
     if arguments.injected:
-        inject(segmenter, arguments.case / "segmentation.nii.gz")
+        inject(arguments.case / "segmentation.nii.gz")
     loaded = time.perf_counter()
-    [source] = inputs.find_inputs(arguments.case)
-    if hasattr(cases, "Task"):
-        summary = cases.segment_file(cases.Task(segmenter, arguments.output_dir, "benchmark"), source)
-    else:  # the commit before
-        summary = cases.segment_file(segmenter, source, arguments.output_dir, "benchmark")
+    [source] = inputs.find_inputs(arguments.case).inputs
+    summary = jobs.segment(jobs.Job(segmenter, arguments.output_dir, "benchmark"), source).sidecar
     end = time.perf_counter()
     said = {
         "engine": segmenter.engine.name,
-        "precision": getattr(segmenter.engine, "precision", "float32"),
+        "precision": segmenter.engine.precision,
         "load_seconds": round(loaded - start, 2),
         "segment_seconds": round(end - loaded, 2),
         "stages": summary["seconds"],
@@ -52,18 +48,19 @@ def main():
     print(json.dumps(said))
 
 
-def inject(segmenter, path):
-    """Makes a segmenter find the kidneys of a label file, after it has done the work of stage 1."""
+def inject(path):
+    """Make segmenters find the kidneys of a label file, after they have done the work of stage 1."""
+    from kits_tf.inference import segmenter
     from kits_tf.io.volume import read_labels
 
     kidneys = read_labels(path)[0] > 0
-    find = segmenter.kidney_mask
+    find = segmenter._Case._kidney_mask
 
-    def kidney_mask(*arguments, **options):
-        find(*arguments, **options)
+    def kidney_mask(case, kept):
+        find(case, kept)
         return kidneys
 
-    segmenter.kidney_mask = kidney_mask
+    segmenter._Case._kidney_mask = kidney_mask
 
 
 if __name__ == "__main__":

@@ -28,16 +28,16 @@ from experiments.documents import ROOT, write_result  # noqa: E402
 from kits_tf import files  # noqa: E402
 
 PARTS = {
-    "read and decompress": ("kits_tf.inference.reading", "read"),
+    "read and decompress": ("kits_tf.io.volume", "read_volume"),
     "find the body": ("kits_tf.geometry", "body_box"),
     "prepare slabs": ("kits_tf.inference.kidney", "slab_batch"),
     "compile networks": ("kits_tf.inference.engines.openvino.OpenVINOEngine", "_compile"),
-    "wait for networks": ("kits_tf.inference.engines.openvino", "finished"),
+    "wait for networks": ("kits_tf.inference.engines.openvino", "_finish"),
     "kidneys and sides": ("kits_tf.inference.segmenter", "kidney_sides"),
     "cubes": ("kits_tf.kidney_crops", "to_cube"),
     "cubes back": ("kits_tf.kidney_crops", "from_cube"),
-    "compress and write": ("kits_tf.inference.cases", "write_labels"),
-    "measure": ("kits_tf.inference.cases", "measure"),
+    "compress and write": ("kits_tf.inference.outputs", "write_labels"),
+    "measure": ("kits_tf.inference.outputs", "measure"),
 }
 
 
@@ -69,15 +69,15 @@ def main():
 
 def profile(case, checkpoint, out):
     """({part: seconds}, [(seconds, resident megabytes)])."""
-    from kits_tf.inference import cases, inputs
+    from kits_tf.inference import inputs, jobs
     from kits_tf.inference.segmenter import load_segmenter
 
     seconds = collections.defaultdict(float)
     for name, (home, function) in PARTS.items():
         put_clock(seconds, name, home, function)
     segmenter = load_segmenter(str(checkpoint), "openvino")
-    predict_child.inject(segmenter, case / LABEL)
-    [source] = inputs.find_inputs(case)
+    predict_child.inject(case / LABEL)
+    [source] = inputs.find_inputs(case).inputs
     memory, end, start = [], threading.Event(), time.perf_counter()
 
     def watch():
@@ -86,7 +86,7 @@ def profile(case, checkpoint, out):
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
-    cases.segment_file(cases.Task(segmenter, out, "profile"), source)
+    jobs.segment(jobs.Job(segmenter, out, "profile"), source)
     seconds["total"] = time.perf_counter() - start
     end.set()
     thread.join()

@@ -1,194 +1,266 @@
-"""Segments CTs: kidney and tumor labels on each CT's own grid."""
+"""Segment CTs: kidney and tumor labels on each CT's own grid.
+
+Example: kits-predict --input=scan.nii.gz --output_dir=labels
+"""
+
+from __future__ import annotations
 
 import contextlib
 import pathlib
 import sys
+from typing import TYPE_CHECKING, Any
 
-from kits_tf import runtime
-from kits_tf.cli import app, predict_companions, predict_flags
-from kits_tf.cli.predict_flags import FLAGS
+from absl import flags
+
+from kits_tf import checkpoint, config, runtime
+from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def main():
-    """Segments every CT of --input; returns the exit code."""
-    predict_flags.check()
-    roi = predict_flags.roi()
+    from kits_tf.inference.inputs import Input
+    from kits_tf.inference.jobs import Job, Outcome
+    from kits_tf.inference.outputs import Case, Writer
+
+FLAGS = flags.FlagValues()
+_INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
+_NETWORKS: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Networks"}
+_OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
+
+flags.DEFINE_string(
+    "input", None, "A NIfTI file, a DICOM series, a prepared folder, or any tree of these; or a .txt file that lists "
+    "such paths, one a line.", required=True, **_INPUT,
+)  # fmt: skip
+flags.DEFINE_string("series", None, "Only the DICOM series of this Series Number or Series Instance UID.", **_INPUT)
+flags.DEFINE_string("shard", None, "I/N: only the I-th of N parts of the CTs, for N machines at once.", **_INPUT)
+flags.DEFINE_string(
+    "roi", None, "Region of interest SLICES,ROWS,COLUMNS, each START:STOP from 0 in the order I,P,L, such as "
+    "20:80,:,0:256; slices outside are not looked at, other voxels outside are background.", **_INPUT,
+)  # fmt: skip
+flags.DEFINE_string(
+    "kidney_masks", None, "Folder of kidney masks (label > 0) for --stage=tumor, named as this command's output or in "
+    "the KiTS19 layout.", **_INPUT,
+)  # fmt: skip
+flags.DEFINE_multi_string(
+    "checkpoint_dir", [checkpoint.DEFAULT], "A checkpoint folder or the name of released weights; several, "
+    "comma-separated or by repeating the flag, are averaged.", **_NETWORKS,
+)  # fmt: skip
+flags.DEFINE_enum("engine", "auto", config.ENGINES, "What runs the networks; auto is the fastest.", **_NETWORKS)
+flags.DEFINE_enum(
+    "engine_precision", "auto", config.ENGINE_PRECISIONS, "What networks compute in; auto is bfloat16 where engine "
+    "and processor do so natively.", **_NETWORKS,
+)  # fmt: skip
+flags.DEFINE_enum("stage", "both", config.STAGES, "Kidney alone, tumor alone, or both.", **_NETWORKS)
+flags.DEFINE_list("planes", list(config.PLANES), "The planes whose networks find the kidney.", **_NETWORKS)
+flags.DEFINE_enum("fusion", "union", config.FUSIONS, "How the planes' masks are fused.", **_NETWORKS)
+flags.DEFINE_enum(
+    "tta", "none", config.TEST_TIME_AUGMENTATIONS, "Test-time augmentation: average over the input shifted by parts "
+    "of a pooled pixel, or flipped.", **_NETWORKS,
+)  # fmt: skip
+flags.DEFINE_integer("workers", 3, "CTs in work at once, if memory suffices.", lower_bound=1, **_NETWORKS)
+flags.DEFINE_string("output_dir", None, "Folder to write labels and JSON sidecars to.", required=True, **_OUTPUT)
+flags.DEFINE_bool("overwrite", False, "Replace labels that are there.", **_OUTPUT)
+flags.DEFINE_bool("probabilities", False, "Write the probabilities of kidney and tumor too.", **_OUTPUT)
+flags.DEFINE_bool("report", False, "Write the page of kits-report beside each label file.", **_OUTPUT)
+flags.DEFINE_bool(
+    "viewer_files", False, "Write names and colors of the labels for 3D Slicer and ITK-SNAP too.", **_OUTPUT
+)
+
+
+def main() -> int:
+    """Segment every CT of --input; return the exit code."""
+    check_flags()
+    roi = parse_roi(FLAGS.roi)
     from kits_tf.inference import inputs
 
-    options = recorded_options(roi)
-    sources = inputs.unique(inputs.find_inputs(FLAGS.input, FLAGS.series))
+    settings = run_settings(roi)
+    found = inputs.find_inputs(FLAGS.input, FLAGS.series)
+    if found.skipped:
+        more = f" and {len(found.skipped) - 5} more" if len(found.skipped) > 5 else ""
+        print(f"skipped, as no CT: {', '.join(found.skipped[:5])}{more}")
+    sources = found.inputs
     if FLAGS.shard is not None:
-        total, sources = len(sources), inputs.share_of(sources, FLAGS.shard)
+        sources = inputs.share_of(sources, FLAGS.shard)
         if not sources:
-            print(f"part {FLAGS.shard} of {total} CTs has none")
-    waiting, incomplete, failed = left_to_do(sources, options)
-    done = len(sources) - len(waiting) - len(incomplete) - len(failed)
-    if done:
-        print(f"{done} of {len(sources)} CTs are already written; --overwrite does them again")
-    if waiting or incomplete:
-        app.check_output_folder("output_dir", FLAGS.output_dir)
-        predict_companions.check()
-    failed |= predict_companions.complete(incomplete)
+            print(f"part {FLAGS.shard} of {len(found.inputs)} CTs has none")
+    waiting, outcomes = left_to_do(sources, settings)
     if waiting:
-        failed |= segment(task(waiting, options, roi), waiting)
-    tells = len(sources) > 1 or (FLAGS.shard and sources)
-    told = summarize(sources, waiting, failed) if tells else True
-    return 1 if failed or not told else 0
+        app.check_output_folder("output_dir", FLAGS.output_dir)
+        if FLAGS.report:
+            from kits_tf.report import figures
+
+            figures.require_matplotlib("report")
+        outcomes |= segment(load_job(waiting, settings, roi), waiting)
+    if len(sources) > 1 or (FLAGS.shard and sources):
+        summarize(sources, outcomes)
+    return app.EXIT_SOME_FAILED if any(outcome.reason for outcome in outcomes.values()) else app.EXIT_DONE
 
 
-def recorded_options(roi):
-    """What the flags say that decides the labels; it takes the weights, which thus are looked at even if none run."""
-    from kits_tf import checkpoint
-    from kits_tf.inference import ensemble, options
+def check_flags() -> None:
+    """Raise UsageError for flags that do not go together or name no folder."""
+    masks = FLAGS.kidney_masks
+    if (FLAGS.stage == "tumor") != (masks is not None):
+        raise UsageError("kidney_masks", "must be given with --stage=tumor, and only there")
+    if masks and not pathlib.Path(masks).is_dir():
+        raise UsageError("kidney_masks", f"{masks}: no such folder")
+    if masks and pathlib.Path(masks).resolve() == pathlib.Path(FLAGS.output_dir).resolve():
+        raise UsageError("kidney_masks", f"{masks} is the output folder too, where labels would replace the masks")
+    for name in ("planes", "fusion"):
+        if FLAGS.stage == "tumor" and FLAGS[name].present:
+            raise UsageError(name, "is of no use with --stage=tumor, whose kidneys are those of --kidney_masks")
 
+
+def parse_roi(text: str | None) -> tuple[slice, ...] | None:
+    """Return the region of interest that --roi describes, or None."""
+    if text is None:
+        return None
     try:
-        folders = [checkpoint.find(name) for name in predict_flags.checkpoints()]
-        ensemble.check_different(folders)
-        return options.recorded(folders, FLAGS.stage, FLAGS.planes, FLAGS.fusion, FLAGS.tta, roi)
+        bounds = [[int(number) if number else None for number in part.split(":")] for part in text.split(",")]
+    except ValueError:
+        bounds = []
+    if [len(part) for part in bounds] != [2, 2, 2] or any((number or 0) < 0 for number in sum(bounds, [])):
+        must = "must be SLICES,ROWS,COLUMNS, each START:STOP, such as 20:80,:,0:256"
+        raise UsageError("roi", f"{must}, got {text!r}")
+    return tuple(slice(*part) for part in bounds)
+
+
+def checkpoints() -> list[str]:
+    """Return the checkpoints of --checkpoint_dir, in order."""
+    return [name for value in FLAGS.checkpoint_dir for name in value.split(",") if name]
+
+
+def run_settings(roi: tuple[slice, ...] | None) -> dict[str, Any]:
+    """Return what the flags say that decides the labels; the weights are read for it, even if no network runs."""
+    from kits_tf.inference import outputs
+    from kits_tf.inference.segmenter import checked_checkpoints, checked_planes
+
+    planes = checked_planes(FLAGS.planes)
+    text = roi and ",".join(f"{part.start or 0}:{'' if part.stop is None else part.stop}" for part in roi)
+    try:
+        folders = checked_checkpoints(checkpoints())
+        return outputs.network_settings(folders, FLAGS.stage, planes, FLAGS.fusion, FLAGS.tta, text)
     except InputError as error:
         raise UsageError("checkpoint_dir", str(error)) from None
 
 
-def left_to_do(sources, options):
-    """What of the CTs is not written yet, and what must not be.
+def writers() -> dict[str, Writer]:
+    """Return the writers of the files that the flags want beside the labels, by suffix."""
+    from kits_tf.inference.outputs import PAGE_SUFFIX
+    from kits_tf.report import viewers
 
-    Returns:
-        A list of the Inputs to segment; a list of (Input, suffixes) of those whose labels are there and lack something
-        beside them that takes no network; {output name: reason} of those that must not be written, each said in a
-        line.
-    """
-    from kits_tf.inference import written
+    found: dict[str, Writer] = {PAGE_SUFFIX: write_page} if FLAGS.report else {}
+    return found | ({viewers.SLICER_SUFFIX: lambda path, case: viewers.write(path)} if FLAGS.viewer_files else {})
 
-    waiting, incomplete, refused = [], [], {}
-    suffixes = predict_companions.wanted(), predict_companions.probabilities()
+
+def write_page(path: pathlib.Path, case: Case) -> None:
+    """Write the page of kits-report beside a label file."""
+    from kits_tf import files
+    from kits_tf.inference.outputs import PAGE_SUFFIX, beside
+    from kits_tf.io import nifti
+    from kits_tf.report.case_page import case_page
+
+    name = nifti.stem(pathlib.PurePath(case.source.name))
+    page, _ = case_page(name, case.volume, case.labels, summary=case.sidecar)
+    files.write_text(beside(path, PAGE_SUFFIX), page)
+
+
+def left_to_do(sources: Sequence[Input], settings: dict[str, Any]) -> tuple[list[Input], dict[Input, Outcome]]:
+    """Return the CTs that are not done, and the outcomes of those that must not be replaced, each said in a line."""
+    from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
+    from kits_tf.inference import jobs, outputs
+
+    suffixes = list(writers())
+    if FLAGS.probabilities:
+        suffixes += [suffix for stage, suffix in PROBABILITY_SUFFIXES.items() if FLAGS.stage in (stage, "both")]
+    waiting, refused = [], {}
     for source in sources:
         try:
-            lacking = None
-            if not FLAGS.overwrite:
-                lacking = written.lacking(source, FLAGS.output_dir, options, FLAGS.kidney_masks, *suffixes)
-        except InputError as error:
-            refused[source.output_name] = str(error)
-            print(error, file=sys.stderr, flush=True)
-            continue
-        if lacking is None:
+            if not FLAGS.overwrite and not source.fault:
+                wanted = [*suffixes, *([outputs.SEG_SUFFIX] if source.series else [])]
+                of_case = jobs.case_settings(settings, FLAGS.kidney_masks, source)
+                if outputs.is_done(source, FLAGS.output_dir, of_case, wanted):
+                    continue
             waiting.append(source)
-        elif lacking:
-            incomplete.append((source, lacking))
-    return waiting, incomplete, refused
+        except InputError as error:
+            refused[source] = jobs.Outcome(source, reason=str(error))
+            print(error, file=sys.stderr, flush=True)
+    done = len(sources) - len(waiting) - len(refused)
+    if done:
+        print(f"{done} of {len(sources)} CTs are already written; --overwrite segments them again")
+    return waiting, refused
 
 
-def task(waiting, options, roi):
-    """What is done with each CT to segment, as the flags have it."""
-    from kits_tf.inference import cases
+def load_job(waiting: Sequence[Input], settings: dict[str, Any], roi: tuple[slice, ...] | None) -> Job:
+    """Return what the flags want done with each CT."""
+    from kits_tf.data.records import is_record
+    from kits_tf.inference import engines, jobs, segmenter
 
-    return cases.Task(
-        segmenter=load_segmenter(waiting),
+    if engines.resolve(FLAGS.engine) == "tensorflow" or any(is_record(source.path) for source in waiting):
+        runtime.load_tensorflow()
+    try:
+        loaded = segmenter.load_segmenter(
+            checkpoints(), FLAGS.engine, FLAGS.planes, FLAGS.fusion, FLAGS.stage, FLAGS.engine_precision, FLAGS.tta
+        )
+    except InputError as error:
+        raise UsageError("checkpoint_dir", str(error)) from None
+    return jobs.Job(
+        segmenter=loaded,
         output_dir=pathlib.Path(FLAGS.output_dir),
-        checkpoint=",".join(predict_flags.checkpoints()),
-        options=options,
+        checkpoint=",".join(checkpoints()),
+        settings=settings,
         kidney_masks=FLAGS.kidney_masks,
         roi=roi,
         probabilities=FLAGS.probabilities,
-        writers=tuple(dict.fromkeys(predict_companions.writers().values())),
+        writers=list(writers().values()),
     )
 
 
-def load_segmenter(sources):
-    """The segmenter that the flags ask for."""
-    from kits_tf.data.records import is_record
-    from kits_tf.inference import engines
+def segment(job: Job, waiting: Sequence[Input]) -> dict[Input, Outcome]:
+    """Segment CTs, print a line about each and return what became of them."""
+    from kits_tf import progress
+    from kits_tf.inference import jobs
 
-    if engines.resolve(FLAGS.engine) == "tensorflow" or any(is_record(source.path) for source in sources):
-        runtime.load_tensorflow()
-    from kits_tf.inference.segmenter import load_segmenter
-
-    try:
-        return load_segmenter(
-            predict_flags.checkpoints(), FLAGS.engine, FLAGS.planes, FLAGS.fusion, FLAGS.stage,
-            FLAGS.engine_precision, FLAGS.tta,
-        )  # fmt: skip
-    except InputError as error:
-        raise UsageError("checkpoint_dir", str(error)) from None
+    outcomes = {}
+    with progress.shares(len(waiting), "Segmenting") as show:
+        with contextlib.closing(jobs.segment_all(job, waiting, FLAGS.workers, show)) as running:
+            for number, outcome in enumerate(running, 1):
+                print_outcome(f"[{number}/{len(waiting)}]", outcome)
+                show(outcome.source, 1.0)  # a failed one too
+                outcomes[outcome.source] = outcome
+    return outcomes
 
 
-def segment(task, waiting):
-    """Segments CTs and prints a line about each; returns {output name: reason} of those that failed."""
-    from kits_tf.inference import memory, pool
-
-    total_bytes = FLAGS.memory_gb * memory.GB if FLAGS.memory_gb else memory.SHARE * memory.free_bytes()
-    failed, superseded = {}, predict_companions.superseded(waiting)
-    with predict_progress(len(waiting)) as progress:
-        outcomes = pool.segment_all(task, waiting, FLAGS.workers, total_bytes, progress)
-        with contextlib.closing(outcomes):
-            for number, outcome in enumerate(outcomes, 1):
-                say(f"[{number}/{len(waiting)}]", outcome, superseded[outcome.source.output_name])
-                progress(outcome.source.output_name, 1.0)  # one that failed is over too
-                if outcome.reason:
-                    failed[outcome.source.output_name] = outcome.reason
-    return failed
-
-
-def say(position, outcome, superseded):
-    """Prints a line about what became of a CT: on stdout, or on stderr if it failed.
-
-    Args:
-        position: such as "[3/10]".
-        outcome: a `pool.Outcome`.
-        superseded: names of files that were removed with the labels before.
-    """
+def print_outcome(position: str, outcome: Outcome) -> None:
+    """Print a line about what became of a CT, on stderr if it failed; warnings come before it."""
     if outcome.reason:
         print(f"{position} {outcome.reason}", file=sys.stderr, flush=True)
         return
-    found = outcome.summary
+    found, name = outcome.sidecar, outcome.source.output_name
     for warning in found["warnings"]:
         print(f"{outcome.source.where}: warning: {warning}", file=sys.stderr, flush=True)
     tumor = "" if found["tumor_ml"] is None else f"tumor {found['tumor_ml']:.1f} ml, "
-    print(
-        f"{position} {outcome.source.output_name}: kidney {found['kidney_ml']:.1f} ml, {tumor}"
-        f"{found['seconds']['total']:.1f} s",
-        flush=True,
-    )
-    if superseded:
-        print(f"{outcome.source.output_name}: removed {', '.join(superseded)}, of the labels before", flush=True)
+    removed = f"; removed {', '.join(outcome.removed)}, of the labels before" if outcome.removed else ""
+    seconds = found["seconds"]["total"]
+    print(f"{position} {name}: kidney {found['kidney_ml']:.1f} ml, {tumor}{seconds:.1f} s{removed}", flush=True)
 
 
-def predict_progress(count):
-    """A bar on a terminal, plain lines in a log; yields a function of (output's name, share done)."""
-    from kits_tf.progress import shares
+def summarize(sources: Sequence[Input], outcomes: dict[Input, Outcome]) -> None:
+    """Print a table of all CTs and write it as CSV, each shard's under its own name."""
+    from kits_tf.evaluation.matching import read_sidecar
+    from kits_tf.inference import outputs
 
-    return shares(count, "Segmenting")
-
-
-def summarize(sources, waiting, failed):
-    """Prints a table of all CTs and writes it as CSV, each shard's under its own name.
-
-    A CSV that is there already and tells the same stays.
-
-    Returns:
-        Whether the CSV is there; where it cannot be written, a line says why.
-    """
-    from kits_tf.inference import summary
-
-    rows, done_now = [], {source.output_name for source in waiting}
+    folder, rows = pathlib.Path(FLAGS.output_dir), []
     for source in sources:
-        status = "written" if source.output_name in done_now else "already written"
-        status = "failed" if source.output_name in failed else status
-        rows.append(summary.row(source, FLAGS.output_dir, status, failed.get(source.output_name, "")))
+        reason = outcomes[source].reason if source in outcomes else ""
+        sidecar = {} if reason else read_sidecar(folder / source.output_name)
+        rows.append({"source": source, "status": "failed" if reason else "done", "reason": reason, "sidecar": sidecar})
     name = f"summary_{FLAGS.shard.replace('/', '_of_')}.csv" if FLAGS.shard else "summary.csv"
-    path = pathlib.Path(FLAGS.output_dir) / name
-    print("\n".join(summary.lines(rows)))
-    try:
-        if waiting or not summary.tells(path, rows):
-            summary.write_csv(rows, path)
-    except OSError as error:
-        print(f"{path}: {error.strerror}", file=sys.stderr, flush=True)
-        return False
-    return True
+    print(outputs.write_summary(rows, folder / name))
 
 
-def run():
-    """The console command kits-predict."""
+def run() -> None:
+    """Run the console command kits-predict."""
     app.run(main, FLAGS)
 
 

@@ -1,7 +1,6 @@
 """Segments CTs on a server: sends each to TensorFlow Serving, with what kits-export wrote, and writes its labels."""
 
-import concurrent.futures
-import logging
+import contextlib
 import pathlib
 import sys
 import time
@@ -43,15 +42,22 @@ def main():
     client = connect()
     if FLAGS.check:
         return check(client)
-    from kits_tf.inference import inputs
+    from kits_tf.inference import inputs, outputs
 
-    sources = inputs.unique(inputs.find_inputs(FLAGS.input))
-    waiting = [s for s in sources if FLAGS.overwrite or not (pathlib.Path(FLAGS.output_dir) / s.output_name).is_file()]
-    if len(waiting) < len(sources):
-        print(f"{len(sources) - len(waiting)} of {len(sources)} CTs are already written; --overwrite does them again")
+    sources, settings, waiting, failed = inputs.find_inputs(FLAGS.input).inputs, {"server_model": FLAGS.model}, [], 0
+    for source in sources:
+        try:
+            if FLAGS.overwrite or source.fault or not outputs.is_done(source, FLAGS.output_dir, settings):
+                waiting.append(source)
+        except InputError as error:
+            failed += 1
+            print(error, file=sys.stderr)
+    done = len(sources) - len(waiting) - failed
+    if done:
+        print(f"{done} of {len(sources)} CTs are already written; --overwrite segments them again")
     if waiting:
         app.check_output_folder("output_dir", FLAGS.output_dir)
-    return 1 if segment_all(client, waiting) else 0
+    return 1 if segment_all(client, waiting, settings) + failed else 0
 
 
 def connect():
@@ -76,52 +82,39 @@ def check(client):
     return 0
 
 
-def segment_all(client, sources):
-    """Segments CTs, some at once, and prints a line about each; returns how many failed.
+def segment_all(client, sources, settings):
+    """Segment CTs, several at once, and print a line about each; return how many failed."""
+    from kits_tf.inference import jobs
 
-    A run that is stopped waits for the CTs under way and leaves the others.
-    """
     failed = 0
-    pool = concurrent.futures.ThreadPoolExecutor(FLAGS.workers)
-    try:
-        results = [pool.submit(segment, client, source) for source in sources]
-        for number, result in enumerate(concurrent.futures.as_completed(results), 1):
-            error, line = result.result()
-            failed += error
-            print(f"[{number}/{len(sources)}] {line}", file=sys.stderr if error else sys.stdout, flush=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with contextlib.closing(
+        jobs.run_all(lambda source, cancel: segment(client, source, settings), sources, FLAGS.workers)
+    ) as outcomes:
+        for number, outcome in enumerate(outcomes, 1):
+            failed += bool(outcome.reason)
+            for warning in outcome.sidecar.get("warnings", []):
+                print(f"{outcome.source.where}: warning: {warning}", file=sys.stderr, flush=True)
+            line = outcome.reason or f"{outcome.source.output_name}: {outcome.sidecar['seconds']['total']:.1f} s"
+            print(f"[{number}/{len(sources)}] {line}", file=sys.stderr if outcome.reason else sys.stdout, flush=True)
     return failed
 
 
-def segment(client, source):
-    """Segments one CT; returns (whether it failed, a line about it)."""
-    from kits_tf.inference import companions, reading
-    from kits_tf.inference.pool import one_line, unwritten
-    from kits_tf.io.volume import write_labels
+def segment(client, source, settings):
+    """Segment one CT on the server and write its labels; return the outcome."""
+    from kits_tf.inference import jobs, outputs
     from kits_tf.serving.client import ServerError, retry
 
     start = time.monotonic()
+    source.digest  # noqa: B018  # before the CT is read, so that a change meanwhile is noticed by the next run
+    volume = source.read()
     try:
-        if source.fault:
-            raise source.fault
-        volume = reading.read(source)
         labels = retry(lambda: client.segment(volume.hu, volume.spacing_mm), FLAGS.attempts, FLAGS.wait_seconds)
-        path = pathlib.Path(FLAGS.output_dir) / source.output_name
-        companions.remove(path)
-        write_labels(labels, volume, path)
-    except InputError as error:
-        return True, str(error)
     except ServerError as error:
-        return True, f"{source.where}: {error}"
-    except MemoryError:
-        return True, f"{source.where}: not enough memory"
-    except OSError as error:
-        return True, unwritten(source, error, FLAGS.output_dir)
-    except Exception as error:  # a fault of the program, or of a library: the other CTs do not suffer from it
-        logging.getLogger(__name__).debug("segmenting failed", exc_info=True)
-        return True, f"{source.where}: {one_line(error)}"
-    return False, f"{source.output_name}: {time.monotonic() - start:.1f} s"
+        raise InputError(source.where, error) from None
+    seconds = {"request": time.monotonic() - start}
+    sidecar = outputs.sidecar_of(source, volume, labels, settings, engine="server", seconds=seconds)
+    outputs.write_case(outputs.Case(source, volume, labels, sidecar), pathlib.Path(FLAGS.output_dir))
+    return jobs.Outcome(source, sidecar)
 
 
 def run():

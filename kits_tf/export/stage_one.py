@@ -142,7 +142,8 @@ def _run_half(
 
     def batch_of(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
         indices = tf.range(first, last)
-        return output.convert(kidney.run_slabs(tensorflow(), run, config, volume, half, indices, mirrored))
+        found = run(kidney.slab_batch(tensorflow(), config, volume, half, indices, mirrored))
+        return output.convert(kidney.kept_part(tensorflow(), config, volume, half, found, mirrored))
 
     height = shape[1] if config.plane == "axial" else shape[0]
     found = _in_chunks(batch_of, start + skipped, stop, size, tf.zeros([skipped, height, kept], output.dtype))

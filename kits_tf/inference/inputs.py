@@ -1,32 +1,40 @@
-"""What `--input` names: CT files one by one, and the names of what is written for each."""
+"""The CTs that `--input` names, what is written for each under which name, and the only place that opens them."""
+
+from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
+import hashlib
+import math
+import os
 import pathlib
 import re
+from collections.abc import Iterable, Iterator, Sequence
 
-from kits_tf.data import kits19
-from kits_tf.data.records import find_records, is_prepared
+import numpy as np
+
+from kits_tf import geometry
+from kits_tf.data import kits19, records
 from kits_tf.errors import InputError, UsageError
-from kits_tf.io import dicom, nifti
+from kits_tf.evaluation import matching
+from kits_tf.inference.outputs import file_digest, is_output_of
+from kits_tf.io import dicom, nifti, privacy, volume
+from kits_tf.io.volume import Volume
 
-LIST_SUFFIX = ".txt"
-WRITTEN = re.compile(r"(prediction_\d{5}|.*_segmentation)(_(kidney|tumor)_probability)?\.nii\.gz")
-PAIR_HEADER = re.compile(r"\.hdr(\.gz)?\Z")
-SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
+_SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Input:
     """One CT to segment.
 
     Attributes:
-        path: the file to read, or a DICOM series' folder.
-        output_name: the file to write, without a folder; where there is a fault, none is.
-        case: the KiTS19 case id, or None.
-        series: the `kits_tf.io.dicom.Series`, or None for a file.
-        fault: why it cannot be read or written, or why a line of a list names no CT, raised in place of reading it; or
-            None.
+        path: The file, or the folder of a DICOM series.
+        output_name: Name of its label file.
+        case: KiTS19 case id, or None.
+        series: The DICOM series, or None for a file.
+        fault: Why it cannot be segmented, raised instead of reading it, or None.
     """
 
     path: pathlib.Path
@@ -36,206 +44,246 @@ class Input:
     fault: InputError | None = None
 
     @property
-    def name(self):
-        """What it is called in the JSON, in reports and on the terminal; a DICOM series by nothing out of it."""
-        if self.fault:
-            return self.fault.path
+    def name(self) -> str:
+        """What the sidecar and reports call it; names no patient of a DICOM series."""
         return self.case or (self.series.name if self.series else self.path.name)
 
     @property
-    def where(self):
-        """What messages about it begin with; names no patient of a DICOM series."""
+    def where(self) -> str:
+        """What messages call it; names no patient of a DICOM series."""
+        return self.fault.path if self.fault else self.series.where if self.series else str(self.path)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Digest of the file, or of the images of the DICOM series: 16 hexadecimal digits."""
+        if not self.series:
+            return file_digest(self.path)
+        uids = sorted(str(header.dataset.SOPInstanceUID) for header in self.series.headers)
+        return hashlib.sha256("\n".join(uids).encode()).hexdigest()[:16]
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels, from the header alone."""
+        if self.series:
+            return math.prod(dicom.stack(self.series).grid.shape)
+        if records.is_record(self.path):
+            return math.prod(int(size) for size in records.read_header(str(self.path))["full_shape"])
+        return math.prod(volume.read_grid(self.path).shape)
+
+    @property
+    def body_box(self) -> geometry.BodyBox | None:
+        """The body box of a prepared case, which must not be searched anew in what was cut to it; else None."""
+        return records.read_box(self.path) if records.is_record(self.path) and not self.series else None
+
+    def read(self) -> Volume:
+        """Read the CT; InputError where it cannot be read."""
         if self.fault:
-            return self.fault.path
-        return self.series.where if self.series else self.path
-
-    def shown(self, path):
-        """What messages call a file written for it: its path, or for a DICOM series what its labels are called."""
-        return self.output_name if self.series else path
-
-    @property
-    def place(self):
-        """Where the CT itself lies: the same for one that is named twice, in whatever spelling."""
-        return self.path.resolve(), self.series and self.series.uid
-
-    @property
-    def written_names(self):
-        """The names of the NIfTI files that may be written for it: labels and probabilities."""
-        stem = self.output_name.removesuffix(".nii.gz")
-        return {self.output_name, *(stem + suffix for suffix in kits19.PROBABILITY_SUFFIXES.values())}
+            raise self.fault
+        if self.series:
+            return dicom.read_series(self.series)
+        return records.read_volume(self.path) if records.is_record(self.path) else volume.read_volume(self.path)
 
 
-def find_inputs(path, series=None):
-    """The CTs of a NIfTI file, a folder of them, a case folder, a KiTS19-layout or prepared folder, a DICOM series.
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What `--input` names.
+
+    Attributes:
+        inputs: The CTs.
+        skipped: Names of files that are neither CTs nor written by this package.
+    """
+
+    inputs: list[Input]
+    skipped: list[str]
+
+
+def find_inputs(path: str | os.PathLike, series: str | None = None) -> Found:
+    """Find the CTs of a NIfTI file, a DICOM series, a prepared folder, or any tree of these.
 
     Args:
-        path: what `--input` names; a file `.txt` lists any of these, one a line.
-        series: a Series Number or Series Instance UID, where a folder holds several DICOM series.
+        path: A file or a folder; a `.txt` file lists several, one a line.
+        series: Series Number or Series Instance UID that selects among DICOM series.
+
+    Returns:
+        Every CT once, with an output name of its own. What is wrong with one becomes its `fault`.
 
     Raises:
-        InputError: a DICOM file is damaged, or none of them is a CT.
-        UsageError: there is no such file or folder, nothing in it to segment, several series and none was chosen, or
-            one was chosen and there is none. What is wrong with a line of a list, or with one file of a folder,
-            becomes the `fault` of its Input instead.
+        UsageError: There is no such file or folder, no CT in it, or no such series.
     """
     path = pathlib.Path(path)
-    found = _find(path, series)
-    is_list = path.is_file()  # a line with a fault may have named the series
-    if series and not any(source.series or (is_list and source.fault) for source in found):
-        raise UsageError("series", f"{path} holds no DICOM series; the flag chooses one")
+    if path.is_file() and path.suffix.lower() == ".txt":
+        found = _from_list(path)
+    else:
+        found = _find(path)
+    inputs = found.inputs
+    if series:
+        inputs = [one for one in inputs if one.series and series in (str(one.series.number), one.series.uid)]
+        if not inputs:
+            there = [f"{one.where}: {one.series.describe()}" for one in found.inputs if one.series]
+            raise UsageError("series", f"must be one of the series in {path}: {'; '.join(there[:20]) or 'none'}")
+    return Found(_with_own_names(inputs), found.skipped)
+
+
+def share_of(inputs: Sequence[Input], shard: str) -> list[Input]:
+    """Return the part of a list that `--shard=I/N` names: every N-th from the I-th; UsageError for no such part."""
+    match = _SHARD.fullmatch(shard)
+    number, count = (int(group) for group in match.groups()) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise UsageError("shard", f"must be I/N with I from 1 to N, such as 2/8, got {shard!r}")
+    return list(inputs[number - 1 :: count])
+
+
+def mask_path(folder: str | os.PathLike, source: Input) -> pathlib.Path:
+    """Return the kidney mask of a CT in a folder, named as its output or in the KiTS19 layout; InputError for none."""
+    path = pathlib.Path(folder) / source.output_name
+    in_layout = pathlib.Path(folder) / (source.case or "") / kits19.LABEL_NAME
+    found = path if path.is_file() or not source.case else in_layout
+    if not found.is_file():
+        raise InputError(path, f"no such file; it should be the kidney mask of {source.where}")
     return found
 
 
-def _find(path, series):
-    """The CTs that a path names; a series that is not there to be chosen is passed over."""
-    if path.is_file():
-        if path.suffix.lower() == LIST_SUFFIX:
-            return [source for number, line in listed(path) for source in from_line(path, number, line, series)]
-        if not nifti.is_nifti(path):
-            hint = "; a DICOM series is named by its folder" if dicom.is_dicom(path) else ""
-            raise UsageError("input", f"{path} is not a NIfTI file (.nii or .nii.gz){hint}")
-        return [from_file(path)]
-    if not path.is_dir():
-        raise UsageError("input", f"{path}: no such file or folder")
-    inputs = from_folder(path)
-    if (series or all_faulty(inputs) or any(map(looks_written, inputs))) and dicom.holds_dicom(path):
-        found = dicom.find_series(path)
-        written = {name for one in found for name in from_series(one).written_names}
-        inputs = [source for source in inputs if source.path.name not in written]
-        if series or all_faulty(inputs):
-            inputs = [from_series(dicom.choose(found, series))]
-    if not inputs:
-        what = f"no NIfTI file, no DICOM series and no case_NNNNN folder with {kits19.IMAGE_NAME}"
-        raise UsageError("input", f"{path} holds {what}")
-    return inputs
+def read_mask(path: pathlib.Path, ct: Volume) -> np.ndarray:
+    """Return the kidney mask of a CT, bool on its grid; InputError where it lies on another."""
+    labels, grid = volume.read_labels(path)
+    matching.check_same_grid(path, grid, ct.grid)
+    return labels > 0
 
 
-def listed(path):
-    """The (number, path) of a list's lines, relative to the list's own folder; empty and `#` lines are passed over.
+def from_file(path: pathlib.Path) -> Input:
+    """Return the input of a NIfTI file; `case_00210/imaging.nii.gz` and `case_00210.nii.gz` are KiTS19 cases."""
+    stem = nifti.stem(path)
+    case = path.parent.resolve().name if path.name == kits19.IMAGE_NAME else stem
+    source = from_case(path, case) if kits19.case_number(case) is not None else Input(path, f"{stem}{_ENDING}")
+    return source if path.exists() else _faulty(source, "is a link to a file that does not exist")
 
-    Raises:
-        UsageError: the file is no text, or lists nothing, or a list.
-    """
+
+def from_case(path: pathlib.Path, case: str) -> Input:
+    """Return the input of a KiTS19 case, written under the challenge's name: `prediction_00210.nii.gz`."""
+    return Input(path, kits19.prediction_name(case), case)
+
+
+_ENDING = "_segmentation.nii.gz"
+
+
+def _faulty(source: Input, reason: str) -> Input:
+    return dataclasses.replace(source, fault=InputError(source.where, reason))
+
+
+def _from_list(path: pathlib.Path) -> Found:
+    """Return the CTs of a list of paths relative to its own folder; a faulty line stops no other."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except ValueError:
         raise UsageError("input", f"{path} is not a list of paths, one a line") from None
-    paths = [(n, path.parent / line) for n, line in enumerate(lines, 1) if line and not line.startswith("#")]
-    if not paths:
+    found = Found([], [])
+    for number, line in enumerate(lines, 1):
+        if not line or line.startswith("#"):
+            continue
+        try:
+            part = _find(path.parent / line)
+        except (InputError, UsageError) as error:
+            reason = error.reason if isinstance(error, UsageError) else error
+            part = Found([Input(path, "", fault=InputError(f"{path.name}, line {number}", reason))], [])
+        found.inputs.extend(part.inputs)
+        found.skipped.extend(part.skipped)
+    if not found.inputs:
         raise UsageError("input", f"{path} lists nothing")
-    if any(line.suffix.lower() == LIST_SUFFIX for _, line in paths):
-        raise UsageError("input", f"{path} lists another list")
-    return paths
+    return found
 
 
-def from_line(path, number, line, series):
-    """The CTs that a line of a list names; where they cannot be found, one that has a `fault` and stops no other."""
+def _find(path: pathlib.Path) -> Found:
+    """Return the CTs of a NIfTI file or a tree."""
+    if path.is_file():
+        if not nifti.is_nifti(path):
+            hint = "; a DICOM series is named by its folder" if dicom.is_dicom(path) else ""
+            raise UsageError("input", f"{path} is not a NIfTI file (.nii or .nii.gz){hint}")
+        return Found([from_file(path)], [])
+    if not path.is_dir():
+        raise UsageError("input", f"{path}: no such file or folder")
+    inputs: list[Input] = []
+    others: list[pathlib.Path] = []
+    for folder, paths in _walk(path):
+        if records.is_prepared(folder):
+            inputs += [from_case(record, record.name.split(".")[0]) for record in records.find_records(folder)]
+            continue
+        images = [one for one in paths if one.name == kits19.IMAGE_NAME] or list(filter(nifti.is_nifti, paths))
+        inputs += map(from_file, images)
+        others += [one for one in paths if one not in images]
+    if any(map(dicom.is_dicom, others)):
+        others = [file for file in others if not dicom.is_dicom(file)]
+        inputs += _from_series(path)
+    stems = {source.output_name.removesuffix(".nii.gz") for source in inputs}
+    ours = {source.path for source in inputs if not source.series and is_output_of(source.path, stems)}
+    inputs = [source for source in inputs if source.path not in ours]
+    if not inputs:
+        raise UsageError("input", f"{path} holds no NIfTI file, no DICOM series and no prepared case")
+    return Found(inputs, list(dict.fromkeys(file.name for file in others if not is_output_of(file, stems))))
+
+
+def _walk(root: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[pathlib.Path]]]:
+    """Yield the folders of a tree with their files, sorted, linked folders once; hidden ones are passed over."""
+    seen = set()
+    for parent, folders, names in os.walk(root, followlinks=True):
+        place = os.path.realpath(parent)
+        is_leaf = records.is_prepared(parent) or kits19.case_number(os.path.basename(place)) is not None
+        folders[:] = [] if place in seen or is_leaf else sorted(name for name in folders if name[0] != ".")
+        if place not in seen:
+            yield pathlib.Path(parent), [pathlib.Path(parent, name) for name in sorted(names) if name[0] != "."]
+        seen.add(place)
+
+
+def _from_series(root: pathlib.Path) -> list[Input]:
+    """Return the CT series of a tree, each named by its own folder."""
     try:
-        return _find(line, series)
-    except (InputError, UsageError) as error:
-        reason = error.reason if isinstance(error, UsageError) else error
-        fault = InputError(f"{path.name}, line {number}", reason)
-        return [Input(line, f"line_{number}_segmentation.nii.gz", fault=fault)]
+        found = dicom.find_series(root)
+    except InputError as error:
+        return [Input(root, "", fault=error)]
+    inputs = []
+    for one in found:
+        own = pathlib.Path(os.path.commonpath([header.path.parent for header in one.headers]))
+        if own != root:
+            words = privacy.identifying_words(one.headers[0].dataset)
+            name, where = (privacy.safe_name(text, words, one.uid) for text in (own.resolve().name, str(own)))
+            one = dataclasses.replace(one, name=name, where=where)
+        source = from_case(own, one.name) if kits19.case_number(one.name) is not None else None
+        inputs.append(dataclasses.replace(source or Input(own, f"{one.name}{_ENDING}"), series=one))
+    return inputs
 
 
-def unique(sources):
-    """The inputs, each once, with an output name of its own: others that would write the same file get a `fault`."""
-    alike = collections.defaultdict(dict)
-    for source in sources:
-        if not source.fault:
-            alike[source.output_name].setdefault(source.place, source)
-    once = [s for s in sources if s.fault or s is alike[s.output_name][s.place]]
-    told = [source if source.fault else alone(source, alike[source.output_name].values()) for source in once]
-    return [dataclasses.replace(s, output_name=f"fault {n}") if s.fault else s for n, s in enumerate(told, 1)]
+def _with_own_names(inputs: Iterable[Input]) -> list[Input]:
+    """Return the inputs, each once, with output names that differ; where names cannot differ, with a `fault`."""
+    once: dict[tuple, Input] = {}
+    for one in inputs:
+        once.setdefault((one.path.resolve(), one.series and one.series.uid, one.fault and str(one.fault)), one)
+    for rename in (_renamed, _refused):
+        alike = collections.defaultdict(list)
+        for place, one in once.items():
+            if not one.fault:
+                alike[one.output_name].append(place)
+        for places in alike.values():
+            if len(places) > 1:
+                once |= zip(places, rename([once[place] for place in places]), strict=True)
+    return list(once.values())
 
 
-def alone(source, alike):
-    """The Input, with a `fault` if another of those of its output name is there."""
-    other = next((one for one in alike if one is not source), None)
-    if other is None:
-        return source
-    return faulty(source, f"would be written as {source.output_name}, as would {other.where}")
+def _renamed(alike: list[Input]) -> list[Input]:
+    """Put the folders that tell CTs apart before their output names, or a digest after that of a DICOM series."""
+    common = os.path.commonpath([one.path.parent.absolute() for one in alike])
+    renamed = []
+    for one in alike:
+        stem = one.output_name.removesuffix(_ENDING)
+        if one.series:
+            stem += f"_{privacy.uid_digest(one.series.uid)}"
+        elif not one.case:
+            stem = "_".join([*one.path.parent.absolute().relative_to(common).parts, stem])
+        renamed.append(one if one.case else dataclasses.replace(one, output_name=stem + _ENDING))
+    return renamed
 
 
-def share_of(sources, shard):
-    """The part of a list that `--shard=I/N` names: every N-th one from the I-th.
-
-    Raises:
-        UsageError: it is not of that form, or I is not between 1 and N.
-    """
-    match = SHARD.fullmatch(shard)
-    number, count = (int(group) for group in match.groups()) if match else (0, 0)
-    if not 1 <= number <= count:
-        raise UsageError("shard", f"takes I/N with I from 1 to N, such as 2/8; not {shard!r}")
-    return sources[number - 1 :: count]
-
-
-def from_folder(folder):
-    """The CTs of a folder, whichever kind it is, without what was written for them; an empty list if it is none.
-
-    A link to nothing and a pair of Analyze files get a `fault`.
-    """
-    image = folder / kits19.IMAGE_NAME
-    if image.is_file() or leads_nowhere(image):
-        return [from_file(image)]
-    if is_prepared(folder):
-        return [from_case(record, record.name.split(".")[0]) for record in find_records(folder)]
-    cases = kits19.find_cases(folder)
-    if cases:
-        return [from_case(case.folder / kits19.IMAGE_NAME, case.id) for case in cases]
-    paths = sorted(folder.iterdir())
-    found = [from_file(path) for path in paths if nifti.is_nifti(path) and (path.is_file() or leads_nowhere(path))]
-    written = {name for source in found for name in source.written_names}
-    return [source for source in found if source.path.name not in written] + from_pairs(paths)
-
-
-def from_pairs(paths):
-    """An Input with a `fault` for each pair of `.hdr` and `.img` among a folder's files."""
-    names = {path.name.lower() for path in paths}
-    headers = [path for path in paths if PAIR_HEADER.search(path.name.lower()) and not path.name.startswith(".")]
-    pairs = [path for path in headers if PAIR_HEADER.sub(r".img\1", path.name.lower()) in names]
-    reason = "is the header of a pair of files (.hdr, .img); takes a CT as one file, .nii or .nii.gz"
-    return [faulty(from_file(path), reason) for path in pairs]
-
-
-def faulty(source, reason):
-    """The Input with a `fault`."""
-    return dataclasses.replace(source, fault=InputError(source.where, reason))
-
-
-def all_faulty(sources):
-    """Whether none can be segmented."""
-    return all(source.fault for source in sources)
-
-
-def leads_nowhere(path):
-    """Whether a file is a link to one that is not there."""
-    return path.is_symlink() and not path.exists()
-
-
-def looks_written(source):
-    """Whether a file's name is such as segmentations and probabilities get."""
-    return WRITTEN.fullmatch(source.path.name) is not None
-
-
-def from_file(path):
-    """The Input of a NIfTI file; `case_00210/imaging.nii.gz` and `case_00210.nii.gz` are KiTS19 cases."""
-    stem = nifti.stem(path)
-    case = path.parent.resolve().name if path.name == kits19.IMAGE_NAME else stem
-    if kits19.case_number(case) is not None:
-        source = from_case(path, case)
-    else:
-        source = Input(path, f"{stem}_segmentation.nii.gz")
-    return faulty(source, "is a link to a file that is not there") if leads_nowhere(path) else source
-
-
-def from_case(path, case):
-    """The Input of a KiTS19 case, written under the challenge's own name: `prediction_00210.nii.gz`."""
-    return Input(path, kits19.prediction_name(case), case)
-
-
-def from_series(series):
-    """The Input of a DICOM series, named by its folder."""
-    if kits19.case_number(series.name) is not None:
-        return dataclasses.replace(from_case(series.folder, series.name), series=series)
-    return Input(series.folder, f"{series.name}_segmentation.nii.gz", series=series)
+def _refused(alike: list[Input]) -> list[Input]:
+    others = [alike[1], *[alike[0]] * (len(alike) - 1)]
+    reason = "would be written as {}, as would {}; rename one of them"
+    return [
+        _faulty(one, reason.format(one.output_name, other.where)) for one, other in zip(alike, others, strict=True)
+    ]

@@ -3,28 +3,35 @@
 Functions with the argument `xp` run on NumPy arrays and TensorFlow tensors alike (see `arrays`).
 """
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kits_tf import geometry
 from kits_tf.arrays import NumPy
+from kits_tf.config import KidneyConfig
 
-BATCH_PIXELS = 2**18  # pixels of a batch: enough to fill a device, little enough for memory
+if TYPE_CHECKING:
+    from kits_tf.inference.engines.base import Engine
+
+BATCH_PIXELS = 2**18  # of a batch: enough to fill a device, little enough for memory
+
+Add = Callable[[Callable[[np.ndarray], np.ndarray], np.ndarray], None]
+"""add(view, probability), where `view` maps a volume to a view of it that has the probability's shape."""
 
 
-def stage_one(engine, network, config, hu, spacing_mm, add, progress, working=None):
-    """Runs one plane's network over a volume cut to its body.
+def stage_one(
+    engine: Engine, network: str, config: KidneyConfig, hu: np.ndarray, spacing_mm: tuple[float, float, float],
+    add: Add, progress: Callable[[int], None], working: dict[tuple[int, ...], np.ndarray] | None = None,
+) -> None:  # fmt: skip
+    """Run one plane's network over a volume [slices, rows, columns], in HU and cut to the body if the config says so.
 
-    Args:
-        engine: an `Engine` that holds the network.
-        network: its name.
-        config: its KidneyConfig.
-        hu: [slices, rows, columns], cut to the body (or whole, as the config says).
-        spacing_mm: (slice, row, column).
-        add: add(view, probability), as given by `Fusion.region`; called for parts that cover the volume once.
-        progress: called with the number of slabs done.
-        working: a dict that keeps `hu` on working grids, {shape: volume}, for the planes that follow.
+    `add` is called with parts that cover the volume once, `progress` with numbers of slabs done; `working` keeps the
+    volume on working grids, by shape, for the planes that follow.
     """
     if geometry.is_native(config):
         run_plane(engine, network, config, hu, add, progress)
@@ -35,16 +42,18 @@ def stage_one(engine, network, config, hu, spacing_mm, add, progress, working=No
         working[shape] = geometry.resized(hu, shape, geometry.clipped, engine.resize)
     probability = np.zeros(shape, np.float32)
 
-    def keep(view, values):
+    def keep(view: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> None:
         view(probability)[...] = values
 
     run_plane(engine, network, config, working[shape], keep, progress)
     for chunk, values in geometry.resized_chunks(probability, hu.shape, resizer=engine.resize):
-        add(lambda part, chunk=chunk: part[chunk], values)
+        add(lambda part, chunk=chunk: part[chunk], values)  # type: ignore[misc]
 
 
-def run_plane(engine, network, config, volume, add, progress):
-    """Runs both halves of a plane; arguments as `stage_one`, `volume` on the network's own grid."""
+def run_plane(
+    engine: Engine, network: str, config: KidneyConfig, volume: np.ndarray, add: Add, progress: Callable[[int], None]
+) -> None:
+    """Run both halves of a plane; arguments as of `stage_one`, with `volume` on the network's own grid."""
     right, left = geometry.halves(NumPy, config.plane, volume.shape, config.overlap)
     for half, mirrored in ((right, False), (left, config.mirror)):
         if half.kept[0] == half.kept[1]:
@@ -57,46 +66,27 @@ def run_plane(engine, network, config, volume, add, progress):
             progress(len(indices))
 
 
-def batches(half, shape, config, pixels):
-    """The indices of a half in batches of about that many pixels: a list of int32 vectors."""
-    size = batch_size(NumPy, half, shape, config, pixels)
+def batches(half: geometry.Half, shape: tuple[int, ...], config: KidneyConfig, pixels: int) -> list[np.ndarray]:
+    """Return the slab indices of a half in batches of about that many pixels, each int32."""
+    size = int(batch_size(NumPy, half, shape, config, pixels))
     start, stop = half.indices
     return [np.arange(first, min(first + size, stop), dtype=np.int32) for first in range(start, stop, size)]
 
 
-def batch_size(xp, half, shape, config, pixels=BATCH_PIXELS):
-    """How many slabs of a half go through the network at once; the same for all sizes that are padded to one size."""
+def batch_size(xp: Any, half: geometry.Half, shape: Any, config: KidneyConfig, pixels: int = BATCH_PIXELS) -> Any:
+    """Return how many slabs of a half form a batch; the same for all slab sizes that are padded to one size."""
     multiple = 2**config.depth
     height, width = (size + geometry.lacking(size, multiple) for size in slab_size(half, shape, config.plane))
     return xp.maximum(1, pixels // xp.maximum(1, height * width))
 
 
-def slab_size(half, shape, plane):
-    """(height, width) of a half's slabs."""
+def slab_size(half: geometry.Half, shape: Any, plane: str) -> tuple[Any, Any]:
+    """Return the height and width of a half's slabs."""
     return shape[1] if plane == "axial" else shape[0], half.columns[1] - half.columns[0]
 
 
-def run_slabs(xp, run, config, volume, half, indices, mirrored):
-    """Runs a network over a batch of slabs.
-
-    Args:
-        run: run(batch) gives the probability [batch, height, width] of float32 [batch, height, width, 3], whose height
-            and width are multiples of what the network needs.
-        config: its KidneyConfig.
-        volume: [slices, rows, columns], HU on the network's own grid.
-        half: the `geometry.Half` that the slabs belong to.
-        indices: [batch] int32, along the plane's own axis.
-        mirrored: whether the network sees this half flipped.
-
-    Returns:
-        float32 [batch, height, kept columns] of the plane.
-    """
-    found = run(slab_batch(xp, config, volume, half, indices, mirrored))
-    return kept_part(xp, config, volume, half, found, mirrored)
-
-
-def slab_batch(xp, config, volume, half, indices, mirrored):
-    """What the network sees of a batch of slabs: float32 [batch, height, width, 3]; arguments as `run_slabs`."""
+def slab_batch(xp: Any, config: KidneyConfig, volume: Any, half: geometry.Half, indices: Any, mirrored: bool) -> Any:
+    """Return the network's input of a batch of slabs, float32 [batch, height, width, 3]."""
     slab = geometry.slabs(xp, volume, config.plane, indices)[:, :, half.columns[0] : half.columns[1]]
     slab = geometry.scale(xp, slab, config.clip_hu)
     if mirrored:
@@ -104,8 +94,10 @@ def slab_batch(xp, config, volume, half, indices, mirrored):
     return geometry.pad_to_multiple(xp, slab, 2**config.depth, (1, 2))
 
 
-def kept_part(xp, config, volume, half, probability, mirrored):
-    """What a half keeps of the network's answer to `slab_batch`: [batch, height, kept columns]."""
+def kept_part(
+    xp: Any, config: KidneyConfig, volume: Any, half: geometry.Half, probability: Any, mirrored: bool
+) -> Any:
+    """Return what a half keeps of the network's output for `slab_batch`: [batch, height, kept columns]."""
     height, width = slab_size(half, xp.shape(volume), config.plane)
     probability = probability[:, :height, :width]
     if mirrored and config.plane != "sagittal":
@@ -114,6 +106,6 @@ def kept_part(xp, config, volume, half, probability, mirrored):
     return probability[:, :, first : first + half.kept[1] - half.kept[0]]
 
 
-def part_of_plane(volume, plane, indices, columns):
-    """The view [index, height, width] of a volume that a batch's result belongs to."""
+def part_of_plane(volume: np.ndarray, plane: str, indices: np.ndarray, columns: tuple[int, int]) -> np.ndarray:
+    """Return the view [index, height, width] of a volume that a batch's result belongs to."""
     return geometry.plane_view(volume, plane)[indices[0] : indices[-1] + 1, :, slice(*columns)]

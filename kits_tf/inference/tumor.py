@@ -3,27 +3,25 @@
 Functions with the argument `xp` run on NumPy arrays and TensorFlow tensors alike (see `arrays`).
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
 import numpy as np
 
 from kits_tf import geometry, kidney_crops
 from kits_tf.arrays import NumPy
+from kits_tf.config import TumorConfig
 
 CHUNK_SLICES = 8
 
 
-def stage_two(xp, run, config, hu, mask, spacing_mm):
-    """Tumor probability of one kidney.
+def stage_two(xp: Any, run: Callable[[Any], Any], config: TumorConfig, hu: Any, mask: Any, spacing_mm: Any) -> Any:
+    """Return the tumor probability of one kidney, float32 [slices, rows, columns], meaningful inside the mask.
 
-    Args:
-        run: run(batches) gives the probability [batch, slices, rows, columns] of each float32 [batch, slices, rows,
-            columns, 1], whose sizes are multiples of what the network needs.
-        config: its TumorConfig.
-        hu: [slices, rows, columns], cut to the kidney's bounding box.
-        mask: bool of the same shape, the kidney with its tumor.
-        spacing_mm: (slice, row, column).
-
-    Returns:
-        float32 [slices, rows, columns]; meaningful inside the mask.
+    `hu` and `mask`, the kidney with its tumor, are cut to the kidney's bounding box; `run` returns the probability of
+    each batch float32 [batch, slices, rows, columns, 1].
     """
     crop = masked(xp, config, hu, mask)
     shape = xp.shape(crop)
@@ -34,13 +32,17 @@ def stage_two(xp, run, config, hu, mask, spacing_mm):
     return kidney_crops.from_cube(xp, run_cube(xp, run, config, cube), shape, spacing_mm, config.margin_mm)
 
 
-def stage_two_in_parts(run, config, hu, mask, spacing_mm):
-    """`stage_two` on NumPy arrays without floats of the whole box, which specks far from a kidney make large.
+def stage_two_in_parts(
+    run: Callable[[Any], Any],
+    config: TumorConfig,
+    hu: np.ndarray,
+    mask: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield `stage_two` on NumPy arrays some slices at a time, as (slice, float32 [n, rows, columns]).
 
-    Native voxels are an exception: there the cube is as large as the box.
-
-    Yields:
-        (slice, float32 [n, rows, columns]): all slices, some at a time.
+    Floats of a whole box, which specks far from a kidney make large, are never in memory. Native voxels are an
+    exception: there the cube is as large as the box.
     """
     if not config.grid:
         yield slice(0, len(hu)), stage_two(NumPy, run, config, hu, mask, spacing_mm)
@@ -48,26 +50,24 @@ def stage_two_in_parts(run, config, hu, mask, spacing_mm):
     box = (NumPy, hu.shape, spacing_mm, config.margin_mm, config.grid)
     cube = np.empty((config.grid,) * 3, np.float32)
     for part, values in resampled(
-        *kidney_crops.into_cube(*box), lambda part: masked(NumPy, config, hu[part], mask[part])
+        kidney_crops.into_cube(*box), lambda part: masked(NumPy, config, hu[part], mask[part])
     ):
         cube[part] = values
     cube = run_cube(NumPy, run, config, cube)
-    yield from resampled(*kidney_crops.out_of_cube(*box), lambda part: cube[part])
+    yield from resampled(kidney_crops.out_of_cube(*box), lambda part: cube[part])
 
 
-def resampled(slices, rows, columns, part_of):
-    """Applies a matrix to each axis of a volume, some new slices at a time.
+def resampled(
+    matrices: Iterable[np.ndarray], part_of: Callable[[slice], np.ndarray]
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Apply a matrix [new, old] to each axis of a volume and yield some new slices at a time, in order.
 
-    Args:
-        slices, rows, columns: [new, old] float32; a position beyond the volume is a row of zeros.
-        part_of: gives the float32 [n, rows, columns] of a `slice` of old slices.
-
-    Yields:
-        (slice, float32 [n, new rows, new columns]): the new slices, in order.
+    A position beyond the volume is a row of zeros. `part_of` returns the float32 [n, rows, columns] of old slices.
     """
+    slices, rows, columns = matrices
     for start in range(0, len(slices), CHUNK_SLICES):
         chunk = slice(start, min(start + CHUNK_SLICES, len(slices)))
-        used = slices[chunk].any(axis=0)
+        used = np.any(slices[chunk], axis=0)
         if used.any():
             needed = slice(*geometry.extent(used))
             yield chunk, geometry.resize(NumPy, part_of(needed), slices[chunk, needed], rows, columns)
@@ -75,13 +75,13 @@ def resampled(slices, rows, columns, part_of):
             yield chunk, np.zeros((chunk.stop - chunk.start, len(rows), len(columns)), np.float32)
 
 
-def masked(xp, config, hu, mask):
-    """A kidney's voxels scaled as the network sees them, float32; zero outside its mask."""
+def masked(xp: Any, config: TumorConfig, hu: Any, mask: Any) -> Any:
+    """Return a kidney's voxels as the network sees them, float32; zero outside its mask."""
     return geometry.scale(xp, hu, config.clip_hu) * xp.cast(mask, xp.float32)
 
 
-def run_cube(xp, run, config, cube):
-    """Runs the four sub-blocks of a cube [slices, rows, columns] and joins their probabilities."""
+def run_cube(xp: Any, run: Callable[[Any], Any], config: TumorConfig, cube: Any) -> Any:
+    """Run the four sub-blocks of a cube [slices, rows, columns] and join their probabilities."""
     blocks = kidney_crops.split(xp, cube, config.blocks)
     shape = xp.shape(blocks)
     padded = geometry.pad_to_multiple(xp, blocks[..., None], 2**config.depth, (1, 2, 3))

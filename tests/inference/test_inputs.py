@@ -1,197 +1,161 @@
-"""Proves which CTs a list names, and which part of them a shard takes."""
+"""Prove which CTs a path names, under which names they are written, and what is skipped."""
 
+import pydicom
 import pytest
 
 from kits_tf.errors import UsageError
-from kits_tf.inference.inputs import find_inputs, from_file, share_of, unique
+from kits_tf.inference.inputs import find_inputs, from_file, share_of
+from tests.io.dicom_files import images, write
 from tests.tiny import small_ct
 
-
-def test_a_list_names_files_and_folders_beside_it(tmp_path):
-    (tmp_path / "folder").mkdir()
-    for name in ("a.nii.gz", "folder/b.nii", "folder/c.nii.gz"):
-        (tmp_path / name).touch()
-    (tmp_path / "list.txt").write_text(f"# CTs\na.nii.gz\n\nfolder\n{tmp_path}/a.nii.gz\n")
-    found = [source.path.name for source in find_inputs(tmp_path / "list.txt")]
-    assert found == ["a.nii.gz", "b.nii", "c.nii.gz", "a.nii.gz"]
+HU = small_ct((4, 20, 24))
 
 
-@pytest.mark.parametrize(
-    "content, said",
-    [(b"\n# nothing\n", "lists nothing"), (b"\xff\xfe\x00", "not a list"), (b"list.txt", "another list")],
-)
-def test_a_list_of_nothing_is_refused(tmp_path, content, said):
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def found(path, **options):
+    """{output name: path} of what is found."""
+    return {one.output_name: one.path for one in find_inputs(path, **options).inputs if not one.fault}
+
+
+def faults(path):
+    return [str(one.fault) for one in find_inputs(path).inputs if one.fault]
+
+
+def test_a_tree_of_everything(tmp_path):
+    """NIfTI files, KiTS19 cases, DICOM series of two patients, a linked folder, and what is none of these."""
+    touch(tmp_path, "a.nii.gz", "deep/er/B.NII", "case_00210/imaging.nii.gz", "case_00210/segmentation.nii.gz")
+    touch(tmp_path, "case_00210/instances/kidney.nii.gz", "notes.txt", ".hidden.nii.gz", ".git/c.nii.gz", "x/pair.img")
+    write(images(HU), tmp_path / "archive" / "one" / "ct")
+    second = images(HU)
+    for number, image in enumerate(second):
+        image.SeriesNumber = 7 + number // 2
+        image.SeriesInstanceUID = f"1.2.{number // 2}"
+    write(second, tmp_path / "archive" / "two" / "abdomen")
+    localizer = images(HU[:2])
+    for image in localizer:
+        image.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    write(localizer, tmp_path / "archive" / "scout")
+    (tmp_path / "elsewhere.nii.gz").symlink_to(tmp_path / "a.nii.gz")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    result = find_inputs(tmp_path)
+    names = {one.output_name.removesuffix("_segmentation.nii.gz") for one in result.inputs}
+    digests = {name for name in names if name.startswith("abdomen_")}
+    assert names - digests == {"a", "B", "ct", "prediction_00210.nii.gz"} and len(digests) == 2
+    assert set(result.skipped) == {"segmentation.nii.gz", "notes.txt", "pair.img"}
+    (chosen,) = find_inputs(tmp_path, series="8").inputs
+    assert chosen.series.number == 8
+
+
+def test_what_was_written_into_the_tree_is_no_ct(tmp_path):
+    cts = ["a.nii", "b.nii.gz", "b_segmentation_old.nii.gz", "c_segmentation.nii.gz", "case_00007.nii.gz"]
+    stems = ["a_segmentation", "b_segmentation", "prediction_00007"]
+    ends = [".json", ".html", ".nii.gz", "_kidney_probability.nii.gz", "_tumor_probability.nii.gz", ".ctbl"]
+    touch(tmp_path, *cts, "summary.csv", *(stem + end for stem in stems for end in ends))
+    touch(tmp_path, "out/prediction_00003.nii.gz")
+    (tmp_path / "out" / "prediction_00003.json").write_text('{"input_digest": "0"}')
+    result = find_inputs(tmp_path)
+    assert sorted(one.path.name for one in result.inputs) == cts and result.skipped == []
+
+
+def test_a_list_names_files_and_trees_beside_it_and_a_faulty_line_stops_no_other(tmp_path):
+    touch(tmp_path, "a.nii.gz", "folder/b.nii", "folder/c.nii.gz")
+    (tmp_path / "empty").mkdir()
+    lines = ["# CTs", "a.nii.gz", "", "folder", f"{tmp_path}/a.nii.gz", "folder/../a.nii.gz", "gone.nii.gz", "empty"]
+    (tmp_path / "list.TXT").write_text("\n".join(lines))
+    assert [path.name for path in found(tmp_path / "list.TXT").values()] == ["a.nii.gz", "b.nii", "c.nii.gz"]
+    gone, empty = faults(tmp_path / "list.TXT")
+    assert gone.startswith("list.TXT, line 7: ") and empty.startswith("list.TXT, line 8: ")
+
+
+@pytest.mark.parametrize("content", [b"\n# nothing\n", b"\xff\xfe\x00"])
+def test_a_list_of_nothing_is_refused(tmp_path, content):
     (tmp_path / "list.txt").write_bytes(content)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match="^--input: .*list"):
         find_inputs(tmp_path / "list.txt")
 
 
-@pytest.mark.parametrize("count", (1, 2, 3, 7, 20))
-def test_shards_share_a_list_out(count):
+@pytest.mark.parametrize("name", ["gone", "empty", "text.dat"])
+def test_where_there_is_no_ct_the_flag_is_named(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.dat").touch()
+    with pytest.raises(UsageError, match="^--input: "):
+        find_inputs(tmp_path / name)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 20])
+def test_shards_share_a_list(count):
     sources = list(range(11))
     parts = [share_of(sources, f"{number}/{count}") for number in range(1, count + 1)]
     assert sorted(sum(parts, [])) == sources
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-@pytest.mark.parametrize("shard", ("0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/2", ""))
+@pytest.mark.parametrize("shard", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/2", ""])
 def test_other_shards_are_refused(shard):
     with pytest.raises(UsageError, match="--shard"):
         share_of([1, 2], shard)
 
 
-def test_what_was_written_into_a_folder_of_cts_is_no_ct(tmp_path):
-    cts = ["a.nii", "b.nii.gz", "b_segmentation_old.nii.gz", "c_segmentation.nii.gz", "case_00007.nii.gz"]
-    stems = ["a_segmentation", "b_segmentation", "prediction_00007"]
-    ends = [".json", ".nii.gz", "_kidney_probability.nii.gz", "_tumor_probability.nii.gz"]
-    for name in [*cts, *(stem + end for stem in stems for end in ends)]:
-        (tmp_path / name).touch()
-    assert [source.path.name for source in find_inputs(tmp_path)] == cts
+def test_cts_of_one_name_in_different_folders_are_named_by_these(tmp_path):
+    touch(tmp_path, "one/ct.nii.gz", "two/x/ct.nii.gz", "ct.nii.gz")
+    names = ("ct_segmentation.nii.gz", "one_ct_segmentation.nii.gz", "two_x_ct_segmentation.nii.gz")
+    paths = ("ct.nii.gz", "one/ct.nii.gz", "two/x/ct.nii.gz")
+    assert found(tmp_path) == {name: tmp_path / path for name, path in zip(names, paths, strict=True)}
 
 
-def test_a_line_that_names_nothing_is_the_fault_of_its_line_alone(tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "a.nii.gz").touch()
-    (tmp_path / "list.txt").write_text("gone.nii.gz\na.nii.gz\nempty\n")
-    gone, good, empty = find_inputs(tmp_path / "list.txt")
-    assert (good.path.name, good.fault) == ("a.nii.gz", None)
-    assert str(gone.fault).startswith("list.txt, line 1: ") and "gone.nii.gz: no such file" in str(gone.fault)
-    assert str(empty.fault).startswith("list.txt, line 3: ") and "holds no NIfTI" in str(empty.fault)
+def test_those_that_would_write_one_file_are_refused_and_no_other(tmp_path):
+    touch(tmp_path, "a.nii", "a.nii.gz", "b.nii", "A.NII.GZ", "x/case_00001.nii", "y/case_00001.nii")
+    assert sorted(found(tmp_path)) == ["A_segmentation.nii.gz", "b_segmentation.nii.gz"]
+    said = faults(tmp_path)
+    assert len(said) == 4
+    assert f"{tmp_path}/a.nii: would be written as a_segmentation.nii.gz, as would {tmp_path}/a.nii.gz" in said[0]
 
 
-def test_what_was_written_into_the_folder_of_a_series_is_no_ct(tmp_path):
-    pytest.importorskip("highdicom")
-    from tests.io.dicom_files import images, write
-
-    folder = write(images(small_ct((4, 20, 24))), tmp_path / "scan")
-    names = ["scan_segmentation", "scan_segmentation_kidney_probability", "scan_segmentation_tumor_probability"]
-    for name in names:
-        (folder / f"{name}.nii.gz").touch()
-    (source,) = find_inputs(folder)
-    assert source.series and source.output_name == "scan_segmentation.nii.gz"
-    (folder / "other.nii.gz").touch()
-    assert [source.path.name for source in find_inputs(folder)] == ["other.nii.gz"]
-    (source,) = find_inputs(folder, series="3")
-    assert source.series.number == 3
-
-
-def test_a_damaged_series_in_a_list_is_the_fault_of_its_line_alone(tmp_path):
-    pytest.importorskip("highdicom")
-    from tests.io.dicom_files import images, write
-
-    folder = write(images(small_ct((4, 20, 24))), tmp_path / "mustermann")
-    for path in folder.iterdir():
-        path.write_bytes(path.read_bytes()[:400])
-    (tmp_path / "a.nii.gz").touch()
-    (tmp_path / "list.txt").write_text("# CTs\nmustermann\na.nii.gz\n")
-    damaged, good = find_inputs(tmp_path / "list.txt")
-    assert (good.path.name, good.fault) == ("a.nii.gz", None)
-    assert str(damaged.fault).startswith("list.txt, line 2: ") and "damaged DICOM" in str(damaged.fault)
-    assert damaged.name == damaged.where == "list.txt, line 2"
-    assert "mustermann" not in f"{damaged.fault} {damaged.output_name}"
+def test_a_link_to_nothing_is_a_fault_of_its_own(tmp_path):
+    (tmp_path / "a.nii.gz").symlink_to(tmp_path / "gone")
+    touch(tmp_path, "a.nii")
+    assert list(found(tmp_path)) == ["a_segmentation.nii.gz"]
+    assert [fault.split(": ")[1] for fault in faults(tmp_path)] == ["is a link to a file that does not exist"]
 
 
 def test_a_linked_case_is_named_by_its_folder_and_not_by_its_target(tmp_path):
     """As data managers keep files, under a digest and linked from where they belong; or a case under another name."""
-    store, case = tmp_path / "store", tmp_path / "data" / "case_00210"
-    store.mkdir()
-    case.mkdir(parents=True)
-    (store / "d41d8cd9.nii.gz").touch()
-    (case / "imaging.nii.gz").symlink_to(store / "d41d8cd9.nii.gz")
-    assert from_file(case / "imaging.nii.gz").case == "case_00210"
+    touch(tmp_path, "store/d41d8cd9.nii.gz", "data/case_00210/other.txt")
+    case = tmp_path / "data" / "case_00210"
+    (case / "imaging.nii.gz").symlink_to(tmp_path / "store" / "d41d8cd9.nii.gz")
     (tmp_path / "patient").symlink_to(case)
-    assert from_file(tmp_path / "patient" / "imaging.nii.gz").case == "case_00210"
+    assert from_file(case / "imaging.nii.gz").case == "case_00210"
+    assert list(found(tmp_path / "patient")) == ["prediction_00210.nii.gz"]
 
 
-def test_those_that_would_write_one_file_have_a_fault_and_no_other(tmp_path):
-    names = ("a.nii", "a.nii.gz", "b.nii", "A.NII.GZ")
-    first, second, other, large = unique([from_file(tmp_path / name) for name in names])
-    for one, another in ((first, "a.nii.gz"), (second, "a.nii")):
-        clash = f"would be written as a_segmentation.nii.gz, as would {tmp_path / another}"
-        assert str(one.fault) == f"{one.path}: {clash}"
-    assert [source.fault for source in (other, large)] == [None, None]
-    assert len({source.output_name for source in (first, second, other, large)}) == 4
-    assert unique([other]) == [other]
+def test_a_damaged_series_is_a_fault_without_the_patients_name(tmp_path):
+    folder = write(images(HU), tmp_path / "mustermann")
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:400])
+    touch(tmp_path, "a.nii.gz")
+    (fault,) = faults(tmp_path)
+    assert "unreadable" in fault and "mustermann" not in fault
+    assert list(found(tmp_path)) == ["a_segmentation.nii.gz"]
 
 
-def test_one_with_a_fault_takes_no_name_from_a_good_one(tmp_path):
-    (tmp_path / "a.nii.gz").symlink_to(tmp_path / "gone")
-    (tmp_path / "a.nii").touch()
-    good, lost = unique(find_inputs(tmp_path))
-    assert (good.path.name, good.output_name, good.fault) == ("a.nii", "a_segmentation.nii.gz", None)
-    assert "link" in str(lost.fault) and lost.output_name != good.output_name
+def test_series_of_one_folder_name_get_names_of_their_own_and_a_missing_one_is_refused(tmp_path):
+    for parent in ("one", "two"):
+        write(images(HU), tmp_path / parent / "ct")
+    names = sorted(found(tmp_path))
+    assert len(names) == 2 and all(name.startswith("ct_") for name in names)
+    with pytest.raises(UsageError, match="^--series: must be one of .*series 3: 4 images"):
+        find_inputs(tmp_path, series="99")
 
 
-def test_names_in_capital_letters_are_nifti_too(tmp_path):
-    for name in ("A.NII.GZ", "B.Nii", "CT.nii.GZ"):
-        (tmp_path / name).touch()
-    found = {source.path.name: source.output_name for source in find_inputs(tmp_path)}
-    assert found == {
-        "A.NII.GZ": "A_segmentation.nii.gz",
-        "B.Nii": "B_segmentation.nii.gz",
-        "CT.nii.GZ": "CT_segmentation.nii.gz",
-    }
-    (source,) = find_inputs(tmp_path / "A.NII.GZ")
-    assert source.fault is None
-
-
-def test_a_link_to_nothing_is_the_fault_of_its_ct_alone(tmp_path):
-    (tmp_path / "lost.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
-    for name in ("good.nii.gz", "lost_segmentation.nii.gz"):
-        (tmp_path / name).touch()
-    good, lost = find_inputs(tmp_path)
-    assert (good.path.name, good.fault) == ("good.nii.gz", None)
-    assert str(lost.fault) == f"{tmp_path / 'lost.nii.gz'}: is a link to a file that is not there"
-    case = tmp_path / "case_00210"
-    case.mkdir()
-    (case / "imaging.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
-    (case / "segmentation.nii.gz").touch()
-    (lost,) = find_inputs(case)
-    assert "is a link to" in str(lost.fault)
-
-
-def test_a_pair_of_analyze_files_is_told_to_be_none(tmp_path):
-    for name in ("a.hdr", "a.img", "B.HDR.GZ", "b.img.gz", "c.hdr", "d.img", ".e.hdr", ".e.img", "good.nii.gz"):
-        (tmp_path / name).touch()
-    good, *pairs = find_inputs(tmp_path)
-    assert (good.path.name, good.fault) == ("good.nii.gz", None)
-    assert sorted(source.path.name for source in pairs) == ["B.HDR.GZ", "a.hdr"]
-    assert all("one file, .nii or .nii.gz" in str(source.fault) for source in pairs)
-
-
-def test_a_series_beside_what_has_a_fault_is_found(tmp_path):
-    pytest.importorskip("highdicom")
-    from tests.io.dicom_files import images, write
-
-    folder = write(images(small_ct((4, 20, 24))), tmp_path / "scan")
-    for name in ("map.hdr", "map.img"):
-        (folder / name).touch()
-    (source,) = find_inputs(folder)
-    assert source.series and source.fault is None
-
-
-def test_a_fault_names_no_series(tmp_path):
-    (tmp_path / "lost.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
-    (tmp_path / "good.nii.gz").touch()
-    with pytest.raises(UsageError, match="^--series: .* holds no DICOM series"):
-        find_inputs(tmp_path, series="3")
-
-
-def test_a_series_is_chosen_only_where_there_is_one(tmp_path):
-    for name in ("a.nii.gz", "folder/b.nii.gz"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "list.txt").write_text("a.nii.gz\nfolder\n")
-    for name in ("a.nii.gz", "folder", "list.txt"):
-        with pytest.raises(UsageError, match=f"^--series: .*{name} holds no DICOM series"):
-            find_inputs(tmp_path / name, series="3")
-
-
-def test_of_a_list_a_series_is_chosen_where_there_is_one(tmp_path):
-    pytest.importorskip("highdicom")
-    from tests.io.dicom_files import images, write
-
-    write(images(small_ct((4, 20, 24))), tmp_path / "scan")
-    (tmp_path / "a.nii.gz").touch()
-    (tmp_path / "list.txt").write_text("a.nii.gz\nscan\n")
-    assert [source.series is None for source in find_inputs(tmp_path / "list.txt", series="3")] == [True, False]
+def test_the_digest_of_a_series_is_that_of_its_images(tmp_path):
+    made = images(HU)
+    (one,) = find_inputs(write(made, tmp_path / "one")).inputs
+    (same,) = find_inputs(write(made[::-1], tmp_path / "same")).inputs
+    made[0].SOPInstanceUID = pydicom.uid.generate_uid()
+    (other,) = find_inputs(write(made, tmp_path / "other")).inputs
+    assert one.digest == same.digest != other.digest

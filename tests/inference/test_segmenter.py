@@ -1,9 +1,8 @@
-"""Proves the segmenter's calls: progress, cancelling, threads, regions of interest, probabilities, odd anatomy."""
+"""Prove the segmenter's calls: progress, cancelling, threads, regions of interest, probabilities, odd anatomy."""
 
 import concurrent.futures
 import dataclasses
 import threading
-import tracemalloc
 import warnings
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 
 from kits_tf import geometry
 from kits_tf.arrays import NumPy
-from kits_tf.checkpoint import released_folder
 from kits_tf.config import PLANES, SYSTEM_OPTIONS, preset
 from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference.fusion import UNIT
@@ -40,18 +38,15 @@ def ct(*boxes, shape=(12, 40, 50)):
 RIGHT_BOX, LEFT_BOX = ((2, 9), (10, 20), (5, 15)), ((3, 10), (12, 22), (33, 44))
 
 
-def test_progress_rises_to_one():
+@pytest.mark.parametrize(
+    "options, spacing_mm",
+    [({}, BIG_MM), *(({"slice_mm": 3.0, "inplane_mm": 4.0}, mm) for mm in ((10.0, 2.0, 2.0), (1.0, 2.0, 2.0)))],
+)
+def test_progress_rises_to_one(options, spacing_mm):
+    """Also on a working grid, where slabs are more, or fewer, than the CT has slices."""
     shares = []
-    segmenter().segment(ct(RIGHT_BOX, LEFT_BOX), BIG_MM, progress=shares.append)
+    segmenter(**options).segment(ct(RIGHT_BOX, LEFT_BOX), spacing_mm, progress=shares.append)
     assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) > 6
-
-
-def test_progress_rises_on_a_working_grid():
-    """Slabs there are more, or fewer, than the CT has slices."""
-    for spacing_mm in ((10.0, 2.0, 2.0), (1.0, 2.0, 2.0)):
-        shares = []
-        segmenter(slice_mm=3.0, inplane_mm=4.0).segment(ct(RIGHT_BOX), spacing_mm, progress=shares.append)
-        assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) > 6
 
 
 def test_a_mask_is_asked_for_where_no_network_finds_kidneys():
@@ -69,6 +64,13 @@ def test_cancelling_gives_up_within_a_batch():
     with pytest.raises(CancelledError):
         segmenter().segment(ct(RIGHT_BOX), BIG_MM, progress=progress, cancel=cancel)
     assert len(calls) == 1
+
+
+def test_a_segmenter_made_before_a_fork_raises_at_once():
+    one = segmenter()
+    one._process += 1
+    with pytest.raises(RuntimeError, match="fork"):
+        one.segment(ct(RIGHT_BOX), BIG_MM)
 
 
 def test_several_threads_get_what_one_gets():
@@ -91,42 +93,11 @@ def test_a_region_of_interest_keeps_what_lies_in_it():
     assert set(np.unique(found.sides)) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("roi", [(slice(4, 4), slice(None), slice(None)), (slice(None), slice(90, 99), slice(None))])
-def test_a_region_of_interest_beside_the_ct_is_refused(roi):
-    with pytest.raises(ValueError, match="region of interest"):
-        segmenter().run(ct(RIGHT_BOX), BIG_MM, roi=roi)
-
-
-@pytest.mark.parametrize(
-    "roi",
-    [(1, 2, 3), 5, (), "0:5,:,:", (slice(None),) * 2, (slice(0, 9, 2), slice(None), slice(None)),
-     (slice(9, 0, -1), slice(None), slice(None)), (slice(0.5, 3), slice(None), slice(None))],
-    ids=str,
-)  # fmt: skip
-def test_a_region_of_interest_is_three_slices_without_a_step(roi):
-    with pytest.raises(ValueError, match="^roi is .*: takes slice objects .* without a step$"):
-        segmenter().run(ct(RIGHT_BOX), BIG_MM, roi=roi)
-
-
 def test_a_region_of_interest_may_count_from_the_end_and_in_numpys_numbers():
     hu = ct(RIGHT_BOX, LEFT_BOX)
     plain = segmenter().run(hu, BIG_MM, roi=(slice(4, 11), slice(0, 18), slice(8, None))).labels
     same = (slice(np.int64(4), -1, 1), slice(None, np.uint8(18)), slice(8, 99))
     np.testing.assert_array_equal(segmenter().run(hu, BIG_MM, roi=same).labels, plain)
-
-
-@pytest.mark.parametrize(
-    "value, kind",
-    [(np.nan, "that are not finite"), (-np.inf, "that are not finite"), (1e300, "beyond float32"),
-     (-1e39, "beyond float32")],
-)  # fmt: skip
-def test_values_that_no_file_may_hold_are_refused(value, kind):
-    hu = ct(RIGHT_BOX).astype(np.float64)
-    hu[-1, -1, -1] = value
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(ValueError, match=f"^hu holds values {kind}$"):
-            segmenter().segment(hu, BIG_MM)
 
 
 @pytest.mark.parametrize("dtype", (np.int32, np.float16, np.float32, np.float64, np.longdouble))
@@ -151,77 +122,48 @@ def test_probabilities_outside_a_region_of_interest_are_zero(fusion):
     np.testing.assert_allclose(found.probabilities["kidney"][roi] / UNIT, expected, atol=0.6 / UNIT)
 
 
-def test_a_region_of_interest_has_one_array_twice_at_a_time(monkeypatch):
-    """Labels and sides are one byte a voxel, probabilities two: of these six megabytes two are there twice."""
-    shape = (100, 100, 100)
-    types = {"labels": np.uint8, "sides": np.uint8, "kidney": np.uint16, "tumor": np.uint16}
-
-    def run(self, hu, *arguments):
-        return {name: np.ones(hu.shape, dtype) for name, dtype in types.items()}, {}
-
-    monkeypatch.setattr(Segmenter, "_run", run)
-    hu, one = np.zeros(shape, np.int16), segmenter()
-    for first, peak in ((1, 8.1e6), (0, 6.1e6)):
-        tracemalloc.start()
-        found = one.run(hu, BIG_MM, roi=(slice(first, None), slice(None), slice(None)), probabilities=True)
-        assert tracemalloc.get_traced_memory()[1] < peak
-        tracemalloc.stop()
-        assert found.labels.shape == shape and found.probabilities["tumor"][first:].all()
+ALL = slice(None)
+UNUSABLE = [
+    *(("hu", value) for value in (np.zeros((4, 5)), np.zeros((0, 4, 5)), ct() + 0j)),
+    *(("hu", np.full((2, 4, 5), value)) for value in (np.nan, -np.inf, 1e300, -1e39)),
+    *(("spacing_mm", value) for value in (2.0, None, "wide", (), (1.0, 1.0), (1.0, np.nan, 1.0), (1.0, np.inf, 1.0))),
+    *(("spacing_mm", value) for value in ((1e-9,) * 3, (1e9,) * 3, (-1, 1, 1), ((1, 1, 1),), np.eye(4))),
+    *(("roi", value) for value in ((1, 2, 3), 5, (), "0:5,:,:", (ALL,) * 2, (slice(0, 9, 2), ALL, ALL))),
+    *(("roi", (part, ALL, ALL)) for part in (slice(9, 0, -1), slice(0.5, 3), slice(4, 4))),
+    ("roi", (ALL, slice(90, 99), ALL)),
+    ("mask", np.zeros((7, 40, 50))),
+]
 
 
-def test_a_mask_of_another_shape_is_refused():
-    hu = ct(RIGHT_BOX)
-    for roi in (None, (slice(2, 9), slice(None), slice(None))):
-        with pytest.raises(ValueError, match=r"\(7, 40, 50\).*\(12, 40, 50\)"):
-            segmenter().run(hu, BIG_MM, mask=hu[2:9] > 0, roi=roi)
-    np.testing.assert_array_equal(segmenter().run(hu, BIG_MM, mask=hu > 0).labels, 2 * (hu > 0))
+@pytest.mark.parametrize("name, value", UNUSABLE, ids=str)
+def test_unusable_arguments_are_named(name, value):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=f"^{name} "):
+            segmenter().run(**{"hu": ct(RIGHT_BOX), "spacing_mm": BIG_MM} | {name: value})
 
 
 @pytest.mark.parametrize(
-    "option, named",
-    [({"fusion": "maximum"}, "fusion"), ({"tta": "rotate"}, "tta"), ({"stage": "kidneys"}, "stage")],
+    "option, values",
+    [
+        ("fusion", ["maximum"]),
+        ("tta", ["rotate"]),
+        ("stage", ["kidneys"]),
+        ("planes", ["axal", "", "axial,axial", (), ["axial", "oblique"], None, 3]),
+        ("checkpoint_dir", ["", None, 3, b"simulated", [], ["simulated", ""], [None], ["simulated", "simulated"]]),
+    ],
 )
-def test_options_that_are_none_are_refused_before_anything_is_read(option, named):
-    with pytest.raises(UsageError, match=f"--{named}: .* is not one of "):
-        load_segmenter("/nowhere", **option)
-
-
-@pytest.mark.parametrize(
-    "planes", ["axal", "", "axial,axial", (), ["axial", "oblique"], None, 3, b"axial", [["axial"]]], ids=str
-)
-def test_planes_that_are_none_are_refused(planes):
-    with pytest.raises(UsageError, match="^--planes: takes one or more of axial,coronal,sagittal, each once, not "):
-        load_segmenter("/nowhere", planes=planes)
+def test_unusable_options_are_named_before_anything_is_read(option, values):
+    for value in values:
+        options = {option: value} if option != "checkpoint_dir" else {}
+        with pytest.raises(UsageError, match=f"^--{option}: "):
+            load_segmenter("/nowhere" if options else value, **options)
 
 
 def test_planes_may_be_text(tmp_path):
     folder = write_checkpoint(tmp_path)
     for text, names in (("axial", ["kidney_axial"]), ("sagittal, axial", ["kidney_sagittal", "kidney_axial"])):
         assert list(load_segmenter(folder, "tensorflow", text, stage="kidney").configs) == names
-
-
-def test_a_checkpoint_named_twice_is_refused(tmp_path):
-    (tmp_path / "link").symlink_to(released_folder("simulated"))
-    for twice in (["simulated", "simulated"], ["simulated", tmp_path / "link"]):
-        with pytest.raises(UsageError, match="^--checkpoint_dir: .* is named twice"):
-            load_segmenter(twice)
-
-
-@pytest.mark.parametrize("given", ["", None, 3, b"simulated", b"", [], ["simulated", ""], [None], np.eye(2)], ids=str)
-def test_what_is_neither_folder_nor_name_is_refused(given):
-    with pytest.raises(UsageError, match="^--checkpoint_dir: takes a checkpoint folder, the name .*, not .*$"):
-        load_segmenter(given)
-
-
-@pytest.mark.parametrize(
-    "spacing_mm",
-    [2.0, None, "wide", (), (1.0, 1.0), (1.0, np.nan, 1.0), (1.0, np.inf, 1.0), (1e-9,) * 3, (1e9,) * 3, (-1, 1, 1),
-     ((1, 1, 1),), (0, 1, 1), np.eye(4)],
-    ids=str,
-)  # fmt: skip
-def test_a_spacing_that_no_ct_has_is_refused(spacing_mm):
-    with pytest.raises(ValueError, match="^spacing_mm is .*: takes three numbers .* from 0.01 to 100$"):
-        segmenter().segment(ct(RIGHT_BOX), spacing_mm)
 
 
 @pytest.mark.parametrize("side_mm", geometry.SPACING_MM)

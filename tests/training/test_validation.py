@@ -83,7 +83,7 @@ def test_a_case_is_seen_in_the_box_that_it_was_prepared_in(checkpoint, tmp_path)
 
 def predicted_dice(segmenter, path, threshold, mask=None):
     volume, record = read_volume(path), read_record(path)
-    labels = segmenter.run(volume.hu, volume.spacing_mm, mask, box=record.box).labels
+    labels = segmenter.run(volume.hu, volume.spacing_mm, mask=mask, box=record.box).labels
     return dice(labels > threshold, restore(record.label, record, 0) > threshold)
 
 

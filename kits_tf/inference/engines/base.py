@@ -50,7 +50,7 @@ class Engine:
         return geometry.resize(NumPy, part, slices, rows, columns)
 
     def stage_two(
-        self, config: TumorConfig, hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, ...]
+        self, config: TumorConfig, hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, float, float]
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield the tumor's probability in one kidney, some slices at a time; see `tumor.stage_two_in_parts`."""
         run = functools.partial(self.probabilities, "tumor")

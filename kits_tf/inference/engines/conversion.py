@@ -19,7 +19,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 import xml.etree.ElementTree
 from collections.abc import Sequence
 
@@ -34,8 +33,6 @@ VARIABLE = "KITS_TF_CACHE"
 KEPT = 40  # networks: ten checkpoints
 LIBRARIES = ("openvino", "tensorflow", "keras")
 NETWORK = re.compile(rf"(kidney_({'|'.join(PLANES)})|tumor)-[0-9a-f]{{32}}\.openvino")
-_UNFINISHED = re.compile(rf"\.writing-[0-9a-f]{{12}}-{NETWORK.pattern}")
-_UNFINISHED_SECONDS = 24 * 3600
 _DIGEST_BYTES, _LENGTH_BYTES = 32, 8
 
 
@@ -119,16 +116,10 @@ def _read(path: pathlib.Path) -> tuple[bytes, bytes] | None:
 
 
 def _prune(cache: pathlib.Path) -> None:
-    """Delete networks not used for long, and what killed writers left; nothing that has another kind of name."""
-    ages = {}
-    with contextlib.suppress(OSError):
-        for path in cache.iterdir():
-            with contextlib.suppress(OSError):  # another process may have deleted it
-                ages[path] = time.time() - path.stat().st_mtime
-    networks = sorted((path for path in ages if NETWORK.fullmatch(path.name)), key=ages.__getitem__)
-    dead = [path for path in ages if _UNFINISHED.fullmatch(path.name) and ages[path] > _UNFINISHED_SECONDS]
-    for path in [*networks[KEPT:], *dead]:
-        with contextlib.suppress(OSError):
+    """Delete the networks used longest ago, and nothing that has another kind of name."""
+    with contextlib.suppress(OSError):  # another process may delete them too
+        networks = [path for path in cache.iterdir() if NETWORK.fullmatch(path.name)]
+        for path in sorted(networks, key=lambda path: -path.stat().st_mtime)[KEPT:]:
             path.unlink()
 
 

@@ -18,15 +18,12 @@ from kits_tf.errors import UsageError
 from kits_tf.inference.engines.base import Engine
 from kits_tf.inference.engines.conversion import converted
 
-_NATIVE_BFLOAT16 = {"amx_bf16", "avx512_bf16"}  # processor flags; elsewhere bfloat16 is emulated, and slower
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _MAX_STREAMS = 4  # batches in work at once: each takes memory of its own
 _LOCK = threading.Lock()
 
-COMPILED_BYTES = 2**29
-"""A network is compiled for each input size. Those used last are kept, as many as have so much weight together, ..."""
-MIN_COMPILED, MAX_COMPILED = 8, 24
-"""... but at least what one CT needs, and at most what CTs of similar sizes need."""
+MAX_COMPILED = 16
+"""Networks are compiled for each input size; so many are kept, enough for two CTs of different sizes."""
 
 
 def load(folder: pathlib.Path, configs: Mapping[str, Config], precision: str) -> OpenVINOEngine:
@@ -91,13 +88,14 @@ class OpenVINOEngine(Engine):
             name: core().read_model(xml, weights) for name, (xml, weights) in converted(folder, list(configs)).items()
         }
         self._compiled: collections.OrderedDict[tuple, Any] = collections.OrderedDict()
-        self._most_compiled = most_compiled(self._models.values())
         self._lock = threading.Lock()
 
     def probability(self, network: str, batch: np.ndarray) -> np.ndarray:
+        """See `Engine`."""
         return next(self.probabilities(network, [batch]))
 
     def probabilities(self, network: str, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """See `Engine`."""
         running: collections.deque[tuple] = collections.deque()
         free: list[Any] = []
         compiled, size = None, 0
@@ -122,16 +120,9 @@ class OpenVINOEngine(Engine):
                 model.reshape(list(shape))
                 self._compiled[key] = core().compile_model(model, "CPU", self._properties)
             self._compiled.move_to_end(key)
-            if len(self._compiled) > self._most_compiled:
+            if len(self._compiled) > MAX_COMPILED:
                 self._compiled.popitem(last=False)
             return self._compiled[key]
-
-
-def most_compiled(models: Iterable[Any]) -> int:
-    """Return how many compiled networks are kept, by the size of their weights."""
-    constants = [[op for op in model.get_ops() if op.get_type_name() == "Constant"] for model in models]
-    weights = max((sum(op.get_byte_size() for op in ops) for ops in constants), default=0)
-    return int(np.clip(COMPILED_BYTES // max(1, weights), MIN_COMPILED, MAX_COMPILED))
 
 
 def _start(request: Any, batch: np.ndarray, size: int, running: collections.deque[tuple]) -> None:
@@ -152,20 +143,12 @@ def _finish(running: collections.deque[tuple], free: list[Any]) -> np.ndarray:
 
 
 def _chosen_precision(precision: str) -> str:
-    """Return the precision that a choice means on this processor."""
+    """Return the precision that a choice means on this processor; "auto" avoids emulated bfloat16, which is slower."""
     if precision == "float32":
         return precision
     is_able = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "bfloat16" and not is_able:
         raise UsageError("engine_precision", "bfloat16 needs a processor with AVX-512 or AMX; use float32")
-    return "bfloat16" if is_able and (precision == "bfloat16" or _computes_in_bfloat16()) else "float32"
-
-
-def _computes_in_bfloat16() -> bool:
-    """Return whether the processor has instructions for bfloat16; True where that cannot be known."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return True
-    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), None)
-    return flags is None or not _NATIVE_BFLOAT16.isdisjoint(flags)
+    cpu = pathlib.Path("/proc/cpuinfo")
+    is_native = not cpu.is_file() or not {"amx_bf16", "avx512_bf16"}.isdisjoint(cpu.read_text().split())
+    return "bfloat16" if is_able and (precision == "bfloat16" or is_native) else "float32"

@@ -72,6 +72,7 @@ class TensorFlowEngine(Engine):
             self._stage_two = tumor_function(copies[0]["tumor"].probability, tumor)
 
     def probability(self, network: str, batch: np.ndarray) -> np.ndarray:
+        """See `Engine`."""
         return self._on(0, network, batch)
 
     def _on(self, number: int, network: str, batch: np.ndarray) -> np.ndarray:
@@ -79,6 +80,7 @@ class TensorFlowEngine(Engine):
             return self._copies[number][network].probability(batch).numpy()
 
     def probabilities(self, network: str, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """See `Engine`."""
         count = len(self._devices)
         if count == 1:
             yield from super().probabilities(network, batches)
@@ -93,13 +95,15 @@ class TensorFlowEngine(Engine):
                 yield running.popleft().result()
 
     def resize(self, part: np.ndarray, slices: np.ndarray | None, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """See `Engine`."""
         if slices is not None:
             part = resize_slices(slices, part)
         return resize_inplane(part, rows, columns).numpy()
 
     def stage_two(
-        self, config: TumorConfig, hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, ...]
+        self, config: TumorConfig, hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, float, float]
     ) -> Iterator[tuple[slice, np.ndarray]]:
+        """See `Engine`."""
         # The whole box at once, as in the exported graph: the same bits.
         found = self._stage_two(np.asarray(hu, np.float32), mask, np.asarray(spacing_mm, np.float64)).numpy()
         yield slice(0, len(found)), found
@@ -118,12 +122,7 @@ def resize_inplane(part: Any, rows: Any, columns: Any) -> Any:
 
 
 def tumor_function(probability: Callable[[Any], Any], config: TumorConfig) -> Callable[[Any, Any, Any], Any]:
-    """Return stage 2 as one compiled function of (hu, mask, spacing_mm); see `tumor.stage_two`.
-
-    Args:
-        probability: The function of the tumor network.
-        config: Its config.
-    """
+    """Return stage 2 as one compiled function of (hu, mask, spacing_mm); see `tumor.stage_two`."""
     mask = tf.TensorSpec([None, None, None], tf.bool)
     spacing_mm = tf.TensorSpec([3], tf.float64)
 
@@ -154,12 +153,7 @@ def in_turn(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def load_network(folder: pathlib.Path, config: Config) -> tf.Module:
     """Return a trained network as a tf.Module whose function `probability` is `Engine.probability`.
 
-    Args:
-        folder: The network's own folder.
-        config: Its config.
-
-    Raises:
-        InputError: The weights are not this network's.
+    `folder` is the network's own. Raises InputError where the weights are not this network's.
     """
     model = models.build(config)
     checkpoint.load_weights(folder, model)
@@ -173,6 +167,7 @@ def network_module(model: keras.Model) -> tf.Module:
 
     @tf.function(input_signature=[tf.TensorSpec([None, *model.input.shape[1:]], tf.float32, name="batch")])
     def probability(batch: Any) -> Any:
+        """See `Engine`."""
         return tf.sigmoid(model(batch, training=False)["logits"][..., 0])
 
     module.probability = probability

@@ -75,17 +75,6 @@ def test_a_ct_of_several_channels_reaches_the_first_convolution_unrounded(tmp_pa
     np.testing.assert_allclose(compiled([ct])[0][0, 0], ct[0].sum(-1), rtol=1e-6)
 
 
-@pytest.mark.parametrize("megabytes, kept", ((1, 24), (32, 16), (128, 8)))
-def test_compiled_networks_are_kept_by_their_weight(megabytes, kept):
-    openvino = pytest.importorskip("openvino")
-    from kits_tf.inference.engines.openvino import most_compiled
-
-    opset = openvino.opset13
-    batch = opset.parameter([1, 2**18], np.float32)
-    weights = opset.constant(np.zeros((megabytes, 2**18), np.float32))
-    assert most_compiled([openvino.Model([opset.multiply(batch, weights)], [batch])]) == kept
-
-
 def test_loading_and_converting_resolve_no_name_and_keep_no_id_at_home(folder, tmp_path):
     """OpenVINO's telemetry looks up an analytics host and keeps an id in the home folder."""
     pytest.importorskip("openvino")

@@ -1,0 +1,248 @@
+"""What is written for a CT, its JSON sidecar, and the one rule for what is already done. Needs no TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import pathlib
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import kits_tf
+from kits_tf import checkpoint, files
+from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
+from kits_tf.errors import InputError
+from kits_tf.evaluation.lesions import measure
+from kits_tf.evaluation.matching import read_sidecar
+from kits_tf.io import nifti
+from kits_tf.io.volume import Volume, read_labels, write_labels
+
+if TYPE_CHECKING:
+    from kits_tf.inference.inputs import Input
+
+SIDECAR_SUFFIX, SEG_SUFFIX, PAGE_SUFFIX = ".json", ".dcm", ".html"
+OF_THE_LABELS = (SIDECAR_SUFFIX, PAGE_SUFFIX, SEG_SUFFIX, *PROBABILITY_SUFFIXES.values())
+"""Suffixes of files that belong to one version of the labels beside them, and are removed with it."""
+
+_SUFFIX = r"\.nii\.gz|\.(json|html|dcm|ctbl)|_labels\.txt|_\w+_probability\.nii\.gz"
+_WRITTEN = re.compile(rf"(.*_segmentation|prediction_\d{{5}})({_SUFFIX})")
+_SUMMARY = re.compile(r"summary(_\d+_of_\d+)?\.csv")
+_NOT_DONE = "--overwrite replaces it"
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A CT with its labels, for functions that write more beside them.
+
+    Attributes:
+        source: The CT's input.
+        volume: The CT.
+        labels: uint8 [slices, rows, columns] on its working axes.
+        sidecar: Content of the JSON sidecar.
+    """
+
+    source: Input
+    volume: Volume
+    labels: np.ndarray
+    sidecar: dict[str, Any]
+
+
+Writer = Callable[[pathlib.Path, Case], None]
+"""Writes more beside a label file."""
+
+
+def beside(path: pathlib.Path, suffix: str) -> pathlib.Path:
+    """Return the file beside a label file that has its name with another suffix."""
+    return path.with_name(nifti.stem(path) + suffix)
+
+
+def file_digest(path: str | os.PathLike) -> str:
+    """Return the first 16 hexadecimal digits of a file's SHA-256; InputError where it cannot be read."""
+    whole = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(2**20):
+                whole.update(chunk)
+    except OSError as error:
+        raise InputError(path, error.strerror) from None
+    return whole.hexdigest()[:16]
+
+
+def network_settings(
+    folders: Iterable[pathlib.Path], stage: str, planes: Iterable[str], fusion: str, tta: str, roi: str | None = None
+) -> dict[str, Any]:
+    """Return the settings of a run that decide its labels; engine and precision are not among them.
+
+    Planes and fusion are irrelevant for the stage "tumor". Raises InputError where weights are missing.
+    """
+    planes = sorted(planes)
+    names = checkpoint.network_names(stage, planes)
+    weights = sorted(
+        b"".join(checkpoint.digest(folder, name) for name in checkpoint.load_configs(folder, names))
+        for folder in folders
+    )
+    return {
+        "stage": stage,
+        "planes": planes if stage != "tumor" else None,
+        "fusion": fusion if stage != "tumor" else None,
+        "tta": tta,
+        "roi": roi,
+        "weights": hashlib.sha256(b"".join(weights)).hexdigest()[:16],
+    }
+
+
+def is_done(
+    source: Input, output_dir: pathlib.Path, settings: Mapping[str, Any], suffixes: Collection[str] = ()
+) -> bool:
+    """Return whether the labels of a CT, and the files wanted beside them, are there.
+
+    They are if a sidecar with the same input digest and settings lies beside the labels.
+
+    Args:
+        source: The CT.
+        output_dir: Folder of the labels.
+        settings: What decides the labels, as JSON can hold it.
+        suffixes: Of the files wanted beside the labels.
+
+    Raises:
+        InputError: There is a file that is not of this CT with these settings, or the labels were changed since and
+            would be lost, or cannot be read: nothing of it may be replaced unless the user asks for it.
+    """
+    path = pathlib.Path(output_dir) / source.output_name
+    there = [file for file in (path, *(beside(path, suffix) for suffix in OF_THE_LABELS)) if file.exists()]
+    if not there:
+        return False
+    shown = source.output_name if source.series else there[0]  # the path of a DICOM series may name a patient
+    sidecar = read_sidecar(path)
+    if not {"input_digest", "labels_digest"} <= set(sidecar) or not isinstance(sidecar.get("settings"), dict):
+        reason = "has no sidecar of this version beside it, so it may be your own"
+        raise InputError(shown, f"{reason}; {_NOT_DONE}")
+    if sidecar["input_digest"] != source.digest:
+        raise InputError(shown, f"was written for another CT, or for this one before it changed; {_NOT_DONE}")
+    for name, value in settings.items():
+        then = sidecar["settings"].get(name)
+        if then != value:
+            raise InputError(
+                shown, f"was written with other settings ({name} {_text(then)}, now {_text(value)}); {_NOT_DONE}"
+            )
+    if not path.is_file():
+        return False
+    lacking = [suffix for suffix in suffixes if not beside(path, suffix).is_file()]
+    if sidecar["labels_digest"] != file_digest(path):
+        try:
+            read_labels(path)
+        except InputError as error:
+            raise InputError(shown, f"{error.reason}; {_NOT_DONE}") from None
+        if lacking:
+            reason = f"was changed since it was written, and {beside(path, lacking[0]).name} would be of other labels"
+            raise InputError(shown, f"{reason}; {_NOT_DONE}")
+    return not lacking
+
+
+def write_case(case: Case, output_dir: pathlib.Path, writers: Iterable[Writer] = ()) -> list[str]:
+    """Write a CT's labels, its sidecar and what else is wanted beside them, each whole or not at all.
+
+    The labels come after their sidecar, so that an interrupted run resumes. The sidecar is completed by
+    the time of writing and the digest of the labels.
+
+    Args:
+        case: The CT and its labels.
+        output_dir: Folder to write to.
+        writers: Write more beside the labels.
+
+    Returns:
+        Names of files of the labels before that were removed.
+    """
+    path = pathlib.Path(output_dir) / case.source.output_name
+    start = time.perf_counter()
+    with files.replacing(path) as temporary:
+        write_labels(case.labels, case.volume, temporary)
+        seconds = case.sidecar.get("seconds", {}) | {"write": time.perf_counter() - start}
+        seconds = {name: round(value, 3) for name, value in (seconds | {"total": sum(seconds.values())}).items()}
+        case.sidecar.update(seconds=seconds, labels_digest=file_digest(temporary))
+        old = [beside(path, suffix) for suffix in OF_THE_LABELS if beside(path, suffix).exists()]
+        for file in old:
+            file.unlink()
+        files.write_text(beside(path, SIDECAR_SUFFIX), json.dumps(case.sidecar, indent=2) + "\n")
+    for write in writers:
+        write(path, case)
+    return [file.name for file in old if not file.exists()]
+
+
+def sidecar_of(
+    source: Input, volume: Volume, labels: np.ndarray, settings: Mapping[str, Any], sides: np.ndarray | None = None,
+    **entries: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Return a CT's sidecar without what `write_case` adds; `entries` are more, such as "engine" and "seconds"."""
+    found = measure(labels, volume.grid.spacing_mm, sides, volume.voxel_ml)
+    if settings.get("stage") == "kidney":
+        found |= {"tumor_ml": None, "tumors": None}
+    return {
+        "input": source.name,
+        "shape": list(volume.shape),
+        "spacing_mm": [round(side, 6) for side in volume.spacing_mm],
+        **entries,
+        **found,
+        "input_digest": source.digest,
+        "settings": dict(settings),
+        "version": kits_tf.__version__,
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "warnings": [*volume.warnings, *hu_warnings(volume.hu), *([] if labels.any() else ["no kidney was found"])],
+    }
+
+
+def hu_warnings(hu: np.ndarray) -> list[str]:
+    """Return warnings where an array [slices, rows, columns] is hardly a CT in HU: labels, a shift, another unit."""
+    sample = hu[:: max(1, len(hu) // 64), ::4, ::4] if min(hu.shape[1:]) > 64 else hu
+    if hu.min() >= -500:
+        return ["no value is below -500: it holds no air, or its values are not HU"]
+    if np.mean(sample > 600) > 0.1:
+        return ["a tenth of it lies over 600 HU, as only bone should: its values are not HU, or are shifted"]
+    if np.mean((sample > -200) & (sample < 300)) < 0.02:
+        return ["hardly any value is that of soft tissue: it holds no body, or its values are not HU"]
+    return []
+
+
+def is_output_of(path: pathlib.Path, stems: Collection[str]) -> bool:
+    """Return whether a file is written by this package: beside labels of that stem, or beside a sidecar."""
+    match = _WRITTEN.fullmatch(path.name)
+    if match is None:
+        return bool(_SUMMARY.fullmatch(path.name))
+    return match[1] in stems or "input_digest" in read_sidecar(path.with_name(f"{match[1]}.nii.gz"))
+
+
+def write_summary(rows: Sequence[Mapping[str, Any]], path: pathlib.Path) -> str:
+    """Write the cases of a run as CSV, unless it is there already; return them as text in columns."""
+    import pandas as pd
+
+    table = pd.DataFrame([_row(**row) for row in rows], dtype=object)
+    text = table.to_csv(index=False, lineterminator="\n")
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        files.write_text(path, text)
+    return table.drop(columns=["output", "reason"]).fillna("").to_string(index=False)
+
+
+def _row(source: Input, status: str, reason: str, sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    tumors = sidecar.get("tumors")
+    return {
+        "input": source.name if not source.fault else source.where,
+        "output": source.output_name if sidecar else "",
+        "status": status,
+        "kidney_ml": sidecar.get("kidney_ml"),
+        "tumor_ml": sidecar.get("tumor_ml"),
+        "tumors": None if tumors is None else len(tumors),
+        "slices": sidecar.get("shape", [None])[0],
+        "seconds": sidecar.get("seconds", {}).get("total"),
+        "reason": reason,
+    }
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
