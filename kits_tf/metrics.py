@@ -32,7 +32,7 @@ class Dice(keras.metrics.Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count the foreground voxels of labels (0 or 1) and logits of the same shape."""
-        reference = ops.cast(ops.convert_to_tensor(y_true) != 0, self.dtype)
+        reference = ops.cast(ops.convert_to_tensor(y_true), self.dtype)
         prediction = ops.cast(ops.convert_to_tensor(y_pred) > 0, self.dtype)
         self.overlap.assign_add(ops.sum(reference * prediction))
         self.total.assign_add(ops.sum(reference) + ops.sum(prediction))

@@ -1,15 +1,19 @@
-"""Proves what makes a checkpoint: which names and folders are found, and that its networks go together."""
+"""Checkpoints: which names and folders are found, which networks belong together, and what their models compute."""
 
 import dataclasses
 import json
 import pathlib
 
+import keras
+import numpy as np
 import pytest
 
-from kits_tf import checkpoint, config
-from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME, released_folder
+import kits_tf
+from kits_tf import checkpoint, config, models
+from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME
 from kits_tf.config import preset
 from kits_tf.errors import InputError
+from tests.tiny import write_checkpoint
 
 NAMES = checkpoint.network_names()
 
@@ -27,37 +31,75 @@ def test_a_folder_or_a_name_is_found(tmp_path, monkeypatch):
     assert checkpoint.find(str(tmp_path)) == checkpoint.find(tmp_path) == tmp_path
     monkeypatch.chdir(tmp_path)
     assert checkpoint.find(pathlib.Path()) == checkpoint.find(".") == pathlib.Path()
+    assert checkpoint.DEFAULT in checkpoint.released_names()
     for name in checkpoint.released_names():
-        assert checkpoint.find(name) == released_folder(name)
+        assert checkpoint.find(name) == checkpoint.released_folder(name)
 
 
-@pytest.mark.parametrize("name", ["", "nothing", "/nowhere"])
-def test_what_is_neither_is_refused(tmp_path, monkeypatch, name):
-    """No text would be the current folder, where a checkpoint may lie."""
+@pytest.mark.parametrize("name", ["", "nothing", "/nowhere", "simulated/tumor"])
+def test_other_names_are_refused(tmp_path, monkeypatch, name):
+    """The empty string would be the current folder, where a checkpoint may be."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=f"^{name or repr(name)}: no such checkpoint folder"):
         checkpoint.find(name)
+    with pytest.raises(InputError, match="no released weights"):
+        checkpoint.released_folder(name)
+
+
+@pytest.mark.parametrize("package", ["site/kits_tf", "kits_tf"])
+def test_released_weights_are_inside_or_beside_the_package(tmp_path, monkeypatch, package):
+    inside = package.startswith("site/")
+    home = tmp_path / package / "checkpoints" if inside else tmp_path / "checkpoints"
+    (home / "abdomen" / "tumor").mkdir(parents=True)
+    (home / "abdomen" / "MODEL_CARD.md").write_text("")
+    (home / "still_in_training" / "tumor").mkdir(parents=True)
+    monkeypatch.setattr(checkpoint, "PACKAGE", tmp_path / package)
+    assert checkpoint.released_names() == ["abdomen"]
+    assert checkpoint.released_folder("abdomen") == home / "abdomen"
 
 
 @pytest.mark.parametrize("odd", NAMES)
 @pytest.mark.parametrize("order", [NAMES, NAMES[::-1]], ids=("in order", "reversed"))
-def test_networks_that_drop_other_pieces_are_refused(tmp_path, odd, order):
+def test_networks_that_drop_different_components_are_refused(tmp_path, odd, order):
     write(tmp_path, {name: 0.2 if name == odd else 0.33 for name in NAMES})
-    first, other = (order[0], order[1] if odd == order[0] else odd)
-    share = {odd: "0.2"}
-    reason = f"min_component_share is {share.get(other, '0.33')}, in {first} it is {share.get(first, '0.33')}: takes"
-    with pytest.raises(InputError, match=f"^{tmp_path / other / CONFIG_NAME}: {reason} the same in all networks"):
+    culprit = order[1] if odd == order[0] else odd
+    with pytest.raises(InputError, match=f"^{tmp_path / culprit / CONFIG_NAME}: min_component_share .* same"):
         checkpoint.load_configs(tmp_path, order)
     rest = [name for name in order if name != odd]
     assert list(checkpoint.load_configs(tmp_path, rest)) == rest
-    assert list(checkpoint.load_configs(tmp_path, [odd])) == [odd]
 
 
-def test_networks_of_before_the_option_go_with_those_of_the_paper(tmp_path):
+def test_configs_from_before_an_option_have_its_default(tmp_path):
     write(tmp_path, dict.fromkeys(NAMES, 0), "paper")
-    for name in ("kidney_axial", "tumor"):
-        path = tmp_path / name / CONFIG_NAME
-        options = json.loads(path.read_text())
-        del options["min_component_share"]
-        path.write_text(json.dumps(options))
+    path = tmp_path / "tumor" / CONFIG_NAME
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "min_component_share"}))
     assert list(checkpoint.load_configs(tmp_path, NAMES)) == NAMES
+
+
+def test_a_loaded_network_is_the_saved_one(tmp_path):
+    write_checkpoint(tmp_path)
+    network = kits_tf.load_network(tmp_path, "kidney_coronal")
+    assert isinstance(network, models.KidneyNetwork)
+    expected = models.build(config.load(tmp_path / "kidney_coronal" / CONFIG_NAME))
+    expected.load_weights(tmp_path / "kidney_coronal" / WEIGHTS_NAME)
+    x = np.random.default_rng(0).random((1, 8, 8, 3), "float32")
+    for got, value in zip(keras.tree.flatten(network(x)), keras.tree.flatten(expected(x)), strict=True):
+        np.testing.assert_array_equal(got, value)
+
+
+@pytest.mark.parametrize(
+    ("network", "fault", "message"),
+    [
+        ("kidney", lambda folder: None, "no such network"),
+        ("tumor", lambda folder: (folder / "tumor" / WEIGHTS_NAME).write_text("x"), "does not hold weights"),
+        ("tumor", lambda folder: (folder / "tumor" / WEIGHTS_NAME).unlink(), "no such file"),
+        ("tumor", lambda folder: (folder / "tumor" / CONFIG_NAME).unlink(), "no such file"),
+        ("tumor", lambda folder: (folder / "kidney_axial").replace(folder / "x") and
+         (folder / "x" / CONFIG_NAME).replace(folder / "tumor" / CONFIG_NAME), "is the config of kidney_axial"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_loaded_is_named(tmp_path, network, fault, message):
+    write_checkpoint(tmp_path)
+    fault(tmp_path)
+    with pytest.raises(InputError, match=message):
+        checkpoint.load_network(tmp_path, network)

@@ -1,5 +1,7 @@
 """Proves that the package imports nothing heavy, that its public names resolve, and that no part of it is left out."""
 
+import doctest
+import importlib
 import pathlib
 import subprocess
 import sys
@@ -30,9 +32,12 @@ def test_loading_the_loader_needs_no_tensorflow():
     assert "tensorflow" not in loaded_after("import kits_tf; kits_tf.load_segmenter")
 
 
-def test_models_and_losses_need_no_tensorflow_of_their_own():
-    for path in [*ROOT.glob("models/*.py"), ROOT / "losses.py"]:
-        assert "import tensorflow" not in path.read_text(encoding="utf-8"), path
+@pytest.mark.parametrize("path", [path for path in sorted(ROOT.rglob("*.py")) if ">>> " in path.read_text()], ids=str)
+def test_examples_run(path, monkeypatch):
+    monkeypatch.chdir(ROOT.parent)
+    module = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted and not result.failed
 
 
 @pytest.mark.parametrize("name", kits_tf.__all__)
