@@ -77,7 +77,7 @@ def measure(
         return {"kidney_ml": 0.0, "tumor_ml": 0.0, "kidneys": [], "tumors": []}
     voxel_ml = float(np.prod(spacing_mm)) / 1000 if voxel_ml is None else voxel_ml
     sides = _sides(labels, box, spacing_mm) if sides is None else np.where(labels[box] > 0, sides[box], 0)
-    by_side = {side: np.count_nonzero(sides == side) for side in (RIGHT, LEFT)}
+    by_side = {side: int(np.count_nonzero(sides == side)) for side in (RIGHT, LEFT)}
     tumors = find_tumors(labels, spacing_mm, sides, voxel_ml)
     return {
         "kidney_ml": round(np.count_nonzero(labels[box]) * voxel_ml, 3),
