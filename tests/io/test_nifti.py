@@ -1,6 +1,7 @@
 """Bad files are refused in one line naming the file, before memory is spent; odd ones are read with a warning."""
 
 import gzip
+import itertools
 import re
 import tracemalloc
 
@@ -34,9 +35,7 @@ SQUASHED = np.diag([1.0, 1.0, 0.0, 1.0])
 
 BAD = {
     "empty": (b"", "not a NIfTI file"),
-    "two_bytes": (b"\x5c\x01", "not a NIfTI file"),
     "text": (b"patient list, nothing else " * 30, "not a NIfTI file"),
-    "text_gz": (gzip.compress(b"patient list, nothing else " * 30), "not a NIfTI file"),
     "half_a_header": (file_bytes()[:200], "cut off"),
     "half_the_voxels": (file_bytes()[:450], "truncated"),
     "half_a_gzip": (gzip.compress(file_bytes(np.random.default_rng(0).random((9, 9, 9))))[:2000], "truncated"),
@@ -46,40 +45,27 @@ BAD = {
     "pair_header": (file_bytes(magic=b"ni1"), "single-file NIfTI"),
     "2d": (file_bytes(np.zeros((4, 5), np.int16)), "is 2D"),
     "4d": (file_bytes(np.zeros((4, 5, 6, 2), np.int16)), "is 4D"),
-    "no_axes": (file_bytes(dim=(0, 0)), "damaged NIfTI header"),
     "many_axes": (file_bytes(dim=(0, 100)), "damaged NIfTI header"),
     "empty_axis": (file_bytes(dim=(2, 0)), "holds no voxels"),
-    "negative_axis": (file_bytes(dim=(2, -5)), "holds no voxels"),
     "claims_more": (file_bytes(dim=(2, 500)), "truncated"),
     "claims_absurdly_more": (file_bytes(dim=(slice(1, 4), 32767)), "too large"),
     "claims_more_in_gzip": (gzip.compress(file_bytes(dim=(slice(1, 4), 1000))), "truncated"),
-    "claims_absurdly_more_in_gzip": (gzip.compress(file_bytes(dim=(slice(1, 4), 32767))), "too large"),
     "long_axis": (file_bytes(dim=(2, 32767)), "too large"),
-    "nifti2_claims": (file_bytes(kind=nibabel.Nifti2Image, dim=(2, 2**60)), "too large"),
     "rgb": (file_bytes(RGB), "holds colors"),
     "complex": (file_bytes(np.zeros((4, 5, 6), np.complex64)), "holds complex numbers"),
     "unknown_type": (file_bytes(datatype=9999), "9999"),
-    "no_type": (file_bytes(datatype=0), "holds"),
     "zero_spacing": (file_bytes(pixdim=(2, 0)), "unusable spacing 3, 0, 0.8 mm"),
     "negative_spacing": (file_bytes(pixdim=(2, -0.8), sform_code=0, qform_code=1), "unusable spacing"),
     "nan_spacing": (file_bytes(pixdim=(2, np.nan)), "unusable spacing"),
-    "infinite_spacing": (file_bytes(pixdim=(1, np.inf)), "unusable spacing"),
     "microns": (file_bytes(affine=np.diag([700, 700, 3000, 1])), "unusable spacing"),
-    "metres": (file_bytes(affine=np.diag([7e-4, 7e-4, 3e-3, 1])), "unusable spacing"),
     "singular": (file_bytes(srow_x=0), "singular affine"),
     "parallel_axes": (file_bytes(srow_x=[1, 0, 0, 0], srow_y=[1, 0, 0, 0]), "singular affine"),
-    "nan_affine": (file_bytes(srow_x=(1, np.nan)), "singular affine"),
-    "nan_origin": (file_bytes(srow_x=(3, np.nan)), "singular affine"),
     "no_orientation": (file_bytes(sform_code=0, qform_code=0), "no orientation"),
     "bad_quaternion": (file_bytes(sform_code=0, qform_code=1, quatern_b=5, quatern_c=5), "damaged NIfTI header"),
     "bad_offset": (file_bytes(vox_offset=np.nan), "damaged NIfTI header"),
-    "negative_offset": (file_bytes(vox_offset=-4), "damaged NIfTI header"),
-    "far_offset": (file_bytes(vox_offset=1e30), "damaged NIfTI header"),
     "offset_behind_end": (file_bytes(vox_offset=5000), "truncated"),
     "bad_scaling": (file_bytes(scl_slope=1, scl_inter=np.nan), "damaged NIfTI header"),
     "nan_voxel": (file_bytes(NAN), "NaN or infinite"),
-    "all_nan": (file_bytes(NAN * np.nan), "NaN or infinite"),
-    "infinite_voxel": (file_bytes(NAN - np.inf), "NaN or infinite"),
     "beyond_float32": (file_bytes(np.full((4, 5, 6), 1e300)), "beyond float32"),
 }
 
@@ -99,11 +85,6 @@ def test_bad_files_are_refused_in_one_line(tmp_path, name, ending):
         tracemalloc.stop()
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
-
-
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
-        read_volume(tmp_path / "nothing.nii.gz")
 
 
 def rotated(degrees):
@@ -188,7 +169,9 @@ def test_flipped_header_bytes_never_raise_anything_else(tmp_path):
     assert refused > 10
 
 
-def test_a_wrong_name_ending_does_not_matter(tmp_path):
+def test_a_missing_file_is_refused_but_not_a_wrong_name_ending(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_volume(tmp_path / "nothing.nii.gz")
     values = np.arange(120, dtype=np.int16).reshape(4, 5, 6)
     (tmp_path / "plain.nii.gz").write_bytes(file_bytes(values))
     (tmp_path / "packed.nii").write_bytes(gzip.compress(file_bytes(values)))
@@ -208,12 +191,9 @@ def test_reading_holds_little_more_than_the_volume(tmp_path):
     assert peak < volume.hu.nbytes + 20 * 2**20
 
 
-@pytest.mark.parametrize("shape", [(4, 5, 6), (1, 5, 6), (4, 1, 1), (1, 1, 1)])
-def test_transfer_copies_whatever_the_memory_order(shape):
-    values = np.arange(np.prod(shape)).reshape(shape)
-    for order in "CF":
-        source = np.asarray(values, order=order)
-        for axes in ((0, 1, 2), (2, 0, 1), (1, 2, 0), (2, 1, 0)):
-            target = np.zeros([shape[axis] for axis in axes], np.int16).transpose(np.argsort(axes))[:, ::-1]
-            transfer(target, source[:, ::-1])
-            np.testing.assert_array_equal(target, values[:, ::-1])
+def test_transfer_copies_whatever_the_memory_order():
+    values = np.arange(120).reshape(4, 5, 6)
+    for order, axes in itertools.product("CF", itertools.permutations(range(3))):
+        target = np.zeros([values.shape[axis] for axis in axes], np.int16).transpose(np.argsort(axes))[:, ::-1]
+        transfer(target, np.asarray(values, order=order)[:, ::-1])
+        np.testing.assert_array_equal(target, values[:, ::-1])
