@@ -161,6 +161,7 @@ class TumorConfig(Config):
 
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
+NetworkConfig = KidneyConfig | TumorConfig
 KINDS: dict[str, type[KidneyConfig] | type[TumorConfig]] = {"kidney": KidneyConfig, "tumor": TumorConfig}
 
 

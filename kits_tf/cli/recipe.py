@@ -121,7 +121,7 @@ def _check_flags() -> None:
     _check_options(configs.preset(FLAGS.preset, "tumor"), TUMOR_SETS)
 
 
-def _check_options(preset: configs.KidneyConfig | configs.TumorConfig, sets: Sequence[str]) -> None:
+def _check_options(preset: configs.NetworkConfig, sets: Sequence[str]) -> None:
     """Raise UsageError if the options of some flags do not fit a preset; names the flag that has the option."""
     try:
         configs.check_sizes(configs.override(preset, _assignments(sets)))

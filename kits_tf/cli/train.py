@@ -15,7 +15,7 @@ from absl import flags
 from kits_tf import checkpoint, runtime
 from kits_tf import config as configs
 from kits_tf.cli import app
-from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.config import NetworkConfig
 from kits_tf.errors import UsageError
 
 FLAGS = flags.FlagValues()
@@ -81,7 +81,7 @@ def _check_network_flags() -> None:
         raise UsageError("tpu", "is for --strategy=tpu only")
 
 
-def _make_config() -> KidneyConfig | TumorConfig:
+def _make_config() -> NetworkConfig:
     """Return the preset's config with --set and the flags of single options applied."""
     preset = configs.preset(FLAGS.preset, FLAGS.stage, FLAGS.plane)
     assignments = [f"{name}={FLAGS[name].value!r}" for name in OVERRIDES if FLAGS[name].value is not None]
@@ -95,7 +95,7 @@ def _make_config() -> KidneyConfig | TumorConfig:
     return config
 
 
-def _check_folders(config: KidneyConfig | TumorConfig) -> None:
+def _check_folders(config: NetworkConfig) -> None:
     """Raise UsageError for folders that cannot be used, before TensorFlow is loaded."""
     for name in ("data_dir", "checkpoint_dir"):
         if FLAGS[name].value is None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from kits_tf import arrays, geometry
-from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.config import Config
 from kits_tf.pipelines.sampling import bell, fold, uniform
 
 CONTROL_POINTS = 16  # of an elastic field, along each axis; the field repeats beyond the last
@@ -30,7 +30,7 @@ def compiled(function: Callable) -> Callable:
 
 
 def augment(
-    image: tf.Tensor, targets: Targets, spacing_mm: tf.Tensor, seed: tf.Tensor, config: KidneyConfig | TumorConfig
+    image: tf.Tensor, targets: Targets, spacing_mm: tf.Tensor, seed: tf.Tensor, config: Config
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Augment one sample.
 
@@ -49,7 +49,7 @@ def augment(
     return _change_intensity(image, fold(seed, 2), config), moved
 
 
-def enlargement(num_axes: int, seed: tf.Tensor, config: KidneyConfig | TumorConfig) -> tf.Tensor:
+def enlargement(num_axes: int, seed: tf.Tensor, config: Config) -> tf.Tensor:
     """Return the factor by which `augment` enlarges the sample of a seed."""
     return 1 + _geometry_draws(num_axes, fold(seed, 0))[0] * config.max_scaling
 
@@ -60,7 +60,7 @@ def _geometry_draws(num_axes: int, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _move(
-    image: tf.Tensor, targets: Targets, spacing_mm: tf.Tensor, seed: tf.Tensor, config: KidneyConfig | TumorConfig
+    image: tf.Tensor, targets: Targets, spacing_mm: tf.Tensor, seed: tf.Tensor, config: Config
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Rotate, scale and deform image and targets in one interpolation."""
     shape = sides(image)
@@ -76,9 +76,7 @@ def _move(
     return warp(image, targets, source_positions(shape, matrix, field))
 
 
-def _change_sharpness(
-    image: tf.Tensor, spacing_mm: tf.Tensor, seed: tf.Tensor, config: KidneyConfig | TumorConfig
-) -> tf.Tensor:
+def _change_sharpness(image: tf.Tensor, spacing_mm: tf.Tensor, seed: tf.Tensor, config: Config) -> tf.Tensor:
     """Blur and coarsen, each in half of the samples; air stays air, and does not blur into the rest."""
     if not (config.max_blur_mm or config.max_coarsening):
         return image
@@ -94,7 +92,7 @@ def _change_sharpness(
     return tf.cond((tf.reduce_max(sigma) > 0) | (factor > 1), softened, lambda: image)
 
 
-def _change_intensity(image: tf.Tensor, seed: tf.Tensor, config: KidneyConfig | TumorConfig) -> tf.Tensor:
+def _change_intensity(image: tf.Tensor, seed: tf.Tensor, config: Config) -> tf.Tensor:
     """Apply gamma, gain, shift and white noise, clipped to [0, 1]; air stays air."""
     unit = 1 / (config.clip_high_hu - config.clip_low_hu)  # a HU in the scaled range
     numbers, draws = uniform([], fold(seed, 0)), 2 * uniform([3], fold(seed, 1)) - 1

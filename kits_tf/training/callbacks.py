@@ -27,14 +27,7 @@ CURVE_POINTS = 400
 
 
 class HistoryLogger(keras.callbacks.Callback):
-    """Write learning rate and losses to `history.csv`, one row a step.
-
-    Unlike `keras.callbacks.CSVLogger`, it drops the rows beyond the step that a run resumes from.
-
-    Args:
-        folder: The network's folder.
-        step: The step that the run resumes from.
-    """
+    """Write learning rate and losses to `history.csv`, one row a step, without those beyond the resumed `step`."""
 
     def __init__(self, folder: pathlib.Path, step: int) -> None:
         super().__init__()
@@ -53,13 +46,7 @@ class HistoryLogger(keras.callbacks.Callback):
 
 
 class ProgressLogger(keras.callbacks.Callback):
-    """Show step, losses, validation score, speed and time left: as a bar on a terminal, as lines in a log.
-
-    Args:
-        name: Name of the network.
-        step: The step that the run resumes from.
-        total: Steps of the whole run.
-    """
+    """Show step, losses, score, speed and time left of a run that resumes at `step`: a bar, or lines in a log."""
 
     def __init__(self, name: str, step: int, total: int) -> None:
         super().__init__()
@@ -99,13 +86,7 @@ class ProgressLogger(keras.callbacks.Callback):
 
 
 class TensorBoardLogger(keras.callbacks.Callback):
-    """Write losses and scores for TensorBoard.
-
-    `keras.callbacks.TensorBoard` is not used: it needs a compiled model, and counts steps from zero on resume.
-
-    Args:
-        folder: The network's folder.
-    """
+    """Write losses and scores for TensorBoard; Keras' own callback needs a compiled model."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         super().__init__()
@@ -157,11 +138,7 @@ def has_curves(folder: pathlib.Path) -> bool:
 
 
 def draw_curves(folder: pathlib.Path) -> bool:
-    """Draw losses, learning rate and validation scores of a network's folder as `curves.png`.
-
-    Returns:
-        Whether it was drawn: matplotlib is an optional dependency.
-    """
+    """Draw losses, learning rate and scores as `curves.png`; return whether matplotlib is installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.config import NetworkConfig
 from kits_tf.data.records import find_records, read_index
 from kits_tf.data.stage_inputs import kidney_samples, mask_path, working_records
 from kits_tf.errors import InputError, UsageError
@@ -23,7 +23,7 @@ DIGESTED = ("id", "split", "shape", "spacing_mm", "image_digest", "label_digest"
 
 
 def training_sources(
-    config: KidneyConfig | TumorConfig,
+    config: NetworkConfig,
     data_dir: str | os.PathLike,
     folder: pathlib.Path,
     kidney_masks: str = "labels",
@@ -57,11 +57,7 @@ def training_sources(
 
 
 def split_records(data_dir: str | os.PathLike, split: str) -> list[pathlib.Path]:
-    """Return the records of a split.
-
-    Raises:
-        InputError: A record is missing.
-    """
+    """Return the records of a split; raise InputError if one is missing."""
     records = find_records(data_dir, split)
     for path in records:
         if not path.is_file():
@@ -80,17 +76,9 @@ def digest(data_dir: str | os.PathLike, kidney_masks: str | None = None) -> str:
 
 
 def batches(
-    config: KidneyConfig | TumorConfig, sources: list[Any], seed: int, step: int, context: tf.distribute.InputContext
+    config: NetworkConfig, sources: list[Any], seed: int, step: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
-    """Return one worker's endless data set of batches, one a replica, from a step on.
-
-    Args:
-        config: The network's config.
-        sources: From `training_sources`.
-        seed: Seed of the order and of every draw.
-        step: The first step.
-        context: Says which worker this is.
-    """
+    """Return one worker's endless data set of batches, one a replica, from a step on."""
     pipeline = PIPELINES[config.stage]
     order = Order(
         num_cases=len(sources),
@@ -109,13 +97,9 @@ def batches(
 
 
 def distributed(
-    strategy: tf.distribute.Strategy, config: KidneyConfig | TumorConfig, sources: list[Any], seed: int, step: int
+    strategy: tf.distribute.Strategy, config: NetworkConfig, sources: list[Any], seed: int, step: int
 ) -> Iterator:
-    """Return the distributed iterator of a strategy; every replica gets an equal share of a step's samples.
-
-    Raises:
-        UsageError: The batch cannot be shared evenly.
-    """
+    """Return the distributed iterator of a strategy; every replica gets an equal share of a step's samples."""
     shares = strategy.num_replicas_in_sync * config.accumulation
     if config.batch_size % shares:
         what = f"{strategy.num_replicas_in_sync} replicas times accumulation={config.accumulation}"

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from kits_tf import losses, models
-from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.config import NetworkConfig
 from kits_tf.errors import UsageError
 from kits_tf.training.state import TrainingError, TrainingState
 from kits_tf.training.validation import Validation
@@ -44,19 +44,16 @@ class Trainer:
         averages: Moving averages of `model.weights`; empty if the config's `average_decay` is 0.
     """
 
-    def __init__(
-        self, config: KidneyConfig | TumorConfig, strategy: tf.distribute.Strategy, jit: bool = False
-    ) -> None:
+    def __init__(self, config: NetworkConfig, strategy: tf.distribute.Strategy, jit: bool = False) -> None:
         self.config = config
         self.strategy = strategy
-        self.schedule = learning_rate_schedule(config)
         is_scaled = keras.mixed_precision.dtype_policy().name == "mixed_float16"
         replicas = strategy.num_replicas_in_sync
         with strategy.scope():
             self.model = models.build(config)
-            self.optimizer = keras.optimizers.Adam(self.schedule, global_clipnorm=config.clip_norm / replicas or None)
-            if is_scaled:
-                self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
+            clip_norm = config.clip_norm / replicas or None  # the optimizer sums over the replicas after clipping
+            self._adam = keras.optimizers.Adam(learning_rate_schedule(config), global_clipnorm=clip_norm)
+            self.optimizer = keras.optimizers.LossScaleOptimizer(self._adam) if is_scaled else self._adam
             self.optimizer.build(self.model.trainable_variables)
             averaged = self.model.weights if config.average_decay else []
             self.averages = [tf.Variable(weight.numpy(), trainable=False, name="average") for weight in averaged]
@@ -71,15 +68,7 @@ class Trainer:
         self._reduce = tf.function(lambda values: self._mean(strategy.run(tf.identity, args=(values,))))
 
     def run(self, iterator: Iterator, count: int) -> tuple[list[str], np.ndarray]:
-        """Take `count` steps.
-
-        Args:
-            iterator: A distributed iterator of batches.
-            count: Number of steps.
-
-        Returns:
-            The names of the total loss and its terms, and their values, float32 [count, names].
-        """
+        """Take `count` steps; return the names of rate, loss and terms, and their values, float32 [count, names]."""
         values = self._run(iterator, tf.constant(count)).numpy()
         return self._names, values
 
@@ -118,6 +107,7 @@ class Trainer:
         values, *gradients = accumulate(self._losses_and_gradients, batch, self.config.accumulation)
         if self._reduces_first:
             gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+        values = tf.concat([[self._adam.learning_rate], values], axis=0)
         self.optimizer.apply(gradients, self.model.trainable_variables)
         self.update_averages()
         return values
@@ -137,7 +127,7 @@ class Trainer:
                 batch, outputs = tf.nest.map_structure(self._gather, (batch, outputs))
             total, terms = LOSSES[stage](batch, outputs, self.config)
             share = self.optimizer.scale_loss(total / replicas)
-        self._names = ["loss", *terms]
+        self._names = ["learning_rate", "loss", *terms]
         return [tf.stack([total, *terms.values()]), *tape.gradient(share, self.model.trainable_variables)]
 
     def _gather(self, tensor: tf.Tensor) -> tf.Tensor:
@@ -149,7 +139,7 @@ class Trainer:
         return context.all_reduce(tf.distribute.ReduceOp.SUM, padded)
 
 
-def learning_rate_schedule(config: KidneyConfig | TumorConfig) -> keras.optimizers.schedules.LearningRateSchedule:
+def learning_rate_schedule(config: NetworkConfig) -> keras.optimizers.schedules.LearningRateSchedule:
     """Return a config's schedule: linear warmup, then constant or half a cosine; or steps, without warmup.
 
     Raises:
@@ -174,13 +164,7 @@ def learning_rate_schedule(config: KidneyConfig | TumorConfig) -> keras.optimize
 def accumulate(
     function: Callable[[dict[str, tf.Tensor]], list[tf.Tensor]], batch: dict[str, tf.Tensor], parts: int
 ) -> list[tf.Tensor]:
-    """Return the mean of a function over equal parts of a batch, computed one after the other to save memory.
-
-    Args:
-        function: Returns a list of tensors for a batch.
-        batch: Tensors with a leading axis that is a multiple of `parts`.
-        parts: Number of parts; with 1 the function is called on the batch as it is.
-    """
+    """Return the mean of what a function returns for equal parts of a batch, one after the other to save memory."""
     if parts == 1:
         return function(batch)
     size = next(iter(batch.values())).shape[0] // parts
@@ -201,20 +185,14 @@ def _synchronize_batch_normalization(model: keras.Model) -> None:
 
 
 class StopSignals:
-    """Note SIGTERM and SIGINT (Ctrl-C) instead of stopping in the middle of a step; a second one stops at once.
-
-    Signals that the process was started to ignore stay ignored.
-
-    Attributes:
-        received: The signal's number; 0 before one came.
-    """
+    """Note SIGTERM or SIGINT (Ctrl-C) in `received` instead of stopping within a step; a second one stops at once."""
 
     def __init__(self) -> None:
         self.received = 0
 
     def __enter__(self) -> StopSignals:
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        self._previous = {number: old for number, old in handlers.items() if old not in (signal.SIG_IGN, None)}
+        self._previous = {number: old for number, old in handlers.items() if old != signal.SIG_IGN}  # nohup stays
         for number in self._previous:
             signal.signal(number, self._note)
         return self
@@ -248,7 +226,7 @@ def train(
         callbacks: Write and show the losses and scores.
 
     Returns:
-        True when training is over; False when SIGTERM, or a signal to another worker, stopped it.
+        Whether training is over; False when SIGTERM, or a signal to another worker, stopped it.
 
     Raises:
         KeyboardInterrupt: SIGINT stopped it; the state is saved.
@@ -258,9 +236,8 @@ def train(
     stopped, unsaved = False, 0.0
     with StopSignals() as signals:
         while True:
-            is_due = False
-            if validation is not None and not stopped and validation.is_due(step):
-                is_due = True
+            is_due = validation is not None and not stopped and validation.is_due(step)
+            if validation is not None and is_due:
                 state.copy_weights(trainer.weights())
                 stopped = not validation.run(step, trainer.agree, lambda: bool(signals.received), callbacks)
             finished = is_over(trainer.config, step, validation)
@@ -281,7 +258,7 @@ def train(
     return not stopped
 
 
-def is_over(config: KidneyConfig | TumorConfig, step: int, validation: Validation | None) -> bool:
+def is_over(config: NetworkConfig, step: int, validation: Validation | None) -> bool:
     """Return whether all there is to do after `step` steps is done."""
     if validation is not None and (validation.is_due(step) or validation.has_stalled()):
         return not validation.is_due(step)
@@ -295,9 +272,8 @@ def take_steps(
     start = time.monotonic()
     names, values = trainer.run(iterator, count)
     check_finite(names, values, step)
-    for number, row in enumerate(values.tolist(), step):
-        logs = {"learning_rate": float(trainer.schedule(number)), **dict(zip(names, row, strict=True))}
-        callbacks.on_train_batch_end(number + 1, logs)
+    for number, row in enumerate(values.tolist(), step + 1):
+        callbacks.on_train_batch_end(number, dict(zip(names, row, strict=True)))
     callbacks.on_epoch_end(step + count, dict(zip(names, values.mean(axis=0).tolist(), strict=True)))
     return (time.monotonic() - start) / count
 

@@ -150,16 +150,7 @@ def _view_of_fold(options: Options) -> pathlib.Path:
 
 
 def write_view(data_dir: pathlib.Path, folder: pathlib.Path, split: dict[str, str]) -> pathlib.Path:
-    """Write a prepared folder with some of another's cases under another split; the records are linked, not copied.
-
-    Args:
-        data_dir: The prepared folder that holds the records.
-        folder: The folder to write.
-        split: "training", "validation" or "test" by case id; other cases are left out.
-
-    Returns:
-        `folder`.
-    """
+    """Write a prepared folder with links to the cases of another, under another split (by case id); return it."""
     index = read_index(data_dir)
     index["cases"] = [{**case, "split": split[case["id"]]} for case in index["cases"] if case["id"] in split]
     folder.mkdir(parents=True, exist_ok=True)

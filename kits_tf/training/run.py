@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from kits_tf import files
 from kits_tf.checkpoint import WEIGHTS_NAME, load_weights, network_name
-from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.config import NetworkConfig
 from kits_tf.data.records import read_record
 from kits_tf.data.stage_inputs import read_sample
 from kits_tf.errors import InputError, UsageError
@@ -40,6 +40,7 @@ from kits_tf.training.validation import BEST_NAME, Validation
 Report = Callable[[str], None]
 
 LOST_WORKER = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)
+DISK_FULL = "No space left on device"
 READING = "IteratorGetNext"  # the operation that fails where a record cannot be read
 
 
@@ -63,7 +64,7 @@ class Machine:
 
 
 def run(
-    config: KidneyConfig | TumorConfig,
+    config: NetworkConfig,
     data_dir: str | os.PathLike,
     checkpoint_dir: str | os.PathLike,
     settings: Settings,
@@ -97,13 +98,14 @@ def run(
     configure_process(settings, machine)
     strategy = strategies.make_strategy(machine.strategy, machine.tpu)
     jit = strategies.uses_xla(machine.jit, config, strategy)
-    begins = settings.pretrained and not saved_states(folder / STATE_FOLDER)
-    start = find_pretrained(settings.pretrained, config, report) if begins and settings.pretrained else None
+    start = None
+    if settings.pretrained and not saved_states(folder / STATE_FOLDER):
+        start = find_pretrained(settings.pretrained, config, report)
     sources = data.training_sources(config, data_dir, folder, settings.kidney_masks or "labels", report)
     with explained_errors(folder, config, sources):
         trainer = loop.Trainer(config, strategy, jit)
         state = restore(trainer, folder, start)
-        validation = make_validation(config, state, data_dir, settings.kidney_masks, trainer, report)
+        validation = make_validation(trainer, state, data_dir, settings, report)
         done = loop.is_over(config, state.step, validation)
         done = done or train(trainer, state, validation, sources, settings, machine, report)
     if done:
@@ -122,11 +124,7 @@ def configure_process(settings: Settings, machine: Machine) -> None:
 
 
 def restore(trainer: loop.Trainer, folder: pathlib.Path, pretrained: pathlib.Path | None) -> TrainingState:
-    """Return the state of a run, restored or new; a new one starts from pretrained weights if there are any.
-
-    Raises:
-        TrainingError: The workers do not all resume from the same step.
-    """
+    """Return the state of a run: restored, or new with pretrained weights if there are any."""
     network = float32_network(trainer.config)
     if pretrained:
         load_weights(pretrained, network)
@@ -139,27 +137,21 @@ def restore(trainer: loop.Trainer, folder: pathlib.Path, pretrained: pathlib.Pat
     [mean] = trainer.agree(state.step)
     [apart] = trainer.agree(abs(state.step - mean) > 0.5)
     if apart:
-        what = f"this worker resumes at step {state.step}, others elsewhere; all workers need one shared folder"
-        raise TrainingError(what)
+        raise TrainingError(f"this worker resumes at step {state.step}, others elsewhere; share one --checkpoint_dir")
     return state
 
 
 def make_validation(
-    config: KidneyConfig | TumorConfig,
-    state: TrainingState,
-    data_dir: str | os.PathLike,
-    kidney_masks: str | None,
-    trainer: loop.Trainer,
-    report: Report,
+    trainer: loop.Trainer, state: TrainingState, data_dir: str | os.PathLike, settings: Settings, report: Report
 ) -> Validation | None:
     """Return the validation that the config asks for, if any."""
-    if not config.validate_every:
+    if not trainer.config.validate_every:
         return None
     records = data.split_records(data_dir, "validation")
     if not records:
         report(f"{data_dir} has no validation case; validate_every has no effect and the last weights are kept")
         return None
-    return Validation(config, state, records, kidney_masks, strategies.worker_of(trainer.strategy))
+    return Validation(trainer.config, state, records, settings.kidney_masks, strategies.worker_of(trainer.strategy))
 
 
 def train(
@@ -193,7 +185,7 @@ def train(
 
 
 def make_callbacks(
-    state: TrainingState, config: KidneyConfig | TumorConfig, machine: Machine, report: Report
+    state: TrainingState, config: NetworkConfig, machine: Machine, report: Report
 ) -> list[keras.callbacks.Callback]:
     """Return the callbacks of the chief."""
     watchers = [
@@ -207,9 +199,7 @@ def make_callbacks(
     return watchers
 
 
-def finish(
-    folder: pathlib.Path, config: KidneyConfig | TumorConfig, worker: strategies.Worker, report: Report
-) -> None:
+def finish(folder: pathlib.Path, config: NetworkConfig, worker: strategies.Worker, report: Report) -> None:
     """Put the weights to keep in place and draw the curves, if an earlier run has not."""
     if not worker.is_chief:
         return
@@ -223,18 +213,17 @@ def finish(
 
 
 @contextlib.contextmanager
-def explained_errors(folder: pathlib.Path, config: KidneyConfig | TumorConfig, sources: list[Any]) -> Iterator[None]:
+def explained_errors(folder: pathlib.Path, config: NetworkConfig, sources: list[Any]) -> Iterator[None]:
     """Turn what ends training through no fault of the program into a TrainingError of one line."""
     try:
         yield
     except TrainingError as error:
-        advice = "in another --checkpoint_dir, a lower --learning_rate or --set=clip_norm=1 may help"
-        hint = f"; {advice}" if "finite" in str(error) else ""
+        hint = "; a lower --learning_rate or --set=clip_norm=1 may help" if "finite" in str(error) else ""
         raise TrainingError(f"{folder}: {error}; {describe_last(folder)}{hint}") from None
     except tf.errors.ResourceExhaustedError as error:
         what = "memory is exhausted; use a smaller --batch_size or --set=accumulation=N, and another --checkpoint_dir"
-        full = "No space left on device"
-        raise TrainingError(f"{folder}: {full if full in str(error) else what}; {describe_last(folder)}") from None
+        what = DISK_FULL if DISK_FULL in str(error) else what
+        raise TrainingError(f"{folder}: {what}; {describe_last(folder)}") from None
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
         if READING not in str(error):
             raise

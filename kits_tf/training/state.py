@@ -19,16 +19,15 @@ import tensorflow as tf
 from kits_tf import checkpoint, files, models
 from kits_tf import config as configs
 from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME
-from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.config import NetworkConfig
 from kits_tf.errors import InputError, UsageError
 
 SETTINGS_NAME = "training.json"
 STATE_FOLDER = "state"
 KEPT_STATES = 3
 
+# Options that change what a network sees of a CT; pretrained weights may differ in them.
 PREPROCESSING = ("clip_low_hu", "clip_high_hu", "inplane_mm", "slice_mm", "mirror", "grid", "blocks")
-"""Options that change what a network sees of a CT: pretrained weights may differ in them, but further training is
-longer."""
 
 
 class TrainingError(Exception):
@@ -54,13 +53,8 @@ class Settings:
     pretrained: str | None = None
 
 
-def check_folder(folder: pathlib.Path, config: KidneyConfig | TumorConfig, settings: Settings) -> None:
-    """Refuse a folder that holds another run. More steps are fine unless the learning rate depends on their number.
-
-    Raises:
-        UsageError: Another run lies there; the message names what differs.
-        InputError: The folder's own files cannot be read.
-    """
+def check_folder(folder: pathlib.Path, config: NetworkConfig, settings: Settings) -> None:
+    """Raise UsageError for a folder of another run; more steps are fine unless the rate depends on their number."""
     states = saved_states(folder / STATE_FOLDER)
     if not states and not (folder / WEIGHTS_NAME).is_file():
         return  # an earlier run ended before it saved anything
@@ -77,7 +71,7 @@ def check_folder(folder: pathlib.Path, config: KidneyConfig | TumorConfig, setti
         raise UsageError("checkpoint_dir", f"{folder} holds another run ({different}{hint}); use another folder")
 
 
-def write_settings(folder: pathlib.Path, config: KidneyConfig | TumorConfig, settings: Settings) -> None:
+def write_settings(folder: pathlib.Path, config: NetworkConfig, settings: Settings) -> None:
     """Write `config.json` and `training.json`."""
     configs.save(config, folder / CONFIG_NAME)
     files.write_text(folder / SETTINGS_NAME, json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
@@ -94,19 +88,11 @@ def _read_settings(path: pathlib.Path) -> dict[str, Any]:
         raise InputError(path, "is not a file of kits-train") from None
 
 
-def find_pretrained(
-    name_or_folder: str, config: KidneyConfig | TumorConfig, report: Callable[[str], None]
-) -> pathlib.Path:
-    """Return the folder of the network to start from: the same one in another checkpoint.
-
-    Args:
-        name_or_folder: A checkpoint folder or the name of released weights.
-        config: The config of the network to train.
-        report: Called with a line if those weights were trained with other preprocessing.
+def find_pretrained(name_or_folder: str, config: NetworkConfig, report: Callable[[str], None]) -> pathlib.Path:
+    """Return the folder of a network's counterpart in another checkpoint, whose weights to start from.
 
     Raises:
-        InputError: There is no such folder, or the network's config or weights are missing.
-        UsageError: The folder holds no such network, or one of another architecture.
+        InputError, UsageError: There is no such network, or it has another architecture.
     """
     name = checkpoint.network_name(config)
     folder = checkpoint.find(name_or_folder)
@@ -164,11 +150,7 @@ class TrainingState:
         self._manager = tf.train.CheckpointManager(self._checkpoint, target, KEPT_STATES, checkpoint_name="step")
 
     def restore(self) -> None:
-        """Restore the newest readable state; a damaged one is skipped with a warning.
-
-        Raises:
-            InputError: There are states, but none can be read, or the newest is another network's.
-        """
+        """Restore the newest readable state; raise InputError if none of them can be read, or it is another's."""
         states = saved_states(self._states)
         for _, path in reversed(states):
             try:
@@ -187,12 +169,7 @@ class TrainingState:
         self.network.set_weights(weights)
 
     def save(self, step: int, weights: list[np.ndarray]) -> None:
-        """Save the state after `step` steps, and the weights for prediction before it.
-
-        Raises:
-            InputError: The files cannot be written; earlier states are intact.
-            TrainingError: A weight is not finite.
-        """
+        """Save the weights for prediction, then the state after `step` steps; earlier states stay intact on errors."""
         if not all(np.isfinite(weight).all() for weight in weights):
             raise TrainingError(f"a weight is not finite at step {step}")
         self.copy_weights(weights)
@@ -201,17 +178,13 @@ class TrainingState:
         try:
             self._manager.save(checkpoint_number=step)
         except (OSError, tf.errors.OpError) as error:
-            for part in self._states.glob(f"step-{step}[._]*"):
+            for part in filter(pathlib.Path.is_file, self._states.glob(f"step-{step}[._]*")):
                 part.unlink()
             raise InputError(self._states, f"step {step} cannot be written ({one_line(error)})") from None
         self.step = step
 
     def save_weights(self, path: pathlib.Path) -> None:
-        """Write the copy's weights, whole or not at all; only the chief does.
-
-        Raises:
-            InputError: The file cannot be written.
-        """
+        """Write the copy's weights, on the chief only."""
         if not self._is_chief:
             return
         try:
@@ -220,12 +193,8 @@ class TrainingState:
         except (OSError, RuntimeError) as error:  # HDF5 raises either
             raise InputError(path, f"cannot be written ({one_line(error)})") from None
 
-    def describe(self) -> str:
-        """Return the last saved state in words."""
-        return f"state {self.step}" if self.step else "the start (no state is saved yet)"
 
-
-def float32_network(config: KidneyConfig | TumorConfig) -> keras.Model:
+def float32_network(config: NetworkConfig) -> keras.Model:
     """Build a network in float32, as prediction loads it, whatever the global dtype policy is."""
     policy = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy("float32")

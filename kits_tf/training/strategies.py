@@ -7,7 +7,7 @@ import os
 
 import tensorflow as tf
 
-from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.config import NetworkConfig
 from kits_tf.errors import UsageError
 from kits_tf.training.state import one_line
 
@@ -98,17 +98,8 @@ def worker_of(strategy: tf.distribute.Strategy) -> Worker:
     return Worker(first + (resolver.task_id or 0), chiefs + workers)
 
 
-def uses_xla(jit: str, config: KidneyConfig | TumorConfig, strategy: tf.distribute.Strategy) -> bool:
-    """Return whether XLA compiles a replica's part of a step; a TPU does in any case.
-
-    Args:
-        jit: "on", "off", or "auto": on a single GPU, not on a CPU, where it is slower.
-        config: The network's config.
-        strategy: The strategy.
-
-    Raises:
-        UsageError: "on" is not possible.
-    """
+def uses_xla(jit: str, config: NetworkConfig, strategy: tf.distribute.Strategy) -> bool:
+    """Return whether XLA compiles a replica's part of a step: "on", "off", or "auto", on a single GPU only."""
     is_single = isinstance(strategy, tf.distribute.OneDeviceStrategy)
     has_fixed_shape = config.stage == "kidney" or config.grid > 0
     if jit == "on" and not is_single:

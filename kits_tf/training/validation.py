@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kits_tf.checkpoint import network_name
-from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.config import NetworkConfig
 from kits_tf.data.records import AIR_HU, read_record, restore
 from kits_tf.data.stage_inputs import case_of, check_mask, kidney_mask
 from kits_tf.evaluation.metrics import dice
@@ -50,7 +50,7 @@ class Validation:
 
     def __init__(
         self,
-        config: KidneyConfig | TumorConfig,
+        config: NetworkConfig,
         state: TrainingState,
         records: Sequence[pathlib.Path],
         kidney_masks: str | None = None,
@@ -95,7 +95,7 @@ class Validation:
         is_stopped: Callable[[], bool],
         callbacks: keras.callbacks.CallbackList,
     ) -> bool:
-        """Score the weights that `state.network` holds, and write the score and the best weights.
+        """Score the weights of `state.network` after `step` steps; write the score and the best weights.
 
         Args:
             step: Steps that are done.
@@ -104,7 +104,7 @@ class Validation:
             callbacks: Told of the score.
 
         Returns:
-            Whether the validation was completed; on no worker if one was stopped.
+            Whether the validation was completed, on all workers or none.
         """
         callbacks.on_test_begin()
         try:
