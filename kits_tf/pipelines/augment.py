@@ -140,13 +140,8 @@ def rotation_planes(num_axes: int) -> list[tuple[int, int]]:
 def source_matrix(angles: tf.Tensor, factor: tf.Tensor, spacing_mm: tf.Tensor) -> tf.Tensor:
     """Return where an output voxel is read, as a matrix [axes, axes] of offsets from the centre in voxels.
 
-    An output voxel at an offset d in mm is read at R d / factor. A positive angle in the plane of height and width
-    moves what is right of the centre upwards; a factor above one enlarges.
-
-    Args:
-        angles: Radians, one for each of `rotation_planes`.
-        factor: Enlargement.
-        spacing_mm: float32 [axes].
+    An output voxel at an offset d in mm is read at R d / factor. A positive angle (radians, one for each of
+    `rotation_planes`) in the plane of height and width moves what is right of the centre upwards.
     """
     num_axes = spacing_mm.shape[0]
     rotation = tf.eye(num_axes)
@@ -166,7 +161,7 @@ def _plane_rotation(angle: tf.Tensor, plane: tuple[int, int], num_axes: int) -> 
 def displacement_mm(
     shape: Sequence[int | tf.Tensor], spacing_mm: tf.Tensor, seed: tf.Tensor, max_mm: float, distance_mm: float
 ) -> tf.Tensor:
-    """Return a smooth random field: uniform numbers at control points, and a cubic B-spline between them.
+    """Return a smooth random field, float32 [*shape, axes]: uniform control points with a cubic B-spline between.
 
     Args:
         shape: The image's sides, in voxels.
@@ -174,9 +169,6 @@ def displacement_mm(
         seed: int32 [2].
         max_mm: Bound of the displacement along each axis; it is seldom reached.
         distance_mm: Distance of neighbouring control points.
-
-    Returns:
-        float32 [*shape, axes].
     """
     num_axes = len(shape)
     field = max_mm * (2 * uniform([CONTROL_POINTS] * num_axes + [num_axes], seed) - 1)
@@ -198,13 +190,7 @@ def spline_weights(places: tf.Tensor) -> tf.Tensor:
 def source_positions(
     shape: Sequence[int | tf.Tensor], matrix: tf.Tensor, field: tf.Tensor | None = None
 ) -> list[tf.Tensor]:
-    """Return where each output voxel is read: positions along the axes, float32 that broadcast to `shape`.
-
-    Args:
-        shape: The image's sides.
-        matrix: float32 [axes, axes], of offsets from the centre.
-        field: Displacement in voxels, [*shape, axes], added to it.
-    """
+    """Return where each output voxel is read along each axis: `matrix` from the centre, plus a field in voxels."""
     num_axes = len(shape)
     centres = [tf.cast(size - 1, tf.float32) / 2 for size in shape]
     offsets = [
@@ -254,10 +240,7 @@ def _read(array: tf.Tensor, positions: Sequence[tf.Tensor]) -> tf.Tensor:
 def soften(image: tf.Tensor, sigma: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """Return an image as a blurred scanner with larger voxels shows it, read linearly on the image's own grid.
 
-    Args:
-        image: float32 [*shape, channels].
-        sigma: Standard deviation of a Gaussian blur along each axis, in voxels, float32 [axes].
-        factor: How much larger voxels are, at least 1.
+    `sigma` is the blur's standard deviation along each axis, in voxels; `factor` how much larger voxels are.
     """
     for axis, size in enumerate(sides(image)):
         image = geometry.along(arrays.tensorflow(), resolution_matrix(size, sigma[axis], factor), image, axis)

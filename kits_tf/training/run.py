@@ -78,11 +78,11 @@ def run(
         data_dir: A prepared folder.
         checkpoint_dir: The folder of all networks; this one gets a folder in it.
         settings: What the run depends on beside the config.
-        machine: Devices, and how they are used; the defaults if None.
+        machine: Devices, and how they are used.
         report: Called with lines for a person.
 
     Returns:
-        True when training is over; False when SIGTERM, or a signal to another worker, stopped it.
+        Whether training is over; False when SIGTERM, or a signal to another worker, stopped it.
 
     Raises:
         KeyboardInterrupt: Ctrl-C stopped it; the message says where it resumes.

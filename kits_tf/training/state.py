@@ -118,19 +118,17 @@ def _differences(there: Mapping[str, Any], asked: Mapping[str, Any], names: Coll
 class TrainingState:
     """The training state on disk, `state/`, and the weights for prediction, `model.weights.h5`.
 
-    The state is the model, the optimizer and the averaged weights. Everything else is a function of the seed and the
-    step, or stands in `validation.csv`.
+    Besides `parts`, everything is a function of the seed and the step, or is in `validation.csv`.
 
     Args:
         folder: The network's folder.
         parts: What to save, by name: "model", "optimizer", ...
-        network: A float32 copy of the network on one device; it takes the weights that are validated and kept.
+        network: A float32 copy of the network on one device, for the weights that are validated and kept.
         is_chief: Whether this process writes the shared files. All workers must save together, since variables are
             read from all replicas; the others write to a temporary folder.
 
     Attributes:
         step: The step of the last saved state.
-        network: The float32 copy.
     """
 
     def __init__(

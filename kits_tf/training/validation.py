@@ -30,8 +30,7 @@ class _StopError(Exception):
 class Validation:
     """Validates a network at the steps that its config asks for, and keeps the best weights.
 
-    A kidney network is scored by what its plane alone finds; the tumor network inside the kidneys that it also trains
-    on. `validation.csv` is the record of the scores, also for early stopping.
+    A kidney network is scored by what its plane alone finds; the tumor network inside the kidneys that it trains on.
 
     Args:
         config: The network's config.
@@ -41,11 +40,7 @@ class Validation:
         worker: This process and the number of workers, which share the cases.
 
     Attributes:
-        name: Name of the score: "kidney_dice" or "tumor_dice".
-        scores: Mean Dice by step.
-
-    Raises:
-        InputError: A prediction is missing in the folder of kidney masks.
+        scores: Mean Dice by step, as in `validation.csv`; early stopping depends on it.
     """
 
     def __init__(
@@ -100,11 +95,11 @@ class Validation:
         Args:
             step: Steps that are done.
             agree: Returns the means of numbers over all workers.
-            is_stopped: Called between batches of slabs.
-            callbacks: Told of the score.
+            is_stopped: Called between batches of slabs; True ends the validation on all workers.
+            callbacks: Get the score.
 
         Returns:
-            Whether the validation was completed, on all workers or none.
+            Whether the validation was completed.
         """
         callbacks.on_test_begin()
         try:

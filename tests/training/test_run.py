@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import time
-import types
 
 import h5py
 import numpy as np
@@ -150,23 +149,6 @@ def test_two_workers_equal_one_device_also_after_a_signal_and_a_kill(whole, data
     np.testing.assert_allclose(scores["kidney_dice"], scores.iloc[:, 2:].mean(axis=1), atol=1e-6)
     own = [list(np.load(tmp_path / f"worker_{index}.npz").values()) for index in range(2)]
     assert all((a == b).all() for a, b in zip(*own, strict=True))
-
-
-@pytest.mark.parametrize("steps, apart", [((100, 100), False), ((0, 100, 200), True)])
-def test_workers_that_resume_at_different_steps_all_stop(tmp_path, monkeypatch, steps, apart):
-    mean = sum(steps) / len(steps)
-    share = sum(abs(step - mean) > 0.5 for step in steps) / len(steps)
-    for step in steps:
-        answers = iter([[mean], [share]])
-        parts = {"config": tiny_config(), "model": tf.Module(), "optimizer": tf.Module(), "averages": []}
-        strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-        trainer = types.SimpleNamespace(**parts, strategy=strategy, agree=lambda number, a=answers: next(a))
-        monkeypatch.setattr(run.TrainingState, "restore", lambda state, step=step: setattr(state, "step", step))
-        if apart:
-            with pytest.raises(TrainingError, match=f"step {step}, others elsewhere"):
-                run.restore(trainer, tmp_path, None)
-        else:
-            assert run.restore(trainer, tmp_path, None).step == step
 
 
 STILL = {"num_steps": 1, "learning_rate": 1e-9, "schedule": "constant", "warmup_steps": 0}
