@@ -29,7 +29,9 @@ PRESETS = {  # with their own normalization and loss; `best` has those of `paper
     "kidney_sagittal": "--preset=paper",
     "tumor": "--preset=small",
 }
-COMMON = [f"--set=num_steps={STEPS}", "--set=average_decay=0.9", "--set=clip_norm=0.1", "--set=validate_every=5"]
+# A low rate, as Adam amplifies rounding.
+RATE = "--set=learning_rate=0.001"
+COMMON = [RATE, f"--set=num_steps={STEPS}", "--set=average_decay=0.9", "--set=clip_norm=0.1", "--set=validate_every=5"]
 PATIENCE_S = 600  # a busy machine's, for a process to get somewhere
 
 
