@@ -7,6 +7,7 @@ Example:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from typing import Any
 
@@ -62,7 +63,9 @@ def main() -> int:
     settings = state.Settings(FLAGS.seed, FLAGS.precision, _kidney_masks(), pretrained=_pretrained())
     machine = run.Machine(FLAGS.strategy, FLAGS.tpu, FLAGS.jit, FLAGS.deterministic, FLAGS.tensorboard)
     try:
-        done = run.run(config, FLAGS.data_dir, FLAGS.checkpoint_dir, settings, machine, _report)
+        done = run.run(
+            config, FLAGS.data_dir, FLAGS.checkpoint_dir, settings, machine, functools.partial(print, flush=True)
+        )
     except state.TrainingError as error:
         app.complain("kits-train", error)
         return app.EXIT_SOME_FAILED
@@ -135,11 +138,6 @@ def _pretrained() -> str | None:
     folder = pathlib.Path(FLAGS.pretrained)
     checkpoint.find(FLAGS.pretrained)
     return str(folder.resolve()) if folder.is_dir() else FLAGS.pretrained
-
-
-def _report(line: str) -> None:
-    """Print a line at once, also into a log."""
-    print(line, flush=True)
 
 
 def run() -> None:
