@@ -151,9 +151,10 @@ def test_compiled_samples_are_the_same(shape):
     def change(image, label, seed):
         return augmentation.augment(image, [(label, 0.0)], tf.ones([len(shape)]), seed, EVERYTHING)
 
+    compiled = augmentation.compiled(change)
     for seed in range(3):
         plain, [mask] = augment(image, [(label, 0.0)], [seed, 0], EVERYTHING)
-        found, [moved] = augmentation.compiled(change)(tf.constant(image), tf.constant(label), tf.constant([seed, 0]))
+        found, [moved] = compiled(tf.constant(image), tf.constant(label), tf.constant([seed, 0]))
         np.testing.assert_allclose(found, plain, atol=1e-3)
         np.testing.assert_allclose(moved, mask, atol=1e-3)
 

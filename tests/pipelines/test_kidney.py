@@ -163,8 +163,7 @@ def test_samples_are_the_same_from_any_step(tmp_path):
     paths = [
         planted.write_record(tmp_path / f"case_0000{n}.tfrecord", coded_image() + n, random_label()) for n in range(2)
     ]
-    everything = {"max_elastic_mm": 2.0, "max_gamma": 0.3, "max_blur_mm": 2.0, "max_coarsening": 1.0}
-    config = dataclasses.replace(CONFIG, augment=True, foreground_fraction=0.5, **everything)
+    config = dataclasses.replace(CONFIG, augment=True, foreground_fraction=0.5, max_elastic_mm=2.0)
     order = dataclasses.replace(ORDER, num_cases=2, seed=3)
     whole = list(kidney.samples(paths, config, order).take(44).as_numpy_iterator())
     for sample, expected in zip(kidney.samples(paths, config, order, step=7).take(16), whole[28:], strict=True):

@@ -125,8 +125,7 @@ def test_foreground_visits_go_to_kidneys_with_tumor(records, tmp_path):
 
 
 def test_samples_are_the_same_from_any_step(records, tmp_path):
-    everything = {"max_elastic_mm": 5.0, "max_gamma": 0.3, "max_blur_mm": 5.0, "max_coarsening": 1.0}
-    config = dataclasses.replace(CONFIG, augment=True, regression="intensity", **everything)
+    config = dataclasses.replace(CONFIG, augment=True, regression="intensity", max_elastic_mm=5.0)
     whole = draw(records, tmp_path, config, 50)
     for sample, expected in zip(draw(records, tmp_path, config, 12, step=19), whole[38:], strict=True):
         assert set(sample) == {"image", "label", "tumor_ml"}
