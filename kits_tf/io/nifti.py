@@ -100,8 +100,8 @@ def chunks(nifti: Nifti) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield a file's values a few planes at a time, in stored order.
 
     Yields:
-        (start, stop, values): values [axis 0, axis 1, stop - start] are planes start to stop of the last stored axis,
-        in the stored type where the file is not scaled, else float64.
+        (start, stop, values): planes start to stop of the last stored axis [axis 0, axis 1, stop - start], in the
+        stored type where the file is not scaled, else float64.
 
     Raises:
         InputError: the file is truncated or damaged.

@@ -34,7 +34,11 @@ def quiet() -> Iterator[None]:
     with _lock:
         _silent += 1
         if _silent == 1:
-            _silence.enter_context(_silenced())
+            _silence.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            for logger in map(logging.getLogger, ("pydicom", "highdicom")):
+                _silence.callback(logger.setLevel, logger.level)
+                logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
@@ -42,21 +46,6 @@ def quiet() -> Iterator[None]:
             _silent -= 1
             if not _silent:
                 _silence.close()
-
-
-@contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL + 1)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 def identifying_words(dataset: pydicom.Dataset) -> set[str]:
