@@ -8,7 +8,7 @@ import json
 import pathlib
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +27,9 @@ TOLERANCES = {"saved_model": 1e-5, "openvino": 1e-4, "onnx": 1e-4}
 ONNX_OPSET = 17
 CARD_TEMPLATE = pathlib.Path(__file__).with_name("model_card.md")
 
-Outputs = Mapping[str, Any]
+Configs: TypeAlias = Mapping[str, KidneyConfig | TumorConfig]
+Reader: TypeAlias = Callable[[np.ndarray], Mapping[str, Any]]
+"""Runs a network that was written, on a batch."""
 
 
 def export(
@@ -70,15 +72,11 @@ def export(
                 (output_dir / name).mkdir(exist_ok=True)
                 (folder / name).rename(output_dir / name / str(version))
     except (OSError, RuntimeError, tf.errors.OpError) as error:
-        raise UsageError("output_dir", f"{output_dir}: cannot be written ({error})") from None
+        raise UsageError("output_dir", f"{output_dir}: cannot be written ({error}); is the disk full?") from None
 
 
 def _write(
-    source: pathlib.Path,
-    configs: Mapping[str, KidneyConfig | TumorConfig],
-    folder: pathlib.Path,
-    kind: str,
-    report: Callable[[str], object],
+    source: pathlib.Path, configs: Configs, folder: pathlib.Path, kind: str, report: Callable[[str], object]
 ) -> None:
     """Write all models to `folder/NAME/`."""
     save = {"saved_model": save_network, "openvino": save_openvino, "onnx": save_onnx}[kind]
@@ -100,27 +98,21 @@ def _write(
 
 
 def _save_model(folder: pathlib.Path, signatures: Mapping[str, Any], variables: Iterable[Any]) -> None:
-    """Write a SavedModel with its weights stored once and nothing of training.
-
-    Args:
-        folder: To write to.
-        signatures: Concrete functions by name.
-        variables: The Keras variables they use.
-    """
+    """Write a SavedModel of concrete functions, with the Keras variables they use stored once."""
     root = tf.Module()
     root.weights = [variable.value for variable in variables]
     tf.saved_model.save(root, str(folder), signatures=signatures)
 
 
-def save_network(folder: pathlib.Path, network: ExportedNetwork) -> Callable[[np.ndarray], Outputs]:
-    """Write a network as a SavedModel; return a function that runs what was written."""
+def save_network(folder: pathlib.Path, network: ExportedNetwork) -> Reader:
+    """Write a network as a SavedModel."""
     _save_model(folder, {"serving_default": network.function.get_concrete_function()}, network.module.model.variables)
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
     return lambda batch: serve(**{network.input_name: tf.constant(batch)})
 
 
-def save_openvino(folder: pathlib.Path, network: ExportedNetwork) -> Callable[[np.ndarray], Outputs]:
-    """Write a network as `model.xml` and `model.bin`; return a function that runs what was written."""
+def save_openvino(folder: pathlib.Path, network: ExportedNetwork) -> Reader:
+    """Write a network as `model.xml` and `model.bin`."""
     _require("openvino", "openvino")
     from kits_tf.inference.engines.openvino import core, load_openvino
 
@@ -134,8 +126,8 @@ def save_openvino(folder: pathlib.Path, network: ExportedNetwork) -> Callable[[n
     return lambda batch: compiled({network.input_name: batch})
 
 
-def save_onnx(folder: pathlib.Path, network: ExportedNetwork) -> Callable[[np.ndarray], Outputs]:
-    """Write a network as `model.onnx`; return a function that runs what was written."""
+def save_onnx(folder: pathlib.Path, network: ExportedNetwork) -> Reader:
+    """Write a network as `model.onnx`."""
     _require("onnx", "onnx", "tf2onnx", "onnxruntime")
     import onnx
     import onnxruntime
@@ -161,7 +153,7 @@ def _require(extra: str, *modules: str) -> None:
             raise UsageError("format", f"{name} is not installed; install this package's extra `{extra}`")
 
 
-def card(name: str, source: pathlib.Path, configs: Mapping[str, KidneyConfig | TumorConfig], kind: str) -> str:
+def card(name: str, source: pathlib.Path, configs: Configs, kind: str) -> str:
     """Return the model card: inputs, outputs, the whole preprocessing, and the card of the weights below.
 
     Args:

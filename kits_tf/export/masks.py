@@ -9,7 +9,7 @@ A box is ((start, stop), (start, stop), (start, stop)) of int32 scalars.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -70,48 +70,33 @@ def kidney_sides(mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_
 def _sides_of_runs(mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_share: float) -> tf.Tensor:
     """Return `kidney_sides` of a mask that is not empty."""
     size, middle = tf.shape(mask, tf.int64), tf.cast(middle, tf.int64)
-    runs = find_runs(mask)
-    count = tf.size(runs.start)
-    first = runs.start % size[2]
-    stop = first + runs.length
+    start, length, component = find_runs(mask)
+    count = tf.size(start)
+    first = start % size[2]
+    stop = first + length
 
     def per_component(values: tf.Tensor) -> tf.Tensor:
-        return tf.math.unsorted_segment_sum(values, runs.component, count)
+        return tf.math.unsorted_segment_sum(values, component, count)
 
-    sides = sides_of_components(
-        tensorflow(),
-        per_component(runs.length),
-        per_component(tf.maximum(stop - tf.maximum(first, middle), 0)),
-        per_component((first + stop - 1) * runs.length // 2),
-        spacing_mm,
-        middle,
-        min_share,
-    )
-    side_of_run = tf.cast(tf.gather(sides, runs.component, axis=1), tf.uint8)
-    total, before = tf.reduce_sum(runs.length), tf.cumsum(runs.length, exclusive=True)
+    left = per_component(tf.maximum(stop - tf.maximum(first, middle), 0))
+    columns = per_component((first + stop - 1) * length // 2)
+    sides = sides_of_components(tensorflow(), per_component(length), left, columns, spacing_mm, middle, min_share)
+    side_of_run = tf.cast(tf.gather(sides, component, axis=1), tf.uint8)
+    total, before = tf.reduce_sum(length), tf.cumsum(length, exclusive=True)
     run = tf.cumsum(tf.scatter_nd(before[:, None], tf.ones_like(before, tf.int32), total[None])) - 1  # of each voxel
-    voxel = tf.range(total) + tf.gather(runs.start - before, run)
+    voxel = tf.range(total) + tf.gather(start - before, run)
     is_left = tf.cast(voxel % size[2] >= middle, tf.int32)
     values = tf.gather(tf.reshape(side_of_run, [-1]), is_left * count + run)
     return tf.reshape(tf.scatter_nd(voxel[:, None], values, tf.reduce_prod(size)[None]), size)
 
 
-class Runs(NamedTuple):
-    """The runs of a mask, in the order of its voxels; all int64 [runs].
+def find_runs(mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the runs of a mask, bool [slices, rows, columns], in the order of its voxels.
 
-    Attributes:
-        start: Flat index of the first voxel.
-        length: Voxels.
-        component: Number of the first run of the same component (6-neighbour).
+    Returns:
+        Flat index of the first voxel, number of voxels, and number of the first run of the same component
+        (6-neighbour), each int64 [runs].
     """
-
-    start: tf.Tensor
-    length: tf.Tensor
-    component: tf.Tensor
-
-
-def find_runs(mask: tf.Tensor) -> Runs:
-    """Return the runs of a mask, bool [slices, rows, columns]."""
     size = tf.shape(mask, tf.int64)
     start = _true_indices(_run_starts(mask))
     length = _true_indices(_run_starts(mask[:, :, ::-1])[:, :, ::-1]) - start + 1
@@ -119,7 +104,7 @@ def find_runs(mask: tf.Tensor) -> Runs:
     next_slice = tf.pad(mask[:-1] & mask[1:], [[0, 1], [0, 0], [0, 0]])
     edges = [_touching(start, next_row, size[2]), _touching(start, next_slice, size[1] * size[2])]
     a, b = tf.unstack(tf.concat(edges, axis=1))
-    return Runs(start, length, tf.cast(_smallest_connected(tf.size(start), a, b), tf.int64))
+    return start, length, tf.cast(_smallest_connected(tf.size(start), a, b), tf.int64)
 
 
 def _run_starts(mask: tf.Tensor) -> tf.Tensor:
@@ -134,10 +119,7 @@ def _true_indices(mask: tf.Tensor) -> tf.Tensor:
 def _touching(start: tf.Tensor, contact: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
     """Return the pairs of runs that touch, int32 [2, pairs].
 
-    Args:
-        start: First voxels of the runs.
-        contact: Where a voxel and the one `step` further on are both foreground; each stretch of it is one pair.
-        step: Flat distance of the two voxels.
+    Each stretch of `contact`, where a voxel and the one `step` further on are both foreground, is one pair.
     """
     voxel = _true_indices(_run_starts(contact))
     runs = tf.searchsorted(start, tf.concat([voxel, voxel + step], axis=0), side="right") - 1
@@ -149,11 +131,8 @@ def _smallest_connected(count: tf.Tensor, a: tf.Tensor, b: tf.Tensor) -> tf.Tens
 
     def one_round(parent: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         of_a, of_b = tf.gather(parent, a), tf.gather(parent, b)
-        lower = tf.tensor_scatter_nd_min(
-            parent,
-            tf.concat([tf.maximum(of_a, of_b), a, b], axis=0)[:, None],
-            tf.tile(tf.minimum(of_a, of_b), [3]),
-        )
+        index = tf.concat([tf.maximum(of_a, of_b), a, b], axis=0)
+        lower = tf.tensor_scatter_nd_min(parent, index[:, None], tf.tile(tf.minimum(of_a, of_b), [3]))
         lower = tf.gather(lower, tf.gather(lower, lower))
         return lower, tf.reduce_any(lower != parent)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 
@@ -17,7 +17,8 @@ from kits_tf.inference.engines.tensorflow import resize_inplane, resize_slices
 # Axes of a volume among those of a plane's result, [index, height, width].
 _VOLUME_AXES = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (1, 2, 0)}
 
-Network = Callable[[tf.Tensor], tf.Tensor]
+Volumes: TypeAlias = dict[tuple[float, float], tf.Tensor]
+Function: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Output(NamedTuple):
@@ -30,7 +31,7 @@ class Output(NamedTuple):
     """
 
     dtype: tf.DType
-    convert: Callable[[tf.Tensor], tf.Tensor]
+    convert: Function
     unite: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
@@ -53,12 +54,7 @@ def body_box(hu: tf.Tensor) -> Box:
 
 
 def stage_one(
-    run: Network,
-    config: KidneyConfig,
-    hu: tf.Tensor,
-    spacing_mm: tf.Tensor,
-    output: Output,
-    working: dict[tuple[float, float], tf.Tensor],
+    run: Function, config: KidneyConfig, hu: tf.Tensor, spacing_mm: tf.Tensor, output: Output, working: Volumes
 ) -> tf.Tensor:
     """Run one plane's network over a volume cut to its body; see `inference.kidney.stage_one`.
 
@@ -77,30 +73,18 @@ def stage_one(
         return _run_plane(run, config, hu, output)
     grid = (config.slice_mm, config.inplane_mm)
     if grid not in working:
-        sizes, wanted = tf.unstack(tf.shape(hu), 3), (config.slice_mm, config.inplane_mm, config.inplane_mm)
-        shape = [
-            geometry.working_size(tensorflow(), size, spacing_mm[axis], mm) if mm else size
-            for axis, (size, mm) in enumerate(zip(sizes, wanted, strict=True))
-        ]
+        wanted = (config.slice_mm, config.inplane_mm, config.inplane_mm)
+        shape = tf.unstack(tf.shape(hu), 3)
+        for axis, mm in enumerate(wanted):
+            if mm:
+                shape[axis] = geometry.working_size(tensorflow(), shape[axis], spacing_mm[axis], mm)
         working[grid] = _resize(hu, shape, FLOATS, lambda hu: tf.clip_by_value(hu, geometry.HU_MIN, geometry.HU_MAX))
     probability = _run_plane(run, config, working[grid], FLOATS)
     return _resize(probability, tf.unstack(tf.shape(hu)), output)
 
 
-def _resize(
-    volume: tf.Tensor,
-    shape: list[tf.Tensor],
-    output: Output,
-    before: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
-) -> tf.Tensor:
-    """Resize a volume some slices at a time; see `geometry.resized_chunks`.
-
-    Args:
-        volume: float32 [slices, rows, columns].
-        shape: The new sizes, int32 scalars.
-        output: What to return of the resized volume.
-        before: Applied to a part before it is resized.
-    """
+def _resize(volume: tf.Tensor, shape: list[tf.Tensor], output: Output, before: Function = tf.identity) -> tf.Tensor:
+    """Resize a float32 volume some slices at a time, after `before`; see `geometry.resized_chunks`."""
     sizes = tf.unstack(tf.shape(volume), 3)
     slices, rows, columns = (geometry.resizing(tensorflow(), old, new) for old, new in zip(sizes, shape, strict=True))
 
@@ -119,7 +103,7 @@ def _resize(
     return _in_chunks(chunk_of, tf.constant(0), shape[0], tf.constant(geometry.CHUNK_SLICES), empty)
 
 
-def _run_plane(run: Network, config: KidneyConfig, volume: tf.Tensor, output: Output) -> tf.Tensor:
+def _run_plane(run: Function, config: KidneyConfig, volume: tf.Tensor, output: Output) -> tf.Tensor:
     """Run both halves of a plane, one after the other; see `inference.kidney.run_plane`."""
     shape = tf.unstack(tf.shape(volume), 3)
     right, left = geometry.halves(tensorflow(), config.plane, shape, config.overlap)
@@ -130,7 +114,7 @@ def _run_plane(run: Network, config: KidneyConfig, volume: tf.Tensor, output: Ou
 
 
 def _run_half(
-    run: Network, config: KidneyConfig, volume: tf.Tensor, half: geometry.Half, mirrored: bool, output: Output
+    run: Function, config: KidneyConfig, volume: tf.Tensor, half: geometry.Half, mirrored: bool, output: Output
 ) -> tf.Tensor:
     """Return the result of a half's network in the columns it keeps, [slices, rows, kept columns]."""
     shape = tf.unstack(tf.shape(volume), 3)
@@ -157,14 +141,9 @@ def _in_chunks(
     size: tf.Tensor,
     empty: tf.Tensor,
 ) -> tf.Tensor:
-    """Join function(first, last) over the range from start to stop, in steps of `size`, one after the other.
+    """Join function(first, last), [last - first, height, width], over a range in steps of `size`, one after another.
 
-    Args:
-        function: Returns [last - first, height, width].
-        start: First index.
-        stop: Index after the last.
-        size: Indices of a chunk.
-        empty: [n, height, width] without voxels, the result for an empty range.
+    An empty range results in `empty`, which has no voxels.
     """
     count = -(-(stop - start) // size)
     parts = tf.TensorArray(empty.dtype, count + 1, infer_shape=False, element_shape=[None, None, None])

@@ -7,14 +7,14 @@ ordered one after the other.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import tensorflow as tf
 
 from kits_tf import geometry
 from kits_tf.config import KidneyConfig, TumorConfig
 from kits_tf.export.masks import Box, bounding_box, crop, kidney_sides, uncrop
-from kits_tf.export.stage_one import FLOATS, Output, body_box, stage_one
+from kits_tf.export.stage_one import FLOATS, Output, Volumes, body_box, stage_one
 from kits_tf.inference.engines.tensorflow import tumor_function
 from kits_tf.inference.fusion import THRESHOLD
 from kits_tf.inference.segmenter import KIDNEY, TUMOR
@@ -47,7 +47,8 @@ class System:
         self._run = {name: _called(network.probability) for name, network in networks.items()}
         self._kidney_configs = {name: c for name, c in configs.items() if isinstance(c, KidneyConfig)}
         self._sides_config = config_of_sides(configs)
-        self._run_tumor = _called(tumor_function(self._run["tumor"], configs["tumor"]))
+        tumor = cast(TumorConfig, configs["tumor"])
+        self._run_tumor = _called(tumor_function(self._run["tumor"], tumor))
         self._segment = _called(tf.function(self._segmentation, input_signature=CT, autograph=False))
 
     def signature(self, name: str) -> Function:
@@ -88,10 +89,8 @@ class System:
         boxes = self._boxes(volume)
         kidney = self._stage_one(volume, spacing_mm, boxes, FLOATS)
         sides = self._sides(kidney > THRESHOLD, spacing_mm, boxes)
-        return {
-            "kidney_probability": kidney,
-            "tumor_probability": self._stage_two(volume, spacing_mm, sides, FLOATS),
-        }
+        tumor = self._stage_two(volume, spacing_mm, sides, FLOATS)
+        return {"kidney_probability": kidney, "tumor_probability": tumor}
 
     def measurements(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the ml of kidneys (with their tumors, label > 0) and of tumors, in total and by side."""
@@ -129,7 +128,7 @@ class System:
     ) -> tf.Tensor:
         """Return the united output of all planes."""
         united = None
-        working: dict[bool, dict[tuple[float, float], tf.Tensor]] = {body: {} for body in boxes}
+        working: dict[bool, Volumes] = {body: {} for body in boxes}
         for name, config in self._kidney_configs.items():
             box = boxes[config.body_box]
             with tf.control_dependencies([] if united is None else [united]):
@@ -163,12 +162,8 @@ def _called(function: Function) -> Function:
 
     TensorFlow would otherwise copy it into each place, and optimise the whole for longer at a signature's first call.
     """
-    return tf.function(
-        function,
-        input_signature=function.input_signature,
-        autograph=False,
-        experimental_attributes={"_noinline": True},
-    )
+    options = {"autograph": False, "experimental_attributes": {"_noinline": True}}
+    return tf.function(function, input_signature=function.input_signature, **options)
 
 
 def _checked(volume: tf.Tensor, spacing_mm: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

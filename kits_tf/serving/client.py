@@ -7,7 +7,7 @@ import io
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import requests
@@ -31,8 +31,17 @@ class TransientError(ServerError):
     """The server is busy, unreachable or too slow: another attempt may succeed."""
 
 
-class Client(Protocol):
-    """A connection to one model of a server; may be used from several threads."""
+class Client:
+    """A connection to one model of a server; may be used from several threads.
+
+    Args:
+        server: "http://HOST:PORT", "https://HOST:PORT" or "grpc://HOST:PORT".
+        model: The served model's name.
+        timeout_seconds: For each attempt.
+    """
+
+    def __init__(self, server: str, model: str = "system", timeout_seconds: float = 600.0) -> None:
+        self._server, self._model, self._timeout_seconds = server, model, timeout_seconds
 
     def segment(self, hu: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
         """Return the labels of a CT, uint8 of its shape.
@@ -44,22 +53,119 @@ class Client(Protocol):
         Raises:
             ServerError: There is no usable answer; a TransientError if another attempt may succeed.
         """
+        return unpack(self._predict(pack(hu), hu.shape, spacing_mm), hu.shape)
 
     def check_health(self) -> None:
         """Raise a ServerError unless a version of the model is available."""
+        states = self._states()
+        if "AVAILABLE" not in states:
+            raise TransientError(f"no version is available ({', '.join(states) or 'none exists'})")
+
+    def _predict(self, volume: bytes, shape: tuple[int, ...], spacing_mm: Sequence[float]) -> Sequence[bytes]:
+        raise NotImplementedError
+
+    def _states(self) -> list[str]:
+        """Return the state of each version of the model."""
+        raise NotImplementedError
+
+
+class RestClient(Client):
+    """A client for `POST /v1/models/MODEL:predict` and `GET /v1/models/MODEL`."""
+
+    def _predict(self, volume: bytes, shape: tuple[int, ...], spacing_mm: Sequence[float]) -> Sequence[bytes]:
+        inputs = {
+            "volume_bytes": {"b64": base64.b64encode(volume).decode()},
+            "shape": list(shape),
+            "spacing_mm": [float(side) for side in spacing_mm],
+        }
+        reply = self._ask("POST", ":predict", {"signature_name": SIGNATURE, "inputs": inputs})
+        try:
+            return [base64.b64decode(png["b64"], validate=True) for png in reply["outputs"][OUTPUT]]
+        except (KeyError, TypeError, ValueError):
+            raise ServerError(f"the reply holds no outputs.{OUTPUT} in base 64") from None
+
+    def _states(self) -> list[str]:
+        return [str(version.get("state")) for version in self._ask("GET").get("model_version_status", [])]
+
+    def _ask(self, method: str, action: str = "", body: object = None) -> dict[str, Any]:
+        """Return the JSON of a reply."""
+        url = f"{self._server.rstrip('/')}/v1/models/{self._model}{action}"
+        try:
+            response = requests.request(method, url, json=body, timeout=self._timeout_seconds)
+        except requests.Timeout:
+            raise TransientError(f"no reply within {self._timeout_seconds:g} s") from None
+        except requests.RequestException as error:
+            raise TransientError(f"the connection failed ({_one_line(error)})") from None
+        try:
+            reply = response.json()
+        except ValueError:
+            reply = None
+        if not response.ok:
+            text = reply.get("error") if isinstance(reply, dict) else response.reason
+            kind = TransientError if response.status_code in _BUSY else ServerError
+            raise kind(f"the server answered {response.status_code}: {_one_line(text)}")
+        if not isinstance(reply, dict):
+            raise ServerError("the reply is not a JSON object")
+        return reply
+
+
+class GrpcClient(Client):
+    """A client for `PredictionService.Predict` and `ModelService.GetModelStatus`."""
+
+    def __init__(self, server: str, model: str = "system", timeout_seconds: float = 600.0) -> None:
+        super().__init__(server, model, timeout_seconds)
+        try:
+            import grpc
+            from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+        except ImportError:
+            message = "tensorflow-serving-api is not installed; install this package's extra `serving`, or use http://"
+            raise UsageError("server", message) from None
+        # gRPC's own limit of 4 MB is below the size of a large CT.
+        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        channel = grpc.insecure_channel(server.partition("://")[2], options=options)
+        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(channel)
+
+    def _predict(self, volume: bytes, shape: tuple[int, ...], spacing_mm: Sequence[float]) -> Sequence[bytes]:
+        import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2
+
+        request = predict_pb2.PredictRequest(output_filter=[OUTPUT])
+        request.model_spec.name, request.model_spec.signature_name = self._model, SIGNATURE
+        sizes = {"shape": np.array(shape, np.int32), "spacing_mm": np.array(spacing_mm, np.float32)}
+        for name, value in {"volume_bytes": volume, **sizes}.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+        outputs = self._ask(self._predictions.Predict, request).outputs
+        if OUTPUT not in outputs:
+            raise ServerError(f"the reply holds no output {OUTPUT}")
+        return outputs[OUTPUT].string_val
+
+    def _states(self) -> list[str]:
+        from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
+
+        request = GetModelStatusRequest()
+        request.model_spec.name = self._model
+        versions = self._ask(self._models.GetModelStatus, request).model_version_status
+        return [ModelVersionStatus.State.Name(version.state) for version in versions]
+
+    def _ask(self, method: Callable[..., Any], request: object) -> Any:
+        """Return the reply to a request."""
+        import grpc
+
+        try:
+            return method(request, timeout=self._timeout_seconds)
+        except grpc.RpcError as error:
+            code = error.code()
+            if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise TransientError(f"no reply within {self._timeout_seconds:g} s") from None
+            # A server that stops cancels its requests.
+            is_transient = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+            kind = TransientError if is_transient else ServerError
+            raise kind(f"the server answered {code.name}: {_one_line(error.details())}") from None
 
 
 def connect(server: str, model: str = "system", timeout_seconds: float = 600.0) -> Client:
-    """Return a client.
-
-    Args:
-        server: "http://HOST:PORT", "https://HOST:PORT" or "grpc://HOST:PORT".
-        model: The served model's name.
-        timeout_seconds: For each attempt.
-
-    Raises:
-        UsageError: The server is none of these, or the stubs for gRPC are not installed.
-    """
+    """Return a client; UsageError for another kind of server, or without the library that it needs."""
     scheme, separator, address = server.partition("://")
     if not (separator and address and scheme in ("http", "https", "grpc")):
         raise UsageError("server", f"must be http://HOST:PORT or grpc://HOST:PORT, got {server!r}")
@@ -108,122 +214,16 @@ def unpack(slices: Sequence[bytes], shape: Sequence[int]) -> np.ndarray:
         raise ServerError(f"the reply holds {len(slices)} slices, the CT has {len(labels)}")
     for own, png in zip(labels, slices, strict=True):
         try:
-            with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-                if image.mode != "L" or image.size != own.shape[::-1]:
-                    raise ServerError(f"the reply holds a slice of {image.size[1]} x {image.size[0]} pixels")
-                own[...] = image
+            image = Image.open(io.BytesIO(png), formats=["PNG"])
+            fits = image.mode == "L" and image.size == own.shape[::-1]
+            own[...] = image if fits else 0
         except (OSError, SyntaxError, ValueError) as error:
             raise ServerError(f"the reply holds a slice that is not a PNG ({error})") from None
+        if not fits:
+            raise ServerError(f"the reply holds a slice of {image.size[1]} x {image.size[0]} pixels")
     if labels.max(initial=0) > 2:
         raise ServerError(f"the reply holds the label {labels.max()}; labels are 0, 1 and 2")
     return labels
-
-
-class RestClient:
-    """A `Client` for `POST /v1/models/MODEL:predict` and `GET /v1/models/MODEL`."""
-
-    def __init__(self, server: str, model: str, timeout_seconds: float) -> None:
-        self._url = f"{server.rstrip('/')}/v1/models/{model}"
-        self._timeout_seconds = timeout_seconds
-
-    def segment(self, hu: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
-        inputs = {
-            "volume_bytes": {"b64": base64.b64encode(pack(hu)).decode()},
-            "shape": list(hu.shape),
-            "spacing_mm": [float(side) for side in spacing_mm],
-        }
-        reply = self._ask("POST", ":predict", {"signature_name": SIGNATURE, "inputs": inputs})
-        try:
-            slices = [base64.b64decode(png["b64"], validate=True) for png in reply["outputs"][OUTPUT]]
-        except (KeyError, TypeError, ValueError):
-            raise ServerError(f"the reply holds no outputs.{OUTPUT} in base 64") from None
-        return unpack(slices, hu.shape)
-
-    def check_health(self) -> None:
-        reply = self._ask("GET")
-        states = [version.get("state") for version in reply.get("model_version_status", [])]
-        if "AVAILABLE" not in states:
-            raise TransientError(f"no version is available ({', '.join(map(str, states)) or 'none exists'})")
-
-    def _ask(self, method: str, action: str = "", body: object = None) -> Any:
-        """Return the JSON of a reply."""
-        try:
-            response = requests.request(method, self._url + action, json=body, timeout=self._timeout_seconds)
-        except requests.Timeout:
-            raise TransientError(f"no reply within {self._timeout_seconds:g} s") from None
-        except requests.RequestException as error:
-            raise TransientError(f"the connection failed ({_one_line(error)})") from None
-        try:
-            reply = response.json()
-        except ValueError:
-            reply = None
-        if not response.ok:
-            text = reply.get("error") if isinstance(reply, dict) else response.reason
-            kind = TransientError if response.status_code in _BUSY else ServerError
-            raise kind(f"the server answered {response.status_code}: {_one_line(text)}")
-        if not isinstance(reply, dict):
-            raise ServerError("the reply is not a JSON object")
-        return reply
-
-
-class GrpcClient:
-    """A `Client` for `PredictionService.Predict` and `ModelService.GetModelStatus`."""
-
-    def __init__(self, server: str, model: str, timeout_seconds: float) -> None:
-        try:
-            import grpc
-            from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
-        except ImportError:
-            message = "tensorflow-serving-api is not installed; install this package's extra `serving`, or use http://"
-            raise UsageError("server", message) from None
-        # gRPC's own limit of 4 MB is below the size of a large CT's labels.
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        channel = grpc.insecure_channel(server.partition("://")[2], options=options)
-        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(channel)
-        self._model, self._timeout_seconds = model, timeout_seconds
-
-    def segment(self, hu: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
-        import tensorflow as tf
-        from tensorflow_serving.apis import predict_pb2
-
-        inputs = {
-            "volume_bytes": pack(hu),
-            "shape": np.array(hu.shape, np.int32),
-            "spacing_mm": np.array(spacing_mm, np.float32),
-        }
-        request = predict_pb2.PredictRequest(output_filter=[OUTPUT])
-        request.model_spec.name, request.model_spec.signature_name = self._model, SIGNATURE
-        for name, value in inputs.items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-        reply = self._ask(self._predictions.Predict, request)
-        if OUTPUT not in reply.outputs:
-            raise ServerError(f"the reply holds no output {OUTPUT}")
-        return unpack(reply.outputs[OUTPUT].string_val, hu.shape)
-
-    def check_health(self) -> None:
-        from tensorflow_serving.apis import get_model_status_pb2
-
-        request = get_model_status_pb2.GetModelStatusRequest()
-        request.model_spec.name = self._model
-        states = self._ask(self._models.GetModelStatus, request).model_version_status
-        if not any(status.state == get_model_status_pb2.ModelVersionStatus.AVAILABLE for status in states):
-            raise TransientError("no version is available")
-
-    def _ask(self, method: Callable[..., Any], request: object) -> Any:
-        """Return the reply to a request."""
-        import grpc
-
-        try:
-            return method(request, timeout=self._timeout_seconds)
-        except grpc.RpcError as error:
-            code = error.code()
-            if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise TransientError(f"no reply within {self._timeout_seconds:g} s") from None
-            # A server that stops cancels its requests.
-            is_transient = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-            kind = TransientError if is_transient else ServerError
-            raise kind(f"the server answered {code.name}: {_one_line(error.details())}") from None
 
 
 def _one_line(text: object) -> str:
