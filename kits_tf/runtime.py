@@ -1,8 +1,11 @@
-"""TensorFlow's start: the settings it reads once, without the lines it prints before it reads its log level."""
+"""Start of TensorFlow, without the lines it prints before it reads its log level, and of worker processes."""
 
 import logging
+import multiprocessing
 import os
+import signal
 import tempfile
+import threading
 
 from kits_tf.errors import UsageError
 
@@ -39,3 +42,16 @@ def load_tensorflow() -> None:
     backend = keras.config.backend()
     if backend != "tensorflow":
         raise UsageError(None, f"Keras runs on {backend}, this command needs TensorFlow; unset KERAS_BACKEND")
+
+
+def start_worker() -> None:
+    """Prepare a worker process: leave Ctrl-C to its parent, and end with the parent even if that is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kits_tf import geometry
-from kits_tf.data import kits19, prepare, records
+from kits_tf.data import kits19, prepare, records, splits
 from kits_tf.io import volume
 from tests.tiny import small_ct
 
@@ -39,7 +39,7 @@ def prepared_folder(folder, count=3, num_test=0, num_validation=0):
     for number in range(count):
         write_case(folder / "raw", number)
     cases = kits19.find_cases(folder / "raw")
-    assert prepare.prepare(cases, folder / "prepared", prepare.Split(num_validation, num_test)) == []
+    assert prepare.prepare(cases, folder / "prepared", splits.Split(num_validation, num_test)) == []
     return folder / "prepared"
 
 

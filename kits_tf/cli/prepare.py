@@ -1,118 +1,118 @@
-"""Checks a KiTS19-layout folder and writes the training data: one record a case, and dataset.json."""
+"""Checks a KiTS19-layout folder and writes the training data: one record a case, and dataset.json.
+
+Bad cases are named and left out. Run again, it prepares new and changed cases only.
+
+    kits-prepare --data_dir=kits19/data --output_dir=prepared
+"""
+
+from __future__ import annotations
 
 import os
 import pathlib
 import sys
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from kits_tf.cli import app
 from kits_tf.errors import UsageError
 
+if TYPE_CHECKING:
+    from kits_tf.data.kits19 import Case
+    from kits_tf.data.splits import Split
+
 FLAGS = flags.FlagValues()
+_data: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Data"}
+_split: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Split"}
 
-flags.DEFINE_string("data_dir", None, "Folder with case_NNNNN folders.", required=True, flag_values=FLAGS)
-flags.DEFINE_string("output_dir", None, "Folder to write the prepared data to.", required=True, flag_values=FLAGS)
-flags.DEFINE_integer("num_validation", 27, "Cases for validation.", lower_bound=0, flag_values=FLAGS)
-flags.DEFINE_integer("num_test", 27, "Cases for testing.", lower_bound=0, flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "Seed of the random split by patient.", flag_values=FLAGS)
+flags.DEFINE_string("data_dir", None, "Folder with case_NNNNN folders.", required=True, **_data)
+flags.DEFINE_string("output_dir", None, "Folder to write the prepared data to.", required=True, **_data)
+flags.DEFINE_string("cases", "", "Case numbers and ranges, e.g. 0-9,160; all if empty.", **_data)
+flags.DEFINE_bool("strict", False, "Write nothing if any case is bad.", **_data)
 flags.DEFINE_integer(
-    "num_folds",
-    0,
-    "Deal the cases not for testing to so many folds instead.",
-    lower_bound=0,
-    flag_values=FLAGS,
+    "processes", None, "Cases to work on at once. Default: as cores, memory and cases allow.", lower_bound=1, **_data
 )
-flags.DEFINE_integer("fold", 0, "The fold that is for validation, from 0.", lower_bound=0, flag_values=FLAGS)
-flags.DEFINE_string(
-    "split_file", None, "JSON file with the split: ids under training, validation and test.", flag_values=FLAGS
-)
-flags.DEFINE_integer(
-    "processes",
-    None,
-    "Cases to work on at once, as memory allows; by default as many as there are cores.",
-    lower_bound=1,
-    flag_values=FLAGS,
-)
-flags.DEFINE_string("cases", "", "Case numbers and ranges, e.g. 0-9,160; all if empty.", flag_values=FLAGS)
-flags.DEFINE_bool("strict", False, "Write nothing if any case is bad.", flag_values=FLAGS)
+flags.DEFINE_integer("num_validation", 27, "Cases for validation.", lower_bound=0, **_split)
+flags.DEFINE_integer("num_test", 27, "Cases for testing.", lower_bound=0, **_split)
+flags.DEFINE_integer("seed", 0, "Seed of the random split.", **_split)
+flags.DEFINE_integer("num_folds", 0, "Cross-validation folds of the cases not for testing.", lower_bound=0, **_split)
+flags.DEFINE_integer("fold", 0, "The fold for validation, from 0.", lower_bound=0, **_split)
+flags.DEFINE_string("split_file", None, "JSON with case ids under training, validation and test.", **_split)
+
+_GIGABYTES_A_CASE = 2  # KiTS19's largest, 1059 slices
 
 
-def main():
-    """Prepares the cases that the flags name; returns the exit code."""
+def main() -> int:
+    """Prepare the cases that the flags name and return the exit code."""
     app.check_output_folder("output_dir", FLAGS.output_dir)
-    from kits_tf.data import kits19, prepare
+    from kits_tf.data import prepare
 
-    found = find_cases()
-    check_apart(found)
-    cases = kits19.select_cases(found, FLAGS.cases)
-    if not cases:
-        raise UsageError("cases", f"{FLAGS.cases!r} names no case of {FLAGS.data_dir}")
-    cases = sorted(cases + kits19.absent_cases(FLAGS.data_dir, FLAGS.cases), key=lambda case: case.number)
-    processes = FLAGS.processes or len(os.sched_getaffinity(0))
-    try:
-        findings = prepare.prepare(cases, FLAGS.output_dir, the_split(), FLAGS.strict, processes, complain=complain)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise UsageError("output_dir", f"{FLAGS.output_dir}: {error.strerror}") from None
+    split, cases = _checked_split(), _checked_cases()
+    findings = prepare.prepare(
+        cases, FLAGS.output_dir, split, FLAGS.strict, FLAGS.processes or _default_processes(cases), _report
+    )
     if not findings:
         print(f"{len(cases)} cases in {FLAGS.output_dir}")
-        return 0
+        return app.EXIT_DONE
     bad = len({finding.case for finding in findings})
     outcome = "nothing written" if FLAGS.strict else f"left out; {len(cases) - bad} cases in {FLAGS.output_dir}"
-    print(f"{bad} of {len(cases)} cases are bad: {outcome}", file=sys.stderr)
-    return 1
+    app.complain("kits-prepare", f"{bad} of {len(cases)} cases are bad: {outcome}")
+    return app.EXIT_SOME_FAILED
 
 
-def the_split():
-    """The Split that the flags ask for."""
-    from kits_tf.data.prepare import Split
+def _checked_split() -> Split:
+    """Return the split that the flags ask for."""
+    from kits_tf.data.splits import Split
 
-    if FLAGS.num_folds:
-        if FLAGS.num_folds < 2 or FLAGS.fold >= FLAGS.num_folds:
-            raise UsageError("fold", f"{FLAGS.fold}: takes less than --num_folds, and --num_folds takes two or more")
-        if FLAGS["num_validation"].present:
-            raise UsageError("num_validation", "cannot be with --num_folds, where a fold is for validation")
-    elif FLAGS.fold:
-        raise UsageError("fold", "needs --num_folds")
-    if FLAGS.split_file is not None:
-        for name in ("num_validation", "num_test", "num_folds", "seed"):
-            if FLAGS[name].present:
-                raise UsageError(name, "cannot be with --split_file, which says all there is")
+    given = {name for name in ("num_validation", "num_test", "num_folds", "fold", "seed") if FLAGS[name].present}
+    if FLAGS.split_file and given:
+        raise UsageError(sorted(given)[0], "must not be combined with --split_file")
+    if FLAGS.num_folds and "num_validation" in given:
+        raise UsageError("num_validation", "must not be combined with --num_folds")
+    if FLAGS.num_folds == 1 or FLAGS.fold >= max(1, FLAGS.num_folds):
+        raise UsageError("fold", f"must be less than --num_folds, which must be two or more, got {FLAGS.fold}")
     return Split(FLAGS.num_validation, FLAGS.num_test, FLAGS.seed, FLAGS.num_folds, FLAGS.fold, FLAGS.split_file)
 
 
-def find_cases():
-    """The cases of --data_dir; a UsageError if there are none."""
+def _checked_cases() -> list[Case]:
+    """Return the cases to prepare, those that are named but missing included."""
     from kits_tf.data import kits19
 
-    if not pathlib.Path(FLAGS.data_dir).is_dir():
-        raise UsageError("data_dir", f"{FLAGS.data_dir}: no such folder")
-    cases = kits19.find_cases(FLAGS.data_dir)
+    data_dir, output_dir = pathlib.Path(FLAGS.data_dir).resolve(), pathlib.Path(FLAGS.output_dir).resolve()
+    found = kits19.find_cases(FLAGS.data_dir)
+    if not found:
+        raise UsageError("data_dir", f"must be a folder with case_NNNNN folders, got {FLAGS.data_dir}")
+    if output_dir == data_dir or any(output_dir.is_relative_to(case.folder.resolve()) for case in found):
+        raise UsageError("output_dir", f"{FLAGS.output_dir} is among the cases of --data_dir; must be another folder")
+    cases = kits19.select_cases(found, FLAGS.cases)
     if not cases:
-        raise UsageError("data_dir", f"{FLAGS.data_dir} holds no case_NNNNN folder")
+        raise UsageError("cases", f"{FLAGS.cases!r} names no case of {FLAGS.data_dir}")
+    if FLAGS.cases:
+        ids = map(kits19.case_name, kits19.parse_cases(FLAGS.cases))
+        cases = [kits19.case_at(pathlib.Path(FLAGS.data_dir, name)) for name in ids]
     return cases
 
 
-def check_apart(cases):
-    """Raises a UsageError where the output would lie among the cases, or be or lie in one."""
-    from kits_tf.data import kits19
+def _default_processes(cases: list[Case]) -> int:
+    """Return as many processes as cores and memory allow, and are worth their start."""
+    import psutil
 
-    data_dir, output = pathlib.Path(FLAGS.data_dir).resolve(), pathlib.Path(FLAGS.output_dir).resolve()
-    if output == data_dir:
-        raise UsageError("output_dir", f"{FLAGS.output_dir} is --data_dir itself; takes another folder")
-    names = output.relative_to(data_dir).parts if output.is_relative_to(data_dir) else [""]
-    in_case = any(output.is_relative_to(case.folder.resolve()) for case in cases)  # which may be a link
-    if in_case or kits19.case_number(names[0]) is not None:
-        raise UsageError("output_dir", f"{FLAGS.output_dir} lies in a case of --data_dir; takes another folder")
+    memory = psutil.virtual_memory().available // (_GIGABYTES_A_CASE * 10**9)
+    return max(1, min(len(os.sched_getaffinity(0)), memory, len(cases) // 4))
 
 
-def complain(finding):
-    """Prints what is wrong with a case, in one line."""
-    print(" ".join(str(finding).split()), file=sys.stderr, flush=True)
+def _report(line: object) -> None:
+    """Print a line about a case, on stderr if it is a finding."""
+    from kits_tf.progress import say
+
+    if isinstance(line, str):
+        say(line)
+    else:
+        print(" ".join(str(line).split()), file=sys.stderr, flush=True)
 
 
-def run():
-    """The console command kits-prepare."""
+def run() -> None:
+    """Run the console command kits-prepare."""
     app.run(main, FLAGS)
 
 

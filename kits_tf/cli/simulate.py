@@ -133,10 +133,10 @@ def _in_processes(work: "functools.partial[str | None]", numbers: list[int]) -> 
 
 def _start_process() -> None:
     """Prepare a process of the pool, before it imports NumPy: one thread each, or they would compete for cores."""
-    from kits_tf.data.workers import prepare_worker
+    from kits_tf.runtime import start_worker
 
     os.environ.update(dict.fromkeys(THREADS, "1"))
-    prepare_worker()
+    start_worker()
 
 
 def _make(folder: pathlib.Path, seed: int, options: dict[str, Any], number: int) -> str | None:

@@ -1,1 +1,1 @@
-"""Data on disk: the KiTS19 layout, its checks, splits, and the prepared format."""
+"""Data on disk: the KiTS19 layout, download, checks, splits, and the prepared format that training reads."""

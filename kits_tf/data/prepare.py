@@ -1,198 +1,223 @@
-"""Makes a prepared folder: checks every case, then writes the records and the split, and leaves alone what is done."""
+"""Makes a prepared folder: checks every case, writes the records and the split, and keeps what is already done.
 
+Beside each record lies a JSON with what `dataset.json` says of the case. It is written after the record and counts as
+long as the case's files are unchanged, so that an interrupted run can be resumed.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
 import dataclasses
+import functools
 import json
+import multiprocessing
+import os
 import pathlib
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kits_tf import files, runtime
-from kits_tf.data import notes, records, validate, workers
-from kits_tf.data.fingerprint import fingerprint, hu_percentiles
-from kits_tf.data.splits import fold_cases, read_split_file, split_cases, split_of_fold
-from kits_tf.errors import InputError
-from kits_tf.io.volume import read_grid, read_labels, read_volume
+from kits_tf.data import kits19, records, validate
+from kits_tf.data.validate import Finding
+from kits_tf.errors import UsageError
+from kits_tf.io.volume import LABELS, WORKING_AXES
 from kits_tf.progress import progress, say
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """How cases are split.
+    from kits_tf.data.splits import Split
+    from kits_tf.io.volume import Volume
 
-    Attributes:
-        num_validation: cases for validation, drawn at random.
-        num_test: cases for testing, drawn at random.
-        seed: of the draw.
-        num_folds: if not 0, the cases that are not for testing are dealt to so many folds instead, and ...
-        fold: ... this one is for validation.
-        path: if not None, a file that gives the split; see `splits.read_split_file`.
-    """
+    PathLike = str | os.PathLike[str]
+    Entry = dict[str, Any]
 
-    num_validation: int = 27
-    num_test: int = 27
-    seed: int = 0
-    num_folds: int = 0
-    fold: int = 0
-    path: str | None = None
-
-    def apply(self, ids):
-        """What `dataset.json` says of each case: {id: {"split", and "fold" where there are folds}}.
-
-        Raises:
-            UsageError: no case is left for training.
-            InputError: the split file cannot be used.
-        """
-        if self.path is not None:
-            given = read_split_file(self.path, ids)
-            return {name: {"split": given[name]} for name in ids}
-        if not self.num_folds:
-            drawn = split_cases(ids, self.num_validation, self.num_test, self.seed)
-            return {name: {"split": drawn[name]} for name in ids}
-        folds = fold_cases(ids, self.num_folds, self.num_test, self.seed)
-        drawn = split_of_fold(folds, self.fold)
-        return {name: {"split": drawn[name], "fold": folds[name]} for name in ids}
+PERCENTILES = (0.5, 5.0, 50.0, 95.0, 99.5)
+REGIONS = ("background", "kidney", "tumor", "foreground")
+_HU_BOUNDS = (-1024, 3071)
 
 
-def prepare(cases, output_dir, split, strict=False, processes=1, report=say, complain=say):
-    """Checks all cases, then writes the good ones; what an earlier run has done of unchanged files is kept.
+def prepare(
+    cases: Sequence[kits19.Case],
+    output_dir: PathLike,
+    split: Split,
+    strict: bool = False,
+    processes: int = 1,
+    report: Callable[[object], None] = say,
+) -> list[Finding]:
+    """Check cases and write the good ones, and `dataset.json` at last.
 
     Args:
-        cases: list of `kits19.Case`, whether their folders are there or not.
-        output_dir: the folder to write; `dataset.json` is written last.
-        split: a Split.
-        strict: write nothing if any case is bad.
-        processes: how many cases to work on at the same time, as far as memory goes.
-        report: called with a line for each case that is looked at.
-        complain: called with each Finding, as soon as it is found.
+        cases: The cases; their folders may be missing.
+        output_dir: The folder to write.
+        split: How to split them.
+        strict: Write nothing if any case is bad.
+        processes: Cases to work on at the same time.
+        report: Called with each Finding and with a line for each case that is done.
 
     Returns:
-        list of Finding, of the cases left out.
+        Findings of the cases that were left out.
 
     Raises:
-        UsageError: no case is left for training; then nothing is written.
-        InputError: the split file cannot be used.
+        UsageError: No case is left for training, or a process was killed.
+        InputError: The split file is unusable.
     """
-    split.apply([case.id for case in cases if case.folder.is_dir()])  # hopeless from the start?
-    known = check(cases, output_dir, processes, report, complain)
-    entries = {name: note.entry for name, note in known.items() if note.entry is not None}
-    twice = validate.duplicates(cases, entries)
-    for finding in twice:
-        complain(finding)
-    findings = [finding for note in known.values() for finding in note.findings] + twice
+    split.apply([case.id for case in cases if case.folder.is_dir()])  # before hours of reading
+    for path in pathlib.Path(output_dir, "cases").glob(".writing-*"):
+        path.unlink(missing_ok=True)  # of a killed run
+    entries = {case.id: entry for case in cases if (entry := _read_entry(case, output_dir)) is not None}
+    waiting = [case for case in cases if case.id not in entries]
+    findings: list[Finding] = []
+
+    def process(write: bool) -> None:
+        function = functools.partial(_process_case, output_dir=output_dir if write else None)
+        results = _spread(function, waiting, processes)
+        for case, entry, found in progress(results, "Preparing" if write else "Checking", len(waiting)):
+            for finding in found:
+                report(finding)
+            findings.extend(finding for finding in found if not finding.is_warning)
+            if entry is not None:
+                entries[case] = entry
+                report(_describe(entry))
+
+    process(write=not strict)
+    duplicates = validate.find_duplicates(cases, entries)
+    for finding in duplicates:
+        report(finding)
+    findings += duplicates
     bad = {finding.case for finding in findings}
-    good = [case for case in cases if case.id not in bad]
+    good = [case.id for case in cases if case.id not in bad]
     if strict and bad:
         return findings
-    split.apply([case.id for case in good])
-    for case in cases:
-        if case.id in bad and case.image and case.label and not is_noted(case, output_dir):
-            notes.write_note(case, known[case.id], output_dir)
-    write(good, entries, output_dir, processes, report)
-    write_index([entries[case.id] for case in good], split, findings, output_dir)
+    parts = split.apply(good)
+    if strict:
+        process(write=True)
+    index = {
+        "format": records.FORMAT,
+        "seed": split.seed,
+        "fingerprint": fingerprint([entries[name] for name in good]),
+        "cases": [entries[name] | parts[name] for name in good],
+        "left_out": [dataclasses.asdict(finding) for finding in findings],
+    }
+    text, path = json.dumps(index, indent=2) + "\n", pathlib.Path(output_dir, records.INDEX_NAME)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        files.write_text(path, text)
     return findings
 
 
-def is_noted(case, output_dir):
-    """Whether a case that is left out has its Note and no record."""
-    return notes.recall(case, output_dir) is not None and not notes.is_written(case, output_dir)
-
-
-def check(cases, output_dir, processes, report, complain):
-    """Checks the cases that no Note tells of; {case id: Note}, in the order of `cases`."""
-    known = {case.id: note for case in cases if (note := notes.recall(case, output_dir)) is not None}
-    for note in known.values():
-        for finding in note.findings:
-            complain(finding)
-    jobs = [((case,), size_of(case)) for case in cases if case.id not in known]
-    for name, note in progress(workers.spread(check_case, jobs, processes), "Checking", len(jobs)):
-        for finding in note.findings:
-            complain(finding)
-        report(f"{name}: " + (describe(note.entry) if note.entry else "left out"))
-        known[name] = note
-    return {case.id: known[case.id] for case in cases}
-
-
-def write(cases, entries, output_dir, processes, report):
-    """Writes the records that are not there yet."""
-    notes.remove_unfinished(output_dir)
-    waiting = [case for case in cases if not notes.is_written(case, output_dir)]
-    jobs = [((case, entries[case.id], str(output_dir)), size_of(case)) for case in waiting]
-    for name in progress(workers.spread(write_case, jobs, processes), "Writing", len(jobs)):
-        report(f"{name}: written")
-
-
-def size_of(case):
-    """Voxels of a case, by its header; 0 where it cannot be read."""
-    try:
-        return int(np.prod(read_grid(case.image).shape)) if case.image else 0
-    except (InputError, OSError):
-        return 0
-
-
-def check_case(case):
-    """Reads and checks one case: (id, Note)."""
+def _process_case(case: kits19.Case, output_dir: PathLike | None) -> tuple[str, Entry | None, list[Finding]]:
+    """Check a case and write it unless `output_dir` is None; return its id, its entry in the index, and findings."""
+    if output_dir is not None:
+        for path in (_entry_path(case, output_dir), pathlib.Path(records.record_path(output_dir, case.id))):
+            path.unlink(missing_ok=True)
     volume, labels, findings = validate.read_case(case)
-    if findings:
-        return case.id, notes.Note(None, findings)
-    entry = {
+    if volume is None or labels is None:
+        return case.id, None, findings
+    kidney, tumor = (sum(np.count_nonzero(label > least) for label in labels) for least in (0, 1))
+    entry: Entry = {
         "id": case.id,
         "shape": list(volume.shape),
         "spacing_mm": [round(side, 6) for side in volume.spacing_mm],
-        "orientation": orientation(volume),
-        **volumes_ml(labels, volume.spacing_mm),
+        "orientation": _orientation(volume),
+        "kidney_ml": round(kidney * volume.voxel_ml, 3),
+        "tumor_ml": round(tumor * volume.voxel_ml, 3),
         "image_digest": validate.digest(volume.hu),
         "label_digest": validate.digest(labels),
     }
     record = records.from_volume(volume, labels, entry["orientation"])
-    del volume, labels  # a case of a thousand slices is large; only its body box stays
-    entry["hu"] = hu_percentiles(record.image, record.label)
-    return case.id, notes.Note(entry, [])
+    del volume, labels  # a CT of a thousand slices is large
+    entry |= {"hu": hu_percentiles(record.image, record.label), "warnings": [str(finding) for finding in findings]}
+    if output_dir is not None:
+        runtime.load_tensorflow()  # in whichever process this is
+        records.write_record(record, records.record_path(output_dir, case.id))
+        content = {"stamp": _stamp(case), "entry": entry}
+        files.write_text(_entry_path(case, output_dir), json.dumps(content, indent=2) + "\n")
+    return case.id, entry, findings
 
 
-def write_case(case, entry, output_dir):
-    """Writes the record of one case that has been checked; returns its id."""
-    runtime.load_tensorflow()  # in whichever process this is
-    volume, (labels, _) = read_volume(case.image), read_labels(case.label)
-    record = records.from_volume(volume, labels, entry["orientation"])
-    del volume, labels
-    notes.write_case(case, record, entry, output_dir)
-    return case.id
+def _read_entry(case: kits19.Case, output_dir: PathLike) -> Entry | None:
+    """Return what an earlier run found out about a case, if the case is unchanged and its record exists."""
+    try:
+        content = json.loads(_entry_path(case, output_dir).read_text(encoding="utf-8"))
+        is_current = content["stamp"] == _stamp(case) and records.is_file(records.record_path(output_dir, case.id))
+        return content["entry"] if is_current else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def orientation(volume):
-    """The axes of the file that a volume was read from, such as "IPL"."""
-    import nibabel
-
-    if volume.source is None:
-        return "".join(nibabel.aff2axcodes(volume.affine))
-    return "".join(nibabel.aff2axcodes(volume.source.header.get_best_affine()))
+def _entry_path(case: kits19.Case, output_dir: PathLike) -> pathlib.Path:
+    return pathlib.Path(records.record_path(output_dir, case.id)).with_suffix(".json")
 
 
-def volumes_ml(labels, spacing_mm):
-    """Volumes as the challenge counts: kidney is label > 0 (with its tumor), tumor is label > 1."""
-    voxel_ml = float(np.prod(spacing_mm)) / 1000
-    kidney, tumor = (sum(np.count_nonzero(label > least) for label in labels) for least in (0, 1))
-    return {"kidney_ml": round(kidney * voxel_ml, 3), "tumor_ml": round(tumor * voxel_ml, 3)}
+def _stamp(case: kits19.Case) -> dict[str, Any]:
+    """Return what changes with a case's files, the format or the checks."""
+    statuses = {name: (case.folder / name).stat() for name in (kits19.IMAGE_NAME, kits19.LABEL_NAME)}
+    stamps = {name: [status.st_size, status.st_mtime_ns] for name, status in statuses.items()}
+    return {"format": records.FORMAT, "checks": validate.VERSION, **stamps}
 
 
-def describe(entry):
-    """A case in a line."""
-    shape = "x".join(map(str, entry["shape"]))
-    spacing = "x".join(f"{side:.3g}" for side in entry["spacing_mm"])
-    return f"{shape} at {spacing} mm, kidney {entry['kidney_ml']:.1f} ml, tumor {entry['tumor_ml']:.1f} ml"
+def _orientation(volume: Volume) -> str:
+    """Return the axes of the file that a volume was read from, such as "LPS"."""
+    from nibabel.orientations import ornt2axcodes
+
+    return "".join(WORKING_AXES if volume.source is None else ornt2axcodes(volume.source.orientation))
 
 
-def write_index(entries, split, findings, output_dir):
-    """Writes `dataset.json`, unless it says the same already."""
-    parts = split.apply([entry["id"] for entry in entries])
-    index = {
-        "format": records.FORMAT,
-        "seed": split.seed,
-        "fingerprint": fingerprint(entries),
-        "cases": [{**entry, **parts[entry["id"]]} for entry in entries],
-        "left_out": [dataclasses.asdict(finding) for finding in findings],
+def _describe(entry: Entry) -> str:
+    shape, spacing = "x".join(map(str, entry["shape"])), "x".join(f"{side:.3g}" for side in entry["spacing_mm"])
+    volumes = f"kidney {entry['kidney_ml']:.1f} ml, tumor {entry['tumor_ml']:.1f} ml"
+    return f"{entry['id']}: {shape} at {spacing} mm, {volumes}"
+
+
+def hu_percentiles(hu: np.ndarray, labels: np.ndarray) -> dict[str, list[int] | None]:
+    """Return the PERCENTILES of HU in each of REGIONS, None for an empty one; foreground is kidney and tumor.
+
+    Args:
+        hu: int16 [slices, rows, columns], clipped here to [-1024, 3071].
+        labels: uint8, of its shape.
+    """
+    low, high = _HU_BOUNDS
+    size = high - low + 1
+    counts = np.zeros((LABELS, size), np.int64)
+    for image, label in zip(hu, labels, strict=True):  # slice by slice, to bound memory
+        bins = label.astype(np.int32) * size + np.clip(image, low, high).astype(np.int32) - low
+        counts += np.bincount(bins.ravel(), minlength=counts.size).reshape(counts.shape)
+    found: dict[str, list[int] | None] = {}
+    for region, histogram in zip(REGIONS, [*counts, counts[1:].sum(axis=0)], strict=True):
+        ranks = np.ceil(np.array(PERCENTILES) / 100 * histogram.sum())
+        places = np.searchsorted(np.cumsum(histogram), ranks)
+        found[region] = [int(place) + low for place in places] if histogram.any() else None
+    return found
+
+
+def fingerprint(entries: Sequence[Entry]) -> Entry:
+    """Return the least, median and greatest size, spacing and volumes of cases, and their median HU percentiles."""
+    if not entries:
+        return {}
+    spans = {
+        name: [np.round(f([e[name] for e in entries], axis=0), 6).tolist() for f in (np.min, np.median, np.max)]
+        for name in ("shape", "spacing_mm", "kidney_ml", "tumor_ml")
     }
-    text = json.dumps(index, indent=2) + "\n"
-    path = pathlib.Path(output_dir) / records.INDEX_NAME
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        files.write_text(path, text)
+    hu = {region: [e["hu"][region] for e in entries if e["hu"][region]] for region in REGIONS}
+    medians = {region: np.median(values, axis=0).tolist() if values else None for region, values in hu.items()}
+    return spans | {"percentiles": list(PERCENTILES), "hu": medians}
+
+
+def _spread(function: Callable, items: Sequence, processes: int) -> Iterator:
+    """Yield the function's results as they come, from this process or from several."""
+    if min(processes, len(items)) < 2:
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+    pool = concurrent.futures.ProcessPoolExecutor(processes, context, initializer=runtime.start_worker)
+    try:
+        jobs = [pool.submit(function, item) for item in items]
+        for job in concurrent.futures.as_completed(jobs):
+            yield job.result()
+    except BrokenProcessPool:
+        reason = "a process was killed, likely for lack of memory; use fewer (finished cases are kept)"
+        raise UsageError("processes", reason) from None
+    finally:
+        pool.shutdown(cancel_futures=True)

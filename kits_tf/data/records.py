@@ -1,7 +1,7 @@
-"""The prepared format: one TFRecord file a case, readable by TensorFlow ops alone from a disk or a bucket.
+"""The prepared format: one TFRecord file a case, read by TensorFlow ops from a disk or a bucket.
 
-A prepared folder holds `dataset.json` and `cases/case_NNNNN.tfrecord`. The first record of a file is its header, one
-`tf.train.Example`:
+A prepared folder holds `dataset.json` and `cases/case_NNNNN.tfrecord`; paths are strings, for the folder may be an
+address such as `gs://bucket/prepared`. The first record of a file is its header, a `tf.train.Example`:
 
 | feature | content |
 | --- | --- |
@@ -10,8 +10,8 @@ A prepared folder holds `dataset.json` and `cases/case_NNNNN.tfrecord`. The firs
 | box | int64 [4]: first row, stop row, first column, stop column of the body box in the whole volume |
 | spacing_mm | float64 little-endian [3]: slice, row, column |
 | affine | float64 little-endian [4, 4]: (slice, row, column, 1) of the whole volume to RAS mm |
-| orientation | the axes of the file it was read from, such as IPL |
-| foreground | int32 little-endian [n, 3]: up to 4096 voxels with a label above 0, spread evenly over them |
+| orientation | axes of the source file, such as IPL |
+| foreground | int32 little-endian [n, 3]: up to 4096 voxels with a label above 0, evenly spaced among them |
 
 Each further record is an Example with the next BLOCK slices:
 
@@ -20,26 +20,37 @@ Each further record is an Example with the next BLOCK slices:
 | image | int16 little-endian HU, [BLOCK, rows, columns], C order |
 | label | uint8 0/1/2, the same shape |
 
-The last block is filled up with air, so that all have one length; outside the box there is air as well. A reader
-that wants some slices skips to their blocks without reading the others. The arrays are bytes since an Int64List would
-be four times larger. `docs/data.md` has the figures behind the choice.
+The last block is padded with air. To read some slices, a reader skips to their blocks. Arrays are stored as bytes,
+since an Int64List would be four times larger; `docs/data.md` has the measurements.
 """
 
+from __future__ import annotations
+
+import contextlib
 import dataclasses
 import errno
 import itertools
 import json
 import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kits_tf import geometry
-from kits_tf.data.places import place, replacing
+from kits_tf import files, geometry
 from kits_tf.errors import InputError
 from kits_tf.io.volume import Volume
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+    import tensorflow as tf
+
+    PathLike = str | os.PathLike[str]
+    Features = Mapping[str, bytes | Sequence[int] | Sequence[float]]
+
 FORMAT = 2
-"""Raised when records written by earlier versions must be written anew."""
+"""Raised when records of earlier versions must be written again."""
 
 AIR_HU = -1024
 BLOCK = 8  # slices a record
@@ -50,36 +61,36 @@ RECORD_SUFFIX = ".tfrecord"
 
 @dataclasses.dataclass
 class Record:
-    """A case as prepared; fields as in the module's table, arrays instead of bytes."""
+    """A prepared case; fields as in the table above."""
 
     image: np.ndarray
     label: np.ndarray
-    full_shape: tuple
+    full_shape: tuple[int, ...]
     box: geometry.BodyBox
-    spacing_mm: tuple
+    spacing_mm: tuple[float, ...]
     affine: np.ndarray
     orientation: str
 
     @property
-    def middle_column(self):
-        """The body box's middle, in columns of the whole volume."""
-        return geometry.middle_column(self.box.columns)
+    def voxel_ml(self) -> float:
+        """Volume of a voxel of the source file in ml."""
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
 
 
-def from_volume(volume, labels, orientation):
-    """Cuts a case to its body box.
+def from_volume(volume: Volume, labels: np.ndarray, orientation: str) -> Record:
+    """Crop a case to its body box.
 
     Args:
-        volume: a Volume.
-        labels: uint8 of its shape.
-        orientation: the axes of its file, such as "IPL".
+        volume: The CT.
+        labels: uint8, of its shape.
+        orientation: Axes of the source file, such as "IPL".
     """
     box = geometry.body_box(volume.hu)
     body = (slice(None), slice(*box.rows), slice(*box.columns))
     return Record(
         image=to_int16(volume.hu[body]),
         label=np.ascontiguousarray(labels[body]),
-        full_shape=tuple(volume.hu.shape),
+        full_shape=tuple(volume.shape),
         box=box,
         spacing_mm=tuple(volume.spacing_mm),
         affine=np.asarray(volume.affine, np.float64),
@@ -87,43 +98,38 @@ def from_volume(volume, labels, orientation):
     )
 
 
-def to_int16(hu):
-    """HU as contiguous int16, rounded and kept within what int16 holds."""
+def to_int16(hu: np.ndarray) -> np.ndarray:
+    """Return HU as contiguous int16, rounded and clipped to its range."""
     if hu.dtype == np.int16:
         return np.ascontiguousarray(hu)
     bounds = np.iinfo(np.int16)
     return np.clip(np.rint(hu), bounds.min, bounds.max).astype(np.int16)
 
 
-def foreground_voxels(label):
-    """Up to MAX_FOREGROUND voxels with a label above 0, evenly spaced among all of them: int32 [n, 3]."""
+def foreground_voxels(label: np.ndarray) -> np.ndarray:
+    """Return up to MAX_FOREGROUND evenly spaced voxels with a label above 0, int32 [n, 3]."""
     indices = np.flatnonzero(label)
     if len(indices) > MAX_FOREGROUND:
         indices = indices[np.linspace(0, len(indices) - 1, MAX_FOREGROUND).astype(np.int64)]
     return np.stack(np.unravel_index(indices, label.shape), axis=-1).astype(np.int32)
 
 
-def write_record(record, path):
-    """Writes a Record, whole or not at all."""
-    import tensorflow as tf
-
-    def integers(*values):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-
+def write_record(record: Record, path: PathLike) -> None:
+    """Write a prepared case, whole or not at all."""
     header = {
-        "shape": integers(*record.image.shape),
-        "full_shape": integers(*record.full_shape),
-        "box": integers(*record.box.rows, *record.box.columns),
+        "shape": record.image.shape,
+        "full_shape": record.full_shape,
+        "box": (*record.box.rows, *record.box.columns),
         "spacing_mm": raw(record.spacing_mm, "<f8"),
         "affine": raw(record.affine, "<f8"),
-        "orientation": tf.train.Feature(bytes_list=tf.train.BytesList(value=[record.orientation.encode()])),
+        "orientation": record.orientation.encode(),
         "foreground": raw(foreground_voxels(record.label), "<i4"),
     }
-    write_examples(itertools.chain([header], blocks(record)), path)
+    write_examples(itertools.chain([header], _blocks(record)), path)
 
 
-def blocks(record):
-    """The features of a record's blocks, one dict after the other."""
+def _blocks(record: Record) -> Iterator[Features]:
+    """Yield the features of the blocks."""
     for first in range(0, len(record.image), BLOCK):
         image, label = (array[first : first + BLOCK] for array in (record.image, record.label))
         missing = [(0, BLOCK - len(image)), (0, 0), (0, 0)]
@@ -133,46 +139,51 @@ def blocks(record):
         }
 
 
-def raw(array, dtype):
-    """A feature with an array's bytes."""
-    import tensorflow as tf
-
-    data = np.ascontiguousarray(array, dtype).tobytes()
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+def raw(array: npt.ArrayLike, dtype: npt.DTypeLike) -> bytes:
+    """Return the bytes of an array, converted to `dtype`."""
+    return np.ascontiguousarray(array, dtype).tobytes()
 
 
-def write_examples(examples, path):
-    """Writes dicts of features as a TFRecord file of Examples, whole or not at all.
+def write_examples(examples: Iterable[Features], path: PathLike) -> None:
+    """Write a TFRecord file of Examples, whole or not at all.
+
+    Args:
+        examples: Features of each Example: bytes, integers or floats.
+        path: File to write.
 
     Raises:
-        OSError: the disk is full, or the folder cannot be written to.
+        OSError: The disk is full, or the folder is not writable.
     """
     import tensorflow as tf
 
-    with replacing(path) as temporary:
+    # A bucket shows an object once it is complete.
+    target = contextlib.nullcontext(path) if "://" in str(path) else files.replacing(path)
+    with target as temporary:
         try:
             with tf.io.TFRecordWriter(str(temporary)) as writer:
-                for features in examples:
-                    example = tf.train.Example(features=tf.train.Features(feature=features))
-                    writer.write(example.SerializeToString(deterministic=True))
+                for example in examples:
+                    features = {name: _feature(value) for name, value in example.items()}
+                    message = tf.train.Example(features=tf.train.Features(feature=features))
+                    writer.write(message.SerializeToString(deterministic=True))
         except tf.errors.OpError as error:
-            raise os_error(error, path) from None
+            raise OSError(errno.EIO, error.message.rpartition("; ")[2], str(path)) from None
 
 
-def os_error(error, path):
-    """The OSError that says what TensorFlow met when it wrote a file; `path` is named by it."""
+def _feature(value: bytes | Sequence[int] | Sequence[float]) -> tf.train.Feature:
     import tensorflow as tf
 
-    codes = {tf.errors.RESOURCE_EXHAUSTED: errno.ENOSPC, tf.errors.PERMISSION_DENIED: errno.EACCES}
-    code = codes.get(error.error_code, errno.EIO)
-    return OSError(code, os.strerror(code), str(path))
+    if isinstance(value, bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    if isinstance(value[0], float):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=value))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=value))
 
 
-def read_record(path):
-    """Reads a Record into NumPy arrays.
+def read_record(path: PathLike) -> Record:
+    """Read a prepared case into NumPy arrays.
 
     Raises:
-        InputError: the file is missing, damaged, or no prepared case.
+        InputError: The file is missing, damaged, or no prepared case.
     """
     import tensorflow as tf
     from google.protobuf.message import DecodeError
@@ -180,149 +191,153 @@ def read_record(path):
     try:
         parts = map(tf.train.Example.FromString, tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
         header = next(parts).features.feature
-        if "image" in header:
-            raise InputError(path, "was written by an earlier version; run kits-prepare again")
-
-        def integers(name):
-            return tuple(header[name].int64_list.value)
-
-        shape = integers("shape")
+        shape, full_shape, box = (tuple(header[name].int64_list.value) for name in ("shape", "full_shape", "box"))
         image, label = np.empty(shape, np.int16), np.empty(shape, np.uint8)
         for first in range(0, shape[0], BLOCK):
             block = next(parts).features.feature
             for name, array in (("image", image), ("label", label)):
                 part = array[first : first + BLOCK]
-                part[...] = from_raw(block[name], array.dtype, (BLOCK, *shape[1:]))[: len(part)]
+                part[...] = _from_raw(block[name], array.dtype, (BLOCK, *shape[1:]))[: len(part)]
         return Record(
             image=image,
             label=label,
-            full_shape=integers("full_shape"),
-            box=box_of(integers("box")),
-            spacing_mm=tuple(from_raw(header["spacing_mm"], "<f8", [3]).tolist()),
-            affine=from_raw(header["affine"], "<f8", [4, 4]),
+            full_shape=full_shape,
+            box=geometry.BodyBox(box[:2], box[2:]),
+            spacing_mm=tuple(_from_raw(header["spacing_mm"], "<f8", (3,)).tolist()),
+            affine=_from_raw(header["affine"], "<f8", (4, 4)),
             orientation=header["orientation"].bytes_list.value[0].decode(),
         )
     except (tf.errors.OpError, StopIteration, IndexError, ValueError, DecodeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "ends early"
-        raise InputError(path, f"is not a prepared case ({reason})") from None
+        reason = str(error).partition("\n")[0] or "truncated"
+        raise InputError(path, f"not a prepared case ({reason}); run kits-prepare again") from None
 
 
-def box_of(numbers):
-    """The BodyBox that a header's `box` tells."""
-    first_row, stop_row, first_column, stop_column = numbers
-    return geometry.BodyBox((first_row, stop_row), (first_column, stop_column))
-
-
-def from_raw(feature, dtype, shape):
-    """The array that `raw` made a feature of; read-only."""
+def _from_raw(feature: tf.train.Feature, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the array of a feature made by `raw`; read-only."""
     return np.frombuffer(feature.bytes_list.value[0], dtype).reshape(shape)
 
 
-def restore(part, record, fill):
-    """A part cut to the body box, back in the whole volume; `fill` outside the box."""
+def restore(part: np.ndarray, record: Record, fill: float) -> np.ndarray:
+    """Return an array of a record's body box in the whole volume, with `fill` around it."""
     whole = np.full(record.full_shape, fill, part.dtype)
     whole[:, slice(*record.box.rows), slice(*record.box.columns)] = part
     return whole
 
 
-def read_volume(path):
-    """The whole CT of a record as a Volume, air outside the body box."""
+def read_volume(path: PathLike) -> Volume:
+    """Read the whole CT of a record, with air around the body box."""
     record = read_record(path)
     return Volume(restore(record.image, record, AIR_HU), record.spacing_mm, record.affine)
 
 
-def is_record(path):
-    """Whether a path has a prepared case's name."""
-    return place(path).name.endswith(RECORD_SUFFIX)
-
-
-def is_prepared(folder):
-    """Whether a folder holds prepared data."""
-    return (place(folder) / INDEX_NAME).is_file()
-
-
-def record_path(folder, case):
-    """Where a prepared folder keeps a case: `cases/case_00007.tfrecord`."""
-    return place(folder) / "cases" / f"{case}{RECORD_SUFFIX}"
-
-
-def read_index(folder):
-    """The content of `dataset.json`.
-
-    Raises:
-        InputError: it is missing or not what kits-prepare writes.
-    """
-    path = place(folder) / INDEX_NAME
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        [(case["id"], case["split"]) for case in index["cases"]]
-    except FileNotFoundError:
-        raise InputError(path, "no such file; a prepared folder is made by kits-prepare") from None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(path, "is not what kits-prepare writes") from None
-    if index.get("format") != FORMAT:
-        raise InputError(path, "was written by another version; run kits-prepare again")
-    return index
-
-
-def find_records(folder, split=None):
-    """The records of a prepared folder, sorted by case; those of one split if it is named."""
-    cases = read_index(folder)["cases"]
-    return sorted(record_path(folder, case["id"]) for case in cases if split in (None, case["split"]))
-
-
-def read_header(path):
-    """Reads a record's header in TensorFlow ops; may be traced.
+def read_header(path: str | tf.Tensor) -> dict[str, tf.Tensor]:
+    """Read the header of a record in TensorFlow ops, eagerly or in a graph.
 
     Args:
-        path: scalar string tensor, a local path or one that TensorFlow's file systems know.
+        path: Scalar string.
 
     Returns:
-        dict of tensors: shape and full_shape int32 [3]; box int32 [4]; spacing_mm float64 [3];
-        foreground int32 [n, 3].
+        shape and full_shape, int32 [3]; box, int32 [4]; spacing_mm, float64 [3]; foreground, int32 [n, 3].
     """
     import tensorflow as tf
 
-    features = {
-        "shape": tf.io.FixedLenFeature([3], tf.int64),
-        "full_shape": tf.io.FixedLenFeature([3], tf.int64),
-        "box": tf.io.FixedLenFeature([4], tf.int64),
-        "spacing_mm": tf.io.FixedLenFeature([], tf.string),
-        "foreground": tf.io.FixedLenFeature([], tf.string),
-    }
+    features = {name: tf.io.FixedLenFeature([size], tf.int64) for name, size in _HEADER_SIZES.items()}
+    features |= {name: tf.io.FixedLenFeature([], tf.string) for name in ("spacing_mm", "foreground")}
     header = tf.io.parse_single_example(tf.data.TFRecordDataset(path).take(1).get_single_element(), features)
-    integers = {name: tf.cast(header[name], tf.int32) for name in ("shape", "full_shape", "box")}
-    return integers | {
+    return {name: tf.cast(header[name], tf.int32) for name in _HEADER_SIZES} | {
         "spacing_mm": tf.ensure_shape(tf.io.decode_raw(header["spacing_mm"], tf.float64), [3]),
         "foreground": tf.reshape(tf.io.decode_raw(header["foreground"], tf.int32), [-1, 3]),
     }
 
 
-def read_box(path):
-    """The BodyBox of a record, from its header alone."""
-    return box_of(read_header(str(path))["box"].numpy().tolist())
+_HEADER_SIZES = {"shape": 3, "full_shape": 3, "box": 4}
 
 
-def read_slices(path, shape, start, stop):
-    """Reads the blocks that hold some slices, in TensorFlow ops; may be traced.
+def read_box(path: PathLike) -> geometry.BodyBox:
+    """Read the body box of a record without its slices."""
+    rows, row_stop, columns, column_stop = read_header(str(path))["box"].numpy().tolist()
+    return geometry.BodyBox((rows, row_stop), (columns, column_stop))
+
+
+def read_slices(
+    path: str | tf.Tensor, shape: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Read the blocks that contain some slices in TensorFlow ops, eagerly or in a graph.
 
     Args:
-        path: scalar string tensor.
-        shape: the header's, int32 [3].
-        start: the first slice, int32.
-        stop: the slice after the last, int32; above `start` and at most the number of slices.
+        path: Scalar string.
+        shape: int32 [3], from `read_header`.
+        start: First slice, int32.
+        stop: Slice after the last, int32; at most the number of slices.
 
     Returns:
-        (image, label, first): int16 and uint8 [n, rows, columns]; slice i of the case is at i - first. There may be
-        slices on either side that were not asked for, and air beyond the case's last.
+        Image (int16) and label (uint8) [n, rows, columns] of whole blocks, and the number of their first slice. The
+        last block may end in slices of air.
     """
     import tensorflow as tf
 
     first, last = start // BLOCK, -(-stop // BLOCK)
     count = tf.cast(last - first, tf.int64)
-    records = tf.data.TFRecordDataset(path).skip(tf.cast(first, tf.int64) + 1).take(count)
+    blocks = tf.data.TFRecordDataset(path).skip(tf.cast(first, tf.int64) + 1).take(count)
     features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", "label")}
-    parsed = tf.io.parse_example(records.batch(count).get_single_element(), features)
+    parsed = tf.io.parse_example(blocks.batch(count).get_single_element(), features)
     size = tf.concat([[-1], shape[1:]], axis=0)
     image = tf.reshape(tf.io.decode_raw(parsed["image"], tf.int16), size)
     return image, tf.reshape(tf.io.decode_raw(parsed["label"], tf.uint8), size), first * BLOCK
+
+
+def is_file(path: PathLike) -> bool:
+    """Return whether a local or remote file exists."""
+    if "://" not in str(path):
+        return os.path.isfile(path)  # without loading TensorFlow
+    import tensorflow as tf
+
+    return tf.io.gfile.exists(str(path)) and not tf.io.gfile.isdir(str(path))
+
+
+def case_of(path: PathLike) -> str:
+    """Return the case id of a record's path: `case_00007` for `cases/case_00007.tfrecord`."""
+    return os.path.basename(path).partition(".")[0]
+
+
+def is_record(path: PathLike) -> bool:
+    """Return whether a path has the name of a prepared case."""
+    return str(path).endswith(RECORD_SUFFIX)
+
+
+def is_prepared(folder: PathLike) -> bool:
+    """Return whether a folder holds prepared data."""
+    return is_file(os.path.join(folder, INDEX_NAME))
+
+
+def record_path(folder: PathLike, case: str) -> str:
+    """Return the path of a case in a prepared folder: `cases/case_00007.tfrecord`."""
+    return os.path.join(folder, "cases", case + RECORD_SUFFIX)
+
+
+def read_index(folder: PathLike) -> dict[str, Any]:
+    """Return the content of a prepared folder's `dataset.json`.
+
+    Raises:
+        InputError: It is missing, or not what kits-prepare writes.
+    """
+    import tensorflow as tf
+
+    path = os.path.join(folder, INDEX_NAME)
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            index = json.loads(file.read())
+        [(case["id"], case["split"]) for case in index["cases"]]
+    except tf.errors.NotFoundError:
+        raise InputError(path, "no such file; prepare the data by kits-prepare") from None
+    except (tf.errors.OpError, ValueError, KeyError, TypeError):
+        raise InputError(path, "not written by kits-prepare") from None
+    if index.get("format") != FORMAT:
+        raise InputError(path, "written by another version; run kits-prepare again")
+    return index
+
+
+def find_records(folder: PathLike, split: str | None = None) -> list[str]:
+    """Return the paths of a prepared folder's records, sorted by case; of one split if it is given."""
+    cases = read_index(folder)["cases"]
+    return sorted(record_path(folder, case["id"]) for case in cases if split in (None, case["split"]))

@@ -1,112 +1,151 @@
-"""Splits by patient: at random, the same on every machine and in every version, or given by a file."""
+"""Splits by patient: drawn by hash, so that they are the same on every machine, or read from a file."""
+
+from __future__ import annotations
 
 import collections
+import dataclasses
 import hashlib
 import json
 import pathlib
+from typing import TYPE_CHECKING
 
-from kits_tf.data.kits19 import case_number
 from kits_tf.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
 
 SPLITS = ("training", "validation", "test")
 
 
-def shuffled(ids, seed):
-    """The ids in an order that is random but a function of the ids and the seed alone.
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """How to split cases.
 
-    Each id is ranked by the SHA-256 of "seed:id", so no random number generator is involved and a case that comes or
-    goes leaves the order of the others alone.
+    Attributes:
+        num_validation: Validation cases.
+        num_test: Test cases.
+        seed: Seed of the draw.
+        num_folds: Number of cross-validation folds of the cases that are not for testing; 0 for none.
+        fold: The fold for validation, in place of `num_validation` cases.
+        path: File with a given split, in place of a draw; see `read_split_file`.
+    """
+
+    num_validation: int = 27
+    num_test: int = 27
+    seed: int = 0
+    num_folds: int = 0
+    fold: int = 0
+    path: str | None = None
+
+    def apply(self, ids: Sequence[str]) -> dict[str, dict[str, str | int | None]]:
+        """Return the "split" of each case id, and its "fold" if there are folds.
+
+        Raises:
+            UsageError: No case is left for training.
+            InputError: The split file is unusable.
+        """
+        if self.path is not None:
+            given = read_split_file(self.path, ids)
+            return {name: {"split": given[name]} for name in ids}
+        if not self.num_folds:
+            drawn = split_cases(ids, self.num_validation, self.num_test, self.seed)
+            return {name: {"split": drawn[name]} for name in ids}
+        folds = fold_cases(ids, self.num_folds, self.num_test, self.seed)
+        names = {None: "test", self.fold: "validation"}
+        return {name: {"split": names.get(fold, "training"), "fold": fold} for name, fold in folds.items()}
+
+
+def shuffled(ids: Iterable[str], seed: int) -> list[str]:
+    """Return the ids in a random order that depends on nothing but ids and seed.
+
+    Ids are sorted by the SHA-256 of "seed:id": no random number generator is involved, and a case that is added or
+    removed leaves the order of the others unchanged.
     """
     return sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
-def split_cases(ids, num_validation, num_test, seed):
-    """Splits cases at random; in KiTS19 every case is another patient.
+def split_cases(ids: Sequence[str], num_validation: int, num_test: int, seed: int) -> dict[str, str]:
+    """Split cases at random; in KiTS19 each case is a different patient.
 
     Args:
-        ids: case ids.
-        num_validation: cases for validation.
-        num_test: cases for testing; the others are for training.
-        seed: any integer.
+        ids: Case ids.
+        num_validation: Validation cases.
+        num_test: Test cases; the others are for training.
+        seed: Seed of the draw.
 
     Returns:
-        {id: "training" | "validation" | "test"}, in the order of `ids`.
+        "training", "validation" or "test" by id, in the order of `ids`.
 
     Raises:
-        UsageError: no case is left for training.
+        UsageError: No case is left for training.
+
+    Example:
+        >>> split_cases(["case_00000", "case_00001", "case_00002"], num_validation=1, num_test=1, seed=0)
+        {'case_00000': 'test', 'case_00001': 'training', 'case_00002': 'validation'}
     """
     order = shuffled(ids, seed)
     if len(order) <= num_validation + num_test:
-        raise UsageError(
-            "num_validation",
-            f"{num_validation} validation and {num_test} test cases of {len(order)} leave none for training; "
-            "takes fewer (as does --num_test)",
-        )
+        reason = f"{num_validation} validation and {num_test} test cases of {len(order)} leave none for training"
+        raise UsageError("num_validation", f"{reason}; must be fewer (as must --num_test)")
     split = dict.fromkeys(order[:num_test], "test")
     split |= dict.fromkeys(order[num_test : num_test + num_validation], "validation")
     return {name: split.get(name, "training") for name in ids}
 
 
-def fold_cases(ids, num_folds, num_test, seed):
-    """Deals cases to folds of nearly equal size; the test cases are those of `split_cases`.
+def fold_cases(ids: Sequence[str], num_folds: int, num_test: int, seed: int) -> dict[str, int | None]:
+    """Deal cases to folds of nearly equal size, except the test cases of `split_cases`.
 
     Args:
-        ids: case ids.
-        num_folds: two or more.
-        num_test: cases for testing, in no fold.
-        seed: any integer.
+        ids: Case ids.
+        num_folds: Number of folds, two or more.
+        num_test: Test cases.
+        seed: Seed of the draw.
 
     Returns:
-        {id: fold from 0, or None for a test case}, in the order of `ids`.
+        The fold by id, None for a test case, in the order of `ids`.
 
     Raises:
-        UsageError: there are fewer cases than folds.
+        UsageError: There are fewer cases than folds.
     """
     order = shuffled(ids, seed)[num_test:]
     if len(order) < num_folds:
-        raise UsageError(
-            "num_folds", f"{num_folds} folds of {len(order)} cases (without those for testing); takes fewer"
-        )
-    folds = {name: place % num_folds for place, name in enumerate(order)}
+        raise UsageError("num_folds", f"must be at most {len(order)}, the cases that are not for testing")
+    folds = {name: position % num_folds for position, name in enumerate(order)}
     return {name: folds.get(name) for name in ids}
 
 
-def split_of_fold(folds, fold):
-    """The split in which one fold is for validation and the others for training."""
-    names = {None: "test", fold: "validation"}
-    return {name: names.get(own, "training") for name, own in folds.items()}
-
-
-def read_split_file(path, ids):
-    """Reads a split that was made elsewhere.
+def read_split_file(path: str | os.PathLike[str], ids: Iterable[str]) -> dict[str, str]:
+    """Read a given split.
 
     Args:
-        path: JSON: {"training": [ids], "validation": [ids], "test": [ids]}; a split may be left out.
-        ids: the cases that need one. The file may name others.
+        path: JSON such as {"training": ["case_00000", ...], "validation": [...], "test": [...]}; it may name cases
+            that are not among `ids`.
+        ids: Cases that must be in it.
 
     Returns:
-        {id: "training" | "validation" | "test"}, of every case in the file.
+        "training", "validation" or "test" by id, for every case of the file.
 
     Raises:
-        InputError: the file is missing or of another kind, names a case twice, leaves one of `ids` out, or has no
-            training case among them.
+        InputError: The file is unreadable, repeats a case, lacks one of `ids`, or has none of them for training.
     """
     try:
         content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-        named = [(name, split) for split, names in content.items() for name in names]
-        if not set(content) <= set(SPLITS) or not all(case_number(name) is not None for name, _ in named):
+        named = [(name, split) for split in content for name in content[split]]
+        if not set(content) <= set(SPLITS) or not all(isinstance(name, str) for name, _ in named):
             raise ValueError
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})") from None
-    except (ValueError, AttributeError, TypeError):
-        raise InputError(path, f"is not JSON of case ids by split ({', '.join(SPLITS)})") from None
-    twice = [name for name, count in collections.Counter(name for name, _ in named).items() if count > 1]
-    if twice:
-        raise InputError(path, f"names {twice[0]} more than once")
-    split = dict(named)
-    missing = [name for name in ids if name not in split]
+    except (ValueError, TypeError):
+        raise InputError(path, f"must be JSON with lists of case ids under {', '.join(SPLITS)}") from None
+    counts = collections.Counter(name for name, _ in named)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        raise InputError(path, f"{repeated[0]} is repeated")
+    missing = [name for name in ids if name not in counts]
     if missing:
-        raise InputError(path, f"does not say where {missing[0]} belongs")
+        raise InputError(path, f"{missing[0]} is missing")
+    split = dict(named)
     if "training" not in {split[name] for name in ids}:
-        raise InputError(path, "leaves no case for training")
+        raise InputError(path, "no case is left for training")
     return split

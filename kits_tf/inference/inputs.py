@@ -205,7 +205,7 @@ def _find(path: pathlib.Path) -> Found:
     others: list[pathlib.Path] = []
     for folder, paths in _walk(path):
         if records.is_prepared(folder):
-            inputs += [from_case(record, record.name.split(".")[0]) for record in records.find_records(folder)]
+            inputs += [from_case(pathlib.Path(file), records.case_of(file)) for file in records.find_records(folder)]
             continue
         images = [one for one in paths if one.name == kits19.IMAGE_NAME] or list(filter(nifti.is_nifti, paths))
         inputs += map(from_file, images)

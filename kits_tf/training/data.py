@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from kits_tf.config import NetworkConfig
-from kits_tf.data.records import find_records, read_index
+from kits_tf.data.records import find_records, is_file, read_index
 from kits_tf.data.stage_inputs import kidney_samples, mask_path, working_records
 from kits_tf.errors import InputError, UsageError
 from kits_tf.pipelines import kidney, tumor
@@ -56,11 +56,11 @@ def training_sources(
     return samples
 
 
-def split_records(data_dir: str | os.PathLike, split: str) -> list[pathlib.Path]:
+def split_records(data_dir: str | os.PathLike, split: str) -> list[str]:
     """Return the records of a split; raise InputError if one is missing."""
     records = find_records(data_dir, split)
     for path in records:
-        if not path.is_file():
+        if not is_file(path):
             raise InputError(path, "no such file; run kits-prepare again")
     return records
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from kits_tf.checkpoint import network_name
 from kits_tf.config import NetworkConfig
-from kits_tf.data.records import AIR_HU, read_record, restore
-from kits_tf.data.stage_inputs import case_of, check_mask, kidney_mask
+from kits_tf.data.records import AIR_HU, case_of, read_record, restore
+from kits_tf.data.stage_inputs import check_mask, kidney_mask
 from kits_tf.evaluation.metrics import dice
 from kits_tf.inference.engines.tensorflow import TensorFlowEngine
 from kits_tf.inference.segmenter import KIDNEY, Segmenter
@@ -47,7 +47,7 @@ class Validation:
         self,
         config: NetworkConfig,
         state: TrainingState,
-        records: Sequence[pathlib.Path],
+        records: Sequence[str],
         kidney_masks: str | None = None,
         worker: Worker = ALONE,
     ) -> None:
@@ -127,7 +127,7 @@ class Validation:
             for number, (case, path) in enumerate(self._records.items())
         }
 
-    def _score(self, path: pathlib.Path, is_stopped: Callable[[], bool]) -> float:
+    def _score(self, path: str, is_stopped: Callable[[], bool]) -> float:
         record = read_record(path)
         mask = None
         if self._kidney_masks is not None:

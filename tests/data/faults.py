@@ -1,227 +1,150 @@
-"""Cases with one fault each, and cases that are odd but fine."""
+"""Cases with one fault each, cases that are odd but usable, and usable cases that deserve a warning."""
 
 import gzip
 
 import nibabel
 import numpy as np
 
-from kits_tf.data import kits19
+from kits_tf.data.kits19 import IMAGE_NAME, LABEL_NAME
 from kits_tf.io import volume
-from tests import planted
 
-SHAPE, SPACING_MM = (12, 60, 80), (5.0, 4.0, 4.0)
-PAD_TO_SQUARE = ((0, 0), (10, 10), (0, 0))
+SPACING_MM = (5.0, 4.0, 4.0)
 
 
-def rewrite_image(case, change):
-    ct = volume.read_volume(case / kits19.IMAGE_NAME)
-    volume.write_volume(change(ct), case / kits19.IMAGE_NAME)
+def edit_hu(change, spacing_mm=SPACING_MM):
+    def fault(case):
+        hu = np.ascontiguousarray(change(volume.read_volume(case / IMAGE_NAME).hu))
+        volume.write_volume(volume.Volume(hu, spacing_mm), case / IMAGE_NAME)
+
+    return fault
 
 
-def shifted_affine(offset_mm):
-    affine = volume.working_affine(SPACING_MM)
-    affine[0, 3] += offset_mm
-    return affine
+def edit_labels(change, spacing_mm=SPACING_MM, offset_mm=0.0):
+    def fault(case):
+        labels = np.ascontiguousarray(change(volume.read_labels(case / LABEL_NAME)[0]))
+        affine = volume.working_affine(spacing_mm, (offset_mm, 0.0, 0.0))
+        volume.write_labels(labels, volume.Grid(labels.shape, spacing_mm, affine), case / LABEL_NAME)
+
+    return fault
 
 
-def remove_label(case):
-    (case / kits19.LABEL_NAME).unlink()
+def edit_both(change, spacing_mm=SPACING_MM):
+    return lambda case: (edit_hu(change, spacing_mm)(case), edit_labels(change, spacing_mm)(case))
 
 
-def text_instead_of_image(case):
-    (case / kits19.IMAGE_NAME).write_text("not a NIfTI file")
+def edit_bytes(name, change):
+    return lambda case: (case / name).write_bytes(change((case / name).read_bytes()))
 
 
-def cut_off_image(case):
-    path = case / kits19.IMAGE_NAME
-    path.write_bytes(path.read_bytes()[:2000])
+def edit_nifti(change, *names):
+    """Rewrites files by nibabel; `change` returns the new data and affine."""
+
+    def fault(case):
+        for name in names:
+            image = nibabel.load(case / name)
+            nibabel.save(nibabel.Nifti1Image(*change(np.asarray(image.dataobj), image.affine)), case / name)
+
+    return fault
 
 
-def image_without_checksum(case):
-    path = case / kits19.IMAGE_NAME
-    path.write_bytes(path.read_bytes()[:-4])
+def put(array, value, dtype=None):
+    array = array.astype(dtype or array.dtype)
+    array[3, 4, 5] = value
+    return array
 
 
-def damaged_image(case):
-    path = case / kits19.IMAGE_NAME
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes(content)
+def damaged(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
 
 
-def smaller_label(case):
-    small = volume.Volume(np.zeros((12, 60, 79), np.uint8), SPACING_MM)
-    volume.write_labels(planted.labels()[:, :, :79], small, case / kits19.LABEL_NAME)
+def without_spacing(content):
+    """With 0 in the second voxel side, which a NIfTI header has at byte 84."""
+    content = gzip.decompress(content)
+    return gzip.compress(content[:84] + bytes(4) + content[88:])
 
 
-def label_elsewhere(case):
-    grid = volume.Grid(SHAPE, SPACING_MM, shifted_affine(2.0))
-    volume.write_labels(planted.labels(), grid, case / kits19.LABEL_NAME)
-
-
-def label_three(case):
-    wrong = planted.labels()
-    wrong[0, 0, 0] = 3
-    volume.write_labels(wrong, volume.Grid(SHAPE, SPACING_MM, shifted_affine(0.0)), case / kits19.LABEL_NAME)
-
-
-def nan_in_image(case):
-    def change(ct):
-        hu = ct.hu.astype(np.float32)
-        hu[3, 4, 5] = np.nan
-        return volume.Volume(hu, ct.spacing_mm)
-
-    rewrite_image(case, change)
-
-
-def constant_image(case):
-    rewrite_image(case, lambda ct: volume.Volume(np.zeros_like(ct.hu), ct.spacing_mm))
-
-
-def infinite_in_image(case):
-    def change(ct):
-        hu = ct.hu.astype(np.float32)
-        hu[3, 4, 5] = np.inf
-        return volume.Volume(hu, ct.spacing_mm)
-
-    rewrite_image(case, change)
-
-
-def offset_image(case):
-    rewrite_image(case, lambda ct: volume.Volume(ct.hu + np.int16(1024), ct.spacing_mm))
-
-
-def windowed_image(case):
-    rewrite_image(case, lambda ct: volume.Volume(np.clip(ct.hu, -100, 155) + np.int16(100), ct.spacing_mm))
-
-
-def empty_label(case):
-    write_labels(case, np.zeros(SHAPE, np.uint8))
-
-
-def turned_label(case):
-    """Rows in the place of slices: the same voxels, in another order of the axes."""
-    affine = volume.working_affine(SPACING_MM)
-    turned = planted.labels().transpose(1, 0, 2).copy()
-    volume.write_labels(turned, volume.Grid(turned.shape, (4.0, 5.0, 4.0), affine), case / kits19.LABEL_NAME)
-
-
-def swapped_axes(case):
-    """Columns in the place of slices, in both files, under an affine that says otherwise."""
-    ct = volume.read_volume(case / kits19.IMAGE_NAME)
-    for array, name, write in (
-        (ct.hu, kits19.IMAGE_NAME, lambda a, p: volume.write_volume(volume.Volume(a, SPACING_MM), p)),
-        (
-            planted.labels(),
-            kits19.LABEL_NAME,
-            lambda a, p: volume.write_labels(a, volume.Volume(a.astype(np.int16), SPACING_MM), p),
-        ),
-    ):
-        write(np.ascontiguousarray(array.transpose(2, 1, 0)), case / name)
-
-
-def rows_for_columns(case):
-    ct = volume.read_volume(case / kits19.IMAGE_NAME)
-    turned = volume.Volume(np.ascontiguousarray(ct.hu.transpose(0, 2, 1)), SPACING_MM)
-    volume.write_volume(turned, case / kits19.IMAGE_NAME)
-    volume.write_labels(np.ascontiguousarray(planted.labels().transpose(0, 2, 1)), turned, case / kits19.LABEL_NAME)
+def square(array):
+    return np.pad(array, ((0, 0), (10, 10), (0, 0)), mode="edge" if array.dtype == np.int16 else "constant")
 
 
 def label_rows_for_columns(case):
-    """A label whose rows and columns changed places, on a grid with as many of both."""
-    wide = volume.Volume(
-        np.pad(volume.read_volume(case / kits19.IMAGE_NAME).hu, PAD_TO_SQUARE, mode="edge"), SPACING_MM
-    )
-    volume.write_volume(wide, case / kits19.IMAGE_NAME)
-    turned = np.pad(planted.labels(), PAD_TO_SQUARE).transpose(0, 2, 1)
-    volume.write_labels(np.ascontiguousarray(turned), wide, case / kits19.LABEL_NAME)
-
-
-def slices_for_columns(case):
-    """Columns in the place of slices, in both files and with their spacing: the field of view is that of a patient."""
-    ct = volume.read_volume(case / kits19.IMAGE_NAME)
-    turned = volume.Volume(np.ascontiguousarray(ct.hu.transpose(2, 1, 0)), (4.0, 4.0, 10.0))
-    volume.write_volume(turned, case / kits19.IMAGE_NAME)
-    volume.write_labels(np.ascontiguousarray(planted.labels().transpose(2, 1, 0)), turned, case / kits19.LABEL_NAME)
-
-
-def zero_spacing(case):
-    """The header's pixdim, floats from byte 76: its second to fourth are the voxel's sides."""
-    content = bytearray(gzip.decompress((case / kits19.IMAGE_NAME).read_bytes()))
-    content[84:88] = bytes(4)
-    (case / kits19.IMAGE_NAME).write_bytes(gzip.compress(bytes(content)))
-
-
-def truncated_label(case):
-    path = case / kits19.LABEL_NAME
-    path.write_bytes(path.read_bytes()[:-30])
-
-
-def labels_of_another_case(case):
-    """Same grid, but the kidneys lie elsewhere: half in the air in front of the patient."""
-    write_labels(case, np.roll(planted.labels(), -28, axis=1))
-
-
-def write_labels(case, labels):
-    volume.write_labels(labels, volume.Grid(SHAPE, SPACING_MM, shifted_affine(0.0)), case / kits19.LABEL_NAME)
+    edit_hu(square)(case)
+    edit_labels(lambda labels: square(labels).transpose(0, 2, 1))(case)
 
 
 def scaled_integers(case):
-    """Stored as (HU + 1024) / 2 in uint16, with slope 2 and intercept -1024: KiTS19 has such files."""
-    image = nibabel.load(case / kits19.IMAGE_NAME)
-    hu = np.maximum(np.asarray(image.dataobj), -1024) // 2 * 2
+    """Stored as (HU + 1024) / 2 in uint16 with slope 2 and intercept -1024, as some KiTS19 files are."""
+    image = nibabel.load(case / IMAGE_NAME)
+    hu = np.maximum(np.asarray(image.dataobj), -1024)
     header = image.header.copy()
     header.set_data_dtype(np.uint16)
     header.set_slope_inter(2, -1024)
     content = header.binaryblock + bytes(4) + ((hu + 1024) // 2).astype(np.uint16).tobytes(order="F")
-    (case / kits19.IMAGE_NAME).write_bytes(gzip.compress(content))
-
-
-def oblique_affine(case):
-    cosine, sine = np.cos(0.2), np.sin(0.2)
-    turn = np.array([[1, 0, 0, 0], [0, cosine, -sine, 0], [0, sine, cosine, 0], [0, 0, 0, 1]])
-    for name in (kits19.IMAGE_NAME, kits19.LABEL_NAME):
-        image = nibabel.load(case / name)
-        nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), turn @ image.affine), case / name)
+    (case / IMAGE_NAME).write_bytes(gzip.compress(content))
 
 
 def qform_only(case):
-    for name in (kits19.IMAGE_NAME, kits19.LABEL_NAME):
+    for name in (IMAGE_NAME, LABEL_NAME):
         image = nibabel.load(case / name)
         image.set_sform(None, code=0)
         nibabel.save(image, case / name)
 
 
-def float_labels(case):
-    image = nibabel.load(case / kits19.LABEL_NAME)
-    whole = np.asarray(image.dataobj).astype(np.float32)
-    nibabel.save(nibabel.Nifti1Image(whole, image.affine), case / kits19.LABEL_NAME)
+def turned(data, affine):
+    cosine, sine = np.cos(0.2), np.sin(0.2)
+    return data, np.array([[1, 0, 0, 0], [0, cosine, -sine, 0], [0, sine, cosine, 0], [0, 0, 0, 1]]) @ affine
 
 
-FAULTS = [
-    (remove_label, kits19.LABEL_NAME, "missing"),
-    (text_instead_of_image, kits19.IMAGE_NAME, "not a NIfTI file"),
-    (cut_off_image, kits19.IMAGE_NAME, "truncated"),
-    (image_without_checksum, kits19.IMAGE_NAME, "truncated"),
-    (damaged_image, kits19.IMAGE_NAME, "damaged"),
-    (smaller_label, kits19.LABEL_NAME, "shape"),
-    (label_elsewhere, kits19.LABEL_NAME, "affine"),
-    (label_three, kits19.LABEL_NAME, "label 3"),
-    (nan_in_image, kits19.IMAGE_NAME, "NaN"),
-    (constant_image, kits19.IMAGE_NAME, "constant"),
-    (infinite_in_image, kits19.IMAGE_NAME, "infinite"),
-    (offset_image, kits19.IMAGE_NAME, "HU"),
-    (windowed_image, kits19.IMAGE_NAME, "not HU"),
-    (empty_label, kits19.LABEL_NAME, "empty"),
-    (turned_label, kits19.LABEL_NAME, "swapped"),
-    (swapped_axes, kits19.IMAGE_NAME, "swapped"),
-    (rows_for_columns, kits19.IMAGE_NAME, "swapped"),
-    (label_rows_for_columns, kits19.LABEL_NAME, "swapped"),
-    (slices_for_columns, kits19.IMAGE_NAME, "swapped"),
-    (zero_spacing, kits19.IMAGE_NAME, "spacing"),
-    (truncated_label, kits19.LABEL_NAME, "truncated"),
-    (labels_of_another_case, kits19.LABEL_NAME, "does not fit"),
-]
-"""What was done to a case, the file to be named, and a word of the reason."""
+def transplant(labels):
+    """The left kidney moved above the right one, with a slice in between."""
+    labels = np.zeros_like(labels)
+    labels[1:5, 30:42, 15:27] = labels[6:11, 20:32, 15:27] = 1
+    return labels
 
-FINE = [scaled_integers, oblique_affine, qform_only, float_labels]
+
+FAULTS = {
+    "no label": (lambda case: (case / LABEL_NAME).unlink(), LABEL_NAME, "missing"),
+    "text": (edit_bytes(IMAGE_NAME, lambda content: b"not a NIfTI file"), IMAGE_NAME, "NIfTI"),
+    "truncated": (edit_bytes(IMAGE_NAME, lambda content: content[:2000]), IMAGE_NAME, "truncated"),
+    "no checksum": (edit_bytes(IMAGE_NAME, lambda content: content[:-4]), IMAGE_NAME, "truncated"),
+    "damaged": (edit_bytes(IMAGE_NAME, damaged), IMAGE_NAME, "damaged"),
+    "truncated label": (edit_bytes(LABEL_NAME, lambda content: content[:-30]), LABEL_NAME, "truncated"),
+    "no spacing": (edit_bytes(IMAGE_NAME, without_spacing), IMAGE_NAME, "spacing"),
+    "shape": (edit_labels(lambda labels: labels[:, :, :79]), LABEL_NAME, "shape"),
+    "affine": (edit_labels(np.copy, offset_mm=2.0), LABEL_NAME, "affine"),
+    "label 3": (edit_labels(lambda labels: put(labels, 3)), LABEL_NAME, "label 3"),
+    "label 1.5": (edit_nifti(lambda a, affine: (put(a, 1.5, np.float32), affine), LABEL_NAME), LABEL_NAME, "1.5"),
+    "NaN": (edit_hu(lambda hu: put(hu, np.nan, np.float32)), IMAGE_NAME, "NaN"),
+    "infinite": (edit_hu(lambda hu: put(hu, np.inf, np.float32)), IMAGE_NAME, "infinite"),
+    "constant": (edit_hu(np.zeros_like), IMAGE_NAME, "not HU"),
+    "window": (edit_hu(lambda hu: np.clip(hu, -100, 155) + np.int16(100)), IMAGE_NAME, "not HU"),
+    "offset": (edit_hu(lambda hu: hu + np.int16(1024)), IMAGE_NAME, "not HU"),
+    "empty label": (edit_labels(np.zeros_like), LABEL_NAME, "empty"),
+    "transposed label": (edit_labels(lambda a: a.transpose(1, 0, 2), (4.0, 5.0, 4.0)), LABEL_NAME, "swapped"),
+    "slices for columns": (edit_both(lambda a: a.transpose(2, 1, 0)), IMAGE_NAME, "swapped"),
+    "slices for columns, true spacing": (
+        edit_both(lambda a: a.transpose(2, 1, 0), (4.0, 4.0, 10.0)), IMAGE_NAME, "swapped",
+    ),
+    "rows for columns": (edit_both(lambda a: a.transpose(0, 2, 1)), IMAGE_NAME, "swapped"),
+    "label rows for columns": (label_rows_for_columns, LABEL_NAME, "swapped"),
+    "label of another case": (edit_labels(lambda a: np.roll(a, -28, axis=1)), LABEL_NAME, "does not fit"),
+    "micrometres": (edit_both(np.copy, (5.0, 4000.0, 4000.0)), IMAGE_NAME, "spacing"),
+}  # fmt: skip
+"""What was done, the file at fault, and a word of the reason."""
+
+FINE = {
+    "scaled integers": scaled_integers,
+    "oblique": edit_nifti(turned, IMAGE_NAME, LABEL_NAME),
+    "qform only": qform_only,
+    "float labels": edit_nifti(lambda data, affine: (data.astype(np.float32) * 1.00001526, affine), LABEL_NAME),
+    "affine rounded": edit_labels(np.copy, offset_mm=0.05),
+}
+
+ODD = {
+    "transplant": (edit_labels(transplant), "above the other"),
+    "label partly in air": (edit_labels(lambda labels: np.roll(labels, -24, axis=1)), "fat or air"),
+    "tumor alone": (edit_labels(lambda labels: 2 * (labels > 0).astype(np.uint8)), "have 0 ml"),
+    "lost labels": (edit_labels(lambda labels: labels * (np.arange(12)[:, None, None] == 6)), "ml"),
+}
+"""What was done, and a word of the warning."""

@@ -16,6 +16,7 @@ def test_only_case_folders_count(tmp_path):
     assert first.image == tmp_path / "case_00002" / "imaging.nii.gz"
     assert first.label is None and second.image is None
     assert kits19.find_cases(tmp_path / "missing") == []
+    assert kits19.select_cases([first, second], "3-9") == [second]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,8 @@ def test_anything_else_is_refused(text):
     assert error.value.flag == "cases"
 
 
-def test_names_and_numbers_are_inverse():
+def test_names_of_a_case():
     assert kits19.case_name(42) == "case_00042"
+    assert kits19.prediction_name("case_00042") == "prediction_00042.nii.gz"
     assert kits19.case_number("case_00042") == 42
     assert kits19.case_number("scan") is None

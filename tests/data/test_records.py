@@ -1,30 +1,9 @@
-"""Proves the round trip of a case through its record, in NumPy and in TensorFlow ops."""
-
-import contextlib
-import errno
+"""Proves the round trip of a case through its record, in NumPy and in TensorFlow ops, from disk and bucket."""
 
 import numpy as np
 import pytest
 
 from kits_tf.data import records
-from kits_tf.data.records import (
-    MAX_FOREGROUND,
-    find_records,
-    foreground_voxels,
-    from_volume,
-    is_prepared,
-    raw,
-    read_box,
-    read_header,
-    read_index,
-    read_record,
-    read_slices,
-    read_volume,
-    restore,
-    to_int16,
-    write_examples,
-    write_record,
-)
 from kits_tf.errors import InputError
 from kits_tf.io import volume
 from tests import planted
@@ -43,53 +22,27 @@ def a_case():
 
 
 def test_only_the_body_is_kept_and_everything_comes_back(case, tmp_path):
+    import tensorflow as tf
+
     ct, labels = case
     path = tmp_path / "case_00003.tfrecord"
-    write_record(from_volume(ct, labels, "RAS"), path)
-    record = read_record(path)
+    records.write_record(records.from_volume(ct, labels, "RAS"), path)
+    record = records.read_record(path)
     assert record.image.shape == (5, 21, 33)
-    assert record.box == read_box(path) == ((10, 31), (7, 40))
-    assert record.middle_column == (7 + 40) // 2
+    assert record.box == records.read_box(path) == ((10, 31), (7, 40))
     assert (record.full_shape, record.spacing_mm, record.orientation) == ((5, 40, 50), (3.0, 0.7, 0.8), "RAS")
+    assert record.voxel_ml == pytest.approx(3.0 * 0.7 * 0.8 / 1000)
     np.testing.assert_array_equal(record.image, np.round(ct.hu[:, 10:31, 7:40]))
-    np.testing.assert_array_equal(restore(record.label, record, 0), labels)
-    whole = read_volume(path)
+    np.testing.assert_array_equal(records.restore(record.label, record, 0), labels)
+    whole = records.read_volume(path)
     np.testing.assert_array_equal(whole.affine, ct.affine)
     body = np.zeros(ct.hu.shape, bool)
     body[:, 10:31, 7:40] = True
-    assert (whole.hu[~body] == -1024).all()
-    assert np.abs(whole.hu - ct.hu)[body].max() <= 0.5
-
-
-def test_tensorflow_reads_what_numpy_reads(case, tmp_path):
-    import tensorflow as tf
-
-    path = tmp_path / "case_00003.tfrecord"
-    write_record(from_volume(*case, "RAS"), path)
-    record = read_record(path)
-    header = tf.function(read_header)(tf.constant(str(path)))
-    assert "middle_column" not in header  # which nothing needs
-    for name in ("full_shape", "spacing_mm"):
-        np.testing.assert_array_equal(header[name], getattr(record, name))
-    np.testing.assert_array_equal(header["shape"], record.image.shape)
-    np.testing.assert_array_equal(header["box"], [10, 31, 7, 40])
-    np.testing.assert_array_equal(header["foreground"], np.argwhere(record.label > 0))
-
-
-def test_records_of_before_name_a_middle_column_too(case, tmp_path, monkeypatch):
-    import tensorflow as tf
-
-    middle = {"middle_column": tf.train.Feature(int64_list=tf.train.Int64List(value=[23]))}
-    write = write_examples
-
-    def write_as_before(examples, path):
-        write((example | middle if "box" in example else example for example in examples), path)
-
-    monkeypatch.setattr(records, "write_examples", write_as_before)
-    path = tmp_path / "case_00003.tfrecord"
-    write_record(from_volume(*case, "RAS"), path)
-    np.testing.assert_array_equal(read_header(str(path))["box"], [10, 31, 7, 40])
-    assert read_record(path).box == ((10, 31), (7, 40))
+    assert (whole.hu[~body] == -1024).all() and np.abs(whole.hu - ct.hu)[body].max() <= 0.5
+    header = tf.function(records.read_header)(tf.constant(str(path)))
+    expected = {"shape": (5, 21, 33), "full_shape": (5, 40, 50), "box": (10, 31, 7, 40), "spacing_mm": (3.0, 0.7, 0.8)}
+    for name, values in (expected | {"foreground": np.argwhere(record.label > 0)}).items():
+        np.testing.assert_array_equal(header[name], values)
 
 
 @pytest.mark.parametrize("start, stop", [(0, 1), (0, 21), (7, 9), (8, 16), (15, 21), (20, 21)])
@@ -100,7 +53,7 @@ def test_slices_are_read_by_blocks(tmp_path, start, stop):
     rng = np.random.default_rng(0)
     hu, label = rng.integers(-1000, 1000, (21, 4, 5)).astype(np.int16), rng.integers(0, 3, (21, 4, 5)).astype(np.uint8)
     path = planted.write_record(tmp_path / "case_00000.tfrecord", hu, label)
-    read = tf.function(read_slices)
+    read = tf.function(records.read_slices)
     image, mask, first = read(tf.constant(str(path)), tf.constant(hu.shape), tf.constant(start), tf.constant(stop))
     blocks = range(start // 8, (stop - 1) // 8 + 1)
     assert int(first) == 8 * blocks[0] and image.shape == mask.shape == (8 * len(blocks), 4, 5)
@@ -109,59 +62,32 @@ def test_slices_are_read_by_blocks(tmp_path, start, stop):
     assert (image[21 - first :].numpy() == -1024).all() and not mask[21 - first :].numpy().any()
 
 
-def test_an_earlier_format_is_told_apart(tmp_path):
-    path = tmp_path / "case_00001.tfrecord"
-    write_examples([{"image": raw(np.zeros(3), "<i2")}], path)
-    with pytest.raises(InputError, match="earlier version"):
-        read_record(path)
-    folder = planted.prepared_folder(tmp_path, count=1)
-    index = folder / "dataset.json"
-    index.write_text(index.read_text().replace('"format": 2', '"format": 1'))
-    with pytest.raises(InputError, match="another version"):
-        find_records(folder)
-
-
-def test_a_full_disk_is_an_error_of_the_system_that_names_the_record(case, tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "replacing", lambda path: contextlib.nullcontext("/dev/full"))
-    with pytest.raises(OSError, match="No space left on device.*case_00003") as error:
-        write_record(from_volume(*case, "RAS"), tmp_path / "case_00003.tfrecord")
-    assert error.value.errno == errno.ENOSPC
-
-
 @pytest.mark.parametrize(
-    "name, code",
-    [
-        ("ResourceExhaustedError", errno.ENOSPC),
-        ("PermissionDeniedError", errno.EACCES),
-        ("UnavailableError", errno.EIO),
-    ],
+    "name, word", [("ResourceExhaustedError", "No space left"), ("PermissionDeniedError", "denied")]
 )
-def test_errors_of_writing_become_those_of_the_system(tmp_path, monkeypatch, name, code):
+def test_errors_of_writing_name_the_record(tmp_path, monkeypatch, name, word):
     import tensorflow as tf
 
     def fail(path):
-        raise getattr(tf.errors, name)(None, None, "cannot")
+        raise getattr(tf.errors, name)(None, None, f"/a/temporary/name; {word}")
 
     monkeypatch.setattr(tf.io, "TFRecordWriter", fail)
-    path = tmp_path / "case_00003.tfrecord"
-    with pytest.raises(OSError) as error:
-        write_examples([], path)
-    assert (error.value.errno, error.value.filename) == (code, str(path))
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError, match=word) as error:
+        records.write_examples([], tmp_path / "case_00003.tfrecord")
+    assert error.value.filename == str(tmp_path / "case_00003.tfrecord") and not list(tmp_path.iterdir())
 
 
 def test_foreground_is_thinned_evenly():
-    label = np.ones((10, 50, 40), np.uint8)
-    voxels = foreground_voxels(label)
-    assert voxels.shape == (MAX_FOREGROUND, 3)
+    voxels = records.foreground_voxels(np.ones((10, 50, 40), np.uint8))
+    assert voxels.shape == (records.MAX_FOREGROUND, 3)
     assert len(np.unique(voxels, axis=0)) == len(voxels)
     np.testing.assert_allclose(voxels.mean(axis=0), (4.5, 24.5, 19.5), atol=0.5)
-    assert foreground_voxels(np.zeros((2, 3, 4), np.uint8)).shape == (0, 3)
+    assert records.foreground_voxels(np.zeros((2, 3, 4), np.uint8)).shape == (0, 3)
 
 
-def test_values_beyond_int16_are_kept_within():
+def test_values_beyond_int16_are_clipped():
     values = np.array([[[-1e6, 1e6, 0.5001, -0.5001]]], np.float32)
-    np.testing.assert_array_equal(to_int16(values), [[[-32768, 32767, 1, -1]]])
+    np.testing.assert_array_equal(records.to_int16(values), [[[-32768, 32767, 1, -1]]])
 
 
 @pytest.mark.parametrize("content", [b"", b"some text that is no record", None])
@@ -169,18 +95,52 @@ def test_damaged_records_are_named(tmp_path, content):
     path = tmp_path / "case_00001.tfrecord"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InputError) as error:
-        read_record(path)
+    with pytest.raises(InputError, match="not a prepared case") as error:
+        records.read_record(path)
     assert error.value.path == str(path)
 
 
-def test_a_prepared_folder_lists_its_records(tmp_path):
-    folder = planted.prepared_folder(tmp_path, count=3, num_test=1)
-    assert is_prepared(folder) and not is_prepared(tmp_path)
-    everything = find_records(folder)
-    assert [path.name for path in everything] == [f"case_0000{number}.tfrecord" for number in range(3)]
-    training, test = (find_records(folder, split) for split in ("training", "test"))
-    assert (len(training), len(test)) == (2, 1)
-    assert sorted(training + test) == everything
-    with pytest.raises(InputError):
-        read_index(tmp_path)
+@pytest.fixture(name="folders", scope="module")
+def local_and_remote(tmp_path_factory):
+    """One prepared folder on the disk and in TensorFlow's file system in memory, which is addressed like a bucket."""
+    import tensorflow as tf
+
+    local = planted.prepared_folder(tmp_path_factory.mktemp("records"), count=3, num_test=1)
+    remote = "ram://bucket/prepared"
+    for path in local.rglob("*.*"):
+        target = f"{remote}/{path.relative_to(local).as_posix()}"
+        tf.io.gfile.makedirs(target.rpartition("/")[0])
+        tf.io.gfile.copy(str(path), target)
+    return str(local), remote
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["disk", "bucket"])
+def test_a_prepared_folder_lists_its_records(folders, place):
+    folder = folders[place]
+    assert records.is_prepared(folder) and not records.is_prepared(f"{folder}/cases")
+    everything = records.find_records(folder)
+    assert everything == [f"{folder}/cases/case_0000{number}.tfrecord" for number in range(3)]
+    assert all(records.is_file(path) and records.is_record(path) for path in everything)
+    assert [records.case_of(path) for path in everything] == ["case_00000", "case_00001", "case_00002"]
+    training, test = (records.find_records(folder, split) for split in ("training", "test"))
+    assert (len(training), len(test)) == (2, 1) and sorted(training + test) == everything
+    local = records.read_record(f"{folders[0]}/cases/case_00001.tfrecord")
+    np.testing.assert_array_equal(records.read_record(everything[1]).image, local.image)
+
+
+@pytest.mark.parametrize(
+    "content, word",
+    [(None, "no such file"), ("{}", "not written"), ('{"format": 1, "cases": []}', "another version")],
+)
+@pytest.mark.parametrize("remote", [False, True], ids=["disk", "bucket"])
+def test_unusable_folders_are_named(tmp_path, content, word, remote):
+    import tensorflow as tf
+
+    folder = f"ram://bucket/{tmp_path.name}" if remote else str(tmp_path)
+    if content is not None:
+        tf.io.gfile.makedirs(folder)
+        with tf.io.gfile.GFile(f"{folder}/dataset.json", "w") as file:
+            file.write(content)
+    with pytest.raises(InputError, match=word) as error:
+        records.find_records(folder)
+    assert error.value.path == f"{folder}/dataset.json"

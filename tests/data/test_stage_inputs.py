@@ -1,6 +1,8 @@
-"""Proves that the tumor network learns from the cubes that prediction makes."""
+"""Proves that training sees the working grid and the cubes that prediction makes, from a disk and from a bucket."""
 
 import dataclasses
+import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ from kits_tf import geometry, kidney_crops
 from kits_tf.arrays import NumPy
 from kits_tf.config import preset
 from kits_tf.data import stage_inputs
-from kits_tf.data.records import find_records
-from kits_tf.data.stage_inputs import kidney_samples, read_sample
+from kits_tf.data.records import find_records, read_record
+from kits_tf.data.stage_inputs import kidney_samples, read_sample, working_records
 from kits_tf.errors import InputError
 from kits_tf.io import volume
 from tests import planted
@@ -59,37 +61,48 @@ def test_distance_is_signed_and_clipped(folder, tmp_path):
     assert 2000 < found["distance"].max() <= 2500
 
 
+def write_mask(folder, labels, origin=(0.0, 0.0, 0.0)):
+    """Writes a prediction of case 0 and returns the options that name it."""
+    folder.mkdir(exist_ok=True)
+    affine = volume.working_affine((5.0, 4.0, 4.0), origin)
+    volume.write_labels(labels, volume.Grid(labels.shape, (5.0, 4.0, 4.0), affine), folder / "prediction_00000.nii.gz")
+    return str(folder)
+
+
 def test_predicted_masks_decide_what_is_kidney(folder, tmp_path):
     """A prediction of the right kidney alone, one slice short, gives one sample of that mask."""
-    records, masks = find_records(folder), tmp_path / "masks"
-    masks.mkdir()
     predicted = planted.labels()
     predicted[:, :, 40:] = 0
     predicted[:3] = 0
-    ct = volume.Volume(planted.small_ct(), (5.0, 4.0, 4.0))
-    volume.write_labels(predicted, ct, masks / "prediction_00000.nii.gz")
-    [sample] = kidney_samples(records, CONFIG, str(masks), tmp_path / "samples")
+    masks = write_mask(tmp_path / "masks", predicted)
+    [sample] = kidney_samples(find_records(folder), CONFIG, masks, tmp_path / "samples")
     slices = np.flatnonzero((predicted > 0).any(axis=(1, 2)))
     rows = np.flatnonzero((predicted > 0).any(axis=(0, 2)))
     longest_mm = max(np.ptp(slices) * 5 + 5, np.ptp(rows) * 4 + 4)
     np.testing.assert_allclose(read(sample)["spacing_mm"], (longest_mm + CONFIG.margin_mm) / CONFIG.grid, rtol=1e-6)
-    (masks / "prediction_00000.nii.gz").unlink()
-    with pytest.raises(InputError, match="prediction_00000"):
-        kidney_samples(records, CONFIG, str(masks), tmp_path / "samples")
+
+
+@pytest.mark.parametrize("fault, word", [("missing", "no such file"), ("smaller", "shape"), ("elsewhere", "affine")])
+def test_masks_that_do_not_fit_are_refused(folder, tmp_path, fault, word):
+    """The last lies 88 mm away."""
+    labels = planted.labels()
+    if fault != "missing":
+        origin = (0.0, 0.0, 88.0 if fault == "elsewhere" else 0.0)
+        write_mask(tmp_path, labels[:, :, :79] if fault == "smaller" else labels, origin)
+    with pytest.raises(InputError, match=word) as error:
+        kidney_samples(find_records(folder), CONFIG, str(tmp_path), tmp_path / "samples")
+    assert error.value.path.endswith("prediction_00000.nii.gz")
 
 
 def test_a_small_piece_of_a_predicted_mask_widens_no_cube(folder, tmp_path):
     """As in prediction: a piece far from the kidney it is small beside would shrink that in its cube."""
-    (tmp_path / "masks").mkdir()
     predicted = planted.labels()
     predicted[:3, :9, :9] = 1  # 20 ml in a corner
-    ct = volume.Volume(planted.small_ct(), (5.0, 4.0, 4.0))
-    volume.write_labels(predicted, ct, tmp_path / "masks" / "prediction_00000.nii.gz")
-    records = find_records(folder)
+    masks, records = write_mask(tmp_path / "masks", predicted), find_records(folder)
 
     def sides_mm(**options):
         config = dataclasses.replace(CONFIG, **options)
-        samples = kidney_samples(records, config, str(tmp_path / "masks"), tmp_path / "samples")
+        samples = kidney_samples(records, config, masks, tmp_path / "samples")
         return [float(read(sample)["spacing_mm"][0]) for sample in samples]
 
     true = [float(read(s)["spacing_mm"][0]) for s in kidney_samples(records, CONFIG, "labels", tmp_path / "l")]
@@ -121,9 +134,69 @@ def test_a_killed_cut_leaves_no_index_of_the_samples_before(folder, tmp_path, mo
     records = find_records(folder)
     kidney_samples(records, CONFIG, "labels", tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(stage_inputs, "cut_case", lambda *_: 1 / 0)
+        patch.setattr(stage_inputs, "_cut_case", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             kidney_samples(records, dataclasses.replace(CONFIG, margin_mm=20.0), "labels", tmp_path)
     lines = []
     kidney_samples(records, CONFIG, "labels", tmp_path, lines.append)
     assert len(lines) == 1
+
+
+GRID = dataclasses.replace(preset("small", "kidney", "axial"), inplane_mm=6.0, slice_mm=0.0)
+
+
+def test_the_resized_image_is_that_of_prediction_and_the_label_follows(folder):
+    [source] = find_records(folder)
+    [target] = working_records([source], GRID)
+    record, found = read_record(source), read_record(target)
+    sizes = [round(size * 4.0 / 6.0) for size in record.image.shape[1:]]
+    assert found.image.shape == (12, *sizes) == found.full_shape
+    assert np.abs(found.image - geometry.resized(record.image, (12, *sizes), geometry.clipped)).max() <= 0.5
+    for axis, size in zip((1, 2), sizes, strict=True):
+        assert found.spacing_mm[axis] == record.spacing_mm[axis] * record.image.shape[axis] / size
+    before, after = (np.count_nonzero(r.label) * np.prod(r.spacing_mm) for r in (record, found))
+    assert set(np.unique(found.label)) == {0, 1}
+    np.testing.assert_allclose(after, before, rtol=0.05)
+    assert working_records([source], dataclasses.replace(GRID, inplane_mm=0.0)) == [source]
+
+
+def test_whole_slices_are_restored_where_the_body_box_is_off(tmp_path):
+    image = np.full((2, 20, 30), 100, np.int16)
+    path = planted.write_record(tmp_path / "a.tfrecord", image, np.zeros(image.shape, np.uint8), (2, 40, 60), (12, 18))
+    whole = stage_inputs.resized(read_record(path), dataclasses.replace(GRID, inplane_mm=2.0, body_box=False))
+    assert whole.image.shape == (2, 20, 30)
+    assert whole.image[0, 0, 0] == -1024 and whole.image[0, 10, 15] == 100
+
+
+def test_slices_are_resized_where_the_config_asks_for_it(folder):
+    record = read_record(find_records(folder)[0])
+    found = stage_inputs.resized(record, dataclasses.replace(GRID, slice_mm=record.spacing_mm[0] / 2))
+    assert found.image.shape[0] == 2 * record.image.shape[0]
+    assert found.spacing_mm[0] == record.spacing_mm[0] / 2
+
+
+def test_resized_cases_are_made_once_and_again_if_their_source_is_newer(tmp_path):
+    sources, lines = find_records(planted.prepared_folder(tmp_path, count=2)), []
+    targets = working_records(sources, GRID, lines.append)
+    assert len(lines) == 1 and {pathlib.Path(path).parent.name for path in targets} == {"0x6mm_body"}
+    assert working_records(sources, GRID, lines.append) == targets and len(lines) == 1
+    os.utime(sources[0], ns=(2**62, 2**62))
+    working_records(sources, GRID, lines.append)
+    assert len(lines) == 2 and "resizing 1 " in lines[1]
+
+
+def test_a_bucket_gives_the_same(folder, tmp_path):
+    import tensorflow as tf
+
+    remote = "ram://bucket/stages"
+    tf.io.gfile.makedirs(f"{remote}/cases")
+    for name in ("dataset.json", "cases/case_00000.tfrecord"):
+        tf.io.gfile.copy(f"{folder}/{name}", f"{remote}/{name}")
+    resized, lines = [working_records(find_records(place), GRID, str) for place in (folder, remote)], []
+    np.testing.assert_array_equal(*(read_record(path).image for [path] in resized))
+    assert working_records(find_records(remote), GRID, lines.append) == resized[1] and lines == []
+    samples = [
+        kidney_samples(find_records(place), CONFIG, "labels", tmp_path / str(place)[:3]) for place in (folder, remote)
+    ]
+    for own, other in zip(*samples, strict=True):
+        assert own["path"].read_bytes() == other["path"].read_bytes()

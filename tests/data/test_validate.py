@@ -3,96 +3,92 @@
 import numpy as np
 import pytest
 
-from kits_tf.data import kits19
-from kits_tf.data.validate import corner_distance_mm, digest, duplicates, parted_axes, read_case
+from kits_tf.data import kits19, validate
 from kits_tf.io import volume
 from tests import planted
 from tests.data import faults
-from tests.data.faults import SHAPE, SPACING_MM
 
 
-@pytest.mark.parametrize("fault, file, word", faults.FAULTS)
+def checked(folder, change=None):
+    case = planted.write_case(folder, 4)
+    if change is not None:
+        change(case)
+    return validate.read_case(kits19.case_at(case))
+
+
+@pytest.mark.parametrize("fault, file, word", faults.FAULTS.values(), ids=faults.FAULTS)
 def test_each_fault_is_named_with_its_file(tmp_path, fault, file, word):
-    case = planted.write_case(tmp_path, 4)
-    fault(case)
-    ct, labels, findings = read_case(kits19.case_at(case))
-    assert ct is None and labels is None
-    assert [finding.case for finding in findings] == ["case_00004"]
-    assert findings[0].path == str(case / file)
-    assert word in findings[0].reason and findings[0].remedy
-    assert "\n" not in str(findings[0])
+    ct, labels, [finding] = checked(tmp_path, fault)
+    assert ct is None and labels is None and not finding.is_warning
+    assert (finding.case, finding.path) == ("case_00004", str(tmp_path / "case_00004" / file))
+    assert word in finding.reason and finding.remedy
+    assert "\n" not in str(finding)
 
 
-def test_a_fine_case_passes(tmp_path):
-    case = planted.write_case(tmp_path, 4)
-    ct, labels, findings = read_case(kits19.case_at(case))
+@pytest.mark.parametrize("change", [None, *faults.FINE.values()], ids=["plain", *faults.FINE])
+def test_usable_cases_pass(tmp_path, change):
+    ct, labels, findings = checked(tmp_path, change)
     assert findings == []
-    np.testing.assert_array_equal(ct.hu, planted.small_ct(SHAPE, 4))
+    assert np.abs(np.maximum(ct.hu, -1024) - np.maximum(planted.small_ct(ct.shape, 4), -1024)).max() <= 1
     np.testing.assert_array_equal(labels, planted.labels(number=4))
 
 
-@pytest.mark.parametrize("change", faults.FINE)
-def test_what_is_odd_but_fine_passes(tmp_path, change):
-    case = planted.write_case(tmp_path, 4)
-    change(case)
-    ct, labels, findings = read_case(kits19.case_at(case))
-    assert findings == []
-    assert np.abs(np.maximum(ct.hu, -1024) - np.maximum(planted.small_ct(SHAPE, 4), -1024)).max() <= 1
-    np.testing.assert_array_equal(labels, planted.labels(number=4))
+@pytest.mark.parametrize("change, word", faults.ODD.values(), ids=faults.ODD)
+def test_odd_cases_are_kept_with_a_warning(tmp_path, change, word):
+    ct, labels, [finding, *_] = checked(tmp_path, change)
+    assert ct is not None and labels is not None
+    assert finding.is_warning and word in finding.reason and "warning" in str(finding)
 
 
-def facts(name, image, label, low):
-    return {name: {"image_digest": image, "label_digest": label, "hu": {"foreground": [low, 0, 0]}}}
+def entry(image, label, low):
+    return {"image_digest": image, "label_digest": label, "hu": {"foreground": [low, 0, 0]}}
 
 
 def test_cases_that_share_a_file_are_named(tmp_path):
     """2 has the image of 0; 1 and 3 have one label, under which 1 has the lower HU."""
     cases = [kits19.case_at(planted.write_case(tmp_path, number)) for number in range(4)]
-    known = facts("case_00000", "a", "k", 0) | facts("case_00001", "b", "l", -300)
-    known |= facts("case_00002", "a", "m", 0) | facts("case_00003", "c", "l", 10)
-    found = duplicates(cases, known)
-    assert [(finding.case, finding.path) for finding in found] == [
-        ("case_00002", str(cases[2].image)),
-        ("case_00001", str(cases[1].label)),
+    entries = [entry("a", "k", 0), entry("b", "l", -300), entry("a", "m", 0), entry("c", "l", 10)]
+    found = validate.find_duplicates(cases, {case.id: known for case, known in zip(cases, entries, strict=True)})
+    assert [(finding.path, finding.reason) for finding in found] == [
+        (str(cases[2].image), "same image as case_00000"),
+        (str(cases[1].label), "same label as case_00003"),
     ]
-    assert "case_00000" in found[0].reason and "case_00003" in found[1].reason
 
 
-def test_digests_tell_arrays_apart():
+def test_digests_differ_by_content_shape_and_type():
     array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
     other = array.copy()
     other[1, 2, 3] = 0
-    digests = {digest(a) for a in (array, other, array.reshape(2, 4, 3), array.astype(np.uint16))}
-    assert len(digests) == 4 and digest(array.copy(order="F")) in digests
+    digests = {validate.digest(a) for a in (array, other, array.reshape(2, 4, 3), array.astype(np.uint16))}
+    assert len(digests) == 4 and validate.digest(array.copy(order="F")) in digests
 
 
-def test_rounded_headers_pass(tmp_path):
-    case = planted.write_case(tmp_path, 4)
-    grid = volume.Grid(SHAPE, SPACING_MM, faults.shifted_affine(0.05))
-    volume.write_labels(planted.labels(), grid, case / kits19.LABEL_NAME)
-    assert read_case(kits19.case_at(case))[2] == []
-
-
-def test_distance_is_taken_at_the_corners():
-    """A slice spacing off by 0.01 mm puts the last of 101 slices 1 mm off."""
-    first, second = volume.working_affine((3.0, 1.0, 1.0)), volume.working_affine((3.01, 1.0, 1.0))
-    assert corner_distance_mm((101, 10, 10), first, second) == pytest.approx(1.0)
-
-
-def test_gaps_part_what_is_labelled():
+def test_gaps_separate_the_kidneys():
     """Two blocks apart along columns; a speck apart along slices is too small to count."""
     labels = np.zeros((20, 30, 40), np.uint8)
     labels[5:15, 10:20, 5:15], labels[5:15, 12:22, 25:35] = 1, 2
     labels[18, 15, 10] = 1
-    assert parted_axes(labels) == [2]
-    assert parted_axes(labels.transpose(0, 2, 1)) == [1]
+    assert validate.separated_axes(labels) == [2]
+    assert validate.separated_axes(labels.transpose(0, 2, 1)) == [1]
     labels[8, 15, 15:25] = 1
-    assert parted_axes(labels) == []
+    assert validate.separated_axes(labels) == []
 
 
 @pytest.mark.shared
-def test_real_kidneys_are_parted_along_columns_alone(shared_data):
-    """Of a few label files; all 168 were looked through once, with the same result."""
-    for number in (0, 5, 40, 184):
-        labels, _ = volume.read_labels(shared_data / "kits19_masks" / kits19.case_name(number) / kits19.LABEL_NAME)
-        assert parted_axes(labels) == ([] if number == 5 else [2])
+def test_real_kidneys_are_separated_along_columns_alone(shared_data):
+    """In a few label files; all 168 were checked once, with the same result."""
+    for number in (0, 5, 184):
+        path = shared_data / "kits19_masks" / kits19.case_name(number) / kits19.LABEL_NAME
+        assert validate.separated_axes(volume.read_labels(path)[0]) == ([] if number == 5 else [2])
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("change", [None, lambda k: k[:, :, ::-1], lambda k: k[::-1], lambda k: np.roll(k, 8, axis=0)])
+def test_misplaced_labels_of_a_real_ct_are_not_accepted_silently(shared_data, tmp_path, change):
+    """Mirrored, upside down and 20 mm too low."""
+    folder = shared_data / "real_ct" / "hcc_011_arterial"
+    labels, grid = volume.read_labels(folder / "kidney.nii.gz")
+    volume.write_labels(labels if change is None else change(labels), grid, tmp_path / kits19.LABEL_NAME)
+    (tmp_path / kits19.IMAGE_NAME).symlink_to(folder / kits19.IMAGE_NAME)
+    case = kits19.Case("case_00000", tmp_path, tmp_path / kits19.IMAGE_NAME, tmp_path / kits19.LABEL_NAME)
+    assert bool(validate.read_case(case)[2]) == (change is not None)
