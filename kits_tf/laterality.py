@@ -20,9 +20,7 @@ RIGHT, LEFT = 1, 2
 SIDE_NAMES = {RIGHT: "right", LEFT: "left"}
 
 
-def kidney_sides(
-    mask: np.ndarray, spacing_mm: tuple[float, float, float], middle: float, min_share: float = 0.0
-) -> np.ndarray:
+def kidney_sides(mask: np.ndarray, spacing_mm: tuple[float, ...], middle: float, min_share: float = 0.0) -> np.ndarray:
     """Assign the foreground to the patient's right and left kidney.
 
     Components (6-neighbourhood) under 2 ml are dropped. The others belong to the side of their centroid, to the right

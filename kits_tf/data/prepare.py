@@ -45,7 +45,7 @@ def prepare(
     split: Split,
     strict: bool = False,
     processes: int = 1,
-    report: Callable[[object], None] = say,
+    report: Callable[[Any], None] = say,
 ) -> list[Finding]:
     """Check cases and write the good ones, and `dataset.json` at last.
 

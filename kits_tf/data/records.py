@@ -78,13 +78,7 @@ class Record:
 
 
 def from_volume(volume: Volume, labels: np.ndarray, orientation: str) -> Record:
-    """Crop a case to its body box.
-
-    Args:
-        volume: The CT.
-        labels: uint8, of its shape.
-        orientation: Axes of the source file, such as "IPL".
-    """
+    """Crop a CT and its labels to the body box; `orientation` are the axes of the source file, such as "IPL"."""
     box = geometry.body_box(volume.hu)
     body = (slice(None), slice(*box.rows), slice(*box.columns))
     return Record(
@@ -145,11 +139,7 @@ def raw(array: npt.ArrayLike, dtype: npt.DTypeLike) -> bytes:
 
 
 def write_examples(examples: Iterable[Features], path: PathLike) -> None:
-    """Write a TFRecord file of Examples, whole or not at all.
-
-    Args:
-        examples: Features of each Example: bytes, integers or floats.
-        path: File to write.
+    """Write the features of Examples as a TFRecord file, whole or not at all.
 
     Raises:
         OSError: The disk is full, or the folder is not writable.
@@ -209,7 +199,7 @@ def read_record(path: PathLike) -> Record:
         )
     except (tf.errors.OpError, StopIteration, IndexError, ValueError, DecodeError) as error:
         reason = str(error).partition("\n")[0] or "truncated"
-        raise InputError(path, f"not a prepared case ({reason}); run kits-prepare again") from None
+        raise InputError(path, f"is not a prepared case ({reason})") from None
 
 
 def _from_raw(feature: tf.train.Feature, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.ndarray:
@@ -241,16 +231,14 @@ def read_header(path: str | tf.Tensor) -> dict[str, tf.Tensor]:
     """
     import tensorflow as tf
 
-    features = {name: tf.io.FixedLenFeature([size], tf.int64) for name, size in _HEADER_SIZES.items()}
+    sizes = {"shape": 3, "full_shape": 3, "box": 4}
+    features = {name: tf.io.FixedLenFeature([size], tf.int64) for name, size in sizes.items()}
     features |= {name: tf.io.FixedLenFeature([], tf.string) for name in ("spacing_mm", "foreground")}
     header = tf.io.parse_single_example(tf.data.TFRecordDataset(path).take(1).get_single_element(), features)
-    return {name: tf.cast(header[name], tf.int32) for name in _HEADER_SIZES} | {
+    return {name: tf.cast(header[name], tf.int32) for name in sizes} | {
         "spacing_mm": tf.ensure_shape(tf.io.decode_raw(header["spacing_mm"], tf.float64), [3]),
         "foreground": tf.reshape(tf.io.decode_raw(header["foreground"], tf.int32), [-1, 3]),
     }
-
-
-_HEADER_SIZES = {"shape": 3, "full_shape": 3, "box": 4}
 
 
 def read_box(path: PathLike) -> geometry.BodyBox:

@@ -57,25 +57,12 @@ class Split:
 
 
 def shuffled(ids: Iterable[str], seed: int) -> list[str]:
-    """Return the ids in a random order that depends on nothing but ids and seed.
-
-    Ids are sorted by the SHA-256 of "seed:id": no random number generator is involved, and a case that is added or
-    removed leaves the order of the others unchanged.
-    """
+    """Return the ids sorted by the SHA-256 of "seed:id", so that one more or less leaves the others in their order."""
     return sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
 def split_cases(ids: Sequence[str], num_validation: int, num_test: int, seed: int) -> dict[str, str]:
-    """Split cases at random; in KiTS19 each case is a different patient.
-
-    Args:
-        ids: Case ids.
-        num_validation: Validation cases.
-        num_test: Test cases; the others are for training.
-        seed: Seed of the draw.
-
-    Returns:
-        "training", "validation" or "test" by id, in the order of `ids`.
+    """Return "training", "validation" or "test" by case id; in KiTS19 each case is a different patient.
 
     Raises:
         UsageError: No case is left for training.
@@ -94,16 +81,7 @@ def split_cases(ids: Sequence[str], num_validation: int, num_test: int, seed: in
 
 
 def fold_cases(ids: Sequence[str], num_folds: int, num_test: int, seed: int) -> dict[str, int | None]:
-    """Deal cases to folds of nearly equal size, except the test cases of `split_cases`.
-
-    Args:
-        ids: Case ids.
-        num_folds: Number of folds, two or more.
-        num_test: Test cases.
-        seed: Seed of the draw.
-
-    Returns:
-        The fold by id, None for a test case, in the order of `ids`.
+    """Return the fold by case id, None for the test cases of `split_cases`; folds differ by at most one case.
 
     Raises:
         UsageError: There are fewer cases than folds.
@@ -116,15 +94,11 @@ def fold_cases(ids: Sequence[str], num_folds: int, num_test: int, seed: int) -> 
 
 
 def read_split_file(path: str | os.PathLike[str], ids: Iterable[str]) -> dict[str, str]:
-    """Read a given split.
+    """Return "training", "validation" or "test" by id, of every case in a file.
 
     Args:
-        path: JSON such as {"training": ["case_00000", ...], "validation": [...], "test": [...]}; it may name cases
-            that are not among `ids`.
+        path: JSON such as {"training": ["case_00000", ...], "validation": [...], "test": [...]}.
         ids: Cases that must be in it.
-
-    Returns:
-        "training", "validation" or "test" by id, for every case of the file.
 
     Raises:
         InputError: The file is unreadable, repeats a case, lacks one of `ids`, or has none of them for training.

@@ -91,8 +91,8 @@ def resized(record: Record, config: KidneyConfig) -> Record:
     for chunk, values in geometry.resized_chunks(label, shape):
         new_label[chunk] = values >= 0.5
     spacing_mm = tuple(mm * old / new for mm, old, new in zip(record.spacing_mm, image.shape, shape, strict=True))
-    grid = {"full_shape": shape, "box": geometry.whole_box(shape), "spacing_mm": spacing_mm}
-    return dataclasses.replace(record, image=new_image, label=new_label, **grid)
+    record = dataclasses.replace(record, image=new_image, label=new_label, full_shape=shape, spacing_mm=spacing_mm)
+    return dataclasses.replace(record, box=geometry.whole_box(shape))
 
 
 def kidney_samples(
@@ -137,8 +137,7 @@ def _settings_key(paths: Sequence[PathLike], config: TumorConfig, kidney_masks: 
 
     sources = [str(path) for path in paths]
     if kidney_masks != "labels":
-        masks = [mask_path(kidney_masks, records.case_of(path)) for path in paths]
-        sources += [str(path) for path in masks if path.is_file()]
+        sources += [str(check_mask(records.case_of(path), kidney_masks)) for path in paths]
     statuses = [(os.path.basename(path), tf.io.gfile.stat(path)) for path in sources]
     stamps = [(name, status.length, status.mtime_nsec) for name, status in statuses]
     settings = {name: getattr(config, name) for name in SETTINGS}
@@ -177,31 +176,28 @@ def mask_path(kidney_masks: PathLike, case: str) -> pathlib.Path:
     return pathlib.Path(kidney_masks) / kits19.prediction_name(case)
 
 
-def check_mask(case: str, kidney_masks: str) -> None:
-    """Raise InputError if a folder of predictions lacks a case; "labels" never does."""
+def check_mask(case: str, kidney_masks: str) -> pathlib.Path:
+    """Return a case's `mask_path`; raise InputError if it is missing and `kidney_masks` is not "labels"."""
     path = mask_path(kidney_masks, case)
     if kidney_masks != "labels" and not path.is_file():
         raise InputError(path, f"no such file; --kidney_masks must hold the prediction of {case}")
+    return path
 
 
 def kidney_mask(record: Record, case: str, kidney_masks: str) -> np.ndarray:
-    """Return kidney and tumor as one mask on a record's grid.
+    """Return kidney and tumor as one bool mask on a record's grid.
 
     Args:
         record: The case.
         case: Its id.
         kidney_masks: "labels", or a folder of predicted labels.
 
-    Returns:
-        bool, of the record's shape.
-
     Raises:
         InputError: The prediction is missing, unreadable, or on another grid than the case.
     """
     if kidney_masks == "labels":
         return record.label > 0
-    check_mask(case, kidney_masks)
-    path = mask_path(kidney_masks, case)
+    path = check_mask(case, kidney_masks)
     labels, grid = read_labels(path)
     if labels.shape != tuple(record.full_shape):
         raise InputError(path, f"shape {labels.shape} differs from that of {case}, {tuple(record.full_shape)}")
