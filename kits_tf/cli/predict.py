@@ -136,7 +136,7 @@ def run_settings(roi: tuple[slice, ...] | None) -> dict[str, Any]:
     from kits_tf.inference.segmenter import checked_checkpoints, checked_planes
 
     planes = checked_planes(FLAGS.planes)
-    text = roi and ",".join(f"{part.start or 0}:{'' if part.stop is None else part.stop}" for part in roi)
+    text = ",".join(f"{part.start or 0}:{'' if part.stop is None else part.stop}" for part in roi) if roi else None
     try:
         folders = checked_checkpoints(checkpoints())
         return outputs.network_settings(folders, FLAGS.stage, planes, FLAGS.fusion, FLAGS.tta, text)

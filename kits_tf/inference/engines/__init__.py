@@ -1,7 +1,8 @@
 """The engines that run networks.
 
 An engine is a module of this package, named after the library it needs, with a function
-`load(folder, configs, precision)` that returns an `Engine`. To add one, write the module and name it in `config.ENGINES`.
+`load(folder, configs, precision)` that returns an `Engine`. To add one, write the module and add it to
+`config.ENGINES`.
 """
 
 from __future__ import annotations
