@@ -9,17 +9,14 @@ import multiprocessing
 import os
 import pathlib
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from absl import flags
 
 from kits_tf.cli import app
 from kits_tf.config import PHASES
 from kits_tf.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from kits_tf.simulation import Anatomy
 
 FLAGS = flags.FlagValues()
 RANGE = re.compile(r"(\d+\.?\d*|\.\d+),(\d+\.?\d*|\.\d+)")
@@ -97,8 +94,8 @@ def _case_numbers() -> list[int]:
     return list(range(FLAGS.num_cases))
 
 
-def _anatomies() -> "tuple[Anatomy, ...]":
-    """Return the checked organ maps of --anatomy; empty for the bundled ones."""
+def _anatomies() -> tuple[Any, ...]:
+    """Return the checked `Anatomy` of each --anatomy map; empty for the bundled ones."""
     maps, cts = FLAGS.anatomy or [], FLAGS.anatomy_ct or []
     for flag in ("legend", "anatomy_ct"):
         if FLAGS[flag].present and not maps:
@@ -118,7 +115,7 @@ def _anatomies() -> "tuple[Anatomy, ...]":
     return anatomies
 
 
-def _in_processes(work: "functools.partial[str | None]", numbers: list[int]) -> Iterator[str | None]:
+def _in_processes(work: Callable[[int], str | None], numbers: list[int]) -> Iterator[str | None]:
     """Yield the results of the work on each number, done in several processes."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes = min(FLAGS.processes or cores, len(numbers))

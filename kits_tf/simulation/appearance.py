@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from kits_tf.config import PHASES
@@ -53,42 +51,24 @@ def texture(tissue: str, default: tuple[float, float] = (2, 3)) -> tuple[float, 
     return TEXTURES.get(tissue, default)
 
 
-@dataclasses.dataclass(frozen=True)
 class BowelContent:
-    """What fills a part of the bowel: fluid, stool or swallowed contrast, and gas."""
+    """What fills a part of the bowel; `shares` are the probabilities of fluid, stool and swallowed contrast."""
 
-    wall_mm: float
-    hu: float
-    grain_hu: float  # standard deviation of the fine variation
-    gas_above: float  # threshold of the field `Interior.filling`
-    bubbles_above: float  # threshold of the fine texture: specks of gas within stool
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, shares: tuple[float, ...]) -> BowelContent:
-        """Return random contents; `shares` are the probabilities of fluid, stool and contrast."""
-        wall_mm = rng.uniform(1.0, 3.5)
+    def __init__(self, rng: np.random.Generator, shares: tuple[float, ...]) -> None:
+        self.wall_mm = rng.uniform(1.0, 3.5)
         kind = rng.choice(list(CONTENTS_HU), p=shares)
         low, high, grain = CONTENTS_HU[kind]
-        return cls(
-            wall_mm=wall_mm,
-            hu=rng.uniform(low, high),
-            grain_hu=rng.uniform(0.1, 1) * grain,
-            gas_above=rng.uniform(-0.6, 2.2),
-            bubbles_above=rng.uniform(0.7, 2.0) if kind == "stool" else 9.0,
-        )
+        self.hu = rng.uniform(low, high)
+        self.grain_hu = rng.uniform(0.1, 1) * grain
+        self.gas_above = rng.uniform(-0.6, 2.2)  # threshold of the field `Interior.filling`
+        self.bubbles_above = rng.uniform(0.7, 2.0) if kind == "stool" else 9.0  # of the fine texture
 
 
 class Appearance:
-    """The HU of one patient in one contrast phase.
-
-    Args:
-        rng: Source of the draws.
-        phase: One of `config.PHASES`.
+    """The random HU of one patient in one of `config.PHASES`.
 
     Attributes:
         means, coarse, fine: Float32 by structure: mean HU, and standard deviations of coarse and fine texture.
-        cortex, medulla, urine, calculus, shell, skin: Mean HU.
-        contents: The contents of each part of the bowel.
     """
 
     def __init__(self, rng: np.random.Generator, phase: str) -> None:
@@ -111,7 +91,7 @@ class Appearance:
         if phase == "excretory" and rng.uniform() < 0.5:
             hu["bladder"] = self.urine * rng.uniform(0.3, 1)
         self.contents = {
-            name: BowelContent.draw(rng, COLON_CONTENT_SHARES if name == "colon" else CONTENT_SHARES) for name in BOWEL
+            name: BowelContent(rng, COLON_CONTENT_SHARES if name == "colon" else CONTENT_SHARES) for name in BOWEL
         }
         hu |= {"kidney_right": self.cortex, "kidney_left": self.cortex + rng.normal(0, 4)}
         hu |= dict.fromkeys(BOWEL, hu["wall"]) | {"sinus": hu["fat"] + rng.uniform(0, 25)}

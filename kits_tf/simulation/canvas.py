@@ -31,11 +31,6 @@ class Canvas:
         textures: (coarse, fine) random fields of unit variance.
         thickness_mm: Slice thickness, which may exceed the slice spacing.
         background_hu: HU before anything is painted.
-
-    Attributes:
-        hu: Float32 [z, y, x].
-        labels: uint8 [z, y, x].
-        coarse, fine: The textures on the grid, float32 [z, y, x].
     """
 
     def __init__(self, grid: Grid, textures: tuple[Field, Field], thickness_mm: float, background_hu: float) -> None:

@@ -14,7 +14,7 @@ from kits_tf.simulation import lesions
 from kits_tf.simulation.appearance import Appearance
 from kits_tf.simulation.canvas import Canvas, Layer
 from kits_tf.simulation.deformation import Deformation
-from kits_tf.simulation.fields import Bounds, Field, Grid, random_generator
+from kits_tf.simulation.fields import Bounds, Field, Grid, Vector, random_generator
 from kits_tf.simulation.interior import Interior
 from kits_tf.simulation.organ_map import Anatomy, bundled_anatomies, load
 from kits_tf.simulation.refinement import OrganMap
@@ -83,7 +83,7 @@ def simulate(
     phase = phases[int(random_generator(*key, APPEARANCE, 1).integers(len(phases)))]
     look = Appearance(random_generator(*key, APPEARANCE), phase)
     patient = Patient.draw(rng, random_generator(*key, LESIONS), organs, look)
-    map_mm = float(np.subtract(*patient.deformation.bounds)[0] * -1)
+    map_mm = float(np.ptp(patient.deformation.bounds, axis=0)[0])
     protocol_rng = random_generator(*key, PROTOCOL)
     protocol = Protocol.draw(protocol_rng, map_mm, size, slices, pixel_spacing_mm, slice_spacing_mm)
     scanner = Scanner.draw(random_generator(*key, SCANNER), protocol.spacing_mm, (*key, NOISE))
@@ -113,7 +113,7 @@ class Patient:
     ) -> Patient:
         """Return a random patient; `lesions_rng` draws the lesions."""
         deformation = Deformation(rng, organs)
-        interior = Interior.draw(rng, deformation.bounds)
+        interior = Interior(rng, deformation.bounds)
         surfaces, *_ = _survey(deformation, interior, organs)
         tumors = lesions.draw_tumors(lesions_rng, surfaces)
         for tumor in tumors:
@@ -230,11 +230,7 @@ def _arm_layers(rng: np.random.Generator, body: Bounds, look: Appearance) -> lis
 
 
 def _scan(
-    patient: Patient,
-    scanner: Scanner,
-    shape: tuple[int, int, int],
-    origin_mm: tuple[float, float, float],
-    textures: tuple[Field, Field],
+    patient: Patient, scanner: Scanner, shape: tuple[int, int, int], origin_mm: Vector, textures: tuple[Field, Field]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (hu int16, labels uint8) of `shape`, painted and scanned in chunks of slices."""
     hu, labels = np.empty(shape, np.int16), np.empty(shape, np.uint8)
@@ -243,9 +239,8 @@ def _scan(
     chunk = max(1, CHUNK_VOXELS // (shape[1] * shape[2]))
     for start in range(0, shape[0], chunk):
         stop = min(start + chunk, shape[0])
-        grid = Grid.regular(
-            (stop - start + 2 * HALO_SLICES, *shape[1:]), scanner.spacing_mm, origin_mm, start - HALO_SLICES
-        )
+        wide = (stop - start + 2 * HALO_SLICES, *shape[1:])
+        grid = Grid.regular(wide, scanner.spacing_mm, origin_mm, start - HALO_SLICES)
         canvas = Canvas(grid, textures, scanner.thickness_mm, patient.look.mean("air"))
         patient.paint(canvas, scanner)
         keep = slice(HALO_SLICES, HALO_SLICES + stop - start)

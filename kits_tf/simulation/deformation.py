@@ -20,14 +20,7 @@ PUSH, PUSH_REACH = 0.65, 1.5
 class Deformation:
     """Map points of the patient to points of the map, both in mm (z, y, x) from the middle between the kidneys.
 
-    The mapping is kept as cubic B-spline coefficients on a lattice, which is cheap to sample at millions of voxels.
-
-    Args:
-        rng: Source of the draws.
-        organs: The map.
-
-    Attributes:
-        bounds: The patient's box that the map fills.
+    Cubic B-spline coefficients on a lattice are cheap to sample; `bounds` is the patient's box that the map fills.
     """
 
     def __init__(self, rng: np.random.Generator, organs: OrganMap) -> None:

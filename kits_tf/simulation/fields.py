@@ -25,12 +25,7 @@ def random_generator(*key: int) -> np.random.Generator:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Voxel centres of a box of voxels in patient mm, (z, y, x) = (inferior, posterior, left).
-
-    Attributes:
-        z: Float32 coordinates along the slices, evenly spaced; `y` and `x` likewise. Arrays on the grid are [z, y, x].
-        spacing_mm: Voxel size (z, y, x).
-    """
+    """Voxel centres of a box of voxels in patient mm, float32, (z, y, x) = (inferior, posterior, left)."""
 
     z: np.ndarray
     y: np.ndarray

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from kits_tf.laterality import bounding_box
@@ -15,55 +13,28 @@ from kits_tf.simulation.structures import BOWEL, INDEX, KIDNEYS, indices
 
 SKIN_MM = 2.0
 NOTHING = (slice(0, 0),) * 3
-BOWEL_MM, RISE_MM = (
-    -60.0,
-    60.0,
-)  # y of the bowel's middle; gas gains one deviation per RISE_MM in front of it
+BOWEL_MM = -60.0  # y of the bowel's middle
+RISE_MM = 60.0  # distance in front of it over which gas gains one standard deviation
 
 
-@dataclasses.dataclass
 class Interior:
-    """One patient's inner structure; fields are random and of unit variance."""
+    """A random inner structure of a patient within `bounds`."""
 
-    surface_mm: float  # depth in the map at which the skin begins; negative for a patient fatter than the map's
-    missing: str | None  # the absent kidney
-    cortex_mm: float  # thickness of the renal cortex
-    pyramids_above: float  # threshold of `lobes`
-    calyces_above: float  # threshold of `lobes`
-    pelvis_above: float  # threshold of `pelvis`, in the sinus
-    vessels_below: float  # threshold of `pelvis`, in the sinus
-    shell_mm: float  # thickness of cortical bone
-    lobes: Field
-    pelvis: Field
-    filling: Field
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, bounds: Bounds) -> Interior:
-        """Return a random interior of a patient within `bounds`."""
-        return cls(
-            surface_mm=float(rng.uniform(-28, 0) if rng.uniform() < 0.4 else rng.uniform(-6, 14)),
-            missing=str(rng.choice(KIDNEYS)) if rng.uniform() < 0.03 else None,
-            cortex_mm=rng.uniform(3.5, 8.0),
-            pyramids_above=rng.uniform(-0.7, 0.4),
-            calyces_above=rng.uniform(0.9, 2.6),
-            pelvis_above=rng.uniform(-0.4, 1.4),
-            vessels_below=rng.uniform(-1.6, -0.5),
-            shell_mm=rng.uniform(1.0, 3.5),
-            lobes=Field.noise(rng, bounds, rng.uniform(8, 13)),
-            pelvis=Field.noise(rng, bounds, rng.uniform(7, 12)),
-            filling=Field.noise(rng, bounds, rng.uniform(18, 40)),
-        )
+    def __init__(self, rng: np.random.Generator, bounds: Bounds) -> None:
+        # The depth in the map at which the skin begins, negative for a patient fatter than the map's.
+        self.surface_mm = rng.uniform(-28, 0) if rng.uniform() < 0.4 else rng.uniform(-6, 14)
+        self.missing = str(rng.choice(KIDNEYS)) if rng.uniform() < 0.03 else None
+        self.cortex_mm = rng.uniform(3.5, 8.0)
+        # Thresholds of the fields below, which have unit variance.
+        self.pyramids_above, self.calyces_above = rng.uniform(-0.7, 0.4), rng.uniform(0.9, 2.6)
+        self.pelvis_above, self.vessels_below = rng.uniform(-0.4, 1.4), rng.uniform(-1.6, -0.5)
+        self.shell_mm = rng.uniform(1.0, 3.5)  # of cortical bone
+        self.lobes = Field.noise(rng, bounds, rng.uniform(8, 13))
+        self.pelvis = Field.noise(rng, bounds, rng.uniform(7, 12))
+        self.filling = Field.noise(rng, bounds, rng.uniform(18, 40))
 
     def apply(self, structures: np.ndarray, depths: np.ndarray) -> np.ndarray:
-        """Remove the missing kidney and move the skin, in place.
-
-        Args:
-            structures: uint8 [z, y, x].
-            depths: int8 [z, y, x] in steps of DEPTH_STEP_MM.
-
-        Returns:
-            The mask of the skin, bool [z, y, x].
-        """
+        """Remove the missing kidney and move the skin, in place; return the mask of the skin, bool [z, y, x]."""
         if self.missing:
             structures[structures == INDEX[self.missing]] = INDEX["fat"]
         surface = self.surface_mm / DEPTH_STEP_MM
@@ -75,15 +46,7 @@ class Interior:
     def paint(
         self, hu: np.ndarray, structures: np.ndarray, depths: np.ndarray, canvas: Canvas, look: Appearance
     ) -> None:
-        """Paint the interior over the structures' mean HU, in place.
-
-        Args:
-            hu: Float32 [z, y, x].
-            structures: uint8 [z, y, x], as `apply` left them; `depths` likewise.
-            depths: int8 [z, y, x] in steps of DEPTH_STEP_MM.
-            canvas: Their grid and fine texture.
-            look: The patient's HU.
-        """
+        """Paint the interior over the structures' mean HU, in place; structures and depths as `apply` left them."""
         self._paint_kidneys(hu, structures, depths, canvas.grid, look)
         self._paint_sinus(hu, structures, canvas.grid, look)
         self._paint_bowel(hu, structures, depths, canvas, look)

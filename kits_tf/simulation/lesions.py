@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,7 @@ NUM_ELSEWHERE = (0.4, 0.3, 0.2, 0.1)
 PUSHING_MM = 12.0  # larger masses also push their surroundings away
 
 
-@dataclasses.dataclass
-class Mass:
+class Mass(NamedTuple):
     """A rounded mass, before it has a shape; in mm."""
 
     centre: np.ndarray  # (z, y, x)
@@ -45,11 +44,7 @@ def draw_tumors(rng: np.random.Generator, surfaces: Surfaces) -> list[Mass]:
 
 def tumor_layers(rng: np.random.Generator, masses: list[Mass], look: Appearance) -> list[Layer]:
     """Return the layers of kidney tumors: the mass, a capsule, paler parts, a necrotic centre, calcium."""
-    layers = []
-    for mass in masses:
-        kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
-        layers += _tumor(rng, mass, kind, lump(rng, mass, rng.uniform(0.03, 0.1)), look)
-    return layers
+    return [layer for mass in masses for layer in _tumor(rng, mass, look)]
 
 
 def cyst_layers(rng: np.random.Generator, surfaces: Surfaces) -> list[Layer]:
@@ -118,10 +113,11 @@ def _at_surface(rng: np.random.Generator, surfaces: Surfaces, radius: float, low
     return [Mass(point + normal * radius * rng.uniform(low, high), radius)]
 
 
-def _tumor(rng: np.random.Generator, mass: Mass, kind: str, shape: Shape, look: Appearance) -> list[Layer]:
+def _tumor(rng: np.random.Generator, mass: Mass, look: Appearance) -> list[Layer]:
     """Return the layers of one tumor."""
+    kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
+    core = shape = lump(rng, mass, rng.uniform(0.03, 0.1))
     hu = look.tumor_hu(rng, kind)
-    core = shape
     if rng.uniform() < 0.35 and mass.radius > 8:
         core = shape.offset(-rng.uniform(1.0, 2.0))
         layers = [Layer(shape, kind, hu + 15, label=2), Layer(core, kind, hu)]  # a capsule
@@ -132,17 +128,12 @@ def _tumor(rng: np.random.Generator, mass: Mass, kind: str, shape: Shape, look: 
         paler = core.offset(-1).above(field, rng.uniform(0.1, 0.9), 4.0)
         layers.append(Layer(paler, kind, hu + rng.uniform(-0.45, -0.15) * max(hu - 20, 15)))
     if mass.radius > 12 and rng.uniform() < (0.65 if kind == "clear_cell" else 0.3):
-        layers.append(_necrosis(rng, mass, shape))
+        # Necrosis: an irregular pale centre, sometimes most of the mass.
+        share, shift = rng.uniform(0.3, 0.8), rng.normal(0, 0.12 * mass.radius, 3)
+        middle = ellipsoid(mass.centre + shift, mass.radius * share * rng.uniform(0.8, 1.2, 3))
+        ragged = middle.roughened(Field.noise(rng, middle.bounds, max(0.3 * mass.radius, 4)), 0.18 * mass.radius)
+        layers.append(Layer(ragged & shape.offset(-2.0), "necrosis", rng.uniform(8, 35)))
     if rng.uniform() < 0.12:
         flake = mass.centre + rng.normal(0, 0.3 * mass.radius, 3)
         layers.append(Layer(ellipsoid(flake, rng.uniform(1, 4, 3)) & shape, "calcium", look.calculus))
     return layers
-
-
-def _necrosis(rng: np.random.Generator, mass: Mass, shape: Shape) -> Layer:
-    """Return an irregular pale centre, sometimes most of the mass."""
-    share = rng.uniform(0.3, 0.8)
-    centre = mass.centre + rng.normal(0, 0.12 * mass.radius, 3)
-    middle = ellipsoid(centre, mass.radius * share * rng.uniform(0.8, 1.2, 3))
-    ragged = middle.roughened(Field.noise(rng, middle.bounds, max(0.3 * mass.radius, 4)), 0.18 * mass.radius)
-    return Layer(ragged & shape.offset(-2.0), "necrosis", rng.uniform(8, 35))

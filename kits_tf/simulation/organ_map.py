@@ -63,21 +63,13 @@ def bundled_anatomies() -> tuple[Anatomy, ...]:
 
 @functools.lru_cache(maxsize=3)
 def load(anatomy: Anatomy) -> OrganMap:
-    """Return the refined organ map of an anatomy; the last ones are kept, since refining takes seconds.
-
-    Raises:
-        InputError: As `Anatomy.check`.
-    """
+    """Return the refined organ map of a checked anatomy; the last ones are kept, since refining takes seconds."""
     structures, spacing_mm = anatomy.check()
     return refine(structures, spacing_mm, None if anatomy.ct is None else volume.read_volume(anatomy.ct).hu)
 
 
 def read_legend(path: PathLike) -> dict[int, str]:
-    """Return the name of each label of a legend.
-
-    Raises:
-        InputError: The file is missing or no legend, or none of its names is a kidney's.
-    """
+    """Return the name of each label of a legend; raise InputError for one that is unusable or names no kidney."""
     try:
         entries = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         names = {int(label): entry if isinstance(entry, str) else entry["name"] for label, entry in entries.items()}

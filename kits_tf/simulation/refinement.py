@@ -71,7 +71,12 @@ def refine(structures: np.ndarray, spacing_mm: tuple[float, ...], hu: np.ndarray
     else:
         body = split_by_hu(structures, np.pad(hu, pads, constant_values=-1024), spacing)
     _mark_sinus(structures, spacing)
-    depths = _coarse_depths(structures, body, spacing)
+    # (numbers of structures, mm below their surface); later entries override earlier ones.
+    depths = [(list(range(len(STRUCTURES))), _signed_distance(body, spacing))]
+    for numbers in map(indices, OWN_SURFACES):
+        own = np.isin(structures, numbers)
+        if own.any():
+            depths.append((numbers, _signed_distance(own, spacing)))
     kidneys = {name: structures == INDEX[name] for name in KIDNEYS}
     centres = {name: np.argwhere(mask).mean(axis=0) * spacing for name, mask in kidneys.items() if mask.any()}
     middle = np.mean(list(centres.values()), axis=0)
@@ -137,18 +142,6 @@ def _mark_sinus(structures: np.ndarray, spacing: np.ndarray) -> None:
         closed = scipy.ndimage.distance_transform_edt(near, spacing) > SINUS_MM
         loose = np.isin(structures[box], indices(("fat", "soft", "loose_bone")))
         structures[box][closed & loose] = INDEX["sinus"]
-
-
-def _coarse_depths(
-    structures: np.ndarray, body: np.ndarray, spacing: np.ndarray
-) -> list[tuple[list[int], np.ndarray]]:
-    """Return (numbers of structures, depths in mm below their surface, float32 [z, y, x]); later entries override."""
-    depths = [(list(range(len(STRUCTURES))), _signed_distance(body, spacing))]
-    for names in OWN_SURFACES:
-        own = np.isin(structures, indices(names))
-        if own.any():
-            depths.append((indices(names), _signed_distance(own, spacing)))
-    return depths
 
 
 def _signed_distance(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:

@@ -54,16 +54,7 @@ class Protocol:
         pixel_spacing_mm: Range | None = None,
         slice_spacing_mm: Range | None = None,
     ) -> Protocol:
-        """Return a random protocol; what is None is drawn as in KiTS19 and ends where the map does.
-
-        Args:
-            rng: Source of the draws.
-            map_mm: Length of the map along the slices.
-            size: Rows and columns. Below 512 the field of view stays, so that pixels grow.
-            slices: Number of slices.
-            pixel_spacing_mm: (low, high) of a uniform draw; `slice_spacing_mm` likewise.
-            slice_spacing_mm: See above.
-        """
+        """Return a random protocol for a map `map_mm` long; see `case.simulate` for the other arguments."""
         pixel_draw, slice_draw = rng.uniform(size=2)
         kind = rng.choice(list(LENGTHS_MM), p=[share for share, _, _ in LENGTHS_MM.values()])
         above, below = (rng.uniform(*limits) for limits in LENGTHS_MM[kind][1:])

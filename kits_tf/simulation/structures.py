@@ -6,30 +6,16 @@ import re
 from collections.abc import Iterable
 
 NAMES = (
-    ("kidney_right", r"kidney.*right|right.*kidney"),
-    ("kidney_left", r"kidney.*left|left.*kidney"),
-    ("kidney", r"kidney"),
-    ("adrenal", r"adrenal"),
-    ("gallbladder", r"gall"),
-    ("portal", r"portal|splenic_vein"),
-    ("cava", r"cava|vena|vein"),
-    ("artery", r"aorta|arter|trunk"),
-    ("liver", r"liver"),
-    ("spleen", r"spleen"),
-    ("pancreas", r"pancrea"),
-    ("stomach", r"stomach"),
-    ("duodenum", r"duoden"),
-    ("small_bowel", r"small_(bowel|intestine)"),
-    ("colon", r"colon|rectum"),
-    ("bladder", r"bladder"),
-    ("pelvic_organ", r"prostate|uterus"),
-    ("heart", r"heart|atri|ventric"),
-    ("lung", r"lung|trachea"),
-    ("cartilage", r"cartilage"),
-    ("cord", r"cord"),
+    ("kidney_right", r"kidney.*right|right.*kidney"), ("kidney_left", r"kidney.*left|left.*kidney"),
+    ("kidney", r"kidney"), ("adrenal", r"adrenal"), ("gallbladder", r"gall"), ("portal", r"portal|splenic_vein"),
+    ("cava", r"cava|vena|vein"), ("artery", r"aorta|arter|trunk"), ("liver", r"liver"), ("spleen", r"spleen"),
+    ("pancreas", r"pancrea"), ("stomach", r"stomach"), ("duodenum", r"duoden"),
+    ("small_bowel", r"small_(bowel|intestine)"), ("colon", r"colon|rectum"), ("bladder", r"bladder"),
+    ("pelvic_organ", r"prostate|uterus"), ("heart", r"heart|atri|ventric"), ("lung", r"lung|trachea"),
+    ("cartilage", r"cartilage"), ("cord", r"cord"),
     ("bone", r"vertebra|rib|hip|femur|sacrum|sternum|scapula|humerus|clavic|skull|bone"),
     ("muscle", r"glute|autochthon|iliopsoas|muscle"),
-)
+)  # fmt: skip
 """(structure, pattern of a legend's name); the first pattern found in a name decides."""
 
 UNNAMED = ("other", "air", "fat", "soft", "loose_bone", "gas", "sinus")
