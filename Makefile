@@ -25,7 +25,7 @@ $(VENV)/.installed-test: $(BIN)/pip setup.py pyproject.toml
 # A scan of a bundled organ map, with contrast.
 demo: $(VENV)/.installed
 	rm -rf $(DEMO)
-	$(BIN)/kits-simulate --output_dir=$(DEMO)/ct --cases=0 --seed=1 --size=256 --slices=80 \
+	$(BIN)/kits-simulate --output_dir=$(DEMO)/ct --cases=0 --seed=15 --size=256 --slices=80 \
 	    --phases=nephrographic --pixel_spacing_mm=1.5,1.7 --slice_spacing_mm=3.5,4.0
 	$(BIN)/kits-predict --input=$(DEMO)/ct --output_dir=$(DEMO)/prediction --checkpoint_dir=simulated
 	$(BIN)/kits-evaluate --predictions=$(DEMO)/prediction --references=$(DEMO)/ct --output=$(DEMO)/scores.json

@@ -59,8 +59,9 @@ def test_an_arch_is_a_sheet_along_z_without_end():
     value = sheet.value(Grid.regular((2, 41, 101), (500, 1, 1), (0, -20, -50)))
     np.testing.assert_array_equal(value[0], value[1])
     np.testing.assert_allclose(value[0, 20:, 50], np.abs(np.arange(21) - 7) - 3, atol=1e-4)
-    inside = (value[0] < 0).sum()
-    assert inside == pytest.approx(6 * 2 * 100 * np.arcsin(0.5), rel=0.03)  # thickness times length of the arc
+    assert (value[0] < 0).sum() == pytest.approx(
+        6 * 2 * 100 * np.arcsin(0.5), rel=0.03
+    )  # thickness times length of the arc
 
 
 def test_every_solid_stays_within_its_bounds():
