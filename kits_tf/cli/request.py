@@ -1,9 +1,16 @@
-"""Segments CTs on a server: sends each to TensorFlow Serving, with what kits-export wrote, and writes its labels."""
+"""Segment CTs on a server: send each to TensorFlow Serving with a system of kits-export, and write its labels.
+
+Example: kits-request --input=scan.nii.gz --output_dir=labels --server=http://localhost:8501
+"""
+
+from __future__ import annotations
 
 import contextlib
 import pathlib
+import resource
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -11,114 +18,141 @@ from kits_tf import runtime
 from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kits_tf.inference.inputs import Input
+    from kits_tf.inference.jobs import Outcome
+    from kits_tf.serving.client import Client
+
 FLAGS = flags.FlagValues()
+_INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
+_SERVER: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Server"}
+_OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
 flags.DEFINE_string(
-    "input", None, "A NIfTI file, a folder of them, a case folder or a KiTS19-layout folder. Required, but with "
-    "--check.", flag_values=FLAGS,
+    "input", None, "A NIfTI file, a DICOM series, a prepared folder, or any tree of these, as of kits-predict. "
+    "Required without --check.", **_INPUT,
 )  # fmt: skip
-flags.DEFINE_string("output_dir", None, "Folder to write labels to. Required, but with --check.", flag_values=FLAGS)
-flags.DEFINE_string(
-    "server", "http://localhost:8501", "http://HOST:PORT for REST, grpc://HOST:PORT for gRPC.", flag_values=FLAGS
-)
-flags.DEFINE_string("model", "system", "The served model's name.", flag_values=FLAGS)
-flags.DEFINE_integer("workers", 2, "CTs under way at once.", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_float("timeout_seconds", 600.0, "For one attempt at one CT.", flag_values=FLAGS, lower_bound=0.1)
+flags.DEFINE_string("server", "http://localhost:8501", "http://HOST:PORT for REST, grpc://HOST:PORT.", **_SERVER)
+flags.DEFINE_string("model", "system", "The served model's name.", **_SERVER)
+flags.DEFINE_integer("workers", 2, "CTs in work at once.", lower_bound=1, **_SERVER)
+flags.DEFINE_float("timeout_seconds", 600.0, "For one attempt at one CT.", lower_bound=0.1, **_SERVER)
 flags.DEFINE_integer(
-    "attempts", 3, "How often a CT is sent at most, where the server is busy, away or too slow.", lower_bound=1,
-    flag_values=FLAGS,
+    "attempts", 3, "How often a CT is sent at most, if the server is busy, unreachable or too slow.", lower_bound=1,
+    **_SERVER,
 )  # fmt: skip
-flags.DEFINE_float(
-    "wait_seconds", 2.0, "Before the second attempt; doubled each time.", flag_values=FLAGS, lower_bound=0,
-)  # fmt: skip
-flags.DEFINE_bool("overwrite", False, "Segment cases again that are already written.", flag_values=FLAGS)
-flags.DEFINE_bool("check", False, "Only asks whether the server is ready.", flag_values=FLAGS)
+flags.DEFINE_float("wait_seconds", 2.0, "Before the second attempt; then doubled each time.", lower_bound=0, **_SERVER)
+flags.DEFINE_bool("check", False, "Only ask whether the server is ready.", **_SERVER)
+flags.DEFINE_string(
+    "output_dir", None, "Folder to write labels and JSON sidecars to. Required without --check.", **_OUTPUT
+)
+flags.DEFINE_bool("overwrite", False, "Replace labels that are there.", **_OUTPUT)
 
 
-def main():
-    """Segments every CT of --input on the server; returns the exit code."""
+def main() -> int:
+    """Segment every CT of --input on the server; return the exit code."""
     if not FLAGS.check and not (FLAGS.input and FLAGS.output_dir):
-        raise UsageError("output_dir" if FLAGS.input else "input", "is required, except with --check")
+        raise UsageError("output_dir" if FLAGS.input else "input", "is required without --check")
     client = connect()
     if FLAGS.check:
         return check(client)
-    from kits_tf.inference import inputs, outputs
+    from kits_tf.data.records import is_record
+    from kits_tf.inference import inputs
 
-    sources, settings, waiting, failed = inputs.find_inputs(FLAGS.input).inputs, {"server_model": FLAGS.model}, [], 0
-    for source in sources:
-        try:
-            if FLAGS.overwrite or source.fault or not outputs.is_done(source, FLAGS.output_dir, settings):
-                waiting.append(source)
-        except InputError as error:
-            failed += 1
-            print(error, file=sys.stderr)
-    done = len(sources) - len(waiting) - failed
-    if done:
+    sources = inputs.find_inputs(FLAGS.input).inputs
+    waiting, refused = left_to_do(sources)
+    if len(waiting) + refused < len(sources):
+        done = len(sources) - len(waiting) - refused
         print(f"{done} of {len(sources)} CTs are already written; --overwrite segments them again")
     if waiting:
         app.check_output_folder("output_dir", FLAGS.output_dir)
-    return 1 if segment_all(client, waiting, settings) + failed else 0
+    if any(is_record(source.path) for source in waiting):
+        runtime.load_tensorflow()
+    return app.EXIT_SOME_FAILED if segment_all(client, waiting) + refused else app.EXIT_DONE
 
 
-def connect():
-    """The client for --server."""
+def connect() -> Client:
+    """Return the client for --server."""
     from kits_tf.serving import client
 
     if FLAGS.server.startswith("grpc:"):
-        runtime.load_tensorflow()  # its messages are made of TensorFlow's
+        runtime.load_tensorflow()  # its messages consist of TensorFlow's
     return client.connect(FLAGS.server, FLAGS.model, FLAGS.timeout_seconds)
 
 
-def check(client):
-    """Says whether the server is ready; returns the exit code."""
+def check(client: Client) -> int:
+    """Print whether the server is ready; return the exit code."""
     from kits_tf.serving.client import ServerError, retry
 
     try:
         retry(client.check_health, FLAGS.attempts, FLAGS.wait_seconds)
     except ServerError as error:
         print(f"{FLAGS.server}: {error}", file=sys.stderr)
-        return 1
+        return app.EXIT_SOME_FAILED
     print(f"{FLAGS.server}: {FLAGS.model} is ready")
-    return 0
+    return app.EXIT_DONE
 
 
-def segment_all(client, sources, settings):
+def settings() -> dict[str, str]:
+    """Return what decides the labels, as far as it is known here."""
+    return {"server_model": FLAGS.model}
+
+
+def left_to_do(sources: Sequence[Input]) -> tuple[list[Input], int]:
+    """Return the CTs that are not done, and how many must not be replaced, each said in a line."""
+    from kits_tf.inference import outputs
+
+    waiting, refused = [], 0
+    for source in sources:
+        suffixes = [outputs.SEG_SUFFIX] if source.series else []
+        try:
+            if FLAGS.overwrite or source.fault or not outputs.is_done(source, FLAGS.output_dir, settings(), suffixes):
+                waiting.append(source)
+        except InputError as error:
+            refused += 1
+            print(error, file=sys.stderr, flush=True)
+    return waiting, refused
+
+
+def segment_all(client: Client, sources: Sequence[Input]) -> int:
     """Segment CTs, several at once, and print a line about each; return how many failed."""
+    from kits_tf.cli.predict import print_outcome
     from kits_tf.inference import jobs
 
     failed = 0
-    with contextlib.closing(
-        jobs.run_all(lambda source, cancel: segment(client, source, settings), sources, FLAGS.workers)
-    ) as outcomes:
+    with contextlib.closing(jobs.run_all(lambda one, _: segment(client, one), sources, FLAGS.workers)) as outcomes:
         for number, outcome in enumerate(outcomes, 1):
+            print_outcome(f"[{number}/{len(sources)}]", outcome)
             failed += bool(outcome.reason)
-            for warning in outcome.sidecar.get("warnings", []):
-                print(f"{outcome.source.where}: warning: {warning}", file=sys.stderr, flush=True)
-            line = outcome.reason or f"{outcome.source.output_name}: {outcome.sidecar['seconds']['total']:.1f} s"
-            print(f"[{number}/{len(sources)}] {line}", file=sys.stderr if outcome.reason else sys.stdout, flush=True)
     return failed
 
 
-def segment(client, source, settings):
-    """Segment one CT on the server and write its labels; return the outcome."""
+def segment(client: Client, source: Input) -> Outcome:
+    """Segment one CT on the server and write what belongs to it; InputError where the server gives no labels."""
     from kits_tf.inference import jobs, outputs
     from kits_tf.serving.client import ServerError, retry
 
-    start = time.monotonic()
+    start = time.perf_counter()
     source.digest  # noqa: B018  # before the CT is read, so that a change meanwhile is noticed by the next run
     volume = source.read()
+    seconds = {"read": time.perf_counter() - start}
     try:
         labels = retry(lambda: client.segment(volume.hu, volume.spacing_mm), FLAGS.attempts, FLAGS.wait_seconds)
     except ServerError as error:
         raise InputError(source.where, error) from None
-    seconds = {"request": time.monotonic() - start}
-    sidecar = outputs.sidecar_of(source, volume, labels, settings, engine="server", seconds=seconds)
-    outputs.write_case(outputs.Case(source, volume, labels, sidecar), pathlib.Path(FLAGS.output_dir))
-    return jobs.Outcome(source, sidecar)
+    seconds["request"] = time.perf_counter() - start - seconds["read"]
+    sidecar = outputs.sidecar_of(
+        source, volume, labels, settings(), engine="server", seconds=seconds, checkpoint=FLAGS.model,
+        peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    )  # fmt: skip
+    case = outputs.Case(source, volume, labels, sidecar)
+    removed = outputs.write_case(case, pathlib.Path(FLAGS.output_dir), [jobs.write_seg] if source.series else [])
+    return jobs.Outcome(source, sidecar, removed=removed)
 
 
-def run():
-    """The console command kits-request."""
+def run() -> None:
+    """Run the console command kits-request."""
     app.run(main, FLAGS)
 
 

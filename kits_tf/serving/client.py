@@ -173,13 +173,7 @@ def connect(server: str, model: str = "system", timeout_seconds: float = 600.0) 
 
 
 def retry(call: Callable[[], Result], attempts: int, wait_seconds: float) -> Result:
-    """Return the result of a call that is repeated while it raises a TransientError.
-
-    Args:
-        call: A function without arguments.
-        attempts: How often it is called at most.
-        wait_seconds: Before the second attempt, then doubled each time.
-    """
+    """Return the result of a call, repeated while it raises a TransientError, after a wait that doubles each time."""
     for attempt in range(1, attempts):
         try:
             return call()
@@ -200,15 +194,7 @@ def pack(hu: np.ndarray) -> bytes:
 
 
 def unpack(slices: Sequence[bytes], shape: Sequence[int]) -> np.ndarray:
-    """Return the labels of a reply, uint8 of the given shape.
-
-    Args:
-        slices: Each slice of the labels as a PNG.
-        shape: Of the CT that was sent.
-
-    Raises:
-        ServerError: The reply does not hold labels of that shape.
-    """
+    """Return the labels, uint8 of a CT's shape, whose slices a reply holds as PNG; ServerError if it does not."""
     labels = np.zeros(shape, np.uint8)
     if len(slices) != len(labels):
         raise ServerError(f"the reply holds {len(slices)} slices, the CT has {len(labels)}")
