@@ -54,7 +54,7 @@ def test_labels_of_layers(surfaces, look):
         tumor = lesions.tumor_layers(random_generator(seed), [lesions.Mass(np.zeros(3), 15.0)], look)
         assert tumor[0].label == 2 and all(layer.label is None for layer in tumor[1:])
     cysts = [layer for seed in range(20) for layer in lesions.cyst_layers(random_generator(seed), surfaces)]
-    assert cysts and all(layer.label == 1 for layer in cysts)
+    assert {layer.label for layer in cysts} == {1}
     stones = [layer for seed in range(20) for layer in lesions.stone_layers(random_generator(seed), surfaces, look)]
     assert stones and all((layer.label, layer.hu) == (None, look.calculus) for layer in stones)
     points = np.zeros((4, 3))

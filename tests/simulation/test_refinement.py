@@ -45,8 +45,7 @@ def test_a_map_split_beforehand_is_the_map_with_its_ct():
     structures = np.full(organs.shape, UNLABELLED, np.uint8)
     for label, name in ((2, "kidney_right"), (3, "kidney_left"), (4, "bone")):
         structures[organs == label] = INDEX[name]
-    spacing_mm = (3.0, 3.0, 3.0)
-    split = structures.copy()
+    split, spacing_mm = structures.copy(), (3.0, 3.0, 3.0)
     split_by_hu(split, small_person.hu(), spacing_mm)
     np.testing.assert_array_equal(split[structures != UNLABELLED], structures[structures != UNLABELLED])
     assert (split[small_person.hu() == -1000] == INDEX["air"]).all()
