@@ -245,15 +245,15 @@ def find_damaged(sources: list[Any], stage: str) -> str | None:
             else:
                 read_sample(str(source["path"]), with_distance=False)
         except InputError as error:
-            return str(error)
+            return plain_message(error)
         except tf.errors.OpError as error:
             return f"{source['path']}: {plain_message(error)}"
     return None
 
 
-def plain_message(error: tf.errors.OpError) -> str:
-    """Return TensorFlow's message without the names of its operations."""
-    return one_line(ValueError(re.sub(r"\s*\{\{.*?\}\}\s*|\[Op:.*", "", str(error)).strip()))
+def plain_message(error: Exception) -> str:
+    """Return an error's message without TensorFlow's names of operations."""
+    return re.sub(r"\{\{.*?\}\}\s*|\[Op:.*", "", str(error), flags=re.DOTALL).strip().partition("\n")[0]
 
 
 def describe_start(trainer: loop.Trainer, state: TrainingState, num_sources: int, settings: Settings) -> str:
