@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 from kits_tf import files  # noqa: E402
 from kits_tf.io import volume  # noqa: E402
-from kits_tf.report import figures, layout, panels  # noqa: E402
+from kits_tf.report import figures  # noqa: E402
 
 
 def main():
@@ -27,9 +27,9 @@ def main():
     reference, _ = volume.read_labels(folder / "segmentation.nii.gz")
     name = folder.name.replace("case_", "prediction_") + ".nii.gz"
     prediction, _ = volume.read_labels(arguments.demo_dir / "prediction" / name)
-    case = panels.Case(ct.hu, ct.spacing_mm, prediction, reference)
-    planes = panels.views(case, 1 if (prediction > 1).any() else 0)
-    picture = figures.draw([layout.columns(planes)])
+    scene = figures.Scene(ct.hu, ct.spacing_mm, prediction, reference)
+    planes = figures.plane_panels(scene, prediction > int((prediction > 1).any()))
+    picture = figures.draw(planes, width_pixels=1380, file_format="png")
     with files.replacing(arguments.output) as temporary:
         temporary.write_bytes(picture)
     print(arguments.output)

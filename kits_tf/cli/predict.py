@@ -88,9 +88,9 @@ def main() -> int:
     if waiting:
         app.check_output_folder("output_dir", FLAGS.output_dir)
         if FLAGS.report:
-            from kits_tf.report import figures
+            from kits_tf.report import pages
 
-            figures.require_matplotlib("report")
+            pages.require_libraries("report")
         outcomes |= segment(load_job(waiting, settings, roi), waiting)
     if len(sources) > 1 or (FLAGS.shard and sources):
         summarize(sources, outcomes)
@@ -155,14 +155,12 @@ def writers() -> dict[str, Writer]:
 
 def write_page(path: pathlib.Path, case: Case) -> None:
     """Write the page of kits-report beside a label file."""
-    from kits_tf import files
     from kits_tf.inference.outputs import PAGE_SUFFIX, beside
     from kits_tf.io import nifti
-    from kits_tf.report.case_page import case_page
+    from kits_tf.report.pages import write_case_page
 
     name = nifti.stem(pathlib.PurePath(case.source.name))
-    page, _ = case_page(name, case.volume, case.labels, summary=case.sidecar)
-    files.write_text(beside(path, PAGE_SUFFIX), page)
+    write_case_page(beside(path, PAGE_SUFFIX), name, case.volume, case.labels, case.sidecar)
 
 
 def left_to_do(sources: Sequence[Input], settings: dict[str, Any]) -> tuple[list[Input], dict[Input, Outcome]]:

@@ -47,7 +47,7 @@ class Tumor:
 
 def measure(
     labels: np.ndarray,
-    spacing_mm: tuple[float, ...],
+    spacing_mm: Sequence[float],
     sides: np.ndarray | None = None,
     voxel_ml: float | None = None,
 ) -> dict[str, Any]:
@@ -77,23 +77,19 @@ def measure(
         return {"kidney_ml": 0.0, "tumor_ml": 0.0, "kidneys": [], "tumors": []}
     voxel_ml = float(np.prod(spacing_mm)) / 1000 if voxel_ml is None else voxel_ml
     sides = _sides(labels, box, spacing_mm) if sides is None else np.where(labels[box] > 0, sides[box], 0)
-    by_side = {side: int(np.count_nonzero(sides == side)) for side in (RIGHT, LEFT)}
-    tumors = find_tumors(labels, spacing_mm, sides, voxel_ml)
+    by_side = {SIDE_NAMES[side]: int(np.count_nonzero(sides == side)) for side in (RIGHT, LEFT)}
+    kidneys = [{"side": side, "volume_ml": round(count * voxel_ml, 3)} for side, count in by_side.items() if count]
     return {
-        "kidney_ml": round(np.count_nonzero(labels[box]) * voxel_ml, 3),
-        "tumor_ml": round(np.count_nonzero(labels[box] == 2) * voxel_ml, 3),
-        "kidneys": [
-            {"side": SIDE_NAMES[side], "volume_ml": round(count * voxel_ml, 3)}
-            for side, count in by_side.items()
-            if count
-        ],
-        "tumors": [tumor.summary() for tumor in tumors],
+        "kidney_ml": round(int(np.count_nonzero(labels[box])) * voxel_ml, 3),
+        "tumor_ml": round(int(np.count_nonzero(labels[box] == 2)) * voxel_ml, 3),
+        "kidneys": kidneys,
+        "tumors": [tumor.summary() for tumor in find_tumors(labels, spacing_mm, sides, voxel_ml)],
     }
 
 
 def find_tumors(
     labels: np.ndarray,
-    spacing_mm: tuple[float, ...],
+    spacing_mm: Sequence[float],
     sides: np.ndarray | None = None,
     voxel_ml: float | None = None,
 ) -> list[Tumor]:
@@ -114,7 +110,7 @@ def find_tumors(
     found = []
     for number, box in enumerate(ndimage.find_objects(components), 1):
         mask = components[box] == number
-        volume_ml = np.count_nonzero(mask) * voxel_ml
+        volume_ml = int(np.count_nonzero(mask)) * voxel_ml
         if volume_ml < MIN_TUMOR_ML:
             continue
         middle = labels.shape[2] // 2 - around[2].start - box[2].start
@@ -124,7 +120,7 @@ def find_tumors(
     return sorted(found, key=lambda tumor: -tumor.volume_ml)
 
 
-def max_axial_diameter_mm(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> float:
+def max_axial_diameter_mm(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
     """Return the largest distance between two points of a mask's outline in one axial slice.
 
     The outline runs half a voxel outside the outermost voxel centres: a single voxel measures its longer side.
@@ -140,7 +136,7 @@ def max_axial_diameter_mm(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> fl
 
 
 def detect(
-    prediction: np.ndarray, reference: np.ndarray, spacing_mm: tuple[float, ...], voxel_ml: float | None = None
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], voxel_ml: float | None = None
 ) -> dict[str, list[dict[str, Any]]]:
     """Look for each tumor of the reference in the prediction, and for false tumors.
 
@@ -200,7 +196,7 @@ def detection_rates(cases: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def side_scores(
-    prediction: np.ndarray, reference: np.ndarray, spacing_mm: tuple[float, ...]
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float]
 ) -> dict[str, dict[str, float] | None]:
     """Return Dice of kidney with tumor and of tumor, right and left apart.
 
@@ -235,7 +231,7 @@ def side_scores(
     return scores
 
 
-def _sides(labels: np.ndarray, box: tuple[slice, ...], spacing_mm: tuple[float, ...]) -> np.ndarray:
+def _sides(labels: np.ndarray, box: tuple[slice, ...], spacing_mm: Sequence[float]) -> np.ndarray:
     """Return the side map of the part of a label array inside its bounding box."""
     return kidney_sides(labels[box] > 0, spacing_mm, labels.shape[2] // 2 - box[2].start)
 
@@ -248,7 +244,7 @@ def _side(tumor: np.ndarray, sides: np.ndarray, middle: int) -> int:
     return RIGHT if np.argwhere(tumor)[:, 2].mean() + 0.5 <= middle else LEFT
 
 
-def _diameter_mm(plane: np.ndarray, spacing_mm: tuple[float, ...]) -> float:
+def _diameter_mm(plane: np.ndarray, spacing_mm: Sequence[float]) -> float:
     """Return the largest distance between two points of the outline of a mask [rows, columns], not empty."""
     points = np.concatenate([_row_ends(plane), _row_ends(plane.T)[:, ::-1]]) * np.asarray(spacing_mm)
     corners = points[spatial.ConvexHull(points).vertices]

@@ -49,7 +49,7 @@ def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
 
 
 def score(
-    prediction: np.ndarray, reference: np.ndarray, spacing_mm: tuple[float, ...], voxel_ml: float | None = None
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], voxel_ml: float | None = None
 ) -> Scores:
     """Score one case.
 

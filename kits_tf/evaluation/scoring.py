@@ -39,13 +39,12 @@ def score_files(
             sidecar = matching.read_sidecar(prediction_path)
         except InputError as caught:
             prediction, error = None, caught
-    voxel_ml = float(abs(np.linalg.det(grid.affine[:3, :3]))) / 1000
     usable = prediction if prediction is not None else np.zeros_like(reference)
     return {
         "scores": metrics.missing_scores()
         if prediction is None
-        else metrics.score(prediction, reference, grid.spacing_mm, voxel_ml),
-        "lesions": lesions.detect(usable, reference, grid.spacing_mm, voxel_ml),
+        else metrics.score(prediction, reference, grid.spacing_mm, grid.voxel_ml),
+        "lesions": lesions.detect(usable, reference, grid.spacing_mm, grid.voxel_ml),
         "sides": lesions.side_scores(usable, reference, grid.spacing_mm),
         "is_kidney_only": matching.is_kidney_only(sidecar, usable),
     }, error

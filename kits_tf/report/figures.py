@@ -1,174 +1,316 @@
-"""Draws panels of CT with outlines: the prediction in full lines, the reference broken; errors as areas.
+"""Pictures of CT with label outlines, errors as areas, and surfaces in three dimensions.
 
-Needs matplotlib.
+Predictions are colored and references white. Needs matplotlib.
 """
 
+from __future__ import annotations
+
+import dataclasses
 import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 from kits_tf import palette
-from kits_tf.errors import UsageError
-from kits_tf.report import layout
+from kits_tf.geometry import body_box
+from kits_tf.laterality import bounding_box
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WINDOW_HU = (-160.0, 240.0)
 """The usual soft-tissue window: level 40, width 400."""
+EDGES = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}
+"""Directions at the left, right, top and bottom edge of each plane, in the order of their axes."""
+SURFACE_VIEWS = {
+    "from the front": -90,
+    "from the patient's left": 0,
+    "from behind": 90,
+    "from the patient's right": 180,
+}
+"""Azimuth of the viewer, degrees from the patient's left."""
 
-DPI = 110
-LEGEND_INCHES = 0.34
-_WIDTH_INCHES = 12.5
-_GAP_PIXELS = 12  # between three-dimensional views
-_LINE_WIDTHS = {"solid": 1.4, "dashed": 1.3, "dotted": 1.6}
-_RIM = 0.8  # of black around lines and letters, which shows them on bright organs too
+_DPI = 100
+_ALONG_SLICES_MM = 60.0  # of the body, shown above and below kidneys and tumors
+_STRIP_MARGIN_MM, _MIN_STRIP_MM = 20.0, 80.0
+_SURFACE_STEP_MM = 3.0
+_LINE_WIDTHS = {"solid": 1.8, "dashed": 1.6, "dotted": 2.0}
+_RIM = 0.8  # black around lines and letters, so that they show on bright organs too
 
 
-def require_matplotlib(flag="output_dir"):
-    """Raises a UsageError that names the extra to install where matplotlib is missing; `flag` asked for pictures."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise UsageError(flag, "pictures need matplotlib: install this package's extra `report`") from None
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A CT with labels.
+
+    Attributes:
+        hu: [slices, rows, columns], axes (I, P, L).
+        spacing_mm: Voxel size (slice, row, column).
+        prediction: uint8 labels of the same shape.
+        reference: uint8 labels of the same shape, or None.
+    """
+
+    hu: np.ndarray
+    spacing_mm: Sequence[float]
+    prediction: np.ndarray
+    reference: np.ndarray | None = None
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Return the labels that planes are chosen by: the prediction or, if it is empty, the reference."""
+        return self.prediction if self.reference is None or self.prediction.any() else self.reference
 
 
-def draw(rows, per_mm=None, file_format="png", with_tumors=True):
-    """Draws rows of panels, all at one scale, with a legend beneath.
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One plane of a scene.
+
+    Attributes:
+        title: Plane and position.
+        edges: Letters for the left, right, top and bottom edge.
+        hu: [height, width].
+        prediction: uint8 labels of the same shape.
+        reference: uint8 labels of the same shape, or None.
+        pixel_mm: (height, width) of a pixel.
+    """
+
+    title: str
+    edges: str
+    hu: np.ndarray
+    prediction: np.ndarray
+    reference: np.ndarray | None
+    pixel_mm: Sequence[float]
+
+    @property
+    def size_mm(self) -> tuple[float, float]:
+        """Return (height, width)."""
+        return self.hu.shape[0] * self.pixel_mm[0], self.hu.shape[1] * self.pixel_mm[1]
+
+
+def plane_panels(scene: Scene, mask: np.ndarray) -> list[Panel]:
+    """Return the axial, coronal and sagittal plane through a mask's largest cross-sections, cut to the body."""
+    box = _shown_box(scene)
+    cuts = largest_cross_sections(mask)
+    return [_panel(scene, axis, cut, box) for axis, cut in enumerate(cuts)]
+
+
+def tumor_panels(scene: Scene, box: tuple[slice, ...], count: int = 8) -> list[Panel]:
+    """Return axial slices spread evenly from the first to the last of a tumor.
 
     Args:
-        rows: list of rows, each a list of columns of `panels.Panel` as `layout.arrange` takes them.
-        per_mm: inches for a millimetre; by default the widest row fills the figure's width.
-        file_format: "png", or "jpeg" at a quarter of the size.
-        with_tumors: whether the prediction's tumors are in the legend; not where they were not looked for.
+        scene: The CT with labels.
+        box: The tumor's bounding box.
+        count: Maximum number of slices.
+    """
+    first, last = box[0].start, box[0].stop - 1
+    cuts = np.unique(np.linspace(first, last, min(count, last - first + 1)).round().astype(int))
+    around = []
+    for side, size, spacing_mm in zip(box[1:], scene.hu.shape[1:], scene.spacing_mm[1:], strict=True):
+        margin_mm = max(_STRIP_MARGIN_MM, (_MIN_STRIP_MM - (side.stop - side.start) * spacing_mm) / 2)
+        margin = round(margin_mm / spacing_mm)
+        around.append(slice(max(0, side.start - margin), min(size, side.stop + margin)))
+    return [_panel(scene, 0, int(cut), (slice(None), *around)) for cut in cuts]
+
+
+def largest_cross_sections(mask: np.ndarray) -> tuple[int, ...]:
+    """Return the (slice, row, column) in which a mask has the most voxels; the middle ones of an empty mask.
+
+    Example:
+        >>> mask = np.zeros((4, 6, 9), bool)
+        >>> mask[1, 2:4, 7] = True
+        >>> largest_cross_sections(mask)
+        (1, 2, 7)
+    """
+    if not mask.any():
+        return tuple(side // 2 for side in mask.shape)
+    others = ((1, 2), (0, 2), (0, 1))
+    return tuple(int(np.count_nonzero(mask, axis=axes).argmax()) for axes in others)
+
+
+def draw(
+    panels: Sequence[Panel], errors_of: int | None = None, width_pixels: int = 640, file_format: str = "jpeg"
+) -> bytes:
+    """Draw panels side by side at one scale, with outlines of the labels.
+
+    Args:
+        panels: One or more panels.
+        errors_of: If given, show what of label > `errors_of` was missed or is extra as areas instead.
+        width_pixels: Width of the picture; the scale is at most 4 pixels per mm.
+        file_format: "jpeg" or "png".
 
     Returns:
         The bytes of a file.
     """
-    entries = [("kidney with tumor", palette.KIDNEY, "solid")]
-    if with_tumors:
-        entries.append(("tumor", palette.TUMOR, "solid"))
-    if any(panel.reference is not None for row in rows for column in row for panel in column):
-        entries.append(("reference: kidney with tumor", palette.REFERENCE, "dashed"))
-        entries.append(("reference: tumor", palette.REFERENCE, "dotted"))
-    return compose(rows, draw_panel, entries, per_mm, file_format)
+    heights, widths = zip(*(panel.size_mm for panel in panels), strict=True)
+    per_mm = min(width_pixels / sum(widths), 4.0)
+    figure = _figure(sum(widths) * per_mm, max(heights) * per_mm)
+    left = 0.0
+    for panel in panels:
+        height_mm, width_mm = panel.size_mm
+        axes = figure.add_axes((left / sum(widths), 0, width_mm / sum(widths), height_mm / max(heights)))
+        left += width_mm
+        _draw_ct(axes, panel)
+        if errors_of is None:
+            _outline(axes, panel.prediction > 0, panel.pixel_mm, palette.KIDNEY, "solid")
+            _outline(axes, panel.prediction > 1, panel.pixel_mm, palette.TUMOR, "solid")
+            if panel.reference is not None:
+                _outline(axes, panel.reference > 0, panel.pixel_mm, palette.REFERENCE, "dashed")
+                _outline(axes, panel.reference > 1, panel.pixel_mm, palette.REFERENCE, "dotted")
+        elif panel.reference is not None:
+            _draw_errors(axes, panel, panel.prediction > errors_of, panel.reference > errors_of)
+    return _encoded(figure, file_format)
 
 
-def draw_errors(rows, file_format="png"):
-    """Draws rows of panels with what was missed and what was found too much as areas.
+def draw_surfaces(labels: np.ndarray, spacing_mm: Sequence[float]) -> dict[str, bytes]:
+    """Draw the surfaces of kidneys and tumors from four sides, tumors shining through the kidney.
 
     Args:
-        rows: list of (threshold, row as `draw` takes it): label > threshold is looked at.
-        file_format: see `draw`.
+        labels: uint8 [slices, rows, columns], axes (I, P, L).
+        spacing_mm: Voxel size (slice, row, column).
 
     Returns:
-        The bytes of a file.
+        {title: JPEG}; empty if there is no kidney.
     """
-    thresholds = {id(panel): threshold for threshold, row in rows for column in row for panel in column}
-    entries = [
-        ("missed", palette.MISSED, "area"),
-        ("found too much", palette.EXTRA, "area"),
-        ("reference", palette.REFERENCE, "dashed"),
+    from matplotlib.colors import LightSource, to_rgba
+    from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+
+    box = bounding_box(labels)
+    if box is None:
+        return {}
+    kidney, tumor = (_triangles(labels[box] > label, spacing_mm) for label in (0, 1))
+    colors = np.repeat([to_rgba(palette.KIDNEY, 0.35), to_rgba(palette.TUMOR, 1.0)], [len(kidney), len(tumor)], axis=0)
+    triangles = np.concatenate([kidney, tumor])
+    low, high = triangles.min(axis=(0, 1)), triangles.max(axis=(0, 1))
+    drawn = {}
+    for title, azimuth in SURFACE_VIEWS.items():
+        figure = _figure(420, 420)
+        axes = figure.add_axes((0, 0, 1, 1), projection="3d", facecolor=palette.BACKGROUND)
+        light = LightSource(azdeg=-azimuth - 30, altdeg=45)
+        collection = Poly3DCollection(triangles, facecolors=colors, lightsource=light, shade=True, antialiased=False)
+        axes.add_collection3d(collection)
+        for set_limits, start, stop in zip((axes.set_xlim, axes.set_ylim, axes.set_zlim), low, high, strict=True):
+            set_limits(start, stop)
+        axes.set_box_aspect(high - low)
+        axes.view_init(elev=0, azim=azimuth)
+        axes.set_axis_off()
+        drawn[title] = _encoded(figure, "jpeg")
+    return drawn
+
+
+def draw_figure1(scenes: Mapping[str, Scene]) -> bytes:
+    """Draw the paper's Figure 1: CT, reference and prediction side by side, kidney grey and tumor white.
+
+    Args:
+        scenes: {case: scene with a reference}; each is a row with the axial slice in which the reference's tumor or,
+            without one, its kidney is largest.
+
+    Returns:
+        The bytes of a PNG.
+    """
+    rows = {case: figure1_row(scene) for case, scene in scenes.items()}
+    heights = [
+        300 * row[0].shape[0] * scene.spacing_mm[1] / (row[0].shape[1] * scene.spacing_mm[2])
+        for row, scene in zip(rows.values(), scenes.values(), strict=True)
     ]
-    return compose(
-        [row for _, row in rows],
-        lambda axes, panel: draw_error_panel(axes, panel, thresholds[id(panel)]),
-        entries,
-        file_format=file_format,
+    figure = _figure(940, sum(heights) + 30)
+    grid = figure.subplots(len(rows), 3, squeeze=False, height_ratios=heights)
+    figure.subplots_adjust(
+        left=40 / 940, right=1, bottom=0, top=1 - 30 / (sum(heights) + 30), wspace=0.02, hspace=0.02
+    )
+    for line, (case, pictures) in zip(grid, rows.items(), strict=True):
+        for axes, picture, limits in zip(line, pictures, (WINDOW_HU, (0, 2), (0, 2)), strict=True):
+            axes.imshow(picture, cmap="gray", vmin=limits[0], vmax=limits[1], aspect="auto", interpolation="nearest")
+            axes.set_axis_off()
+        line[0].text(-0.03, 0.5, case, rotation=90, ha="right", va="center", transform=line[0].transAxes, color="w")
+    for axes, title in zip(grid[0], ("data", "reference", "prediction"), strict=True):
+        axes.set_title(title, color=palette.TEXT, fontsize=12)
+    return _encoded(figure, "png")
+
+
+def figure1_row(scene: Scene) -> list[np.ndarray]:
+    """Return a row of `draw_figure1`: HU, reference and prediction of one slice, cut to the body."""
+    assert scene.reference is not None
+    cut = largest_cross_sections(scene.reference > int((scene.reference > 1).any()))[0]
+    box = _shown_box(scene)[1:]
+    return [volume[(cut, *box)] for volume in (scene.hu, scene.reference, scene.prediction)]
+
+
+def _panel(scene: Scene, axis: int, cut: int, box: tuple[slice, ...]) -> Panel:
+    plane = list(EDGES)[axis]
+    index = tuple(cut if other == axis else box[other] for other in range(3))
+    return Panel(
+        title=f"{plane}, {('slice', 'row', 'column')[axis]} {cut}",
+        edges=EDGES[plane],
+        hu=scene.hu[index],
+        prediction=scene.prediction[index],
+        reference=None if scene.reference is None else scene.reference[index],
+        pixel_mm=tuple(side for other, side in enumerate(scene.spacing_mm) if other != axis),
     )
 
 
-def compose(rows, draw_one, entries, per_mm=None, file_format="png"):
-    """Places panels in rows at one scale; `draw_one(axes, panel)` draws each, `entries` make the legend.
+def _shown_box(scene: Scene) -> tuple[slice, ...]:
+    """Return the box of the body in-plane, and of the slices around kidneys and tumors."""
+    rows, columns = (slice(int(start), int(stop)) for start, stop in body_box(scene.hu))
+    found = bounding_box(scene.labels)
+    if found is None:
+        return slice(None), rows, columns
+    margin = round(_ALONG_SLICES_MM / scene.spacing_mm[0])
+    slices = slice(max(0, found[0].start - margin), found[0].stop + margin)
+    joined = (
+        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip((rows, columns), found[1:], strict=True)
+    )
+    return slices, *joined
 
-    Returns:
-        The bytes of a file.
-    """
-    height, places = layout.arrange(rows, _WIDTH_INCHES, LEGEND_INCHES, per_mm)
-    figure = new_figure(_WIDTH_INCHES, height)
-    for place in places:
-        share = (place.left / _WIDTH_INCHES, place.bottom / height, place.width / _WIDTH_INCHES, place.height / height)
-        draw_one(figure.add_axes(share, frameon=False), place.panel)
-    draw_legend(figure, entries)
-    return encoded(figure, file_format)
 
-
-def new_figure(width, height):
-    """An empty black matplotlib figure of a size in inches."""
+def _figure(width_pixels: float, height_pixels: float) -> Figure:
+    """Return an empty black figure, independent of pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), facecolor=palette.BACKGROUND)
+    figure = Figure(figsize=(width_pixels / _DPI, height_pixels / _DPI), dpi=_DPI, facecolor=palette.BACKGROUND)
     FigureCanvasAgg(figure)
     return figure
 
 
-def encoded(figure, file_format):
-    """A matplotlib figure as the bytes of a PNG or JPEG file."""
+def _encoded(figure: Figure, file_format: str) -> bytes:
+    """Return a figure as the bytes of a JPEG or PNG."""
     picture = io.BytesIO()
-    options = {"metadata": {"Software": None}}
-    if file_format == "jpeg":  # full color resolution, or thin outlines would fade
-        options = {"pil_kwargs": {"quality": 88, "subsampling": 0, "optimize": True}}
-    figure.savefig(picture, format=file_format, dpi=DPI, facecolor=palette.BACKGROUND, **options)
+    # Full color resolution, or thin outlines would fade.
+    options = {"pil_kwargs": {"quality": 88, "subsampling": 0, "optimize": True}} if file_format == "jpeg" else {}
+    figure.savefig(picture, format=file_format, facecolor=palette.BACKGROUND, **options)
     return picture.getvalue()
 
 
-def draw_panel(axes, panel):
-    """Draws one panel into matplotlib axes: CT and outlines."""
-    draw_ct(axes, panel)
-    outline(axes, panel.prediction > 0, panel.pixel_mm, palette.KIDNEY, "solid")
-    outline(axes, panel.prediction > 1, panel.pixel_mm, palette.TUMOR, "solid")
-    if panel.reference is not None:
-        outline(axes, panel.reference > 0, panel.pixel_mm, palette.REFERENCE, "dashed")
-        outline(axes, panel.reference > 1, panel.pixel_mm, palette.REFERENCE, "dotted")
+def _draw_ct(axes: Axes, panel: Panel) -> None:
+    """Draw a panel's CT and the letters at its edges."""
+    height_mm, width_mm = panel.size_mm
+    low, high = WINDOW_HU
+    extent = (0, width_mm, height_mm, 0)
+    axes.imshow(panel.hu, cmap="gray", vmin=low, vmax=high, extent=extent, aspect="auto", interpolation="bilinear")
+    axes.set_axis_off()
+    places = ((0.01, 0.5, "left", "center"), (0.99, 0.5, "right", "center"))
+    places += ((0.5, 0.99, "center", "top"), (0.5, 0.01, "center", "bottom"))
+    for letter, (x, y, horizontal, vertical) in zip(panel.edges, places, strict=True):
+        style = {"ha": horizontal, "va": vertical, "color": palette.TEXT, "fontsize": 13}
+        axes.text(x, y, letter, transform=axes.transAxes, path_effects=_dark_rim(1), **style)
 
 
-def draw_error_panel(axes, panel, threshold):
-    """Draws one panel into matplotlib axes: CT, and over it what of label > threshold was missed or found too much."""
+def _draw_errors(axes: Axes, panel: Panel, prediction: np.ndarray, reference: np.ndarray) -> None:
+    """Draw what was missed and what is extra as areas, and the outline of the reference."""
     from matplotlib.colors import to_rgba
 
-    draw_ct(axes, panel)
-    prediction, reference = panel.prediction > threshold, panel.reference > threshold
     areas = np.zeros((*prediction.shape, 4))
     areas[reference & ~prediction] = to_rgba(palette.MISSED, 0.8)
     areas[prediction & ~reference] = to_rgba(palette.EXTRA, 0.8)
     height_mm, width_mm = panel.size_mm
     axes.imshow(areas, extent=(0, width_mm, height_mm, 0), aspect="auto", interpolation="nearest")
-    outline(axes, reference, panel.pixel_mm, palette.REFERENCE, "dashed")
+    _outline(axes, reference, panel.pixel_mm, palette.REFERENCE, "dashed")
 
 
-def draw_ct(axes, panel):
-    """Draws a panel's CT, its title and the letters at its edges."""
-    height_mm, width_mm = panel.size_mm
-    axes.imshow(
-        panel.hu,
-        cmap="gray",
-        vmin=WINDOW_HU[0],
-        vmax=WINDOW_HU[1],
-        extent=(0, width_mm, height_mm, 0),
-        aspect="auto",
-        interpolation="bilinear",
-    )
-    axes.set_axis_off()
-    axes.set_title(panel.title, color=palette.TEXT, fontsize=9, pad=3)
-    draw_edges(axes, panel.edges)
-
-
-def draw_edges(axes, letters, height=0.5):
-    """Writes the letters of the left, right, top and bottom edge; `height` is that of the first two, 0 to 1."""
-    places = ((0.015, height, "left", "center"), (0.985, height, "right", "center"))
-    places += ((0.5, 0.985, "center", "top"), (0.5, 0.015, "center", "bottom"))
-    for letter, (x, y, horizontal, vertical) in zip(letters, places, strict=False):
-        style = {"ha": horizontal, "va": vertical, "color": palette.TEXT, "fontsize": 10}
-        axes.text(x, y, letter, transform=axes.transAxes, path_effects=dark_rim(1), **style)
-
-
-def dark_rim(line_width):
-    """A black edge around letters, or around lines of a width in points."""
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=line_width + _RIM, foreground=palette.BACKGROUND)]
-
-
-def outline(axes, mask, pixel_mm, color, style):
-    """Draws the outline of a mask [height, width], closed at the picture's edge too."""
+def _outline(axes: Axes, mask: np.ndarray, pixel_mm: Sequence[float], color: str, style: str) -> None:
+    """Draw the outline of a mask [height, width], closed at the picture's edge too."""
     if not mask.any():
         return
     padded = np.pad(mask, 1).astype(np.float32)
@@ -177,60 +319,25 @@ def outline(axes, mask, pixel_mm, color, style):
     )
     width = _LINE_WIDTHS[style]
     drawn = axes.contour(x, y, padded, levels=[0.5], colors=[color], linestyles=[style], linewidths=[width])
-    drawn.set_path_effects(dark_rim(width))
+    drawn.set_path_effects(_dark_rim(width))
 
 
-def draw_legend(figure, entries):
-    """A line at the bottom that says what outlines and areas mean.
+def _dark_rim(line_width: float) -> list[object]:
+    """Return a black edge around letters, or around lines of a width in points."""
+    from matplotlib.patheffects import withStroke
 
-    Args:
-        figure: a matplotlib figure.
-        entries: list of (label, color, "solid", "dashed", "dotted" or "area").
-    """
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    handles = [
-        Patch(color=color, label=label)
-        if style == "area"
-        else Line2D([], [], color=color, linestyle=style, label=label)
-        for label, color, style in entries
-    ]
-    figure.legend(
-        handles=handles, loc="lower center", ncol=len(handles), frameon=False, labelcolor=palette.TEXT, fontsize=9
-    )
+    return [withStroke(linewidth=line_width + _RIM, foreground=palette.BACKGROUND)]
 
 
-def draw_surfaces(views, file_format="png", with_tumors=True):
-    """Draws three-dimensional views side by side, at one scale.
+def _triangles(mask: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
+    """Return the surface of a mask as triangles [n, corners, (left, posterior, superior) mm], smoothed."""
+    from skimage.measure import marching_cubes
 
-    Args:
-        views: list of `surface3d.View`.
-        file_format, with_tumors: see `draw`.
-
-    Returns:
-        The bytes of a file.
-    """
-    from matplotlib.colors import to_rgb
-
-    from kits_tf.report.surface3d import colored
-
-    colors = [to_rgb(color) for color in (palette.KIDNEY, palette.TUMOR, palette.BACKGROUND)]
-    widths = [view.kidney.shape[1] for view in views]
-    whole = sum(widths) + _GAP_PIXELS * (len(views) - 1)
-    around = layout.TITLE_INCHES + LEGEND_INCHES
-    height = _WIDTH_INCHES * max(view.kidney.shape[0] for view in views) / whole + around
-    figure = new_figure(_WIDTH_INCHES, height)
-    left = 0
-    for view, width in zip(views, widths, strict=True):
-        axes = figure.add_axes((left / whole, LEGEND_INCHES / height, width / whole, 1 - around / height))
-        axes.imshow(colored(view, *colors), interpolation="bilinear")
-        axes.set_axis_off()
-        axes.set_title(view.title, color=palette.TEXT, fontsize=9, pad=3)
-        draw_edges(axes, view.edges, height=0.03)
-        left += width + _GAP_PIXELS
-    entries = [("kidney", palette.KIDNEY, "area")]
-    if with_tumors:
-        entries.append(("tumor", palette.TUMOR, "area"))
-    draw_legend(figure, entries)
-    return encoded(figure, file_format)
+    zoom = [min(1.0, side / _SURFACE_STEP_MM) for side in spacing_mm]
+    field = ndimage.zoom(mask.astype(np.float32), zoom, order=1, mode="nearest", grid_mode=True)
+    steps_mm = np.array(spacing_mm) * mask.shape / field.shape
+    field = np.pad(ndimage.gaussian_filter(np.pad(field, 2), 1.6 / steps_mm), 1)
+    if field.max() <= 0.5:
+        return np.zeros((0, 3, 3))
+    corners, faces, _, _ = marching_cubes(field, 0.5, spacing=tuple(steps_mm))
+    return (corners[faces] * [-1, 1, 1])[..., ::-1]
