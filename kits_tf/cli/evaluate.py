@@ -13,28 +13,28 @@ import pathlib
 import sys
 from typing import Any
 
-import absl.flags
+from absl import flags
 
 from kits_tf.cli import app
 
-FLAGS = absl.flags.FlagValues()
-_INPUT = {"flag_values": FLAGS, "module_name": "Input"}
-_OUTPUT = {"flag_values": FLAGS, "module_name": "Output"}
+FLAGS = flags.FlagValues()
+_INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
+_OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
-absl.flags.DEFINE_string("predictions", None, "Folder of predictions, or one label file.", required=True, **_INPUT)
-absl.flags.DEFINE_string(
+flags.DEFINE_string("predictions", None, "Folder of predictions, or one label file.", required=True, **_INPUT)
+flags.DEFINE_string(
     "references", None, "KiTS19-layout folder, folder of label files, or one label file.", required=True, **_INPUT
 )
-absl.flags.DEFINE_string("compare", None, "Other predictions of the same cases to compare with.", **_INPUT)
-absl.flags.DEFINE_string("cases", "", "Cases to score, such as 0-9,160; all by default.", **_INPUT)
-absl.flags.DEFINE_integer(
+flags.DEFINE_string("compare", None, "Other predictions of the same cases to compare with.", **_INPUT)
+flags.DEFINE_string("cases", "", "Cases to score, such as 0-9,160; all by default.", **_INPUT)
+flags.DEFINE_integer(
     "processes", 1, "Processes; each holds two label volumes in memory.", lower_bound=1, flag_values=FLAGS,
     module_name="Work",
 )  # fmt: skip
-absl.flags.DEFINE_string("output", None, "JSON file for the scores.", **_OUTPUT)
-absl.flags.DEFINE_string("csv", None, "CSV file for the scores, one row per case.", **_OUTPUT)
-absl.flags.DEFINE_string("markdown", None, "Markdown file for the table.", **_OUTPUT)
-absl.flags.DEFINE_bool(
+flags.DEFINE_string("output", None, "JSON file for the scores.", **_OUTPUT)
+flags.DEFINE_string("csv", None, "CSV file for the scores, one row per case.", **_OUTPUT)
+flags.DEFINE_string("markdown", None, "Markdown file for the table.", **_OUTPUT)
+flags.DEFINE_bool(
     "published", None, "Show published scores beneath the table; by default for KiTS19 cases alone.", **_OUTPUT
 )
 
@@ -45,14 +45,15 @@ def main() -> int:
     from kits_tf.data import kits19
     from kits_tf.evaluation import lesions, metrics, statistics, tables
 
-    for flag in ("output", "csv", "markdown"):
-        if FLAGS[flag].value:
-            app.check_output_file(flag, FLAGS[flag].value)
-    report, results, remarks = evaluate("predictions")
+    for flag, path in (("output", FLAGS.output), ("csv", FLAGS.csv), ("markdown", FLAGS.markdown)):
+        if path:
+            app.check_output_file(flag, path)
+    report, results, remarks = evaluate("predictions", FLAGS.predictions)
     detections = {case: result["lesions"] for case, result in results.items()}
     frame = statistics.score_frame(report["cases"])
     summary = statistics.summarize(frame)
-    report |= {
+    report = {
+        "cases": report.pop("cases"),
         "mean": {metric: summary[metric]["mean"] for metric in metrics.METRICS},
         "summary": summary,
         "paper": metrics.PAPER,
@@ -60,18 +61,16 @@ def main() -> int:
         "sides": {case: result["sides"] for case, result in results.items()},
         "lesions": detections,
         "detection": lesions.detection_rates(detections.values()),
+        **report,
     }
     is_incomplete = report.pop("is_incomplete")
-    published = FLAGS.published
-    if published is None:
-        published = any(kits19.case_number(case) is not None for case in results)
-    table = tables.score_table(frame, summary, published)
+    is_kits19 = any(kits19.case_number(case) is not None for case in results)
+    table = tables.score_table(frame, summary, is_kits19 if FLAGS.published is None else FLAGS.published)
     texts = [tables.terminal_text(table, len(frame)), tables.detection_text(report["detection"])]
     if FLAGS.compare:
-        other, _, _ = evaluate("compare")
+        other, _, _ = evaluate("compare", FLAGS.compare)
         other_frame = statistics.score_frame(other["cases"])
-        found = statistics.compare(frame, other_frame)
-        differences = statistics.differences(frame, other_frame)
+        found, differences = statistics.compare(frame, other_frame), statistics.differences(frame, other_frame)
         report["comparison"] = {"with": FLAGS.compare, "metrics": found, "cases": differences}
         texts.append("\n" + tables.comparison_text(found, FLAGS.compare))
         is_incomplete = is_incomplete or other["is_incomplete"]
@@ -85,7 +84,7 @@ def main() -> int:
     return app.EXIT_SOME_FAILED if is_incomplete else app.EXIT_DONE
 
 
-def evaluate(flag: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]:
+def evaluate(flag: str, predictions: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]:
     """Score the predictions that a flag names, and print one line for each case that is not as it should be.
 
     Returns:
@@ -95,7 +94,7 @@ def evaluate(flag: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list
     from kits_tf.evaluation import matching, scoring
     from kits_tf.progress import progress
 
-    predictions, references = FLAGS[flag].value, FLAGS.references
+    references = FLAGS.references
     found = matching.match(pathlib.Path(predictions), pathlib.Path(references), FLAGS.cases, flag)
     pairs = dict(sorted((found.pairs | {case: (None, path) for case, path in found.missing.items()}).items()))
     results, failed = {}, {}

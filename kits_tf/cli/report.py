@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from kits_tf.report.pages import CasePage
 
 FLAGS = flags.FlagValues()
-_INPUT = {"flag_values": FLAGS, "module_name": "Input"}
-_OUTPUT = {"flag_values": FLAGS, "module_name": "Output"}
+_INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
+_OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
 flags.DEFINE_string("predictions", None, "Folder of predictions, or one label file.", required=True, **_INPUT)
 flags.DEFINE_string(
@@ -61,7 +61,8 @@ def main() -> int:
     before: str | None = None
 
     def write(page: CasePage, following: str | None) -> None:
-        files.write_text(output_dir / page.file_name, page.html(before, following, has_index=True))
+        text = page.html(before, following, has_index=True)
+        files.write_text(output_dir / pages.page_file_name(page.name), text)
 
     for name, paths in progress(cases.items(), "Writing pages", total=len(cases)):
         try:
@@ -76,8 +77,7 @@ def main() -> int:
         waiting = page
     if waiting:
         write(waiting, following=None)
-    for error in failed.values():
-        print(error, file=sys.stderr)
+    print(*failed.values(), sep="\n", end="\n" if failed else "", file=sys.stderr)
     drawn = [name for name in FLAGS.figure1 if name not in failed]
     if drawn:
         write_figure1(drawn, cases, output_dir / "figure1.png")
@@ -110,7 +110,7 @@ def find_cases() -> dict[str, Case]:
         if not reference_of:
             raise UsageError("references", f"holds no reference of the predictions; {matching.NAMING}")
     return {
-        name: (predictions[name], images.get(image_of.get(name)), references.get(reference_of.get(name)))
+        name: (predictions[name], images.get(image_of.get(name, "")), references.get(reference_of.get(name, "")))
         for name in sorted(predictions)
     }
 

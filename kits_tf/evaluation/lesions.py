@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,15 +24,7 @@ SIZES_MM = (("up to 40 mm", 40.0), ("40 to 70 mm", 70.0), ("over 70 mm", np.inf)
 
 @dataclasses.dataclass(frozen=True)
 class Tumor:
-    """A component of label 2 whose voxels touch at least at a corner.
-
-    Attributes:
-        side: "right" or "left".
-        volume_ml: Volume, three decimals.
-        max_axial_diameter_mm: See `max_axial_diameter_mm`; two decimals.
-        box: Bounding box in the label array.
-        mask: Bool array of the box's shape.
-    """
+    """A component of label 2 whose voxels touch at least at a corner; `mask` is bool inside its bounding `box`."""
 
     side: str
     volume_ml: float
@@ -46,14 +38,9 @@ class Tumor:
 
 
 def measure(
-    labels: np.ndarray,
-    spacing_mm: Sequence[float],
-    sides: np.ndarray | None = None,
-    voxel_ml: float | None = None,
+    labels: np.ndarray, spacing_mm: Sequence[float], sides: np.ndarray | None = None, voxel_ml: float | None = None
 ) -> dict[str, Any]:
-    """Measure kidneys and tumors.
-
-    Kidney is label > 0, kidney with tumor, as the challenge counts.
+    """Measure kidneys with their tumors (label > 0, as the challenge counts) and tumors.
 
     Args:
         labels: uint8 [slices, rows, columns], axes (I, P, L): 0 background, 1 kidney, 2 tumor.
@@ -88,19 +75,9 @@ def measure(
 
 
 def find_tumors(
-    labels: np.ndarray,
-    spacing_mm: Sequence[float],
-    sides: np.ndarray | None = None,
-    voxel_ml: float | None = None,
+    labels: np.ndarray, spacing_mm: Sequence[float], sides: np.ndarray | None = None, voxel_ml: float | None = None
 ) -> list[Tumor]:
-    """Return the tumors of 0.1 ml or more, largest first.
-
-    Args:
-        labels: See `measure`.
-        spacing_mm: Voxel size (slice, row, column).
-        sides: Side map of the bounding box of the labels, see `measure`.
-        voxel_ml: See `measure`.
-    """
+    """Return the tumors of 0.1 ml or more, largest first; see `measure`, but `sides` covers the bounding box."""
     around = bounding_box(labels)
     if around is None:
         return []
@@ -123,14 +100,8 @@ def find_tumors(
 def max_axial_diameter_mm(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
     """Return the largest distance between two points of a mask's outline in one axial slice.
 
-    The outline runs half a voxel outside the outermost voxel centres: a single voxel measures its longer side.
-
-    Args:
-        mask: Bool array [slices, rows, columns].
-        spacing_mm: Voxel size (slice, row, column).
-
-    Returns:
-        Millimetres; 0 for an empty mask.
+    The outline runs half a voxel outside the outermost voxel centres: a single voxel measures its longer side. An
+    empty mask measures 0.
     """
     return max((_diameter_mm(plane, spacing_mm[1:]) for plane in mask if plane.any()), default=0.0)
 
@@ -138,16 +109,10 @@ def max_axial_diameter_mm(mask: np.ndarray, spacing_mm: Sequence[float]) -> floa
 def detect(
     prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], voxel_ml: float | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """Look for each tumor of the reference in the prediction, and for false tumors.
+    """Look for each tumor of the reference in the prediction, and for false tumors; arguments as of `metrics.score`.
 
     A tumor is found if the prediction's tumor covers a tenth of its voxels; a predicted one is false if less than a
     tenth of it is tumor in the reference.
-
-    Args:
-        prediction: uint8 labels [slices, rows, columns].
-        reference: uint8 labels of the same shape.
-        spacing_mm: Voxel size (slice, row, column).
-        voxel_ml: See `measure`.
 
     Returns:
         {"tumors": list of {"side", "volume_ml", "max_axial_diameter_mm", "covered", "found"}, "false": list of
@@ -167,15 +132,7 @@ def detect(
 
 
 def detection_rates(cases: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Count found, missed and false tumors over cases.
-
-    Args:
-        cases: Results of `detect`.
-
-    Returns:
-        {"tumors", "found", "sensitivity", "false", "false_per_case", "by_size": {class: {"tumors", "found"}}}; a rate
-        over nothing is None.
-    """
+    """Count found and false tumors over the results of `detect`; a rate over nothing is None."""
     cases = list(cases)
     tumors = [tumor for case in cases for tumor in case["tumors"]]
     false = sum(len(case["false"]) for case in cases)
@@ -198,15 +155,10 @@ def detection_rates(cases: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def side_scores(
     prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float]
 ) -> dict[str, dict[str, float] | None]:
-    """Return Dice of kidney with tumor and of tumor, right and left apart.
+    """Return Dice of kidney with tumor and of tumor, right and left apart; arguments as of `metrics.score`.
 
     Each component of the union of prediction and reference belongs to one side, see `laterality.kidney_sides`; those
     too small for that go by their column.
-
-    Args:
-        prediction: uint8 labels [slices, rows, columns].
-        reference: uint8 labels of the same shape.
-        spacing_mm: Voxel size (slice, row, column).
 
     Returns:
         {"right": {"kidney_dice", "tumor_dice"}, "left": ...}; None for a side without kidney in either.
@@ -215,19 +167,16 @@ def side_scores(
     box = bounding_box(union)
     if box is None:
         return dict.fromkeys(SIDE_NAMES.values())
-    middle = prediction.shape[2] // 2 - box[2].start
-    prediction, reference, union = prediction[box], reference[box], union[box]
-    sides = kidney_sides(union, spacing_mm, middle)
-    by_column = np.where(np.arange(union.shape[2]) < middle, RIGHT, LEFT)
-    sides = np.where(union & (sides == 0), by_column, sides)
+    sides = _sides(union, box, spacing_mm)
+    by_column = np.where(np.arange(box[2].start, box[2].stop) < union.shape[2] // 2, RIGHT, LEFT)
+    sides = np.where(union[box] & (sides == 0), by_column, sides)
+    prediction, reference = prediction[box], reference[box]
     scores: dict[str, dict[str, float] | None] = dict.fromkeys(SIDE_NAMES.values())
     for side, name in SIDE_NAMES.items():
         here = sides == side
         if here.any():
-            scores[name] = {
-                f"{structure}_dice": dice((prediction > label) & here, (reference > label) & here)
-                for structure, label in (("kidney", 0), ("tumor", 1))
-            }
+            parts = [((prediction > label) & here, (reference > label) & here) for label in (0, 1)]
+            scores[name] = {"kidney_dice": dice(*parts[0]), "tumor_dice": dice(*parts[1])}
     return scores
 
 

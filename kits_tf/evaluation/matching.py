@@ -31,14 +31,7 @@ NAMING = (
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """Label files by case.
-
-    Attributes:
-        pairs: {case: (prediction, reference)}.
-        missing: {case: reference} of references without a prediction.
-        extra: Predictions without a reference.
-        absent: Requested cases that have neither.
-    """
+    """Predictions and references by case, references without a prediction, the converse, and cases without either."""
 
     pairs: dict[str, tuple[Path, Path]]
     missing: dict[str, Path]
@@ -77,12 +70,8 @@ def match(predictions: Path, references: Path, cases: str = "", flag: str = "pre
 def counterparts(predictions: Set[str] | Mapping[str, Any], others: Mapping[str, Any], is_one: bool) -> dict[str, str]:
     """Return {prediction: its reference or CT} of those that belong together.
 
-    They have the same case or name; but a single prediction belongs to a single file, whatever their names.
-
-    Args:
-        predictions: Cases of the predictions.
-        others: References or CTs by case.
-        is_one: Whether the user named one reference or CT instead of a folder of them.
+    They have the same case or name; but a single prediction belongs to a reference or CT that the user named as one
+    file (`is_one`), whatever their names.
 
     Example:
         >>> counterparts({"case_00001", "b"}, {"case_00001": "imaging.nii.gz"}, False)
@@ -94,15 +83,7 @@ def counterparts(predictions: Set[str] | Mapping[str, Any], others: Mapping[str,
 
 
 def find_labels(path: Path, flag: str) -> dict[str, Path]:
-    """Return the label files of a folder, or the one file, by case.
-
-    Args:
-        path: A folder or a file.
-        flag: The flag that named it, for errors.
-
-    Raises:
-        UsageError: It does not exist or holds no label file.
-    """
+    """Return the label files of a folder, or the one file, by case; raise a UsageError for `flag` if there is none."""
     expected = f"label files (.nii.gz, .nii) or case_NNNNN folders with a {kits19.LABEL_NAME}"
     return _by_case(path, flag, _labels, expected)
 
@@ -110,21 +91,16 @@ def find_labels(path: Path, flag: str) -> dict[str, Path]:
 def find_images(path: Path, flag: str = "images") -> dict[str, Path | dicom.Series]:
     """Return the CTs of a folder, or the one file, by the case under which `find_labels` finds their labels.
 
-    Args:
-        path: A KiTS19-layout folder, a case folder, a folder of NIfTI files, a file, or a folder without any of these
-            that has DICOM series in it or below it.
-        flag: The flag that named it, for errors.
+    DICOM series, in a folder or below it, count if it holds neither NIfTI files nor case folders.
 
     Raises:
-        UsageError: It does not exist, holds no CT, or its DICOM files cannot be read.
+        UsageError: `path` does not exist, holds no CT, or its DICOM files cannot be read.
     """
     if path.is_dir() and not _images(path) and dicom.holds_dicom(path):
         try:
             return {series.name: series for series in dicom.find_series(path)}
-        except InputError as error:
-            raise UsageError(flag, str(error)) from None
-        except UsageError as error:
-            raise UsageError(flag, error.reason) from None
+        except (InputError, UsageError) as error:
+            raise UsageError(flag, error.reason if isinstance(error, UsageError) else str(error)) from None
     expected = f"CTs (.nii.gz, .nii), DICOM series or case_NNNNN folders with an {kits19.IMAGE_NAME}"
     return {case: image for case, image in _by_case(path, flag, _images, expected).items()}
 
@@ -144,16 +120,7 @@ def case_id(path: Path) -> str:
 
 
 def check_same_grid(path: str | Path, grid: Grid, other: Grid) -> None:
-    """Refuse two grids that differ in shape, or in the position of a corner by over a tenth of a voxel.
-
-    Args:
-        path: The file that the error names.
-        grid: Its grid.
-        other: The grid that it must have.
-
-    Raises:
-        InputError: They differ.
-    """
+    """Raise an InputError for `path` if its grid differs in shape, or by over a tenth of a voxel in position."""
     if tuple(grid.shape) != tuple(other.shape):
         shapes = ["x".join(map(str, shape)) for shape in (grid.shape, other.shape)]
         raise InputError(path, f"has {shapes[0]} voxels, its counterpart {shapes[1]}")
@@ -191,18 +158,20 @@ def _by_case(path: Path, flag: str, find: Callable[[Path], list[Path]], expected
 
 def _labels(folder: Path) -> list[Path]:
     """Return the label files of a folder, those named by kits-predict first."""
-    if (folder / kits19.LABEL_NAME).is_file():
-        return [folder / kits19.LABEL_NAME]
     files = sorted(_nifti_files(folder), key=lambda path: not _is_result(path))
-    return files + sorted(folder.glob(f"case_?????/{kits19.LABEL_NAME}"))
+    return _case_files(folder, kits19.LABEL_NAME, files)
 
 
 def _images(folder: Path) -> list[Path]:
     """Return the CTs of a folder."""
-    if (folder / kits19.IMAGE_NAME).is_file():
-        return [folder / kits19.IMAGE_NAME]
     files = [path for path in _nifti_files(folder) if not _is_result(path)]
-    return files + sorted(folder.glob(f"case_?????/{kits19.IMAGE_NAME}"))
+    return _case_files(folder, kits19.IMAGE_NAME, files)
+
+
+def _case_files(folder: Path, name: str, others: list[Path]) -> list[Path]:
+    """Return the file of a case folder, or other files and those of case folders in the folder."""
+    own = folder / name
+    return [own] if own.is_file() else others + sorted(folder.glob(f"case_?????/{name}"))
 
 
 def _nifti_files(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from kits_tf.evaluation import lesions, matching, metrics
 from kits_tf.io.volume import read_labels
 
 Outcome = tuple[str, dict[str, Any] | None, str | None]
-"""Case, result and what is wrong with the case."""
+"""Case; result of `score_files`, None if the reference is unreadable; and what is wrong, in one line."""
 
 
 def score_files(
@@ -31,7 +31,8 @@ def score_files(
         InputError: The reference cannot be read.
     """
     reference, grid = read_labels(reference_path)
-    prediction, sidecar, error = None, {}, None
+    prediction, error = None, None
+    sidecar: dict[str, Any] = {}
     if prediction_path is not None:
         try:
             prediction, own_grid = read_labels(prediction_path)
@@ -39,27 +40,21 @@ def score_files(
             sidecar = matching.read_sidecar(prediction_path)
         except InputError as caught:
             prediction, error = None, caught
-    usable = prediction if prediction is not None else np.zeros_like(reference)
+    scores = metrics.missing_scores()
+    if prediction is None:
+        prediction = np.zeros_like(reference)
+    else:
+        scores = metrics.score(prediction, reference, grid.spacing_mm, grid.voxel_ml)
     return {
-        "scores": metrics.missing_scores()
-        if prediction is None
-        else metrics.score(prediction, reference, grid.spacing_mm, grid.voxel_ml),
-        "lesions": lesions.detect(usable, reference, grid.spacing_mm, grid.voxel_ml),
-        "sides": lesions.side_scores(usable, reference, grid.spacing_mm),
-        "is_kidney_only": matching.is_kidney_only(sidecar, usable),
+        "scores": scores,
+        "lesions": lesions.detect(prediction, reference, grid.spacing_mm, grid.voxel_ml),
+        "sides": lesions.side_scores(prediction, reference, grid.spacing_mm),
+        "is_kidney_only": matching.is_kidney_only(sidecar, prediction),
     }, error
 
 
 def score_all(pairs: Mapping[str, tuple[pathlib.Path | None, pathlib.Path]], processes: int = 1) -> Iterator[Outcome]:
-    """Score many pairs of label files, in order.
-
-    Args:
-        pairs: {case: (prediction or None, reference)}.
-        processes: Number of processes.
-
-    Yields:
-        Case; the result of `score_files`, None if the reference is unreadable; and an error in one line or None.
-    """
+    """Score pairs {case: (prediction or None, reference)}, in order."""
     processes = min(processes, len(pairs))
     if processes <= 1:
         yield from map(_outcome, pairs.items())

@@ -14,14 +14,11 @@ from kits_tf.evaluation.metrics import METRICS, Scores
 
 def score_frame(cases: Mapping[str, Scores]) -> pd.DataFrame:
     """Return scores as a DataFrame: one row per case, one column per metric, NaN if undefined."""
-    return pd.DataFrame.from_dict(cases, orient="index", columns=list(METRICS), dtype=float)
+    return pd.DataFrame(list(cases.values()), index=list(cases), columns=list(METRICS), dtype=float)
 
 
 def summarize(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return count, mean with its 95 % confidence interval, median and quartiles of each metric.
-
-    Args:
-        frame: Scores as `score_frame` returns them.
+    """Return count, mean with its 95 % confidence interval, median and quartiles of each column of `score_frame`.
 
     Returns:
         {metric: {"count", "mean", "low", "high", "median", "q1", "q3"}} over the cases in which the metric is
@@ -31,7 +28,7 @@ def summarize(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
         >>> summarize(score_frame({"a": {"kidney_dice": 0.5}, "b": {"kidney_dice": 1.0}}))["kidney_dice"]["mean"]
         0.75
     """
-    return {metric: _describe(frame[metric].dropna()) for metric in frame}
+    return {metric: _describe(frame[metric].dropna()) for metric in METRICS}
 
 
 def confidence_interval(values: pd.Series | np.ndarray) -> tuple[float | None, float | None]:
@@ -60,14 +57,14 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, dict[str, An
         its 95 % confidence interval, the number of positive, negative and zero differences, and the p-value of
         Wilcoxon's signed-rank test, two-sided (None if all differences are zero).
     """
-    differences = _differences(first, second)
-    return {metric: _compare(differences[metric].dropna()) for metric in differences}
+    frame = _differences(first, second)
+    return {metric: _compare(frame[metric].dropna()) for metric in METRICS}
 
 
 def differences(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Scores]:
     """Return {case: {metric: first minus second}} of the cases that both have; None if either is undefined."""
     rows = _differences(first, second).iterrows()
-    return {str(case): {metric: _or_none(value) for metric, value in row.items()} for case, row in rows}
+    return {str(case): {metric: _or_none(row[metric]) for metric in METRICS} for case, row in rows}
 
 
 def _differences(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -83,17 +80,10 @@ def _describe(values: pd.Series) -> dict[str, Any]:
 
 def _compare(differences: pd.Series) -> dict[str, Any]:
     low, high = confidence_interval(differences)
-    has_values = len(differences) > 0
-    return {
-        "count": len(differences),
-        "mean_difference": _or_none(differences.mean()),
-        "low": low,
-        "high": high,
-        "higher": int((differences > 0).sum()) if has_values else None,
-        "lower": int((differences < 0).sum()) if has_values else None,
-        "equal": int((differences == 0).sum()) if has_values else None,
-        "p": float(stats.wilcoxon(differences).pvalue) if differences.any() else None,
-    }
+    counts = [int(flags.sum()) for flags in (differences > 0, differences < 0, differences == 0)]
+    found = {"count": len(differences), "mean_difference": _or_none(differences.mean()), "low": low, "high": high}
+    found |= zip(("higher", "lower", "equal"), counts if len(differences) else [None] * 3, strict=True)
+    return found | {"p": float(stats.wilcoxon(differences).pvalue) if differences.any() else None}
 
 
 def _or_none(value: float | None) -> float | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import spatial
@@ -22,14 +23,7 @@ from kits_tf.laterality import bounding_box
 
 @dataclasses.dataclass(frozen=True)
 class SurfaceDistances:
-    """Distances from each surface element of one mask to the other surface, and back.
-
-    Attributes:
-        there_mm: Distances from the first surface's elements to the second surface.
-        there_mm2: Areas of these elements.
-        back_mm: Distances from the second surface's elements to the first surface.
-        back_mm2: Areas of these elements.
-    """
+    """Distances from each surface element of one mask to the other surface, and back, and the elements' areas."""
 
     there_mm: np.ndarray
     there_mm2: np.ndarray
@@ -47,7 +41,7 @@ class SurfaceDistances:
         return max(there, _weighted_quantile(self.back_mm, self.back_mm2, share))
 
 
-def surface_distances(first: np.ndarray, second: np.ndarray, spacing_mm: tuple[float, ...]) -> SurfaceDistances:
+def surface_distances(first: np.ndarray, second: np.ndarray, spacing_mm: Sequence[float]) -> SurfaceDistances:
     """Measure the distances between the surfaces of two masks.
 
     Args:
@@ -71,7 +65,7 @@ def surface_distances(first: np.ndarray, second: np.ndarray, spacing_mm: tuple[f
     )
 
 
-def surface_elements(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+def surface_elements(mask: np.ndarray, spacing_mm: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """Return the surface elements of a mask.
 
     Args:
@@ -117,7 +111,7 @@ def pattern_areas(spacing_mm: tuple[float, ...]) -> np.ndarray:
     return areas
 
 
-def _nearest_mm(corners: np.ndarray, others: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
+def _nearest_mm(corners: np.ndarray, others: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
     """Return each corner's distance to the nearest of the others."""
     spacing = np.asarray(spacing_mm, np.float64)
     nearest = spatial.cKDTree(others * spacing).query(corners * spacing, workers=-1)[1]

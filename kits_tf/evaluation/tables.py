@@ -11,31 +11,20 @@ import pandas as pd
 
 from kits_tf.evaluation.metrics import CHALLENGE_WINNER, METRICS, PAPER
 
-NAMES = dict(
-    zip(
-        METRICS,
-        (
-            "kidney Dice",
-            "tumor Dice",
-            "Dice of kidney without tumor",
-            "kidney surface Dice",
-            "tumor surface Dice",
-            "kidney HD95, mm",
-            "tumor HD95, mm",
-            "kidney error, ml",
-            "tumor error, ml",
-            "KiTS23's mean Dice",
-            "KiTS23's mean surface Dice",
-        ),
-        strict=True,
-    )
+_COLUMNS = (  # group and heading in the terminal, short enough for 100 columns, and full name
+    ("Dice", "kidney", "kidney Dice"),
+    ("Dice", "tumor", "tumor Dice"),
+    ("Dice", "only", "Dice of kidney without tumor"),
+    ("surface", "kidney", "kidney surface Dice"),
+    ("surface", "tumor", "tumor surface Dice"),
+    ("HD95, mm", "kidney", "kidney HD95, mm"),
+    ("HD95, mm", "tumor", "tumor HD95, mm"),
+    ("error, ml", "kidney", "kidney error, ml"),
+    ("error, ml", "tumor", "tumor error, ml"),
+    ("KiTS23", "Dice", "KiTS23's mean Dice"),
+    ("KiTS23", "surface", "KiTS23's mean surface Dice"),
 )
-HEADINGS = (
-    *(("Dice", name) for name in ("kidney", "tumor", "only")),
-    *((group, name) for group in ("surface", "HD95, mm", "error, ml") for name in ("kidney", "tumor")),
-    *(("KiTS23", name) for name in ("Dice", "surface")),
-)
-"""Headings of the terminal's table, group and column, short enough for 100 columns."""
+NAMES = {metric: column[2] for metric, column in zip(METRICS, _COLUMNS, strict=True)}
 NOTES = (
     "Dice: kidney is label > 0, tumor is label > 1, only is kidney without tumor, label 1",
     "surface: surface Dice at 1.033 mm (kidney) and 1.150 mm (tumor); HD95: 95 % Hausdorff distance",
@@ -55,13 +44,7 @@ def format_score(metric: str, value: float | None) -> str:
 
 
 def score_table(frame: pd.DataFrame, summary: Mapping[str, Mapping[str, Any]], published: bool) -> pd.DataFrame:
-    """Return all scores as text: cases, mean, spread and, if asked for, published results.
-
-    Args:
-        frame: Scores as `statistics.score_frame` returns them.
-        summary: Result of `statistics.summarize`.
-        published: Whether to add the rows of the paper and of the challenge winner.
-    """
+    """Return scores and their summary as text; if `published`, also those of the paper and the challenge winner."""
     rows: dict[str, Mapping[str, Any]] = {str(name): dict(row) for name, row in frame.iterrows()}
     named = {f"mean of {len(frame)}": "mean"}
     if len(frame) > 1:
@@ -77,7 +60,7 @@ def score_table(frame: pd.DataFrame, summary: Mapping[str, Mapping[str, Any]], p
 
 def terminal_text(table: pd.DataFrame, cases: int) -> str:
     """Return a table of `score_table` for the terminal, a rule under its cases, notes beneath."""
-    shown = table.set_axis(pd.MultiIndex.from_tuples(HEADINGS), axis=1)
+    shown = table.set_axis(pd.MultiIndex.from_tuples([column[:2] for column in _COLUMNS]), axis=1)
     lines = shown.to_string().splitlines()
     rule = "-" * max(map(len, lines))
     return "\n".join([*lines[:2], rule, *lines[2 : 2 + cases], rule, *lines[2 + cases :], *_notes(table)])
@@ -92,12 +75,7 @@ def markdown_text(table: pd.DataFrame, remarks: Sequence[str] = ()) -> str:
 
 
 def csv_text(frame: pd.DataFrame, detections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return scores and tumor counts as CSV: one row per case, an empty cell if undefined.
-
-    Args:
-        frame: Scores as `statistics.score_frame` returns them.
-        detections: {case: result of `lesions.detect`}.
-    """
+    """Return scores and counts of tumors from `lesions.detect` as CSV, an empty cell if undefined."""
     counts = {
         "tumors": [len(found["tumors"]) for found in detections.values()],
         "tumors_found": [sum(tumor["found"] for tumor in found["tumors"]) for found in detections.values()],
@@ -118,19 +96,14 @@ def detection_text(rates: Mapping[str, Any]) -> str:
 
 
 def comparison_text(comparison: Mapping[str, Mapping[str, Any]], name: str) -> str:
-    """Return a result of `statistics.compare` as a table.
-
-    Args:
-        comparison: Result of `statistics.compare`.
-        name: Name of the second method.
-    """
-    shown = pd.DataFrame.from_dict(comparison, orient="index", dtype=object).rename(index=NAMES)
+    """Return a result of `statistics.compare` as a table; `name` is that of the second method."""
+    shown = pd.DataFrame(comparison, dtype=object).T.rename(index=NAMES)
     formats = dict.fromkeys(("mean_difference", "low", "high"), "{:+.4f}")
     formats |= dict.fromkeys(("higher", "lower", "equal"), "{:.0f}")
     for column, template in formats.items():
         shown[column] = shown[column].map(template.format, na_action="ignore")
     shown["p"] = shown["p"].map(lambda p: "<0.0001" if p < 0.0001 else f"{p:.4f}", na_action="ignore")
-    shown = shown.fillna("-")
+    shown = shown.astype(object).where(shown.notna(), "-")
     headings = ["cases", "difference", "95 % from", "95 % to", "higher", "lower", "equal", "p"]
     title = f"Minus {name}, case by case; p: Wilcoxon's signed-rank test, two-sided"
     return f"{title}\n{shown.set_axis(headings, axis=1).to_string()}"

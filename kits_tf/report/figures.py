@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -18,7 +18,6 @@ from kits_tf.geometry import body_box
 from kits_tf.laterality import bounding_box
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WINDOW_HU = (-160.0, 240.0)
@@ -43,14 +42,7 @@ _RIM = 0.8  # black around lines and letters, so that they show on bright organs
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """A CT with labels.
-
-    Attributes:
-        hu: [slices, rows, columns], axes (I, P, L).
-        spacing_mm: Voxel size (slice, row, column).
-        prediction: uint8 labels of the same shape.
-        reference: uint8 labels of the same shape, or None.
-    """
+    """A CT [slices, rows, columns], axes (I, P, L), with uint8 labels of the same shape."""
 
     hu: np.ndarray
     spacing_mm: Sequence[float]
@@ -65,16 +57,7 @@ class Scene:
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """One plane of a scene.
-
-    Attributes:
-        title: Plane and position.
-        edges: Letters for the left, right, top and bottom edge.
-        hu: [height, width].
-        prediction: uint8 labels of the same shape.
-        reference: uint8 labels of the same shape, or None.
-        pixel_mm: (height, width) of a pixel.
-    """
+    """One plane of a scene, [height, width], with letters for its left, right, top and bottom edge."""
 
     title: str
     edges: str
@@ -97,13 +80,7 @@ def plane_panels(scene: Scene, mask: np.ndarray) -> list[Panel]:
 
 
 def tumor_panels(scene: Scene, box: tuple[slice, ...], count: int = 8) -> list[Panel]:
-    """Return axial slices spread evenly from the first to the last of a tumor.
-
-    Args:
-        scene: The CT with labels.
-        box: The tumor's bounding box.
-        count: Maximum number of slices.
-    """
+    """Return up to `count` axial slices, spread evenly from the first to the last of a tumor's bounding box."""
     first, last = box[0].start, box[0].stop - 1
     cuts = np.unique(np.linspace(first, last, min(count, last - first + 1)).round().astype(int))
     around = []
@@ -166,10 +143,6 @@ def draw(
 def draw_surfaces(labels: np.ndarray, spacing_mm: Sequence[float]) -> dict[str, bytes]:
     """Draw the surfaces of kidneys and tumors from four sides, tumors shining through the kidney.
 
-    Args:
-        labels: uint8 [slices, rows, columns], axes (I, P, L).
-        spacing_mm: Voxel size (slice, row, column).
-
     Returns:
         {title: JPEG}; empty if there is no kidney.
     """
@@ -186,7 +159,7 @@ def draw_surfaces(labels: np.ndarray, spacing_mm: Sequence[float]) -> dict[str, 
     drawn = {}
     for title, azimuth in SURFACE_VIEWS.items():
         figure = _figure(420, 420)
-        axes = figure.add_axes((0, 0, 1, 1), projection="3d", facecolor=palette.BACKGROUND)
+        axes: Any = figure.add_axes((0, 0, 1, 1), projection="3d", facecolor=palette.BACKGROUND)
         light = LightSource(azdeg=-azimuth - 30, altdeg=45)
         collection = Poly3DCollection(triangles, facecolors=colors, lightsource=light, shade=True, antialiased=False)
         axes.add_collection3d(collection)
@@ -202,12 +175,8 @@ def draw_surfaces(labels: np.ndarray, spacing_mm: Sequence[float]) -> dict[str, 
 def draw_figure1(scenes: Mapping[str, Scene]) -> bytes:
     """Draw the paper's Figure 1: CT, reference and prediction side by side, kidney grey and tumor white.
 
-    Args:
-        scenes: {case: scene with a reference}; each is a row with the axial slice in which the reference's tumor or,
-            without one, its kidney is largest.
-
-    Returns:
-        The bytes of a PNG.
+    Each case, a scene with a reference, is a row with the axial slice in which the reference's tumor or, without one,
+    its kidney is largest. Return the bytes of a PNG.
     """
     rows = {case: figure1_row(scene) for case, scene in scenes.items()}
     heights = [
@@ -234,7 +203,7 @@ def figure1_row(scene: Scene) -> list[np.ndarray]:
     assert scene.reference is not None
     cut = largest_cross_sections(scene.reference > int((scene.reference > 1).any()))[0]
     box = _shown_box(scene)[1:]
-    return [volume[(cut, *box)] for volume in (scene.hu, scene.reference, scene.prediction)]
+    return [volume[cut][box] for volume in (scene.hu, scene.reference, scene.prediction)]
 
 
 def _panel(scene: Scene, axis: int, cut: int, box: tuple[slice, ...]) -> Panel:
@@ -278,26 +247,28 @@ def _encoded(figure: Figure, file_format: str) -> bytes:
     """Return a figure as the bytes of a JPEG or PNG."""
     picture = io.BytesIO()
     # Full color resolution, or thin outlines would fade.
-    options = {"pil_kwargs": {"quality": 88, "subsampling": 0, "optimize": True}} if file_format == "jpeg" else {}
+    options: dict[str, Any] = (
+        {"pil_kwargs": {"quality": 88, "subsampling": 0, "optimize": True}} if file_format == "jpeg" else {}
+    )
     figure.savefig(picture, format=file_format, facecolor=palette.BACKGROUND, **options)
     return picture.getvalue()
 
 
-def _draw_ct(axes: Axes, panel: Panel) -> None:
+def _draw_ct(axes: Any, panel: Panel) -> None:
     """Draw a panel's CT and the letters at its edges."""
     height_mm, width_mm = panel.size_mm
     low, high = WINDOW_HU
     extent = (0, width_mm, height_mm, 0)
     axes.imshow(panel.hu, cmap="gray", vmin=low, vmax=high, extent=extent, aspect="auto", interpolation="bilinear")
     axes.set_axis_off()
-    places = ((0.01, 0.5, "left", "center"), (0.99, 0.5, "right", "center"))
-    places += ((0.5, 0.99, "center", "top"), (0.5, 0.01, "center", "bottom"))
-    for letter, (x, y, horizontal, vertical) in zip(panel.edges, places, strict=True):
-        style = {"ha": horizontal, "va": vertical, "color": palette.TEXT, "fontsize": 13}
+    sides = ((0.01, 0.5, "left", "center"), (0.99, 0.5, "right", "center"))
+    ends = ((0.5, 0.99, "center", "top"), (0.5, 0.01, "center", "bottom"))
+    for letter, (x, y, horizontal, vertical) in zip(panel.edges, sides + ends, strict=True):
+        style: dict[str, Any] = {"ha": horizontal, "va": vertical, "color": palette.TEXT, "fontsize": 13}
         axes.text(x, y, letter, transform=axes.transAxes, path_effects=_dark_rim(1), **style)
 
 
-def _draw_errors(axes: Axes, panel: Panel, prediction: np.ndarray, reference: np.ndarray) -> None:
+def _draw_errors(axes: Any, panel: Panel, prediction: np.ndarray, reference: np.ndarray) -> None:
     """Draw what was missed and what is extra as areas, and the outline of the reference."""
     from matplotlib.colors import to_rgba
 
@@ -309,7 +280,7 @@ def _draw_errors(axes: Axes, panel: Panel, prediction: np.ndarray, reference: np
     _outline(axes, reference, panel.pixel_mm, palette.REFERENCE, "dashed")
 
 
-def _outline(axes: Axes, mask: np.ndarray, pixel_mm: Sequence[float], color: str, style: str) -> None:
+def _outline(axes: Any, mask: np.ndarray, pixel_mm: Sequence[float], color: str, style: str) -> None:
     """Draw the outline of a mask [height, width], closed at the picture's edge too."""
     if not mask.any():
         return
@@ -322,7 +293,7 @@ def _outline(axes: Axes, mask: np.ndarray, pixel_mm: Sequence[float], color: str
     drawn.set_path_effects(_dark_rim(width))
 
 
-def _dark_rim(line_width: float) -> list[object]:
+def _dark_rim(line_width: float) -> list[Any]:
     """Return a black edge around letters, or around lines of a width in points."""
     from matplotlib.patheffects import withStroke
 

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,31 +51,14 @@ _MEASURED = ("kidney_ml", "tumor_ml", "kidneys", "tumors")  # of a sidecar; the 
 
 @dataclasses.dataclass
 class CasePage:
-    """What the page of a case shows.
-
-    Attributes:
-        name: The case.
-        row: What the index shows of it: thumbnail, volumes, and scores if there is a reference.
-        content: Variables of the template.
-    """
+    """What the page of a case shows: the variables of its template; and its row in the index."""
 
     name: str
     row: dict[str, Any]
     content: dict[str, Any]
 
-    @property
-    def file_name(self) -> str:
-        """Return the page's file name; `index.html` is the index."""
-        return page_file_name(self.name)
-
     def html(self, previous: str | None = None, following: str | None = None, has_index: bool = False) -> str:
-        """Return the page.
-
-        Args:
-            previous: Name of the case before it.
-            following: Name of the case after it.
-            has_index: Whether `index.html` is beside it.
-        """
+        """Return the page, with links to the index, if there is one, and to the cases before and after it."""
         template = _templates().get_template("case.html.j2")
         links = {"previous": previous, "following": following, "has_index": has_index}
         return template.render(name=self.name, **links, **self.content)
@@ -91,15 +74,7 @@ def require_libraries(flag: str) -> None:
 def write_case_page(
     path: pathlib.Path, name: str, volume: Volume, labels: np.ndarray, sidecar: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the page of one prediction without a reference.
-
-    Args:
-        path: The HTML file.
-        name: The case.
-        volume: The CT.
-        labels: uint8 labels on the volume's axes.
-        sidecar: JSON of kits-predict, or None.
-    """
+    """Write the page of one prediction without a reference; for the arguments see `build_case`."""
     files.write_text(path, build_case(name, volume, labels, sidecar=sidecar).html())
 
 
@@ -121,13 +96,13 @@ def build_case(
     """
     scene = figures.Scene(volume.hu, volume.spacing_mm, prediction, reference)
     with_tumors = not is_kidney_only(sidecar or {}, prediction)
+    shape, spacing = _plain(list(volume.shape)), " x ".join(f"{side:.3g}" for side in volume.spacing_mm)
     measured = lesions.measure(prediction, volume.spacing_mm, voxel_ml=volume.voxel_ml)
     targets = [scene.labels > 0] + [scene.labels > 1] * bool((scene.labels > 1).any())
     planes = [panel for target in targets for panel in figures.plane_panels(scene, target)]
     thumbnail = figures.draw(planes[-3:-2], width_pixels=240)
     content = {
-        "lead": f"CT of {_times(volume.shape)} voxels (slices, rows, columns), "
-        f"{_times(f'{side:.3g}' for side in volume.spacing_mm)} mm",
+        "lead": f"CT of {shape} voxels (slices, rows, columns) at {spacing} mm",
         "with_tumors": with_tumors,
         "measured": measured,
         "attenuation": _attenuation(volume.hu, prediction, with_tumors),
@@ -154,12 +129,7 @@ def build_case(
 
 
 def index_html(rows: Mapping[str, Mapping[str, Any]], failed: Mapping[str, str]) -> str:
-    """Return the page that lists all cases, those with the lowest tumor and kidney Dice first.
-
-    Args:
-        rows: {case: `CasePage.row`}.
-        failed: {case: reason} of cases without a page.
-    """
+    """Return the index of cases {case: `CasePage.row`}, lowest Dice first, and of failures {case: reason}."""
     shown = ("kidney_dice", "tumor_dice")
     frame = score_frame({case: row["scores"] or {} for case, row in rows.items()})
     order = frame.rename_axis("case").reset_index().sort_values(["tumor_dice", "kidney_dice", "case"])["case"]
@@ -268,10 +238,6 @@ def _picture(panel: figures.Panel, errors_of: int | None = None) -> dict[str, An
 def _source(jpeg: bytes) -> str:
     """Return a JPEG as the address of an image."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
-
-
-def _times(sides: Sequence[Any] | Any) -> str:
-    return " x ".join(map(str, sides))
 
 
 @functools.cache

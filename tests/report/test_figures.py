@@ -1,112 +1,152 @@
-"""Pictures keep true proportions, and outlines lie where the labels are."""
+"""Planes are cut through the largest cross-sections; pictures keep proportions; outlines and errors lie right."""
 
-import builtins
 import io
 
 import numpy as np
 import pytest
 
 from kits_tf import palette
-from kits_tf.errors import UsageError
 from kits_tf.report import figures
-from kits_tf.report.panels import Panel
+from kits_tf.report.figures import Panel, Scene
 
-pytest.importorskip("matplotlib")
-
-
-def pixels(png):
-    """[height, width, 3] in 0 to 1."""
-    from matplotlib import image
-
-    return image.imread(io.BytesIO(png))[..., :3]
+image = pytest.importorskip("matplotlib.image")
 
 
-def panel(height, width, pixel_mm, reference=None):
-    hu = np.full((height, width), 240.0)  # white in the window
+def pixels(picture, file_format):
+    """Return [height, width, 3] in 0 to 1."""
+    values = image.imread(io.BytesIO(picture), format=file_format)[..., :3]
+    return values / 255 if values.dtype == np.uint8 else values
+
+
+def make_scene(reference=None):
+    """A body from row 5 to 34 and column 10 to 49 with one kidney whose largest planes are known."""
+    hu = np.full((50, 40, 60), -1000, np.int16)
+    hu[:, 5:35, 10:50] = 40
+    labels = np.zeros(hu.shape, np.uint8)
+    labels[20:30, 20, 30] = labels[24, 15:25, 30] = labels[24, 20, 25:35] = 1
+    labels[24, 20, 26] = 2
+    return Scene(hu, (4.0, 1.0, 2.0), labels, reference)
+
+
+def test_planes_go_through_the_largest_cross_sections_and_are_cut_to_the_body():
+    scene = make_scene()
+    axial, coronal, sagittal = figures.plane_panels(scene, scene.prediction > 0)
+    # 60 mm are 15 slices of 4 mm above slice 20 and below slice 29
+    np.testing.assert_array_equal(axial.hu, scene.hu[24, 5:35, 10:50])
+    np.testing.assert_array_equal(coronal.prediction, scene.prediction[5:45, 20, 10:50])
+    np.testing.assert_array_equal(sagittal.prediction, scene.prediction[5:45, 5:35, 30])
+    assert [panel.pixel_mm for panel in (axial, coronal, sagittal)] == [(1.0, 2.0), (4.0, 2.0), (4.0, 1.0)]
+    assert [panel.edges for panel in (axial, coronal, sagittal)] == ["RLAP", "RLSI", "APSI"]
+    assert (axial.size_mm, coronal.title) == ((30.0, 80.0), "coronal, row 20")
+    assert figures.plane_panels(scene, scene.prediction > 1)[2].title == "sagittal, column 26"
+    empty = Scene(scene.hu, scene.spacing_mm, scene.prediction * 0, scene.prediction)
+    assert empty.labels is scene.prediction
+
+
+@pytest.mark.parametrize(("slices", "expected"), [(1, [3]), (3, [3, 4, 5]), (30, [3, 7, 11, 15, 20, 24, 28, 32])])
+def test_strips_run_from_a_tumors_first_to_its_last_slice(slices, expected):
+    strip = figures.tumor_panels(make_scene(), (slice(3, 3 + slices), slice(10, 20), slice(40, 44)))
+    assert [panel.title for panel in strip] == [f"axial, slice {cut}" for cut in expected]
+    # 80 mm at least, but no more than there is: all 40 rows; columns 2 mm wide, 18 on both sides of 4, cut at 60
+    assert strip[0].hu.shape == (40, 38)
+
+
+def white_panel(height, width, pixel_mm, reference=None):
+    """A white panel with kidney from a quarter to a half of either axis."""
     prediction = np.zeros((height, width), np.uint8)
     prediction[height // 4 : height // 2, width // 4 : width // 2] = 1
-    return Panel("", "", hu, prediction, reference, pixel_mm)
+    return Panel("", "    ", np.full((height, width), 240.0), prediction, reference, pixel_mm)
+
+
+def near(picture, color, tolerance=0.12):
+    wanted = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    return np.abs(picture - wanted).max(axis=-1) < tolerance
 
 
 def extent(flags):
     rows, columns = (np.flatnonzero(flags.any(axis=axis)) for axis in (1, 0))
-    return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-
-
-def near(picture, color):
-    wanted = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    return np.abs(picture - wanted).max(axis=-1) < 0.12
+    return np.array([rows[0], rows[-1] + 1, columns[0], columns[-1] + 1])
 
 
 @pytest.mark.parametrize(("shape", "pixel_mm"), [((40, 80), (5.0, 1.0)), ((100, 50), (0.5, 2.0)), ((20, 20), (1, 1))])
-def test_a_panel_has_the_proportions_of_its_millimetres(shape, pixel_mm):
-    picture = pixels(figures.draw([[[panel(*shape, pixel_mm)]]], per_mm=0.02))
-    white = near(picture, "#FFFFFF")[: -round(figures.LEGEND_INCHES * figures.DPI)]
-    top, bottom, left, right = extent(white)
-    proportion = shape[0] * pixel_mm[0] / (shape[1] * pixel_mm[1])
-    assert (bottom - top) / (right - left) == pytest.approx(proportion, rel=0.05)
-    assert bottom - top == pytest.approx(shape[0] * pixel_mm[0] * 0.02 * figures.DPI, abs=2)
+def test_a_picture_has_the_proportions_of_its_millimetres_and_outlines_surround_the_labels(shape, pixel_mm):
+    picture = pixels(figures.draw([white_panel(*shape, pixel_mm)], width_pixels=300, file_format="png"), "png")
+    height, width = picture.shape[:2]
+    assert height / width == pytest.approx(shape[0] * pixel_mm[0] / (shape[1] * pixel_mm[1]), rel=0.02)
+    assert width == pytest.approx(min(300, 4 * shape[1] * pixel_mm[1]), abs=1)
+    edges = extent(near(picture, palette.KIDNEY)) / [height, height, width, width]
+    assert edges == pytest.approx([0.25, 0.5, 0.25, 0.5], abs=0.04)
 
 
-def test_the_outline_surrounds_the_labels():
-    picture = pixels(figures.draw([[[panel(40, 40, (2.0, 2.0))]]], per_mm=0.05))
-    body = picture[: -round(figures.LEGEND_INCHES * figures.DPI)]
-    top, bottom, left, right = extent(near(body, "#FFFFFF"))
-    outline = extent(near(body, palette.KIDNEY)[:, left:right])
-    side = right - left
-    # labels from a quarter to a half of either axis
-    assert [edge / side for edge in (outline[2], outline[3])] == pytest.approx([0.25, 0.5], abs=0.02)
-    assert [(edge - top) / side for edge in outline[:2]] == pytest.approx([0.25, 0.5], abs=0.02)
+def test_panels_side_by_side_have_one_scale():
+    small, large = white_panel(20, 20, (1, 1)), white_panel(20, 40, (2, 2))
+    picture = pixels(figures.draw([small, large], file_format="png", width_pixels=200), "png")
+    assert picture.shape[:2] == (80, 200)
+    assert picture[:38, :38].max() == 0 and picture[42:, :38].max() == 1
 
 
-def test_an_outline_is_closed_at_the_pictures_edge():
-    from matplotlib.figure import Figure
-
-    axes = Figure().add_subplot()
-    figures.outline(axes, np.ones((4, 6), bool), (2.0, 3.0), palette.TUMOR, "solid")
-    (contour,) = axes.collections
-    corners = contour.get_paths()[0].vertices
-    assert (corners.min(axis=0) >= 0).all()
-    assert (corners.max(axis=0) <= [18, 8]).all()
-    np.testing.assert_array_equal(corners[0], corners[-1])
-
-
-def test_a_reference_adds_broken_white_outlines():
+def test_a_reference_has_broken_white_outlines():
     reference = np.zeros((40, 40), np.uint8)
     reference[20:30, 20:30] = 2
-    plain, scored = (panel(40, 40, (0.5, 2.0), labels) for labels in (None, reference))
-    for one in (plain, scored):
-        one.hu[...] = -160.0  # black in the window
-    legend = round(figures.LEGEND_INCHES * figures.DPI)
-    without, with_it = (near(pixels(figures.draw([[[one]]]))[:-legend], palette.REFERENCE) for one in (plain, scored))
-    top, bottom, left, right = extent(with_it)
-    assert without.sum() == 0 and bottom - top == pytest.approx((right - left) / 4, abs=6)
-    assert 0.2 < with_it[top : top + 3].max(axis=0)[left:right].mean() < 0.95
+    found = []
+    for labels in (None, reference):
+        panel = white_panel(40, 40, (0.5, 2.0), labels)
+        panel.hu[...] = -160.0  # black
+        found.append(near(pixels(figures.draw([panel], file_format="png"), "png"), palette.REFERENCE))
+    top, bottom, left, right = extent(found[1])
+    assert not found[0].any() and bottom - top == pytest.approx((right - left) / 4, abs=6)
+    assert 0.2 < found[1][top : top + 3].max(axis=0)[left:right].mean() < 0.95
 
 
 def test_errors_are_areas_of_their_own_color():
     reference = np.zeros((40, 40), np.uint8)
-    reference[10:20, 15:25] = 1  # the panel's labels are rows and columns 10 to 19
-    one = panel(40, 40, (0.5, 2.0), reference)
-    picture = pixels(figures.draw_errors([(0, [[one]])]))
-    picture = picture[: -round(figures.LEGEND_INCHES * figures.DPI)]
-    white = [0.2 + 0.8 * int(palette.MISSED[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    missed = np.abs(picture - white).max(axis=-1) < 0.05
-    white = [0.2 + 0.8 * int(palette.EXTRA[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    extra = np.abs(picture - white).max(axis=-1) < 0.05
-    assert missed.sum() == pytest.approx(extra.sum(), rel=0.2) and missed.sum() > 1000
-    assert extent(extra)[3] <= extent(missed)[2]  # found too far to the left
-    assert not near(pixels(figures.draw_errors([(1, [[one]])])), palette.EXTRA)[:-60].any()
+    reference[10:20, 15:25] = 1  # five columns further than the prediction
+    panel = white_panel(40, 40, (0.5, 2.0), reference)
+    panel.hu[...] = -160.0
+    picture = pixels(figures.draw([panel], errors_of=0, file_format="png"), "png")
+    areas = []
+    for color in (palette.MISSED, palette.EXTRA):
+        dimmed = "#" + "".join(f"{round(0.8 * int(color[start : start + 2], 16)):02X}" for start in (1, 3, 5))
+        areas.append(near(picture, dimmed, 0.03))
+    assert areas[0].sum() == pytest.approx(areas[1].sum(), rel=0.2) and areas[0].sum() > 500
+    assert extent(areas[1])[3] <= extent(areas[0])[2]
+    assert not near(pixels(figures.draw([panel], errors_of=1, file_format="png"), "png"), palette.EXTRA).any()
 
 
-def test_without_matplotlib_the_extra_is_named(monkeypatch):
-    real_import = builtins.__import__
+def test_surfaces_are_seen_from_each_side_and_tumors_through_the_kidney():
+    z, y, x = np.indices((30, 80, 90)) * np.reshape([3.0, 1.0, 1.5], (3, 1, 1, 1))
+    labels = np.zeros(z.shape, np.uint8)
+    for centre, radii, label in (
+        ((30, 40, 30), (24, 18, 15), 1),  # the right kidney
+        ((60, 40, 100), (10, 10, 10), 1),  # a smaller left one, further down
+        ((30, 18, 30), (7, 7, 7), 2),  # at the front of the right one
+    ):
+        terms = ((axis - middle) / radius for axis, middle, radius in zip((z, y, x), centre, radii, strict=True))
+        labels[sum(term**2 for term in terms) <= 1] = label
+    drawn = figures.draw_surfaces(labels, (3.0, 1.0, 1.5))
+    assert list(drawn) == list(figures.SURFACE_VIEWS)
+    seen = {title: pixels(picture, "jpeg") for title, picture in drawn.items()}
+    bodies = {title: picture.max(axis=-1) > 0.15 for title, picture in seen.items()}
+    tumors = {title: picture[..., 0] > picture[..., 2] + 0.1 for title, picture in seen.items()}
 
-    def without_matplotlib(name, *arguments, **options):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real_import(name, *arguments, **options)
+    def half(flags):
+        return np.flatnonzero(flags.any(axis=0)).mean() / flags.shape[1]
 
-    monkeypatch.setattr(builtins, "__import__", without_matplotlib)
-    with pytest.raises(UsageError, match="extra `report`"):
-        figures.require_matplotlib()
+    heights = {title: flags.sum(axis=0) for title, flags in bodies.items()}
+    for title, is_left in (("from the front", True), ("from behind", False)):  # the patient's right, the larger one
+        assert (heights[title][:210].max() > heights[title][210:].max()) == is_left
+    assert half(tumors["from the patient's left"]) < 0.5 < half(tumors["from the patient's right"])  # anterior
+    assert half(tumors["from behind"]) > 0.5 > half(tumors["from the front"])
+    assert figures.draw_surfaces(labels * 0, (1, 1, 1)) == {}
+
+
+def test_figure_1_shows_the_slice_with_the_largest_tumor():
+    reference = np.zeros((5, 6, 7), np.uint8)
+    reference[1, 1:5, 1:5] = 1
+    reference[3, 2:4, 2:4] = 2
+    hu = np.arange(210, dtype=np.int16).reshape(5, 6, 7)
+    shown = figures.figure1_row(Scene(hu, (3.0, 1.0, 1.5), np.roll(reference, 1, 2), reference))
+    for picture, expected in zip(shown, (hu[3], reference[3], np.roll(reference, 1, 2)[3]), strict=True):
+        np.testing.assert_array_equal(picture, expected)
+    kidney = np.minimum(reference, 1)
+    np.testing.assert_array_equal(figures.figure1_row(Scene(hu, (3, 1, 1), kidney, kidney))[1], kidney[1])
