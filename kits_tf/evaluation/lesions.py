@@ -182,7 +182,8 @@ def side_scores(
 
 def _sides(labels: np.ndarray, box: tuple[slice, ...], spacing_mm: Sequence[float]) -> np.ndarray:
     """Return the side map of the part of a label array inside its bounding box."""
-    return kidney_sides(labels[box] > 0, spacing_mm, labels.shape[2] // 2 - box[2].start)
+    slice_mm, row_mm, column_mm = spacing_mm
+    return kidney_sides(labels[box] > 0, (slice_mm, row_mm, column_mm), labels.shape[2] // 2 - box[2].start)
 
 
 def _side(tumor: np.ndarray, sides: np.ndarray, middle: int) -> int:

@@ -77,6 +77,7 @@ def surface_elements(mask: np.ndarray, spacing_mm: Sequence[float]) -> tuple[np.
         and their areas in mm^2, float64 [elements].
     """
     box = bounding_box(mask)
+    assert box is not None, "the mask must not be empty"
     padded = np.pad(mask[box], 1).view(np.uint8)
     patterns = np.zeros([side - 1 for side in padded.shape], np.uint8)
     for bit, corner in enumerate(itertools.product(range(2), repeat=3)):
