@@ -28,9 +28,6 @@ Regression: TypeAlias = Literal["intensity", "tumor_intensity", "signed_distance
 Blocks: TypeAlias = Literal["split", "overlap", "polyphase"]
 
 PLANES: tuple[Plane, ...] = get_args(Plane)
-NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
-POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
-TUMOR_ATTENTIONS: tuple[TumorAttention, ...] = get_args(TumorAttention)
 PRESETS = ("paper", "best", "small")
 STAGES = ("both", "kidney", "tumor")
 FUSIONS = ("union", "majority", "mean")

@@ -163,21 +163,6 @@ def test_a_linear_ramp_stays_one_away_from_the_ends(shape):
     np.testing.assert_allclose(geometry.resized(ramp, shape)[inner], expected[inner], atol=1e-4)
 
 
-def test_a_ball_returns_from_the_working_grid():
-    spacing_mm = (5.0, 0.8, 0.8)
-    positions = np.meshgrid(
-        *[(np.arange(n) + 0.5) * mm for n, mm in zip((40, 200, 180), spacing_mm, strict=True)], indexing="ij"
-    )
-    ball = sum((p - c) ** 2 for p, c in zip(positions, (100, 80, 70), strict=True)) < 30**2
-    shape = geometry.working_shape(ball.shape, spacing_mm, dataclasses.replace(WORKING, slice_mm=3.0))
-    there = geometry.resized(ball, shape)
-    back = geometry.resized(there, ball.shape) > 0.5
-    assert 2 * np.count_nonzero(back & ball) / (np.count_nonzero(back) + np.count_nonzero(ball)) > 0.98
-    centre = ndimage.center_of_mass(there) + np.full(3, 0.5)
-    mm = np.array(spacing_mm) * ball.shape / shape
-    np.testing.assert_allclose(centre * mm, (100, 80, 70), atol=0.2)
-
-
 def test_metal_is_clipped_before_it_is_resized():
     volume = np.zeros((2, 6, 6), np.int16)
     volume[:, 2, 2] = 30_000

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from kits_tf.config import POOLINGS, Normalization, Pooling, Reconstruction
-from kits_tf.models.unet import UNet, check_options, check_size, head, logits_head, unet
+from kits_tf.config import Normalization, Pooling, Reconstruction
+from kits_tf.models.unet import UNet, check_options, head, logits_head, unet
 
 RECONSTRUCTED_CHANNELS = {"centre": 1, "slab": 3, "none": 0}
 
@@ -53,16 +53,17 @@ class KidneyNetwork(UNet):
         size: tuple[int | None, int | None] = (None, None),
         **kwargs: Any,
     ) -> None:
-        check_options(
-            base_filters,
-            depth,
-            normalization,
-            batch_norm_momentum,
-            pooling=(pooling, POOLINGS),
-            attention=(attention, (True, False)),
-            reconstruction=(reconstruction, tuple(RECONSTRUCTED_CHANNELS)),
-        )
-        check_size(size, depth)
+        options = {
+            "base_filters": base_filters,
+            "depth": depth,
+            "pooling": pooling,
+            "attention": attention,
+            "normalization": normalization,
+            "reconstruction": reconstruction,
+            "batch_norm_momentum": batch_norm_momentum,
+            "size": tuple(size),
+        }
+        check_options(KidneyNetwork, options)
         inputs = keras.Input((*size, 3), name="slab")
         x = unet(
             inputs,
@@ -76,14 +77,4 @@ class KidneyNetwork(UNet):
         outputs = {"logits": logits_head(x)}
         if reconstruction != "none":
             outputs["reconstruction"] = head(x, RECONSTRUCTED_CHANNELS[reconstruction], "reconstruction")
-        options = {
-            "base_filters": base_filters,
-            "depth": depth,
-            "pooling": pooling,
-            "attention": attention,
-            "normalization": normalization,
-            "reconstruction": reconstruction,
-            "batch_norm_momentum": batch_norm_momentum,
-            "size": tuple(size),
-        }
         super().__init__(inputs=inputs, outputs=outputs, options=options, **kwargs)

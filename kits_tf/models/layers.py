@@ -227,10 +227,6 @@ class ChannelAttention(keras.layers.Layer):
         """Return the weighted features."""
         return x * self.weights_of(x)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        return input_shape
-
 
 @keras.saving.register_keras_serializable(package="kits_tf")
 class SpatialAttention(keras.layers.Layer):
@@ -261,10 +257,6 @@ class SpatialAttention(keras.layers.Layer):
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Return the weighted features."""
         return x * self.weights_of(x, training=training)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        return input_shape
 
 
 @keras.saving.register_keras_serializable(package="kits_tf")

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from kits_tf.config import TUMOR_ATTENTIONS, Normalization, Regression, TumorAttention
-from kits_tf.models.unet import UNet, check_options, check_size, head, logits_head, unet
+from kits_tf.config import Normalization, Regression, TumorAttention
+from kits_tf.models.unet import UNet, check_options, head, logits_head, unet
 
 # The signed distance is clipped and divided by its bound, so its head is bounded too.
 ACTIVATIONS = {"intensity": "linear", "tumor_intensity": "linear", "signed_distance": "tanh"}
@@ -52,15 +52,16 @@ class TumorNetwork(UNet):
         size: tuple[int | None, int | None, int | None] = (None, None, None),
         **kwargs: Any,
     ) -> None:
-        check_options(
-            base_filters,
-            depth,
-            normalization,
-            batch_norm_momentum,
-            attention=(attention, TUMOR_ATTENTIONS),
-            regression=(regression, tuple(ACTIVATIONS)),
-        )
-        check_size(size, depth)
+        options = {
+            "base_filters": base_filters,
+            "depth": depth,
+            "attention": attention,
+            "normalization": normalization,
+            "regression": regression,
+            "batch_norm_momentum": batch_norm_momentum,
+            "size": tuple(size),
+        }
+        check_options(TumorNetwork, options)
         inputs = keras.Input((*size, 1), name="block")
         x = unet(
             inputs,
@@ -74,14 +75,5 @@ class TumorNetwork(UNet):
         outputs = {
             "logits": logits_head(x),
             "regression": head(x, 1, "regression", activation=ACTIVATIONS[regression]),
-        }
-        options = {
-            "base_filters": base_filters,
-            "depth": depth,
-            "attention": attention,
-            "normalization": normalization,
-            "regression": regression,
-            "batch_norm_momentum": batch_norm_momentum,
-            "size": tuple(size),
         }
         super().__init__(inputs=inputs, outputs=outputs, options=options, **kwargs)

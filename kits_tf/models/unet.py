@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 import keras
 
-from kits_tf.config import NORMALIZATIONS, Normalization, Pooling
+from kits_tf.config import Normalization, Pooling, check_value
 from kits_tf.models.layers import (
     CBAM,
     AttentionGate,
@@ -59,26 +59,15 @@ def check_size(size: Sequence[int | None], depth: int) -> None:
         raise ValueError(f"{AXES[len(size)]} must be multiples of {2**depth}, got {got}")
 
 
-def check_options(
-    base_filters: int, depth: int, normalization: str, momentum: float, **choices: tuple[object, Sequence[object]]
-) -> None:
-    """Raise a ValueError if an argument of a network is out of range.
-
-    Args:
-        base_filters: a positive integer.
-        depth: a positive integer.
-        normalization: "batch" or "group".
-        momentum: in [0, 1).
-        **choices: the value of each other argument and what it may be.
-    """
-    for name, number in {"base_filters": base_filters, "depth": depth}.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"{name} must be a positive integer, got {number!r}")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"batch_norm_momentum must be in [0, 1), got {momentum!r}")
-    for name, (value, allowed) in {"normalization": (normalization, NORMALIZATIONS), **choices}.items():
-        if value not in allowed:
-            raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")
+def check_options(network: type[UNet], options: dict[str, Any]) -> None:
+    """Raise a ValueError if an argument of a network does not have its annotated type, or is out of range."""
+    hints = get_type_hints(network.__init__)
+    for name, value in options.items():
+        if name != "size":
+            check_value(name, value, hints[name])
+    if options["batch_norm_momentum"] >= 1:
+        raise ValueError(f"batch_norm_momentum must be less than 1, got {options['batch_norm_momentum']!r}")
+    check_size(options["size"], options["depth"])
 
 
 def unet(

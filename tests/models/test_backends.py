@@ -1,4 +1,4 @@
-"""The networks and losses import Keras alone, and give the same outputs and gradients under TensorFlow and JAX."""
+"""The networks and losses import Keras alone, and give the same numbers under TensorFlow and JAX."""
 
 import importlib.util
 import os
@@ -30,20 +30,11 @@ def start(backend, path):
 
 @needs_jax
 def test_tensorflow_and_jax_agree(tmp_path):
-    """Same weights: outputs to 1e-4, gradients of the full loss to 1e-3 of a network's largest or of 1."""
     paths = {backend: tmp_path / f"{backend}.npz" for backend in ("tensorflow", "jax")}
-    processes = [start(backend, path) for backend, path in paths.items()]
-    for process in processes:
+    for process in [start(backend, path) for backend, path in paths.items()]:
         _, errors = process.communicate()
         assert process.returncode == 0, errors
     ours, theirs = (np.load(path) for path in paths.values())
-    assert set(ours) == set(theirs)
-    networks = {key.partition("/")[0] for key in ours}
-    assert networks == {"kidney_axial", "tumor"}
+    assert set(ours) == set(theirs) and len(ours) == 12
     for key in ours:
-        network, kind, _ = key.split("/")
-        if kind == "outputs":
-            np.testing.assert_allclose(theirs[key], ours[key], rtol=0, atol=1e-4, err_msg=key)
-        else:
-            largest = max(np.abs(ours[k]).max() for k in ours if k.startswith(f"{network}/gradients/"))
-            np.testing.assert_allclose(theirs[key], ours[key], rtol=0, atol=1e-3 * min(1, largest), err_msg=key)
+        np.testing.assert_allclose(theirs[key], ours[key], rtol=0, atol=1e-4, err_msg=key)

@@ -104,9 +104,9 @@ def test_sizes_that_cannot_be_pooled_are_named(call):
         ({"base_filters": True}, "base_filters must be a positive integer"),
         ({"depth": 1.5}, "depth must be a positive integer"),
         ({"normalization": "layer"}, "normalization must be 'batch' or 'group', got 'layer'"),
-        ({"batch_norm_momentum": 1.0}, "batch_norm_momentum must be in"),
+        ({"batch_norm_momentum": 1.0}, "batch_norm_momentum must be less than 1"),
         ({"pooling": "mean"}, "pooling must be 'polyphase' or 'haar' or 'max'"),
-        ({"attention": "cbam"}, "attention must be True or False"),
+        ({"attention": "cbam"}, "attention must be true or false"),
         ({"reconstruction": "all"}, "reconstruction must be 'centre'"),
     ],
 )

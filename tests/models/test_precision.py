@@ -42,7 +42,7 @@ CONFIGS = four_configs()
 SECOND = {"kidney": "reconstruction", "tumor": "regression"}
 
 
-@pytest.mark.parametrize("name", ["kidney_axial", "kidney_coronal", "tumor"])  # sagittal is built as coronal is
+@pytest.mark.parametrize("name", ["kidney_axial", "tumor"])
 def test_mixed_bfloat16_stays_close_to_float32(name, mixed_bfloat16):
     config = CONFIGS[name]
     second = SECOND[config.stage]
