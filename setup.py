@@ -1,4 +1,7 @@
-"""Package the released weights as `kits_tf.checkpoints`; everything else is in pyproject.toml."""
+"""Package the data files, and the released weights as `kits_tf.checkpoints`; everything else is in pyproject.toml.
+
+A `package-data` table in pyproject.toml would replace the one here.
+"""
 
 import pathlib
 
@@ -11,5 +14,8 @@ FILES = ("MODEL_CARD.md", "*/config.json", "*/model.weights.h5")
 setup(
     packages=[*find_packages(include=["kits_tf", "kits_tf.*"]), CHECKPOINTS],
     package_dir={CHECKPOINTS: "checkpoints"},
-    package_data={CHECKPOINTS: [f"{name}/{file}" for name in sorted(RELEASED) for file in FILES]},
+    package_data={
+        "kits_tf": ["py.typed", "*/*.config", "*/*.md", "simulation/maps/*", "report/templates/*"],
+        CHECKPOINTS: [f"{name}/{file}" for name in sorted(RELEASED) for file in FILES],
+    },
 )
