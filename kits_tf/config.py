@@ -48,21 +48,21 @@ class Config:
     """Options of both stages: what the network sees, the optimizer, its schedule, validation and augmentation."""
 
     stage: Stage
-    base_filters: int = 64
-    normalization: Normalization = "batch"
+    base_filters: int = 64  # filters of the finest level
+    normalization: Normalization = "batch"  # group normalization suits small batches
     clip_low_hu: float = -1024.0  # HU are clipped to this range and scaled to [0, 1]
-    clip_high_hu: float = 2125.0
+    clip_high_hu: float = 2125.0  # upper end of that range
     body_box: bool = False  # crop slices to the patient's body first
     min_component_share: float = 0.0  # drop components smaller than this fraction of the largest on their side
     dice_weight: float = 0.0  # weight of the soft Dice loss beside the cross-entropy
     dice_over: Literal["batch", "sample"] = "batch"  # voxels that the soft Dice loss sums over
-    num_steps: int = 100_000
-    batch_size: int = 8
-    learning_rate: float = 1e-4
-    schedule: Literal["constant", "cosine", "step"] = "constant"
-    warmup_steps: int = 0
-    decay_steps: int = 10_000  # "step" schedule: multiply the learning rate after every so many steps ...
-    decay_factor: float = 0.3  # ... by this factor
+    num_steps: int = 100_000  # training steps
+    batch_size: int = 8  # samples of a step, over all devices
+    learning_rate: float = 1e-4  # Adam's highest learning rate
+    schedule: Literal["constant", "cosine", "step"] = "constant"  # of the learning rate
+    warmup_steps: int = 0  # steps over which the learning rate rises linearly
+    decay_steps: int = 10_000  # "step" schedule: steps after which the learning rate is multiplied
+    decay_factor: float = 0.3  # "step" schedule: the factor
     clip_norm: float = 0.0  # global norm to clip gradients to; 0: do not clip
     accumulation: int = 1  # parts that a device computes the gradient of its batch in, to save memory
     average_decay: float = 0.0  # of the exponential moving average of the weights, which is validated; 0: none
@@ -70,18 +70,18 @@ class Config:
     patience: int = 0  # early stopping after this many validations without a better Dice; 0: never
     keep: Literal["last", "best"] = "last"  # weights to keep at the end: the last or the best by validation
     foreground_fraction: float = 0.0  # fraction of samples centred on foreground; the others are uniform
-    augment: bool = True
-    max_rotation_degrees: float = 10.0
+    augment: bool = True  # random changes of the training samples; the options below are their largest extent
+    max_rotation_degrees: float = 10.0  # in the plane; about all three axes in 3D
     max_scaling: float = 0.1  # scale factor in [1 - s, 1 + s]
     max_shift_hu: float = 15.0  # added to a whole sample
     max_intensity_scaling: float = 0.02  # factor in [1 - s, 1 + s] on the HU above clip_low_hu
     max_noise_hu: float = 10.0  # standard deviation of white noise
-    max_elastic_mm: float = 0.0  # displacement by a smooth random field; this and the following are off in `paper`
-    elastic_mm: float = 40.0  # distance between the field's control points
+    max_elastic_mm: float = 0.0  # displacement by a smooth random field
+    elastic_mm: float = 40.0  # distance between control points of that field
     max_gamma: float = 0.0  # exponent in [1 / (1 + g), 1 + g] on the scaled range
     max_blur_mm: float = 0.0  # standard deviation of a Gaussian, for half of the samples
     max_coarsening: float = 0.0  # resample to pixels larger by a factor in [1, 1 + c] and back, half of the samples
-    batch_norm_momentum: float = 0.99
+    batch_norm_momentum: float = 0.99  # of the moving averages of batch normalization
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -113,19 +113,19 @@ class KidneyConfig(Config):
     """Options of a network of stage 1, 2.5D in one plane. Sizes are in pixels of the working grid."""
 
     stage: Literal["kidney"] = "kidney"
-    plane: Plane = "axial"
-    depth: int = 4
-    pooling: Pooling = "polyphase"
+    plane: Plane = "axial"  # set by --plane
+    depth: int = 4  # number of poolings
+    pooling: Pooling = "polyphase"  # "max" in the coronal and sagittal networks
     attention: bool = True  # attention gates on every skip but the finest
-    reconstruction: Reconstruction = "centre"
-    reconstruction_weight: float = 0.1  # lambda
+    reconstruction: Reconstruction = "centre"  # what the autoencoding head rebuilds
+    reconstruction_weight: float = 0.1  # lambda, weight of the autoencoding loss
     inplane_mm: float = 0.0  # working pixel size of rows and columns; 0: as in the CT
     slice_mm: float = 0.0  # working slice distance; 0: as in the CT
     mirror: bool = False  # flip the left half, so that one network sees both kidneys alike
     overlap: int = 0  # columns that an axial or coronal half sees beyond the middle
-    patch_rows: int = 512  # training patch, cropped or padded with air: axial rows x columns,
-    patch_columns: int = 256  # coronal slices x columns, sagittal slices x rows
-    patch_slices: int = 128
+    patch_rows: int = 512  # training patch: axial rows x columns, coronal slices x columns, sagittal slices x rows
+    patch_columns: int = 256  # see patch_rows
+    patch_slices: int = 128  # see patch_rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,19 +133,19 @@ class TumorConfig(Config):
     """Options of stage 2, the 3D network on cubes around kidneys."""
 
     stage: Literal["tumor"] = "tumor"
-    base_filters: int = 32
-    batch_size: int = 2
-    depth: int = 3
-    attention: TumorAttention = "cbam"
-    regression: Regression = "intensity"
-    regression_weight: float = 0.1  # mu
+    base_filters: int = 32  # filters of the finest level
+    batch_size: int = 2  # sub-blocks of a step, over all devices
+    depth: int = 3  # number of poolings
+    attention: TumorAttention = "cbam"  # CBAM after every block, gates on skips, both or none
+    regression: Regression = "intensity"  # target of the regression head
+    regression_weight: float = 0.1  # mu, weight of the regression loss
     max_distance_mm: float = 20.0  # the signed distance is clipped to this
     tumor_weight: float = 2.0  # weight of tumor voxels in the cross-entropy
-    small_tumor_ml: float = 10.0  # smaller tumors are weighted by the inverse of their volume, ...
-    max_small_tumor_weight: float = 4.0  # ... at most by this
+    small_tumor_ml: float = 10.0  # smaller tumors weigh more, by the inverse of their volume
+    max_small_tumor_weight: float = 4.0  # upper bound of that weight
     margin_mm: float = 10.0  # side of the cube beyond the longest side of the kidney's box
     grid: int = 160  # the cube is resized to grid^3 voxels; 0: keep the CT's voxels
-    blocks: Blocks = "split"
+    blocks: Blocks = "split"  # how a cube is divided into four sub-blocks
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,132 @@
+"""Write the pages of docs/reference that the code determines. Run `python -m docs.generate`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pathlib
+import re
+from types import ModuleType
+from typing import Any
+
+from absl import flags
+
+from kits_tf import checkpoint, cli, config
+from kits_tf.cli import app
+
+REFERENCE = pathlib.Path(__file__).resolve().parent / "reference"
+COMMANDS = sorted(path.stem for path in pathlib.Path(cli.__path__[0]).glob("*.py") if path.stem[0] != "_")
+COMMANDS.remove("app")
+NOTE = "<!-- Made by `python -m docs.generate` from the code. Do not edit. -->\n\n"
+REASONS = {
+    "base_filters": "width that two CPU cores can train and run",
+    "batch_norm_momentum": "0.99 still holds 5 % of its initial statistics after 300 steps",
+    "batch_size": "more sub-blocks a step, so that batch normalization sees some with tumor",
+    "blocks": "each sub-block sees the whole kidney, at half the in-plane resolution",
+    "body_box": "halves the voxels to compute; nothing outside the patient becomes kidney",
+    "clip_high_hu": "soft tissue fills the range [0, 1]",
+    "clip_norm": "no single batch moves the weights far",
+    "clip_low_hu": "soft tissue fills the range [0, 1]",
+    "dice_over": "small tumors count as much as large ones",
+    "dice_weight": "cross-entropy alone converges too slowly within a short schedule",
+    "foreground_fraction": "more samples with foreground within a short schedule",
+    "grid": "memory and time on a CPU",
+    "inplane_mm": "one resolution for all scanners, and fewer pixels",
+    "keep": "the best validated weights are kept, not the last",
+    "learning_rate": "a short schedule needs larger steps",
+    "max_intensity_scaling": "the same change of contrast over a narrower range of HU is a smaller one",
+    "max_rotation_degrees": "few cases; kidneys are tilted",
+    "max_scaling": "few cases; kidneys vary in size",
+    "max_small_tumor_weight": "as `tumor_weight`",
+    "min_component_share": "a piece much smaller than the kidney on its side is a false positive",
+    "mirror": "one network sees both sides alike, so that each case counts twice; the paper learns each side apart",
+    "num_steps": "a schedule of minutes on a CPU, not of hours on a GPU",
+    "patch_columns": "a half of the body on the working grid",
+    "patch_rows": "the body on the working grid",
+    "patch_slices": "the kidneys and their surroundings on the working grid",
+    "schedule": "a short schedule ends better at a small learning rate",
+    "slice_mm": "as `inplane_mm`; the three slices of a slab are then interpolated ones",
+    "tumor_weight": "the soft Dice loss balances the classes already",
+    "validate_every": "needed for `keep`",
+    "warmup_steps": "batch statistics settle before the full learning rate",
+}  # reasons of options in which a preset or the released weights differ from `paper`
+
+
+def table(*rows: tuple[Any, ...]) -> str:
+    """Return rows, the first of them the heading, as a Markdown table."""
+    lines = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]) + "\n"
+
+
+def commands_page() -> str:
+    """Return the page of all commands."""
+    codes = [("code", "meaning"), (app.EXIT_DONE, "done, or done already")]
+    codes += [(app.EXIT_SOME_FAILED, "some cases failed, each named in a line; all others are done")]
+    codes += [(app.EXIT_UNUSABLE, "unusable flags, or nothing to do: one line that names the flag")]
+    codes += [(app.EXIT_INTERRUPTED, "stopped by Ctrl-C"), (app.EXIT_BROKEN_PIPE, "the output's reader is gone")]
+    codes += [(app.EXIT_TERMINATED, "stopped by SIGTERM")]
+    head = "Every command is a console script and a module, `python -m kits_tf.cli.NAME`. Each also accepts\n"
+    head += "`--flagfile=FILE` (flags from a text file, one a line), `--help` and `--version`.\n\n"
+    modules = [importlib.import_module(f"kits_tf.cli.{name}") for name in COMMANDS]
+    parts = [f"# Commands\n\n{NOTE}{head}{table(*codes)}", *map(command_section, COMMANDS, modules)]
+    return "\n".join(parts)
+
+
+def command_section(name: str, module: ModuleType) -> str:
+    """Return what a command does and its flags."""
+    about, example = re.split(r"\n\n(?:Example:)?\s*(?=kits-)", inspect.cleandoc(module.__doc__ or ""))
+    rows = [("flag", "default", "what it is")]
+    for group in module.FLAGS.flags_by_module_dict().values():
+        rows += [(f"`--{flag.name}`", default(flag), meaning(flag)) for flag in group]
+    return f"## kits-{name}\n\n{about}\n\n```\n{example}\n```\n\n{table(*rows)}"
+
+
+def default(flag: flags.Flag) -> str:
+    """Return a flag's default as Markdown."""
+    if any("other than None" in validator.message for validator in flag.validators):
+        return "required"
+    text = ",".join(map(str, flag.default)) if isinstance(flag.default, list) else str(flag.default)
+    return f"`{text.lower() if flag.boolean else text}`" if text not in ("", "None") else ""
+
+
+def meaning(flag: flags.Flag) -> str:
+    """Return a flag's help with the values that it may have."""
+    text = re.sub(r"^<.*?>: |;\s+repeat this option.*", "", flag.help, flags=re.DOTALL)
+    values = getattr(flag.parser, "enum_values", ())
+    return f"{', '.join(f'`{value}`' for value in values)}: {text}" if values else text
+
+
+def config_page() -> str:
+    """Return the page of all options of the networks."""
+    text = f"# Options of the networks\n\n{NOTE}Set one with `kits-train --set=KEY=VALUE`. `config.json` stores all.\n"
+    released = checkpoint.released_folder(checkpoint.DEFAULT)
+    for stage, network in (("kidney", "kidney_axial"), ("tumor", "tumor")):
+        columns = {name: config.preset(name, stage, "axial" if stage == "kidney" else None) for name in config.PRESETS}
+        options = [field.name for field in dataclasses.fields(columns["paper"]) if field.name not in config.FIXED]
+        columns[f"weights `{checkpoint.DEFAULT}`"] = config.load(released / network / checkpoint.CONFIG_NAME)
+        comments = dict(pair for kind in (config.Config, type(columns["paper"])) for pair in field_comments(kind))
+        values = {name: [shown(getattr(column, name)) for column in columns.values()] for name in options}
+        rows = [(f"`{name}`", *values[name][:-1], comments[name]) for name in options]
+        other = {name: own for name, own in values.items() if len(set(own)) > 1}
+        reasons = [(f"`{name}`", *own, REASONS[name]) for name, own in other.items()]
+        text += f"\n## {network}\n\n" + table(("option", *config.PRESETS, "what it is"), *rows)
+        text += f"\n### {network}: differs from the paper\n\n" + table(("option", *columns, "reason"), *reasons)
+    return text
+
+
+def field_comments(kind: type) -> list[tuple[str, str]]:
+    """Return the (name, comment) of each field of a dataclass."""
+    return re.findall(r"^    (\w+): [^#\n]+ = [^#\n]+  # (.*)$", inspect.getsource(kind), re.MULTILINE)
+
+
+def shown(value: Any) -> str:
+    """Return the value of an option as `--set` spells it."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+PAGES = {REFERENCE / "commands.md": commands_page, REFERENCE / "config.md": config_page}
+
+if __name__ == "__main__":
+    for path, page in PAGES.items():
+        path.write_text(page(), encoding="utf-8")
