@@ -21,7 +21,7 @@ Each further record is an Example with the next BLOCK slices:
 | label | uint8 0/1/2, the same shape |
 
 The last block is padded with air. To read some slices, a reader skips to their blocks. Arrays are stored as bytes,
-since an Int64List would be four times larger; `docs/data.md` has the measurements.
+since an Int64List would be four times larger.
 """
 
 from __future__ import annotations
