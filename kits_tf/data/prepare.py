@@ -110,8 +110,8 @@ def prepare(
 def _process_case(case: kits19.Case, output_dir: PathLike | None) -> tuple[str, Entry | None, list[Finding]]:
     """Check a case and write it unless `output_dir` is None; return its id, its entry in the index, and findings."""
     if output_dir is not None:
-        for path in (_entry_path(case, output_dir), pathlib.Path(records.record_path(output_dir, case.id))):
-            path.unlink(missing_ok=True)
+        for old in (_entry_path(case, output_dir), pathlib.Path(records.record_path(output_dir, case.id))):
+            old.unlink(missing_ok=True)
     volume, labels, findings = validate.read_case(case)
     if volume is None or labels is None:
         return case.id, None, findings
@@ -131,18 +131,19 @@ def _process_case(case: kits19.Case, output_dir: PathLike | None) -> tuple[str, 
     entry |= {"hu": hu_percentiles(record.image, record.label), "warnings": [str(finding) for finding in findings]}
     if output_dir is not None:
         runtime.load_tensorflow()  # in whichever process this is
-        records.write_record(record, records.record_path(output_dir, case.id))
-        content = {"stamp": _stamp(case), "entry": entry}
+        path = records.record_path(output_dir, case.id)
+        records.write_record(record, path)
+        content = {"stamp": _stamp(case), "bytes": os.path.getsize(path), "entry": entry}
         files.write_text(_entry_path(case, output_dir), json.dumps(content, indent=2) + "\n")
     return case.id, entry, findings
 
 
 def _read_entry(case: kits19.Case, output_dir: PathLike) -> Entry | None:
-    """Return what an earlier run found out about a case, if the case is unchanged and its record exists."""
+    """Return what an earlier run found out about a case, if its files and its record are unchanged."""
     try:
         content = json.loads(_entry_path(case, output_dir).read_text(encoding="utf-8"))
-        is_current = content["stamp"] == _stamp(case) and records.is_file(records.record_path(output_dir, case.id))
-        return content["entry"] if is_current else None
+        is_whole = content["bytes"] == os.path.getsize(records.record_path(output_dir, case.id))
+        return content["entry"] if is_whole and content["stamp"] == _stamp(case) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

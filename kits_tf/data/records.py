@@ -32,6 +32,7 @@ import errno
 import itertools
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -198,7 +199,7 @@ def read_record(path: PathLike) -> Record:
             orientation=header["orientation"].bytes_list.value[0].decode(),
         )
     except (tf.errors.OpError, StopIteration, IndexError, ValueError, DecodeError) as error:
-        reason = str(error).partition("\n")[0] or "truncated"
+        reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", str(error).partition("\n")[0]) or "truncated"
         raise InputError(path, f"is not a prepared case ({reason})") from None
 
 

@@ -53,15 +53,19 @@ def test_faults_of_a_folder_are_found_and_nothing_fine_accused(tmp_path):
     assert odd["id"] == "case_00003" and "above the other" in odd["warnings"][0]
 
 
-def test_good_cases_are_kept_and_bad_ones_looked_at_again(tmp_path):
+def test_changed_cases_and_damaged_records_are_done_again(tmp_path):
     folders = [planted.write_case(tmp_path / "raw", number) for number in range(3)]
     faults.FAULTS["constant"][0](folders[1])
     assert prepare(tmp_path)[0] == ["case_00001"] and records(tmp_path) == ["case_00000", "case_00002"]
     shutil.rmtree(folders[1])
     planted.write_case(tmp_path / "raw", 1)
     faults.FAULTS["NaN"][0](folders[2])
+    (tmp_path / "out" / "cases" / "case_00000.tfrecord").write_bytes(b"truncated")
     left_out, lines = prepare(tmp_path)
-    assert left_out == ["case_00002"] and len(lines) == 2 and "case_00001" in lines[0] and "NaN" in lines[1]
+    words = [("case_00000", "kidney"), ("case_00001", "kidney"), ("case_00002", "NaN")]
+    assert left_out == ["case_00002"] and all(
+        one in s and two in s for (one, two), s in zip(words, lines, strict=True)
+    )
     assert prepared_cases(tmp_path) == records(tmp_path) == ["case_00000", "case_00001"]
 
 
