@@ -69,7 +69,7 @@ def split_cases(ids: Sequence[str], num_validation: int, num_test: int, seed: in
 
     Example:
         >>> split_cases(["case_00000", "case_00001", "case_00002"], num_validation=1, num_test=1, seed=0)
-        {'case_00000': 'test', 'case_00001': 'training', 'case_00002': 'validation'}
+        {'case_00000': 'test', 'case_00001': 'validation', 'case_00002': 'training'}
     """
     order = shuffled(ids, seed)
     if len(order) <= num_validation + num_test:
