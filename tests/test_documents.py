@@ -1,58 +1,79 @@
-"""Proves that the documents name only commands, flags, targets and files that exist."""
+"""Prove that the documents name only commands, flags, targets and files that exist, and that their Python runs."""
 
+import ast
 import importlib
 import pathlib
 import re
 import shlex
+import shutil
 
 import pytest
 
 from kits_tf.cli import app
 from kits_tf.errors import UsageError
+from kits_tf.inference import engines
+from tests import planted
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
-    for pattern in ("*.md", "docs/**/*.md", "checkpoints/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "checkpoints/**/*.md", "experiments/**/*.md", "kits_tf/simulation/**/*.md")
     for path in ROOT.glob(pattern)
 )
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+NOT_RUN = "<!-- not run: "
 
 
-def code_of(text):
-    """The fenced blocks without a language, that is, commands; continued lines joined."""
+def text_of(path: pathlib.Path) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def code_of(text: str) -> str:
+    """Return the fenced blocks without a language, that is, commands; continued lines are joined."""
     blocks = re.findall(r"^```(\S*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     return "\n".join(block for language, block in blocks if not language).replace("\\\n", " ")
 
 
-def command_lines(text):
-    """The lines that start one of this package's commands, as lists of words."""
+def command_lines(text: str) -> list[list[str]]:
+    """Return the lines that start one of this package's commands, as lists of words."""
     lines = (re.sub(r"^.*?(?=kits-)", "", line.strip()) for line in text.splitlines() if "kits-" in line)
     return [words for words in map(shlex.split, lines) if words and words[0].startswith("kits-")]
 
 
+def python_blocks(text: str) -> list[tuple[str, str]]:
+    """Return (why it is not run or "", code) of each block of Python."""
+    return re.findall(rf"(?:^{NOT_RUN}(.+) -->\n)?^```python\n((?:.*\n)*?)^```", text, re.MULTILINE)
+
+
+def anchors_of(path: pathlib.Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)
 def test_links_lead_somewhere(path):
-    text = (ROOT / path).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#\s]+)", text):
-        if "://" not in target:
-            assert (ROOT / path.parent / target).exists(), target
+    for link in re.findall(r"\]\(([^)\s]+)", text_of(path)):
+        if "://" in link:
+            continue
+        target, _, anchor = link.partition("#")
+        file = ROOT / path.parent / target if target else ROOT / path
+        assert file.exists(), link
+        assert not anchor or anchor in anchors_of(file), link
 
 
-@pytest.mark.parametrize(
-    "words", [w for p in DOCUMENTS for w in command_lines(code_of((ROOT / p).read_text()))], ids=" ".join
-)
+@pytest.mark.parametrize("words", [w for p in DOCUMENTS for w in command_lines(code_of(text_of(p)))], ids=" ".join)
 def test_documented_commands_have_usable_flags(words):
     command = importlib.import_module(f"kits_tf.cli.{words[0].removeprefix('kits-')}")
-    words = [word for word in words if word != "..."]
+    words = [word for word in words if word not in ("...", "&")]
     try:
         app.parse(command.FLAGS, words)
     except UsageError as error:
         assert "is required" in str(error)
 
 
-def demo_commands():
-    """The commands of `make demo`, as lists of words."""
+def demo_commands() -> list[list[str]]:
+    """Return the commands of `make demo`, as lists of words."""
     recipe = MAKEFILE[MAKEFILE.index("\ndemo:") : MAKEFILE.index("\ntest:")]
     return command_lines(recipe.replace("\\\n", " "))
 
@@ -66,8 +87,34 @@ def test_the_demos_commands_have_usable_flags():
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)
 def test_commands_and_targets_exist(path):
-    text = (ROOT / path).read_text(encoding="utf-8")
-    for command in re.findall(r"\bkits-([a-z]+)\b(?!\[)", text):
+    text = text_of(path)
+    former = r"`kits-\w+` is now " if path.name == "CHANGELOG.md" else "$^"
+    for command in re.findall(r"\bkits-([a-z]+)\b(?!\[)", re.sub(former, "", text)):
         assert command == "tf" or (ROOT / "kits_tf" / "cli" / f"{command}.py").is_file(), command
     for target in re.findall(r"`make ([a-z]+)", text) + re.findall(r"^make ([a-z]+)", code_of(text), re.MULTILINE):
         assert f"\n{target}:" in MAKEFILE, target
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """A folder with a small CT and its labels under the names that the documents use."""
+    folder = tmp_path_factory.mktemp("documents")
+    case = planted.write_case(folder, 0)
+    shutil.copy(case / "imaging.nii.gz", folder / "scan.nii.gz")
+    (folder / "segmented").mkdir()
+    shutil.copy(case / "segmentation.nii.gz", folder / "segmented" / "scan_segmentation.nii.gz")
+    return folder
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if python_blocks(text_of(path))], ids=str)
+def test_python_runs(path, inputs, monkeypatch):
+    """The blocks of a document run one after the other in one namespace, those that cannot at least parse."""
+    monkeypatch.chdir(inputs)
+    monkeypatch.setattr(engines, "resolve", lambda name: "tensorflow")  # converting networks takes half a minute
+    names = {"__name__": "document"}
+    blocks = python_blocks(text_of(path))
+    assert text_of(path).count(NOT_RUN) == sum(bool(reason) for reason, _ in blocks), "a reason without a block"
+    for reason, code in blocks:
+        ast.parse(code)
+        if not reason:
+            exec(compile(code, str(path), "exec"), names)
