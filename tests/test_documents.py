@@ -11,7 +11,7 @@ import pytest
 
 from kits_tf.cli import app
 from kits_tf.errors import UsageError
-from kits_tf.inference import engines
+from kits_tf.inference import engines, segmenter
 from tests import planted
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -37,7 +37,7 @@ def code_of(text: str) -> str:
 def command_lines(text: str) -> list[list[str]]:
     """Return the lines that start one of this package's commands, as lists of words."""
     lines = (re.sub(r"^.*?(?=kits-)", "", line.strip()) for line in text.splitlines() if "kits-" in line)
-    return [words for words in map(shlex.split, lines) if words and words[0].startswith("kits-")]
+    return [words for words in map(shlex.split, lines) if words and re.fullmatch(r"kits-(?!tf)\w+", words[0])]
 
 
 def python_blocks(text: str) -> list[tuple[str, str]]:
@@ -53,7 +53,8 @@ def anchors_of(path: pathlib.Path) -> set[str]:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)
 def test_links_lead_somewhere(path):
-    for link in re.findall(r"\]\(([^)\s]+)", text_of(path)):
+    prose = re.sub(r"^```.*?^```", "", text_of(path), flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\(([^)\s]+)", prose):
         if "://" in link:
             continue
         target, _, anchor = link.partition("#")
@@ -106,11 +107,24 @@ def inputs(tmp_path_factory):
     return folder
 
 
+load_segmenter = segmenter.load_segmenter
+loaded = {}
+
+
+def load_segmenter_once(*arguments, **options):
+    """Load the same networks once for all documents."""
+    key = repr((arguments, options))
+    if key not in loaded:
+        loaded[key] = load_segmenter(*arguments, **options)
+    return loaded[key]
+
+
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if python_blocks(text_of(path))], ids=str)
 def test_python_runs(path, inputs, monkeypatch):
     """The blocks of a document run one after the other in one namespace, those that cannot at least parse."""
     monkeypatch.chdir(inputs)
     monkeypatch.setattr(engines, "resolve", lambda name: "tensorflow")  # converting networks takes half a minute
+    monkeypatch.setattr(segmenter, "load_segmenter", load_segmenter_once)
     names = {"__name__": "document"}
     blocks = python_blocks(text_of(path))
     assert text_of(path).count(NOT_RUN) == sum(bool(reason) for reason, _ in blocks), "a reason without a block"
