@@ -1,16 +1,13 @@
-"""One window of 80x160x160 through a network of nnU-Net's published KiTS19 3D full-resolution shape, in PyTorch.
+"""Time windows of 80 x 160 x 160 through a network of nnU-Net's published KiTS19 3D shape, in PyTorch; prints JSON.
 
-    PEER/bin/python experiments/benchmarks/predict_peer.py --windows=3 --openvino
-
-Six stages of 32 to 320 features, two convolutions each, instance norm, leaky ReLU, strided convolutions down and
-transposed ones up, float32 and random weights: the shape alone decides the time. Prints JSON: seconds of each window
-after one to warm up, and with `--openvino` those of the same network in OpenVINO bf16. Needs PyTorch, and OpenVINO for
-that flag; runs apart from this package, in an environment of its own.
+Runs as a script in an environment of its own, with PyTorch and, for --openvino, OpenVINO. Six stages of 32 to 320
+features, instance norm, leaky ReLU, random weights: the shape alone decides the time.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -22,34 +19,33 @@ WINDOW = (80, 160, 160)
 CLASSES = 3
 
 
-def convolution(channels, features, kernel, stride=1):
-    """Convolution, instance norm, leaky ReLU."""
+def stage(channels: int, features: int, kernel: tuple, stride: tuple | int = 1) -> nn.Module:
+    """Return two convolutions with instance norm and leaky ReLU, the first with a stride."""
     padding = [size // 2 for size in kernel]
-    return nn.Sequential(
-        nn.Conv3d(channels, features, kernel, stride, padding),
-        nn.InstanceNorm3d(features, affine=True),
-        nn.LeakyReLU(0.01, inplace=True),
-    )
-
-
-def stage(channels, features, kernel, stride=1):
-    """Two convolutions, the first with a stride."""
-    return nn.Sequential(convolution(channels, features, kernel, stride), convolution(features, features, kernel))
+    layers: list[nn.Module] = []
+    for inputs, step in ((channels, stride), (features, 1)):
+        layers += [
+            nn.Conv3d(inputs, features, kernel, step, padding),
+            nn.InstanceNorm3d(features, affine=True),
+            nn.LeakyReLU(0.01, inplace=True),
+        ]
+    return nn.Sequential(*layers)
 
 
 class Peer(nn.Module):
-    """The U-Net."""
+    """The U-Net: strided convolutions down, transposed ones up."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        inputs = (1, *FEATURES[:-1])
-        self.down = nn.ModuleList([stage(*sizes) for sizes in zip(inputs, FEATURES, KERNELS, STRIDES, strict=True)])
+        sizes = zip((1, *FEATURES[:-1]), FEATURES, KERNELS, STRIDES, strict=True)
+        self.down = nn.ModuleList([stage(*one) for one in sizes])
         levels = list(zip(FEATURES[1:], FEATURES[:-1], KERNELS[:-1], STRIDES[1:], strict=True))[::-1]
         self.up = nn.ModuleList([nn.ConvTranspose3d(a, b, s, s, bias=False) for a, b, _, s in levels])
         self.joined = nn.ModuleList([stage(2 * b, b, kernel) for _, b, kernel, _ in levels])
         self.head = nn.Conv3d(FEATURES[0], CLASSES, 1)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits."""
         skips = []
         for block in self.down:
             x = block(x)
@@ -59,8 +55,8 @@ class Peer(nn.Module):
         return self.head(x)
 
 
-def timed(run, count):
-    """Seconds of each of `count` calls, after one that is not counted."""
+def timed(run: Callable[[], object], count: int) -> list[float]:
+    """Return the seconds of `count` calls, after one to warm up."""
     seconds = []
     for _ in range(count + 1):
         start = time.perf_counter()
@@ -69,8 +65,8 @@ def timed(run, count):
     return seconds[1:]
 
 
-def in_openvino(model, window, count):
-    """Seconds of windows in OpenVINO bf16, on all cores."""
+def in_openvino(model: nn.Module, window: torch.Tensor, count: int) -> list[float]:
+    """Return the seconds of windows in OpenVINO bfloat16."""
     import openvino
 
     converted = openvino.convert_model(model, example_input=window)
@@ -80,9 +76,9 @@ def in_openvino(model, window, count):
     return timed(lambda: request.infer([window.numpy()]), count)
 
 
-def main():
-    """Times windows and prints the seconds."""
-    parser = argparse.ArgumentParser()
+def main() -> None:
+    """Time windows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--windows", type=int, default=3)
     parser.add_argument("--openvino", action="store_true")
     arguments = parser.parse_args()

@@ -1,136 +1,93 @@
-"""Where the seconds and the bytes of a prediction go, as figures and as a picture.
+"""Profile a prediction: where the seconds go, and the memory over time; random weights of preset `best`, OpenVINO."""
 
-    python experiments/benchmarks/predict_profile.py --slices=108 --width=32
+from __future__ import annotations
 
-Random weights of preset `best`, N x 512 x 512, two kidneys given to stage 2. The parts are timed where they are
-called; what remains is "rest". Slabs are prepared while networks run, so their seconds count only where networks wait
-for them. Writes `experiments/results/predict_profile.json` and
-`docs/images/predict_profile.png`. Hardware meant: two cores, 4 GB, about a minute.
-"""
-
-import argparse
-import collections
-import functools
-import importlib
-import json
+import cProfile
 import os
 import pathlib
-import sys
-import threading
+import pstats
 import time
+from typing import Any
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-
-from experiments.benchmarks import predict_child  # noqa: E402
-from experiments.benchmarks.machine import machine, resident_mb  # noqa: E402
-from experiments.benchmarks.predict_setup import LABEL, random_checkpoint, simulated_ct  # noqa: E402
-from experiments.documents import ROOT, write_result  # noqa: E402
-from kits_tf import files  # noqa: E402
+from experiments import common
+from experiments.benchmarks import synthetic
+from kits_tf.data.kits19 import IMAGE_NAME, LABEL_NAME
+from kits_tf.io.volume import read_labels, read_volume, write_labels
 
 PARTS = {
-    "read and decompress": ("kits_tf.io.volume", "read_volume"),
-    "find the body": ("kits_tf.geometry", "body_box"),
-    "prepare slabs": ("kits_tf.inference.kidney", "slab_batch"),
-    "compile networks": ("kits_tf.inference.engines.openvino.OpenVINOEngine", "_compile"),
-    "wait for networks": ("kits_tf.inference.engines.openvino", "_finish"),
-    "kidneys and sides": ("kits_tf.inference.segmenter", "kidney_sides"),
-    "cubes": ("kits_tf.kidney_crops", "to_cube"),
-    "cubes back": ("kits_tf.kidney_crops", "from_cube"),
-    "compress and write": ("kits_tf.inference.outputs", "write_labels"),
-    "measure": ("kits_tf.inference.outputs", "measure"),
+    "read and decompress": ("io/volume.py", "read_volume"),
+    "find the body": ("geometry.py", "body_box"),
+    "prepare slabs": ("inference/kidney.py", "slab_batch"),
+    "compile networks": ("engines/openvino.py", "_compile"),
+    "wait for networks": ("engines/openvino.py", "_finish"),
+    "sides": ("laterality.py", "kidney_sides"),
+    "to cubes": ("kidney_crops.py", "to_cube"),
+    "from cubes": ("kidney_crops.py", "from_cube"),
+    "compress and write": ("io/volume.py", "write_labels"),
 }
 
 
-def main():
-    """Segments once with clocks in place and writes what they say."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    """Segment once and write the times."""
+    parser = common.parser(__doc__, __file__)
     parser.add_argument("--slices", type=int, default=108)
+    parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--width", type=int, default=32)
-    parser.add_argument("--work_dir", type=pathlib.Path, default=pathlib.Path("build/benchmarks"))
+    picture = common.ROOT / "docs" / "images" / "predict_profile.png"
+    parser.add_argument("--picture", type=pathlib.Path, default=picture)
     arguments = parser.parse_args()
-    case = simulated_ct(arguments.work_dir / "ct", arguments.slices)
-    checkpoint = random_checkpoint(arguments.work_dir, arguments.width)
-    seconds, memory = profile(case, checkpoint, arguments.work_dir / "out")
-    total = seconds.pop("total")
-    seconds["rest"] = max(0.0, total - sum(seconds.values()))
+    case = synthetic.simulated_ct(arguments.slices, arguments.size) / synthetic.CASE
+    seconds, memory = profile(case, synthetic.random_checkpoint(arguments.width))
+    total = seconds["total"]
     result = {
         "slices": arguments.slices,
         "width": arguments.width,
         "total_seconds": round(total, 2),
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "percent": {name: round(100 * value / total, 1) for name, value in seconds.items()},
+        "seconds": {name: round(value, 3) for name, value in seconds.items() if name != "total"},
+        "percent": {name: round(100 * value / total, 1) for name, value in seconds.items() if name != "total"},
         "peak_mb": round(max(mb for _, mb in memory)),
-        "machine": machine(),
     }
-    print(json.dumps(result, indent=1))
-    write_result("predict_profile", result)
-    draw(result, memory, ROOT / "docs" / "images" / "predict_profile.png")
+    draw(result, memory, arguments.picture)
+    common.write_result(arguments.output, result)
 
 
-def profile(case, checkpoint, out):
-    """({part: seconds}, [(seconds, resident megabytes)])."""
-    from kits_tf.inference import inputs, jobs
-    from kits_tf.inference.segmenter import load_segmenter
+def profile(case: pathlib.Path, checkpoint: pathlib.Path) -> tuple[dict[str, float], list[tuple[float, float]]]:
+    """Return the seconds of each part, and (second, MB) samples; the labelled kidneys are given to stage 2."""
+    import kits_tf
 
-    seconds = collections.defaultdict(float)
-    for name, (home, function) in PARTS.items():
-        put_clock(seconds, name, home, function)
-    segmenter = load_segmenter(str(checkpoint), "openvino")
-    predict_child.inject(case / LABEL)
-    [source] = inputs.find_inputs(case).inputs
-    memory, end, start = [], threading.Event(), time.perf_counter()
-
-    def watch():
-        while not end.wait(0.05):
-            memory.append((time.perf_counter() - start, resident_mb(os.getpid())))
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    jobs.segment(jobs.Job(segmenter, out, "profile"), source)
-    seconds["total"] = time.perf_counter() - start
-    end.set()
-    thread.join()
-    return seconds, memory
-
-
-def put_clock(seconds, name, home, function):
-    """Replaces a function by one that adds its seconds up."""
-    module, _, owner = home.partition(".OpenVINOEngine")
-    place = importlib.import_module(module)
-    place = place.OpenVINOEngine if home.endswith("OpenVINOEngine") else place
-    original = getattr(place, function)
-
-    @functools.wraps(original)
-    def clocked(*arguments, **options):
+    stages = {stage: kits_tf.load_segmenter(str(checkpoint), "openvino", stage=stage) for stage in ("kidney", "tumor")}
+    kidneys, profiler = read_labels(case / LABEL_NAME)[0] > 0, cProfile.Profile()
+    with common.watch_memory(os.getpid(), 0.05) as memory:
         start = time.perf_counter()
-        try:
-            return original(*arguments, **options)
-        finally:
-            seconds[name] += time.perf_counter() - start
+        profiler.enable()
+        ct = read_volume(case / IMAGE_NAME)
+        stages["kidney"].run(ct.hu, ct.spacing_mm)
+        labels = stages["tumor"].run(ct.hu, ct.spacing_mm, mask=kidneys).labels
+        write_labels(labels, ct, common.BUILD / "profiled.nii.gz")
+        profiler.disable()
+        total = time.perf_counter() - start
+    stats: dict[tuple[str, int, str], Any] = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
+    seconds = {
+        part: sum(times[3] for (file, _, name), times in stats.items() if file.endswith(end) and name == function)
+        for part, (end, function) in PARTS.items()
+    }
+    return seconds | {"rest": max(0.0, total - sum(seconds.values())), "total": total}, memory
 
-    setattr(place, function, clocked)
 
+def draw(result: dict[str, Any], memory: list[tuple[float, float]], path: pathlib.Path) -> None:
+    """Draw the seconds as bars and the memory over time."""
+    from matplotlib.figure import Figure
 
-def draw(result, memory, path):
-    """Draws the seconds as bars and the memory over time."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
     names = list(result["seconds"])[::-1]
     bars = left.barh(names, [result["seconds"][name] for name in names], color="#4477aa")
     left.bar_label(bars, [f"{result['percent'][name]} %" for name in names], padding=3)
-    left.set_xlabel("seconds")
+    left.set(xlabel="seconds", title=f"{result['slices']} slices, base width {result['width']}")
     left.margins(x=0.18)
     right.plot(*zip(*memory, strict=True), color="#4477aa")
-    right.set_xlabel("seconds")
-    right.set_ylabel("resident memory, MB")
-    right.set_ylim(bottom=0)
-    figure.suptitle(f"{result['slices']}x512x512, base width {result['width']}, {result['total_seconds']} s")
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary)
+    right.set(xlabel="seconds", ylabel="resident memory, MB", ylim=(0, None))
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":
