@@ -26,6 +26,8 @@ BUILD = ROOT / "build" / "experiments"
 """Folder of intermediate files; git ignores it."""
 SAMPLING_SECONDS = 0.1
 
+Environment = dict[str, str] | None
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -46,7 +48,7 @@ class Run:
         }
 
 
-def command(name: str, *flags: str, check: bool = True, capture: bool = False, **variables: str) -> Run:
+def command(name: str, *flags: str, check: bool = True, capture: bool = False, environment: Environment = None) -> Run:
     """Run `kits-NAME` of this checkout; exit with its code if it fails, unless `check` is False.
 
     Args:
@@ -54,19 +56,19 @@ def command(name: str, *flags: str, check: bool = True, capture: bool = False, *
         *flags: Flags of the command.
         check: Whether a failure ends the experiment.
         capture: Whether to return the output instead of showing it.
-        **variables: Environment variables.
+        environment: More environment variables.
     """
-    return run([sys.executable, "-m", f"kits_tf.cli.{name}", *flags], check, capture, **variables)
+    return run([sys.executable, "-m", f"kits_tf.cli.{name}", *flags], check, capture, environment)
 
 
-def run(line: Sequence[str], check: bool = True, capture: bool = False, **variables: str) -> Run:
+def run(line: Sequence[str], check: bool = True, capture: bool = False, environment: Environment = None) -> Run:
     """Run a command line; see `command`."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"} | variables
+    variables = os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"} | (environment or {})
     with tempfile.TemporaryFile() as file:
         streams: dict[str, Any] = {"stdout": file, "stderr": subprocess.STDOUT} if capture else {}
         start = time.monotonic()
-        process = subprocess.Popen(line, env=environment, **streams)
+        process = subprocess.Popen(line, env=variables, **streams)
         with watch_memory(process.pid) as samples:
             _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - start

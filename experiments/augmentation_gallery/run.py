@@ -48,8 +48,9 @@ def main() -> None:
     index = int((labels > 0).sum(axis=(1, 2)).argmax())
     kidney = dataclasses.replace(preset("paper", "kidney", "axial"), **STILL)
     draw_sheet(arguments.picture_dir / "augmentation_2d.png", hu[index], labels[index] > 0, spacing_mm[1:], kidney)
-    tumor = dataclasses.replace(preset("paper", "tumor"), **STILL, grid=GRID)
-    draw_sheet(arguments.picture_dir / "augmentation_3d.png", *largest_cube(hu, labels, spacing_mm, tumor), tumor)
+    tumor = dataclasses.replace(preset("paper", "tumor"), **STILL | {"grid": GRID})
+    cube, label, cube_mm = largest_cube(hu, labels, spacing_mm, tumor)
+    draw_sheet(arguments.picture_dir / "augmentation_3d.png", cube, label, cube_mm, tumor)
     common.write_result(arguments.output, {"seed": arguments.seed, "options": OPTIONS})
 
 
@@ -66,7 +67,7 @@ def largest_cube(hu: np.ndarray, labels: np.ndarray, spacing_mm: tuple[float, fl
     return unscaled(image, config), tumor > 0.5, (side_mm / config.grid,) * 3
 
 
-def unscaled(image: np.ndarray, config: NetworkConfig) -> np.ndarray:
+def unscaled(image: np.ndarray, config: Any) -> np.ndarray:
     """Return an image within [0, 1] in HU."""
     low, high = config.clip_hu
     return image * (high - low) + low

@@ -27,7 +27,7 @@ import psutil
 from experiments import common
 from kits_tf import geometry
 from kits_tf.arrays import NumPy
-from kits_tf.config import PLANES, NetworkConfig, override, patch_size, preset
+from kits_tf.config import PLANES, override, patch_size, preset
 
 STAGES = [
     *itertools.product(PLANES, ("numpy", "plain", "augmented", "full")),
@@ -67,7 +67,7 @@ def main() -> None:
 def measure(stage: str, kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the figures of one stage."""
     plane = None if stage == "tumor" else stage
-    config = override(preset("paper", "tumor" if stage == "tumor" else "kidney", plane), arguments.set)
+    config: Any = override(preset("paper", "tumor" if stage == "tumor" else "kidney", plane), arguments.set)
     if kind == "numpy":
         return rate(numpy_patches(stage, config), config, arguments.seconds, 1, 0)
     config = dataclasses.replace(config, augment=kind != "plain", **(FULL if kind == "full" else {}))
@@ -78,7 +78,7 @@ def measure(stage: str, kind: str, arguments: argparse.Namespace) -> dict[str, A
     return rate(batches, config, arguments.seconds, config.batch_size, warmup)
 
 
-def rate(batches: Iterator, config: NetworkConfig, seconds: float, size: int, warmup: int) -> dict[str, float]:
+def rate(batches: Iterator, config: Any, seconds: float, size: int, warmup: int) -> dict[str, float]:
     """Return how fast an iterator delivers batches of some size, after a warmup."""
     from kits_tf.pipelines import tumor
 
@@ -99,7 +99,7 @@ def rate(batches: Iterator, config: NetworkConfig, seconds: float, size: int, wa
     }
 
 
-def open_pipeline(config: NetworkConfig, data_dir: pathlib.Path) -> Iterator:
+def open_pipeline(config: Any, data_dir: pathlib.Path) -> Iterator:
     """Return the batches of the training cases."""
     import tensorflow as tf
 
@@ -121,7 +121,7 @@ def memory_over(batches: Iterator, count: int) -> dict[str, Any]:
     return {"batches": count, "memory_mb": points, "peak_mb": peak_mb}
 
 
-def numpy_patches(plane: str, config: NetworkConfig) -> Iterator[np.ndarray]:
+def numpy_patches(plane: str, config: Any) -> Iterator[np.ndarray]:
     """Yield patches cut from one volume in memory, clipped and scaled, on one core."""
     from kits_tf.pipelines.kidney import PATCH_AXES
 

@@ -90,7 +90,7 @@ def segment(cases: pathlib.Path, checkpoint: pathlib.Path, *flags: str) -> dict[
     }
 
 
-def random_batch(config: configs.NetworkConfig) -> dict[str, np.ndarray]:
+def random_batch(config: configs.KidneyConfig) -> dict[str, np.ndarray]:
     """Return a training batch of a kidney network."""
     draw = np.random.default_rng(0)
     slab = draw.random((config.batch_size, *configs.patch_size(config), 3), np.float32)

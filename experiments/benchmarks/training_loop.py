@@ -7,7 +7,6 @@ deterministic kernels. Seconds are of one step, the median of the runs.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import pathlib
 import statistics
@@ -19,7 +18,7 @@ from typing import Any
 
 from experiments import common
 from experiments.benchmarks import synthetic
-from kits_tf.config import NetworkConfig, preset
+from kits_tf.config import KidneyConfig
 
 KINDS = ("usual", "deterministic")
 
@@ -53,8 +52,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
     if arguments.only == "deterministic":
         keras.utils.set_random_seed(0)
         tf.config.experimental.enable_op_determinism()
-    sizes = {name: getattr(arguments, name) for name in ("base_filters", "batch_size")}
-    config = dataclasses.replace(preset("paper", "kidney", "axial"), num_steps=arguments.steps, **sizes)
+    config = KidneyConfig(
+        num_steps=arguments.steps, base_filters=arguments.base_filters, batch_size=arguments.batch_size
+    )
     bare = bare_step(config)
     times: dict[str, list[float]] = {"loop": [], "bare": [], "save": []}
     for _ in range(arguments.runs):
@@ -68,7 +68,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
     return found | {"loop_over_bare": round(found["loop_seconds"] / found["bare_seconds"], 4)}
 
 
-def bare_step(config: NetworkConfig) -> Callable[[], Any]:
+def bare_step(config: KidneyConfig) -> Callable[[], Any]:
     """Return a compiled function that takes one step and returns its loss."""
     import keras
     import tensorflow as tf
@@ -90,7 +90,7 @@ def bare_step(config: NetworkConfig) -> Callable[[], Any]:
     return step
 
 
-def loop_seconds(config: NetworkConfig) -> tuple[float, float]:
+def loop_seconds(config: KidneyConfig) -> tuple[float, float]:
     """Return the seconds of a step, without the traced first call, and of the save at the end."""
     import keras
     import tensorflow as tf

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import pathlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import nibabel
 import numpy as np
 
+Bytes = bytes | bytearray
 Make = Callable[[pathlib.Path, np.random.Generator], Any]
 
 SHAPE = (24, 40, 36)
@@ -34,12 +35,12 @@ GOOD = good_image().to_bytes()
 STREAM = gzip.compress(GOOD, 1)
 
 
-def compressed(data: Callable[[np.random.Generator], bytes]) -> Make:
+def compressed(data: Callable[[np.random.Generator], Bytes]) -> Make:
     """Return a kind that writes bytes as a gzip stream."""
     return lambda path, rng: path.write_bytes(gzip.compress(bytes(data(rng)), 1))
 
 
-def written(data: Callable[[np.random.Generator], bytes]) -> Make:
+def written(data: Callable[[np.random.Generator], Bytes]) -> Make:
     """Return a kind that writes bytes as they are."""
     return lambda path, rng: path.write_bytes(bytes(data(rng)))
 
@@ -74,7 +75,7 @@ def bomb(megabytes: int, *changes: tuple) -> Make:
     return make
 
 
-def flipped(data: bytes, places: np.ndarray, rng: np.random.Generator) -> bytearray:
+def flipped(data: bytes, places: Iterable[int], rng: np.random.Generator) -> bytearray:
     """Return bytes of which some are changed."""
     changed = bytearray(data)
     for place in places:

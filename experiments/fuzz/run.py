@@ -17,6 +17,7 @@ import numpy as np
 
 from experiments import common
 from experiments.fuzz.kinds import KINDS, good_image
+from kits_tf.io.volume import read_labels
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ def check(run: common.Run, lines: dict[str, list[str]], out: pathlib.Path, bound
         labels = out / f"{name}_segmentation.nii.gz"
         if len(found) + labels.is_file() != 1 or (name == "good" and found):
             problems.append(f"{name}: {len(found)} lines, labels written: {labels.is_file()}")
-        if labels.is_file() and np.asarray(nibabel.load(labels).dataobj).max() > 2:
+        if labels.is_file() and read_labels(labels)[0].max() > 2:
             problems.append(f"{name}: labels above 2")
         if labels.is_file() != labels.with_name(f"{name}_segmentation.json").is_file():
             problems.append(f"{name}: labels without sidecar or the reverse")

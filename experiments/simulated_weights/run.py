@@ -45,7 +45,7 @@ def main() -> None:
     work = arguments.work_dir
     for part in parts(work, arguments.num_cases, anatomy_flags(arguments), arguments.options):
         with futures.ThreadPoolExecutor(TOGETHER) as pool:
-            runs = list(pool.map(lambda line: common.command(*line, **threads(len(part))), part))  # noqa: B023
+            runs = list(pool.map(lambda line: common.command(*line, environment=threads(len(part))), part))  # noqa: B023
         print(f"{part[0][0]}: {max(run.seconds for run in runs) / 60:.1f} min", flush=True)
     for network in network_names():
         (arguments.output_dir / network).mkdir(parents=True, exist_ok=True)
@@ -68,12 +68,12 @@ def parts(
         stage: ",".join(str(number) for number in range(num_cases) if number % 5 in remainders)
         for stage, remainders in (("kidney", (0, 1, 2)), ("tumor", (3, 4)))
     }
-    prepare = ("prepare", f"--data_dir={simulations}", "--num_validation=0", "--num_test=0")
+    prepare: tuple[str, ...] = ("prepare", f"--data_dir={simulations}", "--num_validation=0", "--num_test=0")
     train = ("train", f"--checkpoint_dir={checkpoints}")
     return [
         [(*simulate, *anatomy, *FINE, f"--cases=0-{fine - 1}")],
         [(*simulate, *anatomy, *COARSE, f"--cases={fine}-{num_cases - 1}")],
-        *([(*prepare, f"--output_dir={work / stage}", f"--cases={found}")] for stage, found in cases.items()),
+        *[[(*prepare, f"--output_dir={work / stage}", f"--cases={found}")] for stage, found in cases.items()],
         [(*train, *KIDNEY, f"--data_dir={work / 'kidney'}", f"--plane={plane}", *options) for plane in PLANES],
         [("predict", "--stage=kidney", f"--input={work / 'tumor'}", f"--output_dir={kidneys}",
           f"--checkpoint_dir={checkpoints}")],

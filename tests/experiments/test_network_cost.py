@@ -1,4 +1,4 @@
-"""What `experiments/network_table.py` counts, against counts by hand and against what an output truly depends on.
+"""What `experiments/network_cost` counts, against counts by hand and against what an output truly depends on.
 
 By hand, kidney at base 1, depth 1 and 4 x 4 pixels (16, then 4 positions), then tumor at 2 x 2 x 2 voxels (8, then 1):
 
@@ -14,7 +14,7 @@ By hand, kidney at base 1, depth 1 and 4 x 4 pixels (16, then 4 positions), then
 import numpy as np
 import tensorflow as tf
 
-from experiments.network_table import activation_bytes, multiply_adds, receptive_field
+from experiments.network_cost.run import activation_bytes, multiply_adds, receptive_field
 from kits_tf.models import KidneyNetwork, TumorNetwork
 
 

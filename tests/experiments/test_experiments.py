@@ -1,0 +1,83 @@
+"""Proves that every experiment imports, has its description and result, and that measured commands are measured."""
+
+import importlib
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+
+import nibabel
+import numpy as np
+import pytest
+
+from experiments import common, pictures
+from experiments.fuzz.kinds import KINDS
+
+FOLDER = common.ROOT / "experiments"
+EXPERIMENTS = sorted(path.parent.name for path in FOLDER.glob("*/run.py"))
+BENCHMARKS = sorted(path.stem for path in (FOLDER / "benchmarks").glob("*.py"))
+APART = {"predict_peer"}  # needs PyTorch
+MODULES = [
+    str(path.relative_to(common.ROOT).with_suffix("")).replace("/", ".")
+    for path in sorted(FOLDER.rglob("*.py"))
+    if path.stem not in APART
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_imports(module):
+    assert importlib.import_module(module).__doc__
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_is_described(name):
+    lines = (FOLDER / name / "README.md").read_text().splitlines()
+    headings = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+    assert headings == ["Question", "Command", "Cost", "Result"]
+    assert any(line.startswith(f"python -m experiments.{name}.") for line in lines)
+    assert f"({name}/README.md)" in (FOLDER / "README.md").read_text()
+    assert json.loads((FOLDER / name / "result.json").read_text())
+
+
+def test_every_benchmark_is_described_and_has_a_result():
+    readme, helpers = (FOLDER / "benchmarks" / "README.md").read_text(), {"synthetic", "serve_alone", *APART}
+    assert all(f"`{name}`" in readme or f"`{name}.py`" in readme for name in BENCHMARKS)
+    results = {path.stem: json.loads(path.read_text()) for path in (FOLDER / "benchmarks" / "results").iterdir()}
+    assert set(results) - {"export_system_1059"} == set(BENCHMARKS) - helpers
+    assert all(result["machine"]["cores"] for result in results.values())
+
+
+def test_help_names_the_recorded_result():
+    line = [sys.executable, "-m", "experiments.benchmarks.predict_engines", "--help"]
+    assert "--output" in subprocess.run(line, cwd=common.ROOT, check=True, capture_output=True, text=True).stdout
+    assert common.parser("A.", __file__).parse_args([]).output == pathlib.Path(__file__).with_name("result.json")
+
+
+def test_a_command_is_measured():
+    """A process that holds 200 MB for a second."""
+    work = "import time; held = b'x' * 200_000_000; time.sleep(1); print('done'); raise SystemExit(3)"
+    run = common.run([sys.executable, "-c", work], check=False, capture=True)
+    assert (run.code, run.output) == (3, "done\n")
+    assert 1 <= run.seconds < 30 and run.cpu_seconds < run.seconds
+    assert 200 <= run.peak_mb < 300
+    with pytest.raises(SystemExit, match="exit code 3"):
+        common.run([sys.executable, "-c", work], capture=True)
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_bad_files_are_files(name, tmp_path):
+    if "bomb" not in name:
+        KINDS[name](tmp_path / "file.nii.gz", np.random.default_rng(0))
+        assert (tmp_path / "file.nii.gz").is_file()
+
+
+def test_patched_headers_are_as_nibabel_reads_them(tmp_path):
+    KINDS["slope_extreme"](tmp_path / "file.nii.gz", np.random.default_rng(0))
+    header = nibabel.load(tmp_path / "file.nii.gz").header
+    assert float(header["scl_slope"]) == pytest.approx(3e38)
+
+
+def test_a_plane_has_the_aspect_of_its_pixels():
+    plane, aspect = pictures.cut(np.zeros((4, 5, 6)), axis=1, index=2, spacing_mm=(3.0, 1.0, 1.5))
+    assert plane.shape == (4, 6) and aspect == 2.0
