@@ -24,7 +24,7 @@ from kits_tf import files
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "experiments"
 """Folder of intermediate files; git ignores it."""
-SAMPLING_SECONDS = 0.1
+SAMPLING_SECONDS = 0.25
 
 Environment = dict[str, str] | None
 
@@ -77,7 +77,7 @@ def run(line: Sequence[str], check: bool = True, capture: bool = False, environm
         output = file.read().decode(errors="replace")
     if code and check:
         sys.exit(f"{output[-3000:]}\n{' '.join(line)}: exit code {code}")
-    peak_mb = max([usage.ru_maxrss / 1000, *(mb for _, mb in samples)])
+    peak_mb = max((mb for _, mb in samples), default=0.0)  # ru_maxrss would include this process, before the exec
     return Run(seconds, usage.ru_utime + usage.ru_stime, round(peak_mb), code, output)
 
 
@@ -88,11 +88,13 @@ def watch_memory(pid: int, period: float = SAMPLING_SECONDS) -> Iterator[list[tu
     start, end = time.monotonic(), threading.Event()
 
     def sample() -> None:
-        while not end.wait(period):
+        while True:
             with contextlib.suppress(psutil.Error):
                 process = psutil.Process(pid)
                 family = [process, *process.children(recursive=True)]
                 samples.append((time.monotonic() - start, sum(one.memory_info().rss for one in family) / 1e6))
+            if end.wait(period):
+                return
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()

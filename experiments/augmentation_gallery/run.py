@@ -81,14 +81,14 @@ def draw_sheet(
     for number, (name, options) in enumerate(OPTIONS.items()):
         changed = dataclasses.replace(config, **options)
         for image, mask, aspect in samples(hu, label, spacing_mm, number, changed):
-            planes.append((name, image, aspect, ((mask > 0.5, "tab:orange"),)))
+            planes.append((name, image, aspect, ((mask > 0.5, pictures.ORANGE),)))
     pictures.draw_sheet([planes[i : i + 2 * COLUMNS] for i in range(0, len(planes), 2 * COLUMNS)], path)
 
 
 def samples(
     hu: np.ndarray, label: np.ndarray, spacing_mm: Sequence[float], number: int, config: NetworkConfig
 ) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-    """Yield COLUMNS pictures: samples of a slice, or the middle planes of one sample of a cube.
+    """Yield COLUMNS pictures: samples of a slice, or planes of a cube's sample, through the tumor's middle.
 
     Blur and low resolution leave half of the samples as they are; those are not shown.
     """
@@ -96,7 +96,8 @@ def samples(
     changed = (drawn for drawn in draws if number == 0 or abs(drawn[0] - hu).max() > LEAST_CHANGE_HU)
     if hu.ndim == 3:
         cube, mask = next(changed)
-        yield from ((cube.take(GRID // 2, axis), mask.take(GRID // 2, axis), 1.0) for axis in range(3))
+        middle = [int(np.median(part)) for part in np.nonzero(label)]
+        yield from ((cube.take(index, axis), mask.take(index, axis), 1.0) for axis, index in enumerate(middle))
         return
     margin = MARGIN_MM / spacing_mm[0]
     window = tuple(slice(max(0, int(part.min() - margin)), int(part.max() + margin)) for part in np.nonzero(label))

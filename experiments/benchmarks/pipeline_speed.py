@@ -46,7 +46,8 @@ def main() -> None:
     parser.add_argument("--only", nargs=2, metavar=("STAGE", "KIND"))
     arguments = parser.parse_args()
     if arguments.only:
-        print(json.dumps(measure(*arguments.only, arguments)))
+        stage, kind = arguments.only
+        print(json.dumps(measure(stage, kind, arguments)))
         return
     index = json.loads((arguments.data_dir / "dataset.json").read_text(encoding="utf-8"))["cases"]
     result: dict[str, Any] = {"cases": len(index), "slices": [case["shape"][0] for case in index], "stages": []}
@@ -82,7 +83,7 @@ def rate(batches: Iterator, config: Any, seconds: float, size: int, warmup: int)
     """Return how fast an iterator delivers batches of some size, after a warmup."""
     from kits_tf.pipelines import tumor
 
-    pixels = math.prod(tumor.padded_shape(config)[1:] if config.stage == "tumor" else patch_size(config))
+    pixels: int = math.prod(tumor.padded_shape(config)[1:] if config.stage == "tumor" else patch_size(config))
     for _ in range(warmup):
         next(batches)
     start, used, count = time.monotonic(), time.process_time(), 0
