@@ -58,7 +58,7 @@ class Input:
         """Digest of the file, or of the images of the DICOM series: 16 hexadecimal digits."""
         if not self.series:
             return file_digest(self.path)
-        uids = sorted(str(header.dataset.SOPInstanceUID) for header in self.series.headers)
+        uids = sorted(str(header.SOPInstanceUID) for header in self.series.headers)
         return hashlib.sha256("\n".join(uids).encode()).hexdigest()[:16]
 
     @property
@@ -241,9 +241,9 @@ def _from_series(root: pathlib.Path) -> list[Input]:
         return [Input(root, "", fault=error)]
     inputs = []
     for one in found:
-        own = pathlib.Path(os.path.commonpath([header.path.parent for header in one.headers]))
+        own = pathlib.Path(os.path.commonpath([os.path.dirname(header.filename) for header in one.headers]))
         if own != root:
-            words = privacy.identifying_words(one.headers[0].dataset)
+            words = privacy.identifying_words(one.headers[0])
             name, where = (privacy.safe_name(text, words, one.uid) for text in (own.resolve().name, str(own)))
             one = dataclasses.replace(one, name=name, where=where)
         source = from_case(own, one.name) if kits19.case_number(one.name) is not None else None

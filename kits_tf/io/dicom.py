@@ -48,20 +48,10 @@ _NUMBERS = {  # how many values each has, what it is called, and by how much the
     "RescaleSlope": (1, "rescale to HU", np.inf),
     "RescaleIntercept": (1, "rescale to HU", np.inf),
 }
-_READ = {
-    *_NEEDED, *_NUMBERS, *IDENTIFIERS, *COPIED_TO_SEG, "SeriesNumber", "InstanceNumber", "AcquisitionNumber",
-    "ImageType", "RescaleType", "SamplesPerPixel",
-}  # fmt: skip
+_OTHERS = ("SeriesNumber", "InstanceNumber", "AcquisitionNumber", "ImageType", "RescaleType")
+_READ = [*_NEEDED, *_NUMBERS, *IDENTIFIERS, *COPIED_TO_SEG, *_OTHERS]
 _SUFFIX = re.compile(r".*\.(dcm|dicom|ima)", re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"[^.]*|.*\.\d+")  # exports without a suffix, or named by UIDs
-
-
-@dataclasses.dataclass(frozen=True)
-class Header:
-    """One image's file and the elements of its header that are used, without pixels."""
-
-    path: Path
-    dataset: pydicom.Dataset = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,48 +59,36 @@ class Series:
     """One CT series.
 
     Attributes:
-        folder: the folder that was searched.
         uid: Series Instance UID.
         number: Series Number, or None.
-        headers: its images in no order, each instance once.
-        name: name for its output files: the folder's name, with the series' number where there are several; names no
-            patient.
+        headers: its images without pixels, in no order, each instance once.
+        name: the folder's name, with the series' number where there are several; names no patient.
         where: what messages call it: the folder, or if its path names the patient, a digest.
         damage: why it must not be segmented, or None.
     """
 
-    folder: Path
     uid: str
     number: int | None
-    headers: tuple[Header, ...] = dataclasses.field(repr=False)
+    headers: tuple[pydicom.Dataset, ...] = dataclasses.field(repr=False)
     name: str
     where: str
     damage: str | None = None
 
     def describe(self) -> str:
         """Return a line such as "series 3: 88 images of 512x512"."""
-        size = "x".join(str(self.headers[0].dataset.get(key)) for key in ("Rows", "Columns"))
+        size = "x".join(str(self.headers[0].get(key)) for key in ("Rows", "Columns"))
         number = "without a number" if self.number is None else self.number
-        return f"series {number}: {len(self.headers)} image{'s'[: len(self.headers) - 1]} of {size}"
+        return f"series {number}: {len(self.headers)} images of {size}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """The images of a series as a volume.
+    """The images of a series as a volume, sorted so that slices, rows and columns are right-handed."""
 
-    Attributes:
-        headers: sorted along the normal of the slices that makes slices, rows and columns right-handed.
-        slice_mm: distance between slices.
-        orientation: nibabel's orientation [3, 2] of (slices, rows, columns) as they are stored.
-        grid: the volume's `Grid` on the working axes.
-        is_whole: whether the rescale to HU keeps whole numbers whole.
-    """
-
-    headers: tuple[Header, ...]
+    headers: tuple[pydicom.Dataset, ...]
     slice_mm: float
-    orientation: np.ndarray
+    orientation: np.ndarray  # nibabel's [3, 2], of (slices, rows, columns) as they are stored
     grid: Grid
-    is_whole: bool
 
 
 def is_dicom(path: Path) -> bool:
@@ -125,13 +103,10 @@ def holds_dicom(folder: str | os.PathLike) -> bool:
 
 
 def find_series(folder: str | os.PathLike) -> list[Series]:
-    """Find the CT series in a folder and below it, linked folders included.
+    """Find the CT series in a folder and below it, linked folders included, by number.
 
     Localizers, other images and second copies of an image are passed over. Files that cannot be read make the series
-    beside them unusable (`Series.damage`), since slices may be missing.
-
-    Returns:
-        The series, by number.
+    in their folder or above it unusable (`Series.damage`), since slices may be missing.
 
     Raises:
         UsageError: pydicom or highdicom is not installed.
@@ -144,43 +119,36 @@ def find_series(folder: str | os.PathLike) -> list[Series]:
         raise UsageError("input", "a DICOM series needs this package's extra `dicom` (pydicom, highdicom)") from None
     folder = Path(folder)
     headers, unreadable = _read_headers(folder)
-    words = set[str]().union(*(identifying_words(header.dataset) for header in headers))
-    by_uid: dict[str, list[Header]] = {}
+    words = set[str]().union(*map(identifying_words, headers))
+    by_uid: dict[str, list[pydicom.Dataset]] = {}
     for header in headers:
-        is_ct = header.dataset.get("SOPClassUID") == _CT_IMAGE
-        if is_ct and "LOCALIZER" not in (header.dataset.get("ImageType") or ()):
-            by_uid.setdefault(str(header.dataset.SeriesInstanceUID), []).append(header)
+        if header.SOPClassUID == _CT_IMAGE and "LOCALIZER" not in (header.get("ImageType") or ()):
+            by_uid.setdefault(str(header.SeriesInstanceUID), []).append(header)
     if not by_uid:
         is_safe = headers and not names_patient(str(folder), words)
         what = "no CT image"
-        if any(header.dataset.get("SOPClassUID") in _ENHANCED_CT for header in headers):
+        if unreadable:
+            what = _listed(unreadable, words if headers else None)
+        elif any(header.SOPClassUID in _ENHANCED_CT for header in headers):
             what = "only multi-frame (enhanced) CT; convert it to single-frame CT images"
-        what = _listed(unreadable, words if headers else None) if unreadable else what
         raise InputError(folder if is_safe else "the folder of DICOM files", f"holds {what}")
-    parents = {parent for header in headers for parent in header.path.parents}
-    places = {path: next(parent for parent in path.parents if parent in parents) for path in unreadable}
     found = []
     for uid, images in by_uid.items():
-        own = {parent for header in images for parent in header.path.parents}
-        beside = {path: reason for path, reason in unreadable.items() if places[path] in own}
+        own = os.path.commonpath([os.path.dirname(header.filename) for header in images])
+        beside = {path: reason for path, reason in unreadable.items() if path.is_relative_to(own)}
         damage = f"holds {_listed(beside, words)}; slices may be missing" if beside else None
         found.append(_series(folder, uid, images, damage))
     if all(one.damage for one in found):
         raise InputError(found[0].where, found[0].damage)
     if len(found) > 1:
         numbers = [one.number for one in found]
-        own_number = [None if numbers.count(number) > 1 else number for number in numbers]
-        names = [uid_digest(one.uid) if n is None else n for one, n in zip(found, own_number, strict=True)]
-        found = [dataclasses.replace(one, name=f"{one.name}_{n}") for one, n in zip(found, names, strict=True)]
+        ends = [uid_digest(one.uid) if numbers.count(one.number) > 1 else one.number for one in found]
+        found = [dataclasses.replace(one, name=f"{one.name}_{end}") for one, end in zip(found, ends, strict=True)]
     return sorted(found, key=lambda series: (series.number is None, series.number, series.uid))
 
 
 def choose(series: Sequence[Series], wanted: str | None = None) -> Series:
-    """Return the one series with a Series Number or Series Instance UID, or the only one.
-
-    Raises:
-        UsageError: there are several, or none is wanted; the message lists them.
-    """
+    """Return the series with a Series Number or Series Instance UID, or the only one; UsageError where not one is."""
     chosen = [one for one in series if not wanted or wanted in (str(one.number), one.uid)]
     if len(chosen) == 1:
         return chosen[0]
@@ -190,24 +158,17 @@ def choose(series: Sequence[Series], wanted: str | None = None) -> Series:
 
 
 def read_series(series: Series) -> Volume:
-    """Read a series as a CT on the working axes, its affine in RAS mm.
-
-    Stored numbers are rescaled to HU, padding becomes air. GDCM, pyjpegls or pydicom decode compressed images.
-
-    Raises:
-        InputError: the images are no volume (see `stack`), or their pixels cannot be read.
-    """
+    """Read a series as a CT on the working axes in HU, padding as air; InputError as of `stack`, or for its pixels."""
     ordered = stack(series)
-    hu = None
+    first, grid = ordered.headers[0], ordered.grid
+    hu = np.empty((len(ordered.headers), first.Rows, first.Columns), np.int16)
     for number, header in enumerate(ordered.headers):
-        image = _hu(series.where, header.path)
-        if hu is None:
-            hu = np.empty((len(ordered.headers), *image.shape), np.int16)
+        image = _hu(series.where, header.filename)
         if hu.dtype == np.int16 and not fits_int16(image):
             hu = hu.astype(np.float32)
         hu[number] = image
-    hu = np.ascontiguousarray(to_working(np.asarray(hu), ordered.orientation))
-    return Volume(hu, ordered.grid.spacing_mm, ordered.grid.affine, warnings=ordered.grid.warnings)
+    hu = np.ascontiguousarray(to_working(hu, ordered.orientation))
+    return Volume(hu, grid.spacing_mm, grid.affine, warnings=grid.warnings)
 
 
 def stack(series: Series) -> Stack:
@@ -229,7 +190,7 @@ def stack(series: Series) -> Stack:
     normal = np.cross(axes[3:], axes[:3])  # so that slices, rows and columns are right-handed
     order = np.argsort(numbers["ImagePositionPatient"] @ normal, kind="stable")
     headers = tuple(series.headers[i] for i in order)
-    acquisitions = [header.dataset.get("AcquisitionNumber") for header in headers]
+    acquisitions = [header.get("AcquisitionNumber") for header in headers]
     if 1 < len(set(acquisitions)) <= sum(one != other for one, other in itertools.pairwise(acquisitions)):
         said = ", ".join(sorted(map(str, set(acquisitions)))[:5])
         raise InputError(where, f"overlapping acquisitions in one series (AcquisitionNumber {said}); separate them")
@@ -244,14 +205,13 @@ def stack(series: Series) -> Stack:
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # from LPS to RAS
     orientation = stored_orientation(where, affine)
     shape = len(headers), int(numbers["Rows"][0, 0]), int(numbers["Columns"][0, 0])
-    missing = [key for key in COPIED_TO_SEG if any(key not in header.dataset for header in headers)]
+    missing = [key for key in COPIED_TO_SEG if any(key not in header for header in headers)]
     warnings = (f"the images lack {', '.join(missing)}; a DICOM SEG fills them",) if missing else ()
     grid = dataclasses.replace(working_grid(affine, shape, orientation), warnings=warnings)
-    is_whole = not any((numbers[key] % 1).any() for key in ("RescaleSlope", "RescaleIntercept"))
-    return Stack(headers, float(slice_mm), orientation, grid, is_whole)
+    return Stack(headers, float(slice_mm), orientation, grid)
 
 
-def read_dataset(path: Path, **options: Any) -> pydicom.Dataset:
+def read_dataset(path: str | os.PathLike, **options: Any) -> pydicom.Dataset:
     """Read a DICOM file as `pydicom.dcmread` does, even without preamble and file meta information."""
     import pydicom
 
@@ -274,11 +234,8 @@ def _start(path: Path) -> bytes:
 def _files(folder: Path, unreadable: dict[Path, str]) -> Iterator[Path]:
     """Yield the files of a folder and of those below it, each once; note folders that cannot be read."""
     seen = set()
-
-    def note(error: OSError) -> None:
-        unreadable[Path(error.filename)] = "cannot be read"
-
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=note):
+    walk = os.walk(folder, True, lambda error: unreadable.setdefault(Path(error.filename), "cannot be read"), True)
+    for parent, folders, names in walk:
         if os.path.realpath(parent) in seen:  # a link in a circle
             folders.clear()
             continue
@@ -288,22 +245,21 @@ def _files(folder: Path, unreadable: dict[Path, str]) -> Iterator[Path]:
         yield from (path for path in paths if path.is_file() or path.is_symlink())
 
 
-def _read_headers(folder: Path) -> tuple[list[Header], dict[Path, str]]:
+def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str]]:
     """Return the headers of all DICOM files in a folder and below it, and {path: reason} of unreadable ones."""
-    headers: list[Header] = []
+    headers: list[pydicom.Dataset] = []
     unreadable: dict[Path, str] = {}
     for path in _files(folder, unreadable):
-        start = _start(path)
-        is_named_dicom = bool(_SUFFIX.fullmatch(path.name))
-        is_certain = is_named_dicom or start[128:] == b"DICM"
+        start, is_named_dicom = _start(path), bool(_SUFFIX.fullmatch(path.name))
         if not start and (is_named_dicom or _PLAIN_NAME.fullmatch(path.name)):
             unreadable[path] = "empty or not readable"
-        elif start and is_named_dicom and not is_dicom(path):
-            unreadable[path] = "not DICOM"
-        elif start and is_dicom(path):
+        elif not is_dicom(path):
+            if start and is_named_dicom:
+                unreadable[path] = "not DICOM"
+        else:
             try:
                 with quiet():
-                    dataset = read_dataset(path, stop_before_pixels=True, specific_tags=list(_READ))
+                    dataset = read_dataset(path, stop_before_pixels=True, specific_tags=_READ)
                     for element in dataset:  # values are converted when first used: better here than later
                         element.value  # noqa: B018
                 is_ct = _CT_IMAGE in (dataset.file_meta.get("MediaStorageSOPClassUID"), dataset.get("SOPClassUID"))
@@ -312,8 +268,8 @@ def _read_headers(folder: Path) -> tuple[list[Header], dict[Path, str]]:
             except Exception as error:  # a damaged file can raise anything, and the text of it may quote the header
                 unreadable[path] = f"a damaged DICOM file, {type(error).__name__}"
                 continue
-            if is_certain or dataset.get("SOPClassUID"):
-                headers.append(Header(path, dataset))
+            if dataset.get("SOPClassUID"):
+                headers.append(dataset)
     return headers, unreadable
 
 
@@ -326,40 +282,34 @@ def _listed(unreadable: dict[Path, str], words: set[str] | None) -> str:
     return f"{len(said)} unreadable ({'; '.join(said[:3])}{'; ...' if said[3:] else ''})"
 
 
-def _series(folder: Path, uid: str, headers: list[Header], damage: str | None) -> Series:
+def _series(folder: Path, uid: str, headers: list[pydicom.Dataset], damage: str | None) -> Series:
     """Return a series whose second copies of an image are left out: instance, position and pixels agree."""
-    instances: dict[str, Header] = {}
+    instances: dict[str, pydicom.Dataset] = {}
     for header in headers:
-        other = instances.setdefault(str(header.dataset.SOPInstanceUID), header)
+        other = instances.setdefault(str(header.SOPInstanceUID), header)
         if other is not header:
             with quiet():
-                images = [read_dataset(path) for path in (header.path, other.path)]
+                images = [read_dataset(one.filename) for one in (header, other)]
             if any(images[0].get(key) != images[1].get(key) for key in ("ImagePositionPatient", "PixelData")):
                 damage = "different images have one SOPInstanceUID; export the series again"
-    number = headers[0].dataset.get("SeriesNumber")
-    words = identifying_words(headers[0].dataset)
+    number, words = headers[0].get("SeriesNumber"), identifying_words(headers[0])
     name, where = (safe_name(text, words, uid) for text in (folder.resolve().name, str(folder)))
-    number = None if number is None else int(number)
-    return Series(folder, uid, number, tuple(instances.values()), name, where, damage)
+    return Series(uid, None if number is None else int(number), tuple(instances.values()), name, where, damage)
 
 
-def _checked_numbers(where: str, headers: tuple[Header, ...]) -> dict[str, np.ndarray]:
+def _checked_numbers(where: str, headers: tuple[pydicom.Dataset, ...]) -> dict[str, np.ndarray]:
     """Return {keyword: float64 [images, values]}; refuse images without them and images that do not match."""
-    numbers: dict[str, list[np.ndarray]] = {}
-    for header in headers:
-        number = header.dataset.get("InstanceNumber")
-        image = "an image" if number is None else f"image {int(number)}"
+    arrays = {key: np.full((len(headers), count), np.nan) for key, (count, _, _) in _NUMBERS.items()}
+    for row, header in enumerate(headers):
+        image = f"image {header.get('InstanceNumber') or 'without a number'}"
         for key, (count, name, _) in _NUMBERS.items():
-            value = header.dataset.get(key)
+            value = header.get(key)
             values = np.zeros(0) if value is None or isinstance(value, str) else np.atleast_1d(value).astype(float)
             if len(values) != count or not np.isfinite(values).all() or (key == "PixelSpacing" and min(values) <= 0):
                 raise InputError(where, f"{image} has no usable {name} ({key})")
-            numbers.setdefault(key, []).append(values)
-        if str(header.dataset.get("RescaleType") or "HU").upper() != "HU":
+            arrays[key][row] = values
+        if str(header.get("RescaleType") or "HU").upper() != "HU":
             raise InputError(where, f"{image} is rescaled to another unit than HU (RescaleType)")
-        if header.dataset.get("SamplesPerPixel", 1) != 1:
-            raise InputError(where, f"{image} is a color picture")
-    arrays = {key: np.array(rows) for key, rows in numbers.items()}
     for key, (_, name, tolerance) in _NUMBERS.items():
         if np.abs(arrays[key] - arrays[key][0]).max() > tolerance:
             raise InputError(where, f"the images of the series differ in {name} ({key})")
@@ -374,13 +324,11 @@ def _no_volume(positions: np.ndarray, normal: np.ndarray, is_regular: bool) -> s
     heights = positions @ normal
     distances = np.diff(heights)
     usual = float(np.median(distances))
-    if usual <= 0 or distances.min() < 0.01 * usual:
-        count = int((distances < max(0.01 * usual, 1e-3)).sum())
+    if count := int((distances < max(0.01 * usual, 1e-3)).sum()):
         return f"two images are at one place, {count} times over: several scans in one series?"
     if not is_regular:
         gap = int(distances.argmax())
-        missing = round(float(distances[gap]) / usual) - 1
-        if missing and abs(distances[gap] / usual - missing - 1) < 0.25:
+        if missing := round(float(distances[gap]) / usual) - 1:
             said = "a slice is missing" if missing == 1 else f"{missing} slices are missing"
             return f"{said} between {heights[gap]:.1f} and {heights[gap + 1]:.1f} mm, others are {usual:.2f} mm apart"
         return f"slices are {distances.min():.2f} to {distances.max():.2f} mm apart, must be evenly spaced"
@@ -394,25 +342,21 @@ def _no_volume(positions: np.ndarray, normal: np.ndarray, is_regular: bool) -> s
     return None
 
 
-def _hu(where: str, path: Path) -> np.ndarray:
+def _hu(where: str, path: str | os.PathLike) -> np.ndarray:
     """Return the HU of an image, whole numbers where the rescale keeps them whole."""
-    from pydicom.pixels import apply_rescale
-
     syntax = "unknown transfer syntax"
     try:
         with quiet():
             dataset = read_dataset(path)
             syntax = dataset.file_meta.TransferSyntaxUID.name
-            stored = dataset.pixel_array
-            slope, intercept = float(dataset.RescaleSlope), float(dataset.RescaleIntercept)
-            whole = slope.is_integer() and intercept.is_integer()
-            values = stored.astype(np.int32) * int(slope) + int(intercept) if whole else apply_rescale(stored, dataset)
+            stored = dataset.pixel_array.reshape(dataset.Rows, dataset.Columns)
+            scale = float(dataset.RescaleSlope), float(dataset.RescaleIntercept)
+            slope, intercept = (int(value) if value.is_integer() else value for value in scale)
+            values = stored.astype(np.int32) * slope + intercept
             padding = dataset.get("PixelPaddingValue")
             if padding is not None:  # compared as the pixels are stored: its sign is often wrong
                 ends = np.array([padding, dataset.get("PixelPaddingRangeLimit", padding)]).astype(stored.dtype)
                 values[(stored >= ends.min()) & (stored <= ends.max())] = AIR_HU
     except Exception as error:  # decoders raise anything, and the text of it may quote the header
         raise InputError(where, f"pixels of an image cannot be decoded ({syntax}, {type(error).__name__})") from None
-    if not np.isfinite(values).all():
-        raise InputError(where, "holds NaN or infinite values")
     return values

@@ -18,19 +18,15 @@ if TYPE_CHECKING:
     import highdicom
     import pydicom
 
-SERIES_NUMBER = 900
-"""Away from the numbers that scanners give."""
+SERIES_NUMBER = 900  # away from the numbers that scanners give
 
 
 def write_segmentation(labels: np.ndarray, series: Series, path: str | os.PathLike) -> None:
-    """Write labels as a DICOM SEG, whole or not at all.
-
-    Segment 1 is the kidney (SNOMED CT 64033007), segment 2 the tumor (neoplasm 108369006 in the kidney); a segment
-    without voxels is described too. The file carries the patient and study of its CT, as the standard requires.
+    """Write labels as a DICOM SEG with the patient and study of its CT; a segment without voxels is described too.
 
     Args:
         labels: uint8 [slices, rows, columns] on the working axes: 0 background, 1 kidney, 2 tumor.
-        series: the `kits_tf.io.dicom.Series` of the CT.
+        series: the series of the CT.
         path: the file to write.
 
     Raises:
@@ -73,7 +69,7 @@ def _source_images(series: Series, ordered: Stack) -> list[pydicom.Dataset]:
         "StudyInstanceUID": generate_uid(entropy_srcs=["study", series.uid]),
         "FrameOfReferenceUID": generate_uid(entropy_srcs=["frame of reference", series.uid]),
     }
-    images = [read_dataset(header.path, stop_before_pixels=True) for header in ordered.headers]
+    images = [read_dataset(header.filename, stop_before_pixels=True) for header in ordered.headers]
     for image in images:
         image.SpacingBetweenSlices = ordered.slice_mm
         for key, value in filled.items():

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pydicom
 
 IDENTIFIERS = ("PatientName", "PatientID", "AccessionNumber", "StudyID", "PatientBirthDate", "OtherPatientIDs")
-"""Header elements that may name a patient; folder and file names are searched for their values."""
 
 _SHORTEST = 3  # shorter parts of a name would be found in any word
 _lock = threading.Lock()
@@ -49,16 +48,18 @@ def quiet() -> Iterator[None]:
 
 
 def identifying_words(dataset: pydicom.Dataset) -> set[str]:
-    """Return the words of a header that may name its patient, in lower case."""
-    text = " ".join(str(dataset.get(name, "") or "") for name in IDENTIFIERS).lower()
-    return {word for word in re.split(r"[\^=\s,\\'\[\]]+", text) if len(word) >= _SHORTEST}
+    """Return the words of a header that may name its patient, as `names_patient` compares them."""
+    text = " ".join(str(dataset.get(name, "") or "") for name in IDENTIFIERS)
+    return {word for word in map(_plain, re.split(r"[\^=\s,\\'\[\]]+", text)) if len(word) >= _SHORTEST}
 
 
 def names_patient(name: str, words: set[str]) -> bool:
     """Return whether a file's or folder's name holds one of the identifying words, punctuation aside."""
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    parts = {re.sub(r"[^a-z0-9]", "", word) for word in words}
-    return any(word in name.lower() for word in words) or any(len(p) >= _SHORTEST and p in plain for p in parts)
+    return any(word in _plain(name) for word in words)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]", "", text.lower())
 
 
 def safe_name(name: str, words: set[str], uid: str) -> str:

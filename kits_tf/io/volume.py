@@ -1,7 +1,7 @@
 """CTs and label maps on the working axes: read from NIfTI or DICOM, labels written back on the file's own grid.
 
-Working axes are (I, P, L), those of KiTS19: slice 0 is superior, row 0 anterior, column 0 the patient's right. A file
-in any other orientation is flipped and transposed, so that every voxel keeps its value; labels return the same way.
+Working axes are (I, P, L), those of KiTS19: slice 0 is superior, row 0 anterior, column 0 the patient's right. Files
+in other orientations are flipped and transposed; labels return the same way.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import nibabel
 import numpy as np
+from nibabel.affines import from_matvec, voxel_sizes
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
 from kits_tf.errors import InputError
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WORKING_AXES = ("I", "P", "L")
-LABELS = 3
-"""Background, kidney, tumor."""
+LABELS = 3  # background, kidney, tumor
 
 _AMBIGUITY = 1e-3  # how much nearer, as a cosine, an axis must be to its anatomical direction than to another
 _LABEL_ROUNDING = 1e-3  # labels saved under a scaled header are that far from whole numbers
@@ -39,20 +39,12 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Shape and place of a volume on the working axes.
+    """Shape and place of a volume on the working axes; `warnings` say what is odd about its file, one line each."""
 
-    Attributes:
-        shape: (slices, rows, columns).
-        spacing_mm: (slice, row, column) distances.
-        affine: float64 [4, 4], (slice, row, column, 1) to RAS mm.
-        source: the grid of the NIfTI file it was read from, or None.
-        warnings: what is odd about that file, one line each.
-    """
-
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # (slices, rows, columns)
     spacing_mm: tuple[float, ...]
-    affine: np.ndarray
-    source: Source | None = dataclasses.field(default=None, repr=False, compare=False)
+    affine: np.ndarray  # float64 [4, 4], (slice, row, column, 1) to RAS mm
+    source: Source | None = dataclasses.field(default=None, repr=False, compare=False)  # None if not from NIfTI
     warnings: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     @property
@@ -63,12 +55,9 @@ class Grid:
 
 @dataclasses.dataclass
 class Volume:
-    """A CT on the working axes: `hu` [slices, rows, columns], int16 where all values are whole and fit, else float32.
+    """A CT on the working axes, see also `Grid`; without an affine it is axis-parallel at the origin."""
 
-    The other attributes are those of `Grid`; without an affine the volume is axis-parallel at the origin.
-    """
-
-    hu: np.ndarray
+    hu: np.ndarray  # [slices, rows, columns], int16 where all values are whole and fit, else float32
     spacing_mm: Sequence[float]
     affine: np.ndarray = None  # type: ignore[assignment]  # set below
     source: Source | None = dataclasses.field(default=None, repr=False)
@@ -97,14 +86,11 @@ class Volume:
 
 def working_affine(spacing_mm: Sequence[float], origin: Sequence[float] = (0.0, 0.0, 0.0)) -> np.ndarray:
     """Return the affine [4, 4] of an axis-parallel (I, P, L) array whose voxel (0, 0, 0) is at `origin` (RAS mm)."""
-    affine = np.diag([0.0, 0.0, 0.0, 1.0])
-    affine[2, 0], affine[1, 1], affine[0, 2] = (-side for side in spacing_mm)
-    affine[:3, 3] = origin
-    return affine
+    return from_matvec(np.diag(np.negative(spacing_mm))[::-1], origin)
 
 
 def read_grid(path: str | os.PathLike) -> Grid:
-    """Read the `Grid` of a NIfTI file from its header alone; an unusable header is an `InputError`."""
+    """Read the `Grid` of a NIfTI file from its header alone; InputError for an unusable one."""
     return _grid(nifti.read_header(path))
 
 
@@ -151,7 +137,7 @@ def read_volume(path: str | os.PathLike, series: str | None = None) -> Volume:
             nifti.transfer(_as_stored(hu, grid)[..., start:stop], values)
     if hu.dtype == np.float32 and not np.isfinite(hu).all():
         raise InputError(path, "holds values beyond float32")
-    return Volume(hu, grid.spacing_mm, grid.affine, grid.source, tuple(file.warnings))
+    return Volume(hu, grid.spacing_mm, grid.affine, grid.source, grid.warnings)
 
 
 def read_labels(path: str | os.PathLike) -> tuple[np.ndarray, Grid]:
@@ -171,14 +157,11 @@ def read_labels(path: str | os.PathLike) -> tuple[np.ndarray, Grid]:
     labels = np.empty(grid.shape, np.uint8)
     for start, stop, values in nifti.chunks(file):
         nifti.transfer(_as_stored(labels, grid)[..., start:stop], _checked_labels(path, values))
-    return labels, dataclasses.replace(grid, warnings=tuple(file.warnings))
+    return labels, grid
 
 
 def write_labels(labels: np.ndarray, volume: Volume | Grid, path: str | os.PathLike) -> None:
-    """Write labels as uint8 on exactly the grid of the file that `volume` was read from, whole or not at all.
-
-    Shape, affine, orientation, spacing, units and the qform and sform codes are those of that file. Without a NIfTI
-    file, labels are written in the working axes.
+    """Write labels as uint8 on exactly the grid of the file that `volume` was read from, else on the working axes.
 
     Args:
         labels: [slices, rows, columns], whole numbers from 0 to 255.
@@ -201,43 +184,35 @@ def write_labels(labels: np.ndarray, volume: Volume | Grid, path: str | os.PathL
         >>> int(labels.sum()), grid.spacing_mm
         (256, (3.0, 0.75, 0.75))
     """
-    labels = np.asarray(labels)
-    if labels.shape != tuple(volume.shape):
-        raise ValueError(f"labels must have the shape of their volume {tuple(volume.shape)}, got {labels.shape}")
-    if labels.dtype != np.uint8:
-        whole = labels.astype(np.uint8)
-        if not np.array_equal(whole, labels):
-            raise ValueError("labels must be whole numbers from 0 to 255")
-        labels = whole
-    _write(labels, volume, path)
+    whole = np.asarray(labels).astype(np.uint8, copy=False)
+    if whole.shape != tuple(volume.shape):
+        raise ValueError(f"labels must have the shape of their volume {tuple(volume.shape)}, got {whole.shape}")
+    if whole is not labels and not np.array_equal(whole, labels):
+        raise ValueError("labels must be whole numbers from 0 to 255")
+    write_scaled(whole, 1.0, volume, path)
 
 
-def write_scaled(stored: np.ndarray, slope: float, volume: Volume | Grid, path: str | os.PathLike) -> None:
+def write_scaled(stored: np.ndarray, slope: float, grid: Volume | Grid, path: str | os.PathLike) -> None:
     """Write whole numbers that a reader multiplies by `slope`, on the same grid as `write_labels` would."""
-    _write(stored, volume, path, slope)
+    header = grid.source.header if grid.source else nifti.new_header(grid.affine, stored.shape)
+    nifti.write(path, header, _as_stored(stored, grid), slope)
 
 
 def write_volume(volume: Volume, path: str | os.PathLike) -> None:
     """Write a volume's HU on its own grid to a file named `.nii` or `.nii.gz`, whole or not at all."""
-    _write(volume.hu, volume, path)
+    write_scaled(volume.hu, 1.0, volume, path)
 
 
 def fits_int16(values: np.ndarray) -> bool:
     """Return whether finite values are whole numbers that int16 holds."""
     if np.can_cast(values.dtype, np.int16):
         return True
-    bounds = np.iinfo(np.int16)
-    if values.min() < bounds.min or values.max() > bounds.max:
-        return False
-    return values.dtype.kind != "f" or np.array_equal(values, np.rint(values))
+    is_within = values.min() >= np.iinfo(np.int16).min and values.max() <= np.iinfo(np.int16).max
+    return bool(is_within) and (values.dtype.kind != "f" or np.array_equal(values, np.rint(values)))
 
 
 def stored_orientation(path: str | os.PathLike, affine: np.ndarray) -> np.ndarray:
-    """Return nibabel's orientation [3, 2] of stored axes: the anatomical direction that each is nearest to.
-
-    Raises:
-        InputError: an axis is as near to another direction; names `path`.
-    """
+    """Return nibabel's orientation [3, 2] of stored axes; InputError for `path` if one is halfway between two."""
     stored = io_orientation(affine)
     cosines = np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
     second, first = np.sort(cosines, axis=0)[1:]
@@ -249,10 +224,10 @@ def stored_orientation(path: str | os.PathLike, affine: np.ndarray) -> np.ndarra
 def working_grid(affine: np.ndarray, shape: Sequence[int], orientation: np.ndarray) -> Grid:
     """Return the `Grid` on the working axes of a stored array, by its affine (RAS mm), shape and orientation."""
     transform = ornt_transform(orientation, axcodes2ornt(WORKING_AXES))
-    sizes = dict(zip(transform[:, 0].astype(int), shape, strict=True))
     affine = affine @ inv_ornt_aff(transform, shape)
-    spacing_mm = tuple(np.sqrt((affine[:3, :3] ** 2).sum(axis=0)).tolist())
-    return Grid((sizes[0], sizes[1], sizes[2]), spacing_mm, affine)
+    return Grid(
+        tuple(shape[axis] for axis in np.argsort(transform[:, 0])), tuple(voxel_sizes(affine).tolist()), affine
+    )
 
 
 def to_working(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
@@ -268,24 +243,18 @@ def to_stored(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
 def _grid(file: nifti.Nifti) -> Grid:
     orientation = stored_orientation(file.path, file.affine)
     grid = working_grid(file.affine, file.shape, orientation)
-    return dataclasses.replace(grid, source=Source(file.header, orientation), warnings=tuple(file.warnings))
+    return dataclasses.replace(grid, source=Source(file.header, orientation), warnings=file.warnings)
 
 
 def _as_stored(array: np.ndarray, grid: Volume | Grid) -> np.ndarray:
     return to_stored(array, grid.source.orientation) if grid.source else array
 
 
-def _write(array: np.ndarray, grid: Volume | Grid, path: str | os.PathLike, slope: float = 1.0) -> None:
-    header = grid.source.header if grid.source else nifti.new_header(grid.affine, array.shape)
-    nifti.write(path, header, _as_stored(array, grid), slope)
-
-
 def _checked_labels(path: str | os.PathLike, values: np.ndarray) -> np.ndarray:
     """Return values as whole labels; refuse any other number."""
     labels = np.rint(values) if values.dtype.kind == "f" else values
-    if values.dtype.kind != "f" and values.min() >= 0 and values.max() < LABELS:
-        return labels
-    wrong = ~((labels >= 0) & (labels < LABELS) & (np.abs(values - labels) <= _LABEL_ROUNDING))
-    if wrong.any():
-        raise InputError(path, f"holds the label {values[wrong][0]:g}; labels must be 0, 1 or 2")
+    if values.dtype.kind == "f" or values.min() < 0 or values.max() >= LABELS:
+        wrong = ~((labels >= 0) & (labels < LABELS) & (np.abs(values - labels) <= _LABEL_ROUNDING))
+        if wrong.any():
+            raise InputError(path, f"holds the label {values[wrong][0]:g}; labels must be 0, 1 or 2")
     return labels

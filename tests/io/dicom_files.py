@@ -10,18 +10,7 @@ AXIAL = (1, 0, 0, 0, 1, 0)
 
 
 def images(hu, spacing_mm=(3.0, 0.8, 0.7), origin=(-20.0, -30.0, 100.0), orientation=AXIAL, intercept=-1024):
-    """The images of a series, slice 0 at `origin` (LPS mm), the others towards the feet.
-
-    Args:
-        hu: int16 [slices, rows, columns].
-        spacing_mm: (slice, row, column).
-        origin: LPS mm of the first pixel of slice 0.
-        orientation: direction cosines of a row and of a column.
-        intercept: what is stored is HU minus this.
-
-    Returns:
-        List of pydicom datasets.
-    """
+    """The images of a series, slice 0 at `origin` (LPS mm), the others towards the feet."""
     step = -spacing_mm[0] * np.cross(orientation[:3], orientation[3:])
     study, series, frame = generate_uid(), generate_uid(), generate_uid()
     made = []
@@ -71,15 +60,14 @@ def gdcm_compressed(folder, target, syntax):
     """The images of a folder in a transfer syntax that GDCM alone can write."""
     import gdcm
 
-    kinds = {JPEG2000Lossless: gdcm.TransferSyntax.JPEG2000Lossless, JPEGLosslessSV1: None}
-    kinds[JPEGLosslessSV1] = gdcm.TransferSyntax.JPEGLosslessProcess14_1
+    kind = {JPEG2000Lossless: "JPEG2000Lossless", JPEGLosslessSV1: "JPEGLosslessProcess14_1"}[syntax]
     target.mkdir()
     for path in folder.iterdir():
         reader = gdcm.ImageReader()
         reader.SetFileName(str(path))
         assert reader.Read()
         change = gdcm.ImageChangeTransferSyntax()
-        change.SetTransferSyntax(gdcm.TransferSyntax(kinds[syntax]))
+        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, kind)))
         change.SetInput(reader.GetImage())
         assert change.Change()
         writer = gdcm.ImageWriter()

@@ -9,19 +9,11 @@ import pytest
 pytest.importorskip("highdicom")
 
 import pydicom  # noqa: E402
-from pydicom.uid import (  # noqa: E402
-    DeflatedExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    RLELossless,
-    generate_uid,
-)
+from pydicom.uid import generate_uid  # noqa: E402
 
 from kits_tf import read_volume  # noqa: E402
 from kits_tf.errors import InputError, UsageError  # noqa: E402
-from kits_tf.io.dicom import choose, find_series, holds_dicom  # noqa: E402
+from kits_tf.io.dicom import _NUMBERS, choose, find_series, holds_dicom  # noqa: E402
 from tests.io.dicom_files import PATIENT_ID, gdcm_compressed, images, write  # noqa: E402
 from tests.tiny import small_ct  # noqa: E402
 
@@ -44,14 +36,10 @@ def edited(made, number=None, **elements):
     return made
 
 
-def moved(made, number, axis, distance_mm):
-    made[number].ImagePositionPatient[axis] += distance_mm
-    return made
-
-
-def tilted(made, degrees=12):
-    for number, image in enumerate(made):
-        image.ImagePositionPatient[1] += number * 3.0 * np.tan(np.radians(degrees))
+def moved(made, axis, distances_mm):
+    """The images with the first ones moved by the distances."""
+    for image, distance_mm in zip(made, distances_mm, strict=False):
+        image.ImagePositionPatient[axis] += distance_mm
     return made
 
 
@@ -98,13 +86,13 @@ def test_rescale_is_that_of_each_image(tmp_path, slope, intercept):
     assert volume.hu.dtype == (np.int16 if is_whole else np.float32)
 
 
-SYNTAXES = [RLELossless, JPEGLSLossless, JPEG2000Lossless, JPEGLosslessSV1, ImplicitVRLittleEndian]
+SYNTAXES = "RLELossless JPEGLSLossless JPEG2000Lossless JPEGLosslessSV1 ImplicitVRLittleEndian"
 
 
-@pytest.mark.parametrize("syntax", [*SYNTAXES, DeflatedExplicitVRLittleEndian])
-def test_transfer_syntaxes(tmp_path, syntax):
-    made = images(HU)
-    if syntax in (JPEG2000Lossless, JPEGLosslessSV1):
+@pytest.mark.parametrize("name", [*SYNTAXES.split(), "DeflatedExplicitVRLittleEndian"])
+def test_transfer_syntaxes(tmp_path, name):
+    syntax, made = getattr(pydicom.uid, name), images(HU)
+    if name in ("JPEG2000Lossless", "JPEGLosslessSV1"):
         folder = gdcm_compressed(write(made, tmp_path / "plain"), tmp_path / "ct", syntax)
     else:
         for image in made:
@@ -164,9 +152,12 @@ FAULTS = {
     "one": (lambda made: made[:1], "one slice"),
     "twice": (second_scan, "two images are at one place, 6 times over"),
     "woven": (lambda made: second_scan(made, 1.5, acquisition=2), "AcquisitionNumber 1, 2"),
-    "tilted": (tilted, "the gantry was tilted by 12.0 degrees"),
-    "jumping": (lambda made: moved(made, 3, 0, 4), "shifted against each other"),
-    "uneven": (lambda made: moved(made, 3, 2, 0.4), "slices are 2.60 to 3.40 mm apart"),
+    "tilted": (
+        lambda made: moved(made, 1, 3 * np.tan(np.radians(12)) * np.arange(6)),
+        "the gantry was tilted by 12.0 degrees",
+    ),
+    "jumping": (lambda made: moved(made, 0, [0, 0, 0, 4]), "shifted against each other"),
+    "uneven": (lambda made: moved(made, 2, [0, 0, 0, 0.4]), "slices are 2.60 to 3.40 mm apart"),
     "turned": (lambda made: edited(made, 4, ImageOrientationPatient=[0.99, 0.14, 0, -0.14, 0.99, 0]), "orientation"),
     "flat": (lambda made: edited(made, ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "no usable orientation"),
     "other unit": (lambda made: edited(made, 1, RescaleType="US"), "image 2 is rescaled to another unit than HU"),
@@ -177,15 +168,7 @@ FAULTS = {
     "one UID": (lambda made: edited(made, SOPInstanceUID=generate_uid()), "different images have one SOPInstanceUID"),
     **{
         key: (lambda made, key=key: edited(made, 1, **{key: None}), f"image 2 has no usable {name} ({key})")
-        for key, name in {
-            "RescaleSlope": "rescale to HU",
-            "RescaleIntercept": "rescale to HU",
-            "ImagePositionPatient": "position",
-            "ImageOrientationPatient": "orientation",
-            "PixelSpacing": "pixel spacing",
-            "Rows": "size",
-            "Columns": "size",
-        }.items()
+        for key, (_, name, _) in _NUMBERS.items()
     },
 }
 
@@ -207,13 +190,8 @@ SPOILED = {
     "emptied": (lambda folder, file: file.write_bytes(b""), "1 unreadable (empty"),
     "dangling": (lambda folder, file: (folder / "IM_7").symlink_to("nowhere"), "(IM_7: empty or not readable)"),
     "overwritten": (lambda folder, file: (folder / "im_7.dcm").write_bytes(b"text" * 99), "(im_7.dcm: not DICOM)"),
-    "emptied aside": (lambda folder, file: write_empty(folder / "part" / "1.2.840"), "(1.2.840: empty"),
+    "emptied aside": (lambda folder, file: write([], folder / "part").joinpath("1.2.840").touch(), "(1.2.840: empty"),
 }
-
-
-def write_empty(path):
-    path.parent.mkdir()
-    path.touch()
 
 
 @pytest.mark.parametrize("name", SPOILED)

