@@ -189,8 +189,9 @@ class SlicewiseConvolution3D(keras.layers.Conv3D):
         kernel = ops.moveaxis(self.kernel[..., 0], 0, -1)  # [rows, columns, channels, slices]
         x = ops.conv(slices, kernel, padding="same", data_format="channels_last")
         x = ops.reshape(x, (batch, depth, rows, columns, size))
-        x = ops.pad(x, ((0, 0), (size // 2, size // 2), (0, 0), (0, 0), (0, 0)))
-        return sum(x[:, k : k + depth, ..., k : k + 1] for k in range(size))
+        shifts = [[[[[float(k == slice_)] for k in range(size)]]] for slice_ in range(size)]  # [slices, 1, 1, size, 1]
+        shifts = ops.convert_to_tensor(shifts, dtype=x.dtype)
+        return ops.conv(x, shifts, padding="same", data_format="channels_last")
 
 
 @keras.saving.register_keras_serializable(package="kits_tf")
