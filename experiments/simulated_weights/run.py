@@ -26,9 +26,9 @@ HELD_OUT = (f"--seed={HELD_OUT_SEED}", "--size=208", "--pixel_spacing_mm=1.95,2.
 """Flags of kits-simulate for CTs that share no spacing and no seed with those of the training."""
 
 TRAINING = ("--preset=small", f"--seed={SEED}", "--precision=mixed_bfloat16")
-KIDNEY = ("--stage=kidney", *TRAINING, "--num_steps=8000")
+KIDNEY = ("--stage=kidney", *TRAINING, "--set=num_steps=8000")
 # From random weights, at the preset's rate, 2000 steps ended in a network that finds no tumor anywhere.
-TUMOR = ("--stage=tumor", *TRAINING, "--num_steps=900", "--pretrained=simulated", "--learning_rate=0.003",
+TUMOR = ("--stage=tumor", *TRAINING, "--set=num_steps=900", "--pretrained=simulated", "--set=learning_rate=0.003",
          "--set=clip_norm=1")  # fmt: skip
 TOGETHER = 2  # kidney networks in training at once: two on a core each are faster than one after the other on both
 

@@ -32,6 +32,7 @@ def test_kidneys_are_found_between_both_stages(commands):
     assert [values(line, "stage") for line in commands[4:]] == [["kidney"]] * 4 + [["tumor"]]
     assert values(commands[-1], "kidney_masks") == values(commands[-2], "output_dir")
     assert all(values(line, "set")[-1] == "num_steps=3" for line in commands if line[0] == "train")
+    assert not any(values(line, "num_steps") for line in commands), "would override --set"
 
 
 def test_every_case_is_simulated_once_and_trains_one_stage(commands):
