@@ -1,6 +1,7 @@
 """Errors that a user can cause; every command turns them into one line and an exit code."""
 
 import os
+import re
 
 
 class InputError(Exception):
@@ -29,3 +30,13 @@ class UsageError(Exception):
 
 class CancelledError(Exception):
     """A segmentation was stopped on request."""
+
+
+def one_line(error: object) -> str:
+    """Return an error's message in one line, without TensorFlow's names of operations.
+
+    HDF5 puts the system's own words in the middle of its message; they are all that is returned of it.
+    """
+    text = re.sub(r"\{\{.*?\}\}\s*|\[Op:.*", "", str(error), flags=re.DOTALL).strip()
+    system = re.search(r"error message = '([^']*)'", text)
+    return (system[1] if system else text.partition("\n")[0])[:300] or type(error).__name__

@@ -50,3 +50,11 @@ def exported_models(decisive_weights, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     export(decisive_weights, folder, report=lambda line: None)
     return folder
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """A prepared folder of four cases, two of them for validation; tests must not change it."""
+    from tests import planted
+
+    return planted.prepared_folder(tmp_path_factory.mktemp("prepared"), count=4, num_validation=2)

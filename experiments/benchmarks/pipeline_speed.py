@@ -81,9 +81,13 @@ def measure(stage: str, kind: str, arguments: argparse.Namespace) -> dict[str, A
 
 def rate(batches: Iterator, config: Any, seconds: float, size: int, warmup: int) -> dict[str, float]:
     """Return how fast an iterator delivers batches of some size, after a warmup."""
+    import tensorflow as tf
+
     from kits_tf.pipelines import tumor
 
-    pixels: int = math.prod(tumor.padded_shape(config)[1:] if config.stage == "tumor" else patch_size(config))
+    is_tumor = config.stage == "tumor"
+    shape = tumor.blocks(tf.zeros([config.grid] * 3), config).shape[1:] if is_tumor else patch_size(config)
+    pixels: int = math.prod(shape)
     for _ in range(warmup):
         next(batches)
     start, used, count = time.monotonic(), time.process_time(), 0

@@ -24,7 +24,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import flags
 
@@ -36,6 +36,11 @@ EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED = 130, 141, 143
 """128 plus the number of the signal, as shells report it: SIGINT, SIGPIPE, SIGTERM."""
 
 HELP_FLAGS = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
+
+
+def group(flag_values: flags.FlagValues, name: str) -> dict[str, Any]:
+    """Return the arguments of DEFINE_* that list a command's flag in a group of `--help`."""
+    return {"flag_values": flag_values, "module_name": name}
 
 
 def run(main: Callable[[], int | None], flag_values: flags.FlagValues) -> NoReturn:

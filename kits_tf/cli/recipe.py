@@ -15,7 +15,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
@@ -29,10 +28,7 @@ FLAGS = flags.FlagValues()
 PARTS = (*configs.PLANES, "kidneys", "tumor")
 KIDNEY_SETS, FOLD_SETS, TUMOR_SETS = ("set", "kidney_set"), ("set", "kidney_set", "fold_set"), ("set", "tumor_set")
 
-GROUPS: list[dict[str, Any]] = [
-    {"flag_values": FLAGS, "module_name": name} for name in ("Data", "Networks", "Training", "Steps")
-]
-DATA, NETWORKS, TRAINING, STEPS = GROUPS
+DATA, NETWORKS, TRAINING, STEPS = (app.group(FLAGS, name) for name in ("Data", "Networks", "Training", "Steps"))
 flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare.", required=True, **DATA)
 flags.DEFINE_string("checkpoint_dir", None, "Folder of the four networks.", required=True, **DATA)
 flags.DEFINE_string("kidney_masks", "out_of_fold", "Kidneys of the tumor network: out_of_fold, labels or a folder of "
@@ -52,12 +48,6 @@ flags.DEFINE_bool("deterministic", False, "Give the same bits on every run, slow
 flags.DEFINE_enum("engine", "auto", list(configs.ENGINES), "Engine that finds the kidneys.", **TRAINING)
 flags.DEFINE_list("parts", list(PARTS), f"Parts to run: some of {','.join(PARTS)}.", **STEPS)
 flags.DEFINE_bool("print_only", False, "Print the commands and write the folds' folders that they read.", **STEPS)
-flags.register_validator(
-    "parts",
-    lambda parts: parts and set(parts) <= set(PARTS),
-    message=f"must be some of {','.join(PARTS)}",
-    flag_values=FLAGS,
-)
 
 
 def main() -> int:
@@ -65,17 +55,10 @@ def main() -> int:
     _check_flags()
     from kits_tf.training import recipe
 
-    options = recipe.Options(
-        data_dir=pathlib.Path(FLAGS.data_dir),
-        checkpoint_dir=pathlib.Path(FLAGS.checkpoint_dir),
-        kidney_masks=FLAGS.kidney_masks,
-        num_folds=FLAGS.num_folds,
-        fold=FLAGS.fold,
-        kidney=_training_flags(KIDNEY_SETS),
-        folds=_training_flags(FOLD_SETS),
-        tumor=_training_flags(TUMOR_SETS),
-        predict=(f"--engine={FLAGS.engine}",),
-    )
+    kidney, folds, tumor = (_training_flags(sets) for sets in (KIDNEY_SETS, FOLD_SETS, TUMOR_SETS))
+    folders = pathlib.Path(FLAGS.data_dir), pathlib.Path(FLAGS.checkpoint_dir)
+    splits = FLAGS.kidney_masks, FLAGS.num_folds, FLAGS.fold
+    options = recipe.Options(*folders, *splits, kidney, folds, tumor, predict=(f"--engine={FLAGS.engine}",))
     steps = [step for step in recipe.steps(options) if step.part in FLAGS.parts]
     if not steps:
         raise UsageError("parts", "kidneys are found with --kidney_masks=out_of_fold only")
@@ -109,6 +92,8 @@ def run_command(words: Sequence[str]) -> int:
 
 def _check_flags() -> None:
     """Raise UsageError for flags that cannot be used, before anything runs."""
+    if not FLAGS.parts or not set(FLAGS.parts) <= set(PARTS):
+        raise UsageError("parts", f"must be some of {','.join(PARTS)}, got {','.join(FLAGS.parts)}")
     check_prepared(FLAGS.data_dir)
     app.check_output_folder("checkpoint_dir", FLAGS.checkpoint_dir)
     if FLAGS.pretrained is not None:
@@ -124,23 +109,20 @@ def _check_flags() -> None:
 def _check_options(preset: configs.NetworkConfig, sets: Sequence[str]) -> None:
     """Raise UsageError if the options of some flags do not fit a preset; names the flag that has the option."""
     try:
-        configs.check_sizes(configs.override(preset, _assignments(sets)))
+        configs.check_sizes(
+            configs.override(preset, [assignment for name in sets for assignment in getattr(FLAGS, name)])
+        )
     except UsageError as error:
         option = re.sub(r"\W.*", "", str(error.reason).lstrip("'"))
         holders = [name for name in sets if any(a.startswith(option) for a in getattr(FLAGS, name))]
         raise UsageError([*sets[:1], *holders][-1], error.reason) from None
 
 
-def _assignments(sets: Sequence[str]) -> list[str]:
-    """Return the KEY=VALUE of several flags, in their order."""
-    return [assignment for name in sets for assignment in getattr(FLAGS, name)]
-
-
 def _training_flags(sets: Sequence[str]) -> tuple[str, ...]:
     """Return the flags of kits-train for networks with the options of some flags."""
     names = ["preset", "seed", "strategy", "precision", *(["pretrained"] if FLAGS.pretrained is not None else [])]
     common = [f"--{name}={FLAGS[name].value}" for name in names] + ["--deterministic"] * FLAGS.deterministic
-    return (*common, *(f"--set={assignment}" for assignment in _assignments(sets)))
+    return (*common, *(f"--set={assignment}" for name in sets for assignment in getattr(FLAGS, name)))
 
 
 def run() -> None:

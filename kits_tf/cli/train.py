@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from typing import Any
 
 from absl import flags
 
@@ -23,10 +22,7 @@ FLAGS = flags.FlagValues()
 LARGEST_SEED = 2**32 - 1  # NumPy's
 OVERRIDES = ("num_steps", "batch_size", "base_filters", "learning_rate")
 
-GROUPS: list[dict[str, Any]] = [
-    {"flag_values": FLAGS, "module_name": name} for name in ("Data", "Network", "Training", "Devices")
-]
-DATA, NETWORK, TRAINING, DEVICES = GROUPS
+DATA, NETWORK, TRAINING, DEVICES = (app.group(FLAGS, name) for name in ("Data", "Network", "Training", "Devices"))
 flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare (required).", **DATA)
 flags.DEFINE_string("checkpoint_dir", None, "Folder of all networks; one is made in it (required).", **DATA)
 flags.DEFINE_string("kidney_masks", None, "Kidneys of the tumor network: 'labels' or a folder of predictions.", **DATA)
@@ -60,12 +56,12 @@ def main() -> int:
     runtime.load_tensorflow()
     from kits_tf.training import run, state
 
-    settings = state.Settings(FLAGS.seed, FLAGS.precision, _kidney_masks(), pretrained=_pretrained())
+    masks = None if FLAGS.stage == "kidney" else _absolute(FLAGS.kidney_masks or "labels")
+    settings = state.Settings(FLAGS.seed, FLAGS.precision, masks, pretrained=_absolute(FLAGS.pretrained))
     machine = run.Machine(FLAGS.strategy, FLAGS.tpu, FLAGS.jit, FLAGS.deterministic, FLAGS.tensorboard)
+    report = functools.partial(print, flush=True)
     try:
-        done = run.run(
-            config, FLAGS.data_dir, FLAGS.checkpoint_dir, settings, machine, functools.partial(print, flush=True)
-        )
+        done = run.run(config, FLAGS.data_dir, FLAGS.checkpoint_dir, settings, machine, report)
     except state.TrainingError as error:
         app.complain("kits-train", error)
         return app.EXIT_SOME_FAILED
@@ -100,9 +96,11 @@ def _make_config() -> NetworkConfig:
 
 def _check_folders(config: NetworkConfig) -> None:
     """Raise UsageError for folders that cannot be used, before TensorFlow is loaded."""
-    for name in ("data_dir", "checkpoint_dir"):
+    for name in ("data_dir", "checkpoint_dir"):  # not with --list_options
         if FLAGS[name].value is None:
             raise UsageError(name, "is required")
+    if FLAGS.pretrained is not None:
+        checkpoint.find(FLAGS.pretrained)
     if FLAGS.kidney_masks not in (None, "labels") and not pathlib.Path(FLAGS.kidney_masks).is_dir():
         raise UsageError("kidney_masks", f"must be 'labels' or a folder, got {FLAGS.kidney_masks}")
     if "://" not in FLAGS.data_dir:  # cloud storage is read later
@@ -124,20 +122,9 @@ def check_prepared(folder: str) -> None:
         raise UsageError("data_dir", f"{folder} has no dataset.json; must be a folder made by kits-prepare")
 
 
-def _kidney_masks() -> str | None:
-    """Return "labels" or an absolute folder for the tumor network, None for a kidney network."""
-    if FLAGS.stage == "kidney":
-        return None
-    return str(pathlib.Path(FLAGS.kidney_masks).resolve()) if FLAGS.kidney_masks not in (None, "labels") else "labels"
-
-
-def _pretrained() -> str | None:
-    """Return the name of released weights or an absolute folder to start from."""
-    if FLAGS.pretrained is None:
-        return None
-    folder = pathlib.Path(FLAGS.pretrained)
-    checkpoint.find(FLAGS.pretrained)
-    return str(folder.resolve()) if folder.is_dir() else FLAGS.pretrained
+def _absolute(name: str | None) -> str | None:
+    """Return the absolute path of a folder; a name that is no folder, such as that of released weights, as it is."""
+    return str(pathlib.Path(name).resolve()) if name and pathlib.Path(name).is_dir() else name
 
 
 def run() -> None:

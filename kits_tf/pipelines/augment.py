@@ -146,16 +146,12 @@ def source_matrix(angles: tf.Tensor, factor: tf.Tensor, spacing_mm: tf.Tensor) -
     num_axes = spacing_mm.shape[0]
     rotation = tf.eye(num_axes)
     for angle, plane in zip(tf.unstack(angles), rotation_planes(num_axes), strict=True):
-        rotation = rotation @ _plane_rotation(angle, plane, num_axes)
+        first, second = (tf.one_hot(axis, num_axes) for axis in plane)
+        both = tf.linalg.diag(first + second)
+        across = first[:, None] * second[None, :]
+        turned = tf.cos(angle) * both + tf.sin(angle) * (across - tf.transpose(across))
+        rotation = rotation @ (tf.eye(num_axes) - both + turned)
     return rotation * spacing_mm[None, :] / (factor * spacing_mm[:, None])
-
-
-def _plane_rotation(angle: tf.Tensor, plane: tuple[int, int], num_axes: int) -> tf.Tensor:
-    """Return the rotation by an angle in the plane of two axes: float32 [axes, axes]."""
-    first, second = (tf.one_hot(axis, num_axes) for axis in plane)
-    outer = [[a[:, None] * b[None, :] for b in (first, second)] for a in (first, second)]
-    turned = tf.cos(angle) * (outer[0][0] + outer[1][1]) + tf.sin(angle) * (outer[0][1] - outer[1][0])
-    return tf.eye(num_axes) - outer[0][0] - outer[1][1] + turned
 
 
 def displacement_mm(
@@ -163,15 +159,9 @@ def displacement_mm(
 ) -> tf.Tensor:
     """Return a smooth random field, float32 [*shape, axes]: uniform control points with a cubic B-spline between.
 
-    Args:
-        shape: The image's sides, in voxels.
-        spacing_mm: float32 [axes].
-        seed: int32 [2].
-        max_mm: Bound of the displacement along each axis; it is seldom reached.
-        distance_mm: Distance of neighbouring control points.
+    `max_mm` bounds the displacement along each axis; neighbouring control points are `distance_mm` apart.
     """
-    num_axes = len(shape)
-    field = max_mm * (2 * uniform([CONTROL_POINTS] * num_axes + [num_axes], seed) - 1)
+    field = max_mm * (2 * uniform([CONTROL_POINTS] * len(shape) + [len(shape)], seed) - 1)
     for axis, size in enumerate(shape):
         places = _steps(size) * spacing_mm[axis] / distance_mm
         field = geometry.along(arrays.tensorflow(), spline_weights(places), field, axis)
@@ -191,17 +181,14 @@ def source_positions(
     shape: Sequence[int | tf.Tensor], matrix: tf.Tensor, field: tf.Tensor | None = None
 ) -> list[tf.Tensor]:
     """Return where each output voxel is read along each axis: `matrix` from the centre, plus a field in voxels."""
-    num_axes = len(shape)
     centres = [tf.cast(size - 1, tf.float32) / 2 for size in shape]
-    offsets = [
-        tf.reshape(_steps(size) - centre, [-1] + [1] * (num_axes - 1 - axis))
-        for axis, (size, centre) in enumerate(zip(shape, centres, strict=True))
+    columns = [[-1] + [1] * (len(shape) - 1 - axis) for axis in range(len(shape))]
+    offsets = [tf.reshape(_steps(s) - c, column) for s, c, column in zip(shape, centres, columns, strict=True)]
+    positions = [
+        sum(matrix[axis, k] * offset for k, offset in enumerate(offsets)) + centre
+        for axis, centre in enumerate(centres)
     ]
-    positions = []
-    for axis, centre in enumerate(centres):
-        position = sum(matrix[axis, k] * offsets[k] for k in range(num_axes)) + centre
-        positions.append(position if field is None else position + field[..., axis])
-    return positions
+    return positions if field is None else [p + f for p, f in zip(positions, tf.unstack(field, axis=-1), strict=True)]
 
 
 def warp(image: tf.Tensor, targets: Targets, positions: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:

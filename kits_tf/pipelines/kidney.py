@@ -24,30 +24,28 @@ PER_VISIT = {"axial": 32, "coronal": 128, "sagittal": 96}  # on the native grid:
 PER_WORKING_VISIT = 16  # on a coarser grid opening a case is cheap, and more cases a step are better
 AXIAL_WINDOW = 32  # slices
 PATCH_AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # a slab's height and width, as volume axes
+INDEX_AXIS = {"axial": 0, "coronal": 1, "sagittal": 1}  # of a Content and of a patch: the slices of a slab follow it
 
 Window = tuple[tf.Tensor, tf.Tensor]
+Case = dict[str, tf.Tensor]
 
 
 class Place(NamedTuple):
-    """Places of patches: index along the plane's axis, bounds in height and width, and whether to flip."""
+    """Places of patches."""
 
-    index: tf.Tensor
-    start: tf.Tensor
+    index: tf.Tensor  # along the plane's axis
+    start: tf.Tensor  # in height and width
     stop: tf.Tensor
     flipped: tf.Tensor
 
 
 class Content(NamedTuple):
-    """Slices of a case, transposed so that patches are contiguous.
+    """Slices of a case, transposed so that patches are contiguous."""
 
-    Image and label are [index, height, width] in the axial plane, else [height, index, width]; `corner` is where they
-    begin in the frame, in the same order, and `count` is the frame's number of indices.
-    """
-
-    image: tf.Tensor
-    label: tf.Tensor
-    corner: tf.Tensor
-    count: tf.Tensor
+    image: tf.Tensor  # [index, height, width] in the axial plane, else [height, index, width]
+    label: tf.Tensor  # the same
+    corner: tf.Tensor  # where they begin in the frame, in the same order
+    count: tf.Tensor  # number of indices of the frame
 
 
 def per_visit(config: KidneyConfig) -> int:
@@ -94,7 +92,7 @@ def _visit(path: tf.Tensor, seed: tf.Tensor, config: KidneyConfig, count: int) -
     return drawn | {"seed": seeds, "pixel_mm": tf.tile(pixel_mm[None], [count, 1])}
 
 
-def _open_case(path: tf.Tensor, config: KidneyConfig) -> dict[str, tf.Tensor]:
+def _open_case(path: tf.Tensor, config: KidneyConfig) -> Case:
     """Return a record's header with the "frame" that the config works in, the body box or whole slices.
 
     "frame" is the frame's shape and "corner" where the record's arrays begin in it, int32 [3]; "foreground" is in it.
@@ -107,12 +105,7 @@ def _open_case(path: tf.Tensor, config: KidneyConfig) -> dict[str, tf.Tensor]:
 
 
 def _patches(
-    path: tf.Tensor,
-    case: dict[str, tf.Tensor],
-    count: int | tf.Tensor,
-    seed: tf.Tensor,
-    on_foreground: bool,
-    config: KidneyConfig,
+    path: tf.Tensor, case: Case, count: int | tf.Tensor, seed: tf.Tensor, on_foreground: bool, config: KidneyConfig
 ) -> dict[str, tf.Tensor]:
     """Draw patches from one window of a case: {"slab": int16, "label": uint8}, as `_cut` returns them."""
     window = _window(case, sampling.fold(seed, 0), on_foreground, config)
@@ -124,15 +117,13 @@ def _patches(
         order = (0, 2, 1)
         image, label, corner = tf.transpose(image, order), tf.transpose(label, order), tf.gather(corner, order)
     content = Content(image, label, corner, case["frame"][geometry.AXIS[config.plane]])
-    size = patch_size(config)
-    signature = {
-        "slab": tf.TensorSpec(_with_index(size, 3, config.plane), tf.int16),
-        "label": tf.TensorSpec(_with_index(size, 1, config.plane), tf.uint8),
-    }
+    specs = {"slab": (3, tf.int16), "label": (1, tf.uint8)}
+    shapes = {name: _with_index(patch_size(config), depth, config.plane) for name, (depth, _) in specs.items()}
+    signature = {name: tf.TensorSpec(shapes[name], dtype) for name, (_, dtype) in specs.items()}
     return tf.map_fn(sampling.plain(lambda place: _cut(content, place, config)), places, fn_output_signature=signature)
 
 
-def _window(case: dict[str, tf.Tensor], seed: tf.Tensor, on_foreground: bool, config: KidneyConfig) -> Window:
+def _window(case: Case, seed: tf.Tensor, on_foreground: bool, config: KidneyConfig) -> Window:
     """Return bounds of the slices to draw from: an axial tile, or the slices of a coronal or sagittal patch."""
     size, numbers = case["frame"][0], sampling.uniform([2], seed)
     anchor = _foreground(case["foreground"], numbers[:1])[0, 0] if on_foreground else sampling.below(numbers[0], size)
@@ -153,12 +144,7 @@ def _foreground(voxels: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
 
 
 def _draw(
-    case: dict[str, tf.Tensor],
-    count: int | tf.Tensor,
-    seed: tf.Tensor,
-    window: Window,
-    on_foreground: bool,
-    config: KidneyConfig,
+    case: Case, count: int | tf.Tensor, seed: tf.Tensor, window: Window, on_foreground: bool, config: KidneyConfig
 ) -> Place:
     """Draw the places of `count` patches in a window: evenly over the half-slabs, or around foreground voxels."""
     frame, numbers = case["frame"], sampling.uniform([count, 5], seed)
@@ -186,21 +172,14 @@ def _half_bounds(frame: tf.Tensor, window: Window, is_left: tf.Tensor, config: K
     """Return bounds in height and width, int32 [n, 2] each, of what a half sees of the slab."""
     right, left = geometry.halves(arrays.tensorflow(), config.plane, frame, config.overlap)
     height = (0, frame[1]) if config.plane == "axial" else window
-    low = tf.where(is_left, left.columns[0], right.columns[0])
-    high = tf.where(is_left, left.columns[1], right.columns[1])
-    ones = tf.ones_like(low)
-    return tf.stack([height[0] * ones, low], axis=1), tf.stack([height[1] * ones, high], axis=1)
+    low, high = (tf.where(is_left, left.columns[k], right.columns[k]) for k in (0, 1))
+    low, high = (tf.stack([tf.fill(tf.shape(w), h), w], axis=1) for h, w in zip(height, (low, high), strict=True))
+    return low, high
 
 
 def _with_index(pair: Sequence[Any], index: Any, plane: str) -> list[Any]:
     """Return what belongs to height and width with what belongs to the index inserted, as a Content is ordered."""
-    axis = _index_axis(plane)
-    return [*pair[:axis], index, *pair[axis:]]
-
-
-def _index_axis(plane: str) -> int:
-    """Return the axis of a Content, and of a patch, along which the slices of a slab follow each other."""
-    return 0 if plane == "axial" else 1
+    return [*pair[: INDEX_AXIS[plane]], index, *pair[INDEX_AXIS[plane] :]]
 
 
 def _cut(content: Content, place: Place, config: KidneyConfig) -> dict[str, tf.Tensor]:
@@ -212,25 +191,20 @@ def _cut(content: Content, place: Place, config: KidneyConfig) -> dict[str, tf.T
     }
     if not config.mirror:
         return patch
-    return {
-        name: tf.cond(place.flipped, lambda part=part: _mirrored(part, place, config), lambda part=part: part)
-        for name, part in patch.items()
-    }
+    axis = 1 if config.plane == "sagittal" else 2
+    lacking = patch_size(config)[1] - (place.stop[1] - place.start[1]) if axis == 2 else 0
 
+    def mirrored() -> dict[str, tf.Tensor]:  # a left half as if it were a right one; padding in width stays at the end
+        return {name: tf.roll(tf.reverse(part, [axis]), -lacking, axis) for name, part in patch.items()}
 
-def _mirrored(patch: tf.Tensor, place: Place, config: KidneyConfig) -> tf.Tensor:
-    """Return a patch of a left half as if it were of a right one; padding in width stays at the end."""
-    if config.plane == "sagittal":
-        return tf.reverse(patch, [1])
-    lacking = patch_size(config)[1] - (place.stop[1] - place.start[1])
-    return tf.roll(tf.reverse(patch, [2]), -lacking, axis=2)
+    return tf.cond(place.flipped, mirrored, lambda: patch)
 
 
 def _box(
     array: tf.Tensor, indices: tf.Tensor, corner: tf.Tensor, place: Place, config: KidneyConfig, outside: int
 ) -> tf.Tensor:
     """Return some slices of a Content's array at a place; what is missing of the patch is `outside`."""
-    axis, depth, extent = _index_axis(config.plane), indices.shape[0], tf.shape(array)
+    axis, depth, extent = INDEX_AXIS[config.plane], indices.shape[0], tf.shape(array)
     wanted = tf.stack(_with_index(patch_size(config), depth, config.plane))
     begin = tf.stack(_with_index(tf.unstack(place.start), corner[axis], config.plane)) - corner
     end = tf.stack(_with_index(tf.unstack(place.stop), corner[axis] + depth, config.plane)) - corner

@@ -27,23 +27,14 @@ FOREVER = 2**62
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """What the order of samples depends on.
+    """What the order of samples depends on."""
 
-    Attributes:
-        num_cases: Cases (or kidneys) to visit.
-        per_visit: Samples drawn at each visit.
-        seed: Seed of the permutations and of every draw.
-        batch_size: Samples of a step, over all workers.
-        workers: Number of workers that share a step.
-        worker: Index of this worker.
-    """
-
-    num_cases: int
-    per_visit: int
-    seed: int
-    batch_size: int
-    workers: int = 1
-    worker: int = 0
+    num_cases: int  # cases (or kidneys) to visit
+    per_visit: int  # samples drawn at each visit
+    seed: int  # of the permutations and of every draw
+    batch_size: int  # samples of a step, over all workers
+    workers: int = 1  # that share a step
+    worker: int = 0  # index of this one
 
     @property
     def pool(self) -> int:
@@ -69,11 +60,10 @@ def samples_from(
         visit: Returns the samples of a case (int32 scalar) for a seed of this visit (int32 [2]), as tensors with a
             leading axis of `order.per_visit`.
     """
-    samples_a_pool = order.pool * order.per_visit
-    pools, skipped = divmod(step * order.worker_batch, samples_a_pool)
+    pools, skipped = divmod(step * order.worker_batch, order.pool * order.per_visit)
     numbers = tf.data.Dataset.range(pools * order.pool, FOREVER)
     opened = plain(lambda number: open_visit(order, number, visit))
-    visits = numbers.map(opened, min(POOL, os.cpu_count()), deterministic=True).prefetch(order.pool)
+    visits = numbers.map(opened, min(POOL, os.cpu_count() or 1), deterministic=True).prefetch(order.pool)
     samples = visits.interleave(tf.data.Dataset.from_tensor_slices, cycle_length=order.pool, block_length=1)
     return samples.skip(skipped)
 
@@ -95,7 +85,7 @@ def permutation(order: Order, epoch: tf.Tensor) -> tf.Tensor:
 
 
 def plain(function: Callable) -> Callable:
-    """Exempt a function from AutoGraph, which takes seconds; none here branches on a tensor in Python."""
+    """Exempt a function from AutoGraph, which takes seconds and is needed for branches on tensors only."""
     return tf.autograph.experimental.do_not_convert(function)
 
 

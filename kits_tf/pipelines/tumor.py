@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -54,11 +54,11 @@ def _visit(path: tf.Tensor, seed: tf.Tensor, config: TumorConfig) -> dict[str, t
     """Return `per_visit` sub-blocks of one kidney in random order; the cube is augmented as a whole."""
     kidney = read_sample(path, config.regression == "signed_distance")
     spacing_mm, tumor_ml = kidney.pop("spacing_mm"), kidney.pop("tumor_ml")
-    change = functools.partial(_finish, config=config)
+    finish: Callable = functools.partial(_finish, config=config)
     if config.grid:
         kidney = {name: tf.ensure_shape(array, [config.grid] * 3) for name, array in kidney.items()}
-        change = compiled(change)
-    cube = change(kidney, spacing_mm, sampling.fold(seed, 2))
+        finish = compiled(finish)
+    cube = finish(kidney, spacing_mm, sampling.fold(seed, 2))
     count = per_visit(config)
     chosen = tf.argsort(sampling.uniform([NUM_BLOCKS], sampling.fold(seed, 1)))[:count]
     cut = {name: blocks(array, config, outside(name, config)) for name, array in cube.items()}
@@ -95,15 +95,4 @@ def blocks(cube: tf.Tensor, config: TumorConfig, beyond: float = 0.0) -> tf.Tens
     """Return the four sub-blocks, padded at their ends with `beyond` to sizes that the network can pool."""
     xp = arrays.tensorflow()
     parts = kidney_crops.split(xp, cube, config.blocks) - beyond
-    padded = geometry.pad_to_multiple(xp, parts, 2**config.depth, (1, 2, 3)) + beyond
-    return tf.ensure_shape(padded, padded_shape(config))
-
-
-def padded_shape(config: TumorConfig) -> list[int | None]:
-    """Return the static shape of the sub-blocks; unknown on the native grid."""
-    if not config.grid:
-        return [NUM_BLOCKS, None, None, None]
-    extra = kidney_crops.BLOCK_OVERLAP if config.blocks == "overlap" else 0
-    sizes = [config.grid, config.grid // 2 + extra, config.grid // 2 + extra]
-    unit = 2**config.depth
-    return [NUM_BLOCKS, *(-(-size // unit) * unit for size in sizes)]
+    return geometry.pad_to_multiple(xp, parts, 2**config.depth, (1, 2, 3)) + beyond

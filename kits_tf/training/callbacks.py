@@ -1,12 +1,10 @@
 """Keras callbacks that write and show a run: `history.csv`, progress, TensorBoard; and the curves at its end.
 
-They get each step as a batch, numbered from 1, each compiled call as an epoch, numbered by its last step, and each
-validation as a test.
+Batches are steps, numbered from 1; epochs are compiled calls, numbered by their last step; tests are validations.
 """
 
 from __future__ import annotations
 
-import csv
 import io
 import pathlib
 import sys
@@ -15,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -42,7 +41,7 @@ class HistoryLogger(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         append_rows(self._path, self._rows)
-        self._rows.clear()
+        self._rows = []
 
 
 class ProgressLogger(keras.callbacks.Callback):
@@ -50,16 +49,12 @@ class ProgressLogger(keras.callbacks.Callback):
 
     def __init__(self, name: str, step: int, total: int) -> None:
         super().__init__()
-        self._name = name
-        self._score: dict[str, str] = {}
-        self._is_terminal = sys.stderr.isatty()
-        form = (
-            None
-            if self._is_terminal
-            else "{desc}: step {n_fmt}/{total_fmt}{postfix}, {rate_noinv_fmt}, {remaining} left"
-        )
-        file = sys.stderr if self._is_terminal else io.StringIO()
-        self._bar = tqdm(desc=name, initial=step, total=total, unit=" steps", file=file, bar_format=form, smoothing=0)
+        self._name, self._score, self._is_terminal = name, dict[str, str](), sys.stderr.isatty()
+        options: dict[str, Any] = {"file": sys.stderr}
+        if not self._is_terminal:
+            form = "{desc}: step {n_fmt}/{total_fmt}{postfix}, {rate_noinv_fmt}, {remaining} left"
+            options = {"file": io.StringIO(), "bar_format": form}
+        self._bar = tqdm(desc=name, initial=step, total=total, unit=" steps", smoothing=0, **options)
         self._printed_at = 0.0  # the first call, which compiles the step, is shown at once
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -76,9 +71,7 @@ class ProgressLogger(keras.callbacks.Callback):
         self._score = {name: f"{value:.4f}" for name, value in values.items()}
         score = " ".join(f"{name} {value}" for name, value in self._score.items())
         line = f"{self._name}: step {step}, validation {score}, best {best:.4f} at step {best_step}"
-        if self._is_terminal:
-            self._bar.write(line)
-        else:
+        with tqdm.external_write_mode():
             print(line, flush=True)
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
@@ -93,15 +86,16 @@ class TensorBoardLogger(keras.callbacks.Callback):
         self._writer = tf.summary.create_file_writer(str(folder / TENSORBOARD_FOLDER))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        with self._writer.as_default(epoch):
-            for name, value in (logs or {}).items():
-                tf.summary.scalar(f"training/{name}", value)
+        self._write("training", epoch, logs or {})
 
     def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
         values = dict(logs or {})
-        with self._writer.as_default(int(values.pop("step"))):
+        self._write("validation", int(values.pop("step")), values)
+
+    def _write(self, group: str, step: int, values: Mapping[str, float]) -> None:
+        with self._writer.as_default(step):
             for name, value in values.items():
-                tf.summary.scalar(f"validation/{name}", value)
+                tf.summary.scalar(f"{group}/{name}", value)
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         self._writer.close()
@@ -121,14 +115,8 @@ def drop_rows(path: pathlib.Path, step: int) -> None:
 
 def append_rows(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Append rows to a CSV file, with a header if it is new; numbers have all digits of a float32."""
-    if not rows:
-        return
-    is_new = not path.is_file()
-    with files.naming(path), open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if is_new:
-            writer.writerow(rows[0])
-        writer.writerows([f"{value:.9g}" for value in row.values()] for row in rows)
+    with files.naming(path):
+        pd.DataFrame(rows).to_csv(path, mode="a", header=not path.is_file(), index=False, float_format="%.9g")
 
 
 def has_curves(folder: pathlib.Path) -> bool:
@@ -143,14 +131,9 @@ def draw_curves(folder: pathlib.Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    import pandas as pd
-
     history = pd.read_csv(folder / HISTORY_NAME, index_col="step")
     smooth = history.rolling(max(1, len(history) // CURVE_POINTS), min_periods=1).mean()
-    panels = {
-        "Training losses": smooth.drop(columns="learning_rate"),
-        "Learning rate": history[["learning_rate"]],
-    }
+    panels = {"Training losses": smooth.drop(columns="learning_rate"), "Learning rate": history[["learning_rate"]]}
     if (folder / VALIDATION_NAME).is_file():
         panels["Validation"] = pd.read_csv(folder / VALIDATION_NAME, index_col="step").iloc[:, :1]
     figure = Figure(figsize=(8, 3 * len(panels)), layout="constrained")

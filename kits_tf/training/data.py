@@ -29,21 +29,12 @@ def training_sources(
     kidney_masks: str = "labels",
     report: Callable[[str], None] = print,
 ) -> list[Any]:
-    """Return what a network's pipeline reads, after making what is missing from the prepared training cases.
+    """Return what a network's pipeline reads: paths of cases, or for the tumor network dicts that describe kidneys.
 
-    Args:
-        config: The network's config.
-        data_dir: A prepared folder.
-        folder: The network's folder.
-        kidney_masks: "labels" or a folder of predictions, for the tumor network.
-        report: Called with lines about work that is done once.
-
-    Returns:
-        One entry a case (kidney networks: paths) or a kidney (tumor network: dicts).
+    What is missing is made first: working copies in `data_dir`, samples of kidneys in the network's `folder`.
 
     Raises:
-        InputError: The folder or a record in it cannot be used.
-        UsageError: The tumor network has no tumor to learn from.
+        InputError, UsageError: A record is missing or unusable; the tumor network has no tumor to learn from.
     """
     records = split_records(data_dir, "training")
     if not records:
@@ -79,15 +70,9 @@ def batches(
     config: NetworkConfig, sources: list[Any], seed: int, step: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
     """Return one worker's endless data set of batches, one a replica, from a step on."""
-    pipeline = PIPELINES[config.stage]
-    order = Order(
-        num_cases=len(sources),
-        per_visit=pipeline.per_visit(config),
-        seed=seed,
-        batch_size=config.batch_size,
-        workers=context.num_input_pipelines,
-        worker=context.input_pipeline_id,
-    )
+    pipeline, workers = PIPELINES[config.stage], context.num_input_pipelines
+    per_visit = pipeline.per_visit(config)
+    order = Order(len(sources), per_visit, seed, config.batch_size, workers, context.input_pipeline_id)
     samples = pipeline.samples(sources, config, order, step)
     size = context.get_per_replica_batch_size(config.batch_size)
     if config.stage == "tumor" and not config.grid:  # native cubes differ in size

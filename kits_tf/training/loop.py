@@ -15,6 +15,7 @@ import tensorflow as tf
 from kits_tf import losses, models
 from kits_tf.config import NetworkConfig
 from kits_tf.errors import UsageError
+from kits_tf.pipelines.sampling import plain
 from kits_tf.training.state import TrainingError, TrainingState
 from kits_tf.training.validation import Validation
 
@@ -29,9 +30,8 @@ LOSSES: dict[str, Callable] = {"kidney": losses.kidney_loss, "tumor": losses.tum
 class Trainer:
     """A network, its optimizer and the compiled training step.
 
-    Clipping, loss scaling and learning rates are Keras' own. Two of Keras' optimizer options are not used:
-    `gradient_accumulation_steps` fails under MirroredStrategy, and `use_ema` does not average the statistics of batch
-    normalization, so that averaged weights would run with the statistics of others.
+    Two of Keras' optimizer options are not used: `gradient_accumulation_steps` fails under MirroredStrategy, and
+    `use_ema` does not average the moving statistics of batch normalization.
 
     Args:
         config: The network's config.
@@ -39,14 +39,11 @@ class Trainer:
         jit: Whether XLA compiles a replica's part of a step.
 
     Attributes:
-        model: The network.
-        optimizer: Adam, built, inside a LossScaleOptimizer under mixed_float16.
         averages: Moving averages of `model.weights`; empty if the config's `average_decay` is 0.
     """
 
     def __init__(self, config: NetworkConfig, strategy: tf.distribute.Strategy, jit: bool = False) -> None:
-        self.config = config
-        self.strategy = strategy
+        self.config, self.strategy = config, strategy
         is_scaled = keras.mixed_precision.dtype_policy().name == "mixed_float16"
         replicas = strategy.num_replicas_in_sync
         with strategy.scope():
@@ -57,14 +54,16 @@ class Trainer:
             self.optimizer.build(self.model.trainable_variables)
             averaged = self.model.weights if config.average_decay else []
             self.averages = [tf.Variable(weight.numpy(), trainable=False, name="average") for weight in averaged]
-        if replicas > 1:
-            _synchronize_batch_normalization(self.model)
+        for layer in self.model._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = replicas > 1  # use the statistics of the whole batch, over all replicas
         # Neither the norm of a sum nor its finiteness follows from one replica's share.
         self._reduces_first = replicas > 1 and (is_scaled or config.clip_norm > 0)
         self._gathers_batch = replicas > 1 and config.dice_weight > 0 and config.dice_over == "batch"
         self._names: list[str] = []
         self._replica_step = tf.function(self._step, jit_compile=True, autograph=False) if jit else self._step
         self._run = tf.function(self._steps)
+        self._mean = plain(lambda values: strategy.reduce("MEAN", values, axis=None))
         self._reduce = tf.function(lambda values: self._mean(strategy.run(tf.identity, args=(values,))))
 
     def run(self, iterator: Iterator, count: int) -> tuple[list[str], np.ndarray]:
@@ -95,11 +94,7 @@ class Trainer:
             values = values.write(index, self._mean(replicas))
         return values.stack()
 
-    @tf.autograph.experimental.do_not_convert
-    def _mean(self, replicas: tf.Tensor) -> tf.Tensor:
-        return self.strategy.reduce("MEAN", replicas, axis=None)
-
-    @tf.autograph.experimental.do_not_convert
+    @plain
     def _step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         """Take one replica's part of a step; the optimizer sums gradients over the replicas."""
         size = self.config.batch_size // self.strategy.num_replicas_in_sync
@@ -140,18 +135,12 @@ class Trainer:
 
 
 def learning_rate_schedule(config: NetworkConfig) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Return a config's schedule: linear warmup, then constant or half a cosine; or steps, without warmup.
-
-    Raises:
-        UsageError: The config asks for steps with warmup.
-    """
+    """Return a config's schedule: linear warmup, then constant or half a cosine; or steps, which refuse a warmup."""
     rate, warmup = config.learning_rate, config.warmup_steps
+    if config.schedule == "step" and warmup:
+        raise UsageError("set", f"warmup_steps must be 0 with schedule=step, got {warmup}")
     if config.schedule == "step":
-        if warmup:
-            raise UsageError("set", f"warmup_steps must be 0 with schedule=step, got {warmup}")
-        return keras.optimizers.schedules.ExponentialDecay(
-            rate, config.decay_steps, config.decay_factor, staircase=True
-        )
+        return keras.optimizers.schedules.ExponentialDecay(rate, config.decay_steps, config.decay_factor, True)
     return keras.optimizers.schedules.CosineDecay(
         rate / max(1, warmup),
         max(1, config.num_steps - warmup),
@@ -175,13 +164,6 @@ def accumulate(
         found = function(part)
         total = [a + b for a, b in zip(total, found, strict=True)] if total else found
     return [tensor / parts for tensor in total]
-
-
-def _synchronize_batch_normalization(model: keras.Model) -> None:
-    """Make batch normalization use the statistics of the whole batch, over all replicas."""
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = True
 
 
 class StopSignals:
@@ -216,14 +198,12 @@ def train(
 ) -> bool:
     """Train until all steps are done, validation stops improving, or a signal arrives.
 
-    Callbacks get each step as a batch, numbered from 1, and each compiled call as an epoch, numbered by its last step.
-
     Args:
-        trainer: The trainer.
+        trainer: Takes the steps.
         iterator: A distributed iterator of batches that starts at `state.step`.
         state: Saves the state and the weights.
         validation: Scores the weights; None for never.
-        callbacks: Write and show the losses and scores.
+        callbacks: Write and show the losses and scores; see `kits_tf.training.callbacks`.
 
     Returns:
         Whether training is over; False when SIGTERM, or a signal to another worker, stopped it.
@@ -260,9 +240,9 @@ def train(
 
 def is_over(config: NetworkConfig, step: int, validation: Validation | None) -> bool:
     """Return whether all there is to do after `step` steps is done."""
-    if validation is not None and (validation.is_due(step) or validation.has_stalled()):
-        return not validation.is_due(step)
-    return step >= config.num_steps
+    if validation is not None and validation.is_due(step):
+        return False
+    return step >= config.num_steps or (validation is not None and validation.has_stalled())
 
 
 def take_steps(
@@ -271,7 +251,9 @@ def take_steps(
     """Take the `count` steps after `step` and report them to the callbacks; return the seconds of one step."""
     start = time.monotonic()
     names, values = trainer.run(iterator, count)
-    check_finite(names, values, step)
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        raise TrainingError(f"{names[bad[0, 1]]} is not finite at step {step + bad[0, 0] + 1}")
     for number, row in enumerate(values.tolist(), step + 1):
         callbacks.on_train_batch_end(number, dict(zip(names, row, strict=True)))
     callbacks.on_epoch_end(step + count, dict(zip(names, values.mean(axis=0).tolist(), strict=True)))
@@ -281,10 +263,3 @@ def take_steps(
 def next_count(count: int, seconds: float) -> int:
     """Return the steps of the next call: about CALL_SECONDS, at most twice as many as before."""
     return max(1, min(int(CALL_SECONDS / max(seconds, 1e-6)), 2 * count, MAX_CALL_STEPS))
-
-
-def check_finite(names: list[str], values: np.ndarray, step: int) -> None:
-    """Raise TrainingError for the first of the steps after `step` whose losses, [steps, names], are not all finite."""
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        raise TrainingError(f"{names[bad[0, 1]]} is not finite at step {step + bad[0, 0] + 1}")

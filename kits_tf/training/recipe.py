@@ -25,50 +25,30 @@ KIDNEYS = "kidneys"
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One command of the recipe.
+    """One command of the recipe."""
 
-    Attributes:
-        name: Such as "kidney_axial" or "folds/0/kidney_axial".
-        part: A plane, "kidneys" or "tumor"; the planes' steps are independent of each other.
-        words: The command and its flags.
-    """
-
-    name: str
-    part: str
-    words: tuple[str, ...]
+    name: str  # such as "kidney_axial" or "folds/0/kidney_axial"
+    part: str  # a plane, "kidneys" or "tumor"; the planes' steps are independent of each other
+    words: tuple[str, ...]  # the command and its flags
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Options of the recipe.
+    """Options of the recipe."""
 
-    Attributes:
-        data_dir: A prepared folder.
-        checkpoint_dir: The folder of the four networks.
-        kidney_masks: "out_of_fold", "labels" or a folder of predictions.
-        num_folds: Number of folds of the out-of-fold predictions.
-        fold: For cross-validation, the fold of `dataset.json` that validates; None for the split as it is.
-        kidney, folds, tumor: Further flags of kits-train for the planes' networks, those of the folds, the tumor's.
-        predict: Further flags of kits-predict.
-    """
-
-    data_dir: pathlib.Path
-    checkpoint_dir: pathlib.Path
-    kidney_masks: str = "out_of_fold"
-    num_folds: int = 5
-    fold: int | None = None
-    kidney: tuple[str, ...] = ()
-    folds: tuple[str, ...] = ()
-    tumor: tuple[str, ...] = ()
-    predict: tuple[str, ...] = ()
+    data_dir: pathlib.Path  # a prepared folder
+    checkpoint_dir: pathlib.Path  # of the four networks
+    kidney_masks: str = "out_of_fold"  # or "labels" or a folder of predictions
+    num_folds: int = 5  # of the out-of-fold predictions
+    fold: int | None = None  # for cross-validation, the fold of `dataset.json` that validates
+    kidney: tuple[str, ...] = ()  # further flags of kits-train for the planes' networks
+    folds: tuple[str, ...] = ()  # the same for those of the folds
+    tumor: tuple[str, ...] = ()  # the same for the tumor network
+    predict: tuple[str, ...] = ()  # further flags of kits-predict
 
 
 def steps(options: Options) -> list[Step]:
-    """Return the commands in their order; each needs what those before it write.
-
-    Raises:
-        InputError, UsageError: The prepared folder has no such fold, or too few training cases.
-    """
+    """Return the commands in their order, each of which needs what those before it write; check the folds."""
     data_dir = _view_of_fold(options)
     found = _train_planes("", data_dir, options.checkpoint_dir, options.kidney)
     masks = options.kidney_masks
@@ -104,14 +84,8 @@ def _out_of_fold(options: Options, data_dir: pathlib.Path) -> list[Step]:
 
 def _train_planes(prefix: str, data_dir: pathlib.Path, folder: pathlib.Path, more: tuple[str, ...]) -> list[Step]:
     """Return the steps that train the three planes' networks into a folder."""
-    return [
-        Step(
-            f"{prefix}kidney_{plane}",
-            plane,
-            ("kits-train", "--stage=kidney", f"--plane={plane}", *_folders(data_dir, folder), *more),
-        )
-        for plane in PLANES
-    ]
+    words, flags = ("kits-train", "--stage=kidney"), (*_folders(data_dir, folder), *more)
+    return [Step(f"{prefix}kidney_{plane}", plane, (*words, f"--plane={plane}", *flags)) for plane in PLANES]
 
 
 def _folders(data_dir: pathlib.Path, checkpoint_dir: pathlib.Path) -> tuple[str, str]:

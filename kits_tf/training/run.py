@@ -8,7 +8,6 @@ import filecmp
 import importlib.util
 import os
 import pathlib
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,20 +20,10 @@ from kits_tf.checkpoint import WEIGHTS_NAME, load_weights, network_name
 from kits_tf.config import NetworkConfig
 from kits_tf.data.records import read_record
 from kits_tf.data.stage_inputs import read_sample
-from kits_tf.errors import InputError, UsageError
+from kits_tf.errors import InputError, UsageError, one_line
 from kits_tf.training import callbacks, data, loop, strategies
-from kits_tf.training.state import (
-    STATE_FOLDER,
-    Settings,
-    TrainingError,
-    TrainingState,
-    check_folder,
-    find_pretrained,
-    float32_network,
-    one_line,
-    saved_states,
-    write_settings,
-)
+from kits_tf.training import state as states
+from kits_tf.training.state import Settings, TrainingError, TrainingState
 from kits_tf.training.validation import BEST_NAME, Validation
 
 Report = Callable[[str], None]
@@ -46,21 +35,13 @@ READING = "IteratorGetNext"  # the operation that fails where a record cannot be
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What may differ from one start of a run to the next.
+    """What may differ from one start of a run to the next."""
 
-    Attributes:
-        strategy: A name of `strategies.make_strategy`.
-        tpu: A TPU's name.
-        jit: "auto", "on" or "off".
-        deterministic: Whether every run gives the same bits, which is slower.
-        tensorboard: Whether to write for TensorBoard, if it is installed.
-    """
-
-    strategy: str = "auto"
-    tpu: str | None = None
-    jit: str = "auto"
-    deterministic: bool = False
-    tensorboard: bool = False
+    strategy: str = "auto"  # a name of `strategies.make_strategy`
+    tpu: str | None = None  # a TPU's name
+    jit: str = "auto"  # "auto", "on" or "off"
+    deterministic: bool = False  # give the same bits on every run, slower
+    tensorboard: bool = False  # write for TensorBoard, if it is installed
 
 
 def run(
@@ -87,20 +68,19 @@ def run(
     Raises:
         KeyboardInterrupt: Ctrl-C stopped it; the message says where it resumes.
         UsageError, InputError: Flags, data or an existing folder cannot be used.
-        TrainingError: Training ended early: a loss is not finite, another worker is gone, memory is exhausted or a
-            record cannot be read.
+        TrainingError: A loss is not finite, another worker is gone, memory is exhausted or a record cannot be read.
     """
     machine = machine or Machine()
     folder = pathlib.Path(checkpoint_dir) / network_name(config)
     settings = dataclasses.replace(settings, data=data.digest(data_dir, settings.kidney_masks))
-    check_folder(folder, config, settings)
+    states.check_folder(folder, config, settings)
     loop.learning_rate_schedule(config)  # refuses options that do not go together before anything is written
     configure_process(settings, machine)
     strategy = strategies.make_strategy(machine.strategy, machine.tpu)
     jit = strategies.uses_xla(machine.jit, config, strategy)
     start = None
-    if settings.pretrained and not saved_states(folder / STATE_FOLDER):
-        start = find_pretrained(settings.pretrained, config, report)
+    if settings.pretrained and not states.saved_states(folder):
+        start = states.find_pretrained(settings.pretrained, config, report)
     sources = data.training_sources(config, data_dir, folder, settings.kidney_masks or "labels", report)
     with explained_errors(folder, config, sources):
         trainer = loop.Trainer(config, strategy, jit)
@@ -125,7 +105,7 @@ def configure_process(settings: Settings, machine: Machine) -> None:
 
 def restore(trainer: loop.Trainer, folder: pathlib.Path, pretrained: pathlib.Path | None) -> TrainingState:
     """Return the state of a run: restored, or new with pretrained weights if there are any."""
-    network = float32_network(trainer.config)
+    network = states.float32_network(trainer.config)
     if pretrained:
         load_weights(pretrained, network)
         trainer.start_from(network.get_weights())
@@ -135,8 +115,7 @@ def restore(trainer: loop.Trainer, folder: pathlib.Path, pretrained: pathlib.Pat
     state = TrainingState(folder, parts, network, strategies.worker_of(trainer.strategy).is_chief)
     state.restore()
     [mean] = trainer.agree(state.step)
-    [apart] = trainer.agree(abs(state.step - mean) > 0.5)
-    if apart:
+    if trainer.agree(abs(state.step - mean) > 0.5) != [0]:
         raise TrainingError(f"this worker resumes at step {state.step}, others elsewhere; share one --checkpoint_dir")
     return state
 
@@ -164,39 +143,35 @@ def train(
     report: Report,
 ) -> bool:
     """Train from the restored state on; return whether training is over."""
-    config, name = trainer.config, network_name(trainer.config)
-    iterator = data.distributed(trainer.strategy, config, sources, settings.seed, state.step)
-    watchers: list[keras.callbacks.Callback] = []
+    iterator = data.distributed(trainer.strategy, trainer.config, sources, settings.seed, state.step)
+    chosen: list[keras.callbacks.Callback] = []
     if strategies.worker_of(trainer.strategy).is_chief:
-        write_settings(state.folder, config, settings)
-        watchers = make_callbacks(state, config, machine, report)
+        states.write_settings(state.folder, trainer.config, settings)
+        chosen = make_callbacks(state, trainer.config, machine, report)
     report(describe_start(trainer, state, len(sources), settings))
-    callback_list = keras.callbacks.CallbackList(watchers)
+    callback_list = keras.callbacks.CallbackList(chosen)
     callback_list.on_train_begin()
     try:
         done = loop.train(trainer, iterator, state, validation, callback_list)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; {describe_resume(state)}") from None
+        what = f"interrupted; {state.folder}: {describe_saved(state.folder)}; the same command resumes"
+        raise KeyboardInterrupt(what) from None
     finally:
         callback_list.on_train_end()
     if not done:
-        report(f"{name}: stopped; {describe_resume(state)}")
+        report(f"{state.folder}: stopped; {describe_saved(state.folder)}; the same command resumes")
     return done
 
 
-def make_callbacks(
-    state: TrainingState, config: NetworkConfig, machine: Machine, report: Report
-) -> list[keras.callbacks.Callback]:
+def make_callbacks(state: TrainingState, config: NetworkConfig, machine: Machine, report: Report) -> list[Any]:
     """Return the callbacks of the chief."""
-    watchers = [
-        callbacks.HistoryLogger(state.folder, state.step),
-        callbacks.ProgressLogger(network_name(config), state.step, config.num_steps),
-    ]
+    progress = callbacks.ProgressLogger(network_name(config), state.step, config.num_steps)
+    chosen = [callbacks.HistoryLogger(state.folder, state.step), progress]
     if machine.tensorboard and importlib.util.find_spec("tensorboard"):
-        watchers.append(callbacks.TensorBoardLogger(state.folder))
+        chosen.append(callbacks.TensorBoardLogger(state.folder))
     elif machine.tensorboard:
         report("nothing is written for TensorBoard: install the extra `tensorboard`, or set --notensorboard")
-    return watchers
+    return chosen
 
 
 def finish(folder: pathlib.Path, config: NetworkConfig, worker: strategies.Worker, report: Report) -> None:
@@ -217,43 +192,34 @@ def explained_errors(folder: pathlib.Path, config: NetworkConfig, sources: list[
     """Turn what ends training through no fault of the program into a TrainingError of one line."""
     try:
         yield
+        return
     except TrainingError as error:
         hint = "; a lower --learning_rate or --set=clip_norm=1 may help" if "finite" in str(error) else ""
-        raise TrainingError(f"{folder}: {error}; {describe_last(folder)}{hint}") from None
+        what = f"{error}{hint}"
     except tf.errors.ResourceExhaustedError as error:
         what = "memory is exhausted; use a smaller --batch_size or --set=accumulation=N, and another --checkpoint_dir"
         what = DISK_FULL if DISK_FULL in str(error) else what
-        raise TrainingError(f"{folder}: {what}; {describe_last(folder)}") from None
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
         if READING not in str(error):
             raise
-        what = find_damaged(sources, config.stage) or plain_message(error)
-        raise TrainingError(f"{folder}: {what}; run kits-prepare again; {describe_last(folder)}") from None
+        what = f"{find_damaged(sources, config.stage) or one_line(error)}; run kits-prepare again"
     except LOST_WORKER as error:
         if "TF_CONFIG" not in os.environ:
             raise
         what = f"another worker is gone ({one_line(error)}); the same command on every worker resumes"
-        raise TrainingError(f"{folder}: {what}; {describe_last(folder)}") from None
+    raise TrainingError(f"{folder}: {what}; {describe_saved(folder)}")
 
 
 def find_damaged(sources: list[Any], stage: str) -> str | None:
     """Return what is wrong with the first source that cannot be read: "FILE: reason"."""
     for source in sources:
         try:
-            if stage == "kidney":
-                read_record(source)
-            else:
-                read_sample(str(source["path"]), with_distance=False)
+            read_record(source) if stage == "kidney" else read_sample(str(source["path"]), with_distance=False)
         except InputError as error:
-            return plain_message(error)
+            return one_line(error)
         except tf.errors.OpError as error:
-            return f"{source['path']}: {plain_message(error)}"
+            return f"{source['path']}: {one_line(error)}"
     return None
-
-
-def plain_message(error: Exception) -> str:
-    """Return an error's message without TensorFlow's names of operations."""
-    return re.sub(r"\{\{.*?\}\}\s*|\[Op:.*", "", str(error), flags=re.DOTALL).strip().partition("\n")[0]
 
 
 def describe_start(trainer: loop.Trainer, state: TrainingState, num_sources: int, settings: Settings) -> str:
@@ -261,23 +227,14 @@ def describe_start(trainer: loop.Trainer, state: TrainingState, num_sources: int
     config, replicas = trainer.config, trainer.strategy.num_replicas_in_sync
     kind = "cases" if config.stage == "kidney" else "kidneys"
     device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-    where = f"{replicas} replicas" if replicas > 1 else f"one {device}"
-    start = f"resumes at step {state.step}" if state.step else "starts"
-    if settings.pretrained and not state.step:
-        start = f"starts from {settings.pretrained}"
-    steps = f"{config.num_steps} steps of {config.batch_size} samples"
+    start = f"starts from {settings.pretrained}" if settings.pretrained else "starts"
+    start = f"resumes at step {state.step}" if state.step else start
+    steps = f"{config.num_steps} steps of {config.batch_size} samples on {replicas} {device}"
     size = f"{trainer.model.count_params() / 1e6:.2g} million parameters"
-    return f"{network_name(config)}: {start}, {steps} on {where}, {size}, {num_sources} {kind}"
+    return f"{network_name(config)}: {start}, {steps}, {size}, {num_sources} {kind}"
 
 
-def describe_resume(state: TrainingState) -> str:
-    """Return where a stopped run resumes, in words."""
-    if not state.step:
-        return "nothing is saved yet; the same command starts again"
-    return f"{state.folder} is saved at step {state.step}; the same command resumes there"
-
-
-def describe_last(folder: pathlib.Path) -> str:
+def describe_saved(folder: pathlib.Path) -> str:
     """Return the newest saved state in words."""
-    saved = saved_states(folder / STATE_FOLDER)
-    return f"state {saved[-1][0]} is the last good one" if saved else "no state is saved yet"
+    saved = states.saved_states(folder)
+    return f"saved at step {saved[-1][0]}" if saved else "nothing is saved yet"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping
@@ -20,7 +18,7 @@ from kits_tf import checkpoint, files, models
 from kits_tf import config as configs
 from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME
 from kits_tf.config import NetworkConfig
-from kits_tf.errors import InputError, UsageError
+from kits_tf.errors import InputError, UsageError, one_line
 
 SETTINGS_NAME = "training.json"
 STATE_FOLDER = "state"
@@ -36,35 +34,25 @@ class TrainingError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a run depends on beside its config: kept in `training.json` and required to be the same on resume.
+    """What a run depends on beside its config: kept in `training.json` and required to be the same on resume."""
 
-    Attributes:
-        seed: Seed of weights, order and augmentation.
-        precision: A Keras dtype policy.
-        kidney_masks: "labels" or a folder, for the tumor network.
-        data: A digest of the prepared cases; `run` fills it in.
-        pretrained: A checkpoint folder, or the name of released weights, to start from; None for random weights.
-    """
-
-    seed: int = 0
-    precision: str = "float32"
-    kidney_masks: str | None = None
-    data: str | None = None
-    pretrained: str | None = None
+    seed: int = 0  # of weights, order and augmentation
+    precision: str = "float32"  # a Keras dtype policy
+    kidney_masks: str | None = None  # "labels" or a folder, for the tumor network
+    data: str | None = None  # a digest of the prepared cases; `run` fills it in
+    pretrained: str | None = None  # a checkpoint folder or the name of released weights to start from
 
 
 def check_folder(folder: pathlib.Path, config: NetworkConfig, settings: Settings) -> None:
     """Raise UsageError for a folder of another run; more steps are fine unless the rate depends on their number."""
-    states = saved_states(folder / STATE_FOLDER)
-    if not states and not (folder / WEIGHTS_NAME).is_file():
+    if not saved_states(folder) and not (folder / WEIGHTS_NAME).is_file():
         return  # an earlier run ended before it saved anything
     there = dataclasses.asdict(configs.load(folder / CONFIG_NAME))
-    asked = dataclasses.asdict(config)
+    asked = dataclasses.asdict(config) | dataclasses.asdict(settings)
     is_extended = asked["num_steps"] > there["num_steps"]
     if is_extended and there["schedule"] == asked["schedule"] != "cosine":
         there["num_steps"] = asked["num_steps"]
-    there |= _read_settings(folder / SETTINGS_NAME)
-    asked |= dataclasses.asdict(settings)
+    there |= {name: value for name, value in _read_settings(folder / SETTINGS_NAME).items() if name in asked}
     different = _differences(there, asked, there)
     if different:
         hint = "; the rates of schedule=cosine depend on num_steps" if "num_steps" in different and is_extended else ""
@@ -79,21 +67,16 @@ def write_settings(folder: pathlib.Path, config: NetworkConfig, settings: Settin
 
 def _read_settings(path: pathlib.Path) -> dict[str, Any]:
     """Return the settings of an earlier run; empty if there are none."""
-    names = {field.name for field in dataclasses.fields(Settings)}
-    try:
-        return {k: v for k, v in json.loads(path.read_text(encoding="utf-8")).items() if k in names}
-    except FileNotFoundError:
+    if not path.is_file():
         return {}
-    except (ValueError, AttributeError):
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError):
         raise InputError(path, "is not a file of kits-train") from None
 
 
 def find_pretrained(name_or_folder: str, config: NetworkConfig, report: Callable[[str], None]) -> pathlib.Path:
-    """Return the folder of a network's counterpart in another checkpoint, whose weights to start from.
-
-    Raises:
-        InputError, UsageError: There is no such network, or it has another architecture.
-    """
+    """Return the folder of a network in another checkpoint; raise UsageError if it has another architecture."""
     name = checkpoint.network_name(config)
     folder = checkpoint.find(name_or_folder)
     if not (folder / name).is_dir():
@@ -124,8 +107,7 @@ class TrainingState:
         folder: The network's folder.
         parts: What to save, by name: "model", "optimizer", ...
         network: A float32 copy of the network on one device, for the weights that are validated and kept.
-        is_chief: Whether this process writes the shared files. All workers must save together, since variables are
-            read from all replicas; the others write to a temporary folder.
+        is_chief: Whether this process writes the shared files. Others save elsewhere: all replicas must be read.
 
     Attributes:
         step: The step of the last saved state.
@@ -141,15 +123,15 @@ class TrainingState:
         self._states = folder / STATE_FOLDER
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self._checkpoint = tf.train.Checkpoint(**parts, step=self._step)
-        self._scratch = None if is_chief else tempfile.TemporaryDirectory()
         if is_chief:
             self._states.mkdir(parents=True, exist_ok=True)
-        target = self._scratch.name if self._scratch else str(self._states)
+        self._scratch = tempfile.TemporaryDirectory()
+        target = str(self._states) if is_chief else self._scratch.name
         self._manager = tf.train.CheckpointManager(self._checkpoint, target, KEPT_STATES, checkpoint_name="step")
 
     def restore(self) -> None:
-        """Restore the newest readable state; raise InputError if none of them can be read, or it is another's."""
-        states = saved_states(self._states)
+        """Restore the newest readable state; raise InputError if none can be read or it is another network's."""
+        states = saved_states(self.folder)
         for _, path in reversed(states):
             try:
                 self._checkpoint.restore(str(path)).assert_existing_objects_matched()
@@ -202,13 +184,7 @@ def float32_network(config: NetworkConfig) -> keras.Model:
         keras.mixed_precision.set_dtype_policy(policy)
 
 
-def saved_states(folder: str | os.PathLike) -> list[tuple[int, pathlib.Path]]:
-    """Return (step, path without suffix) of every state in a folder, the oldest first."""
-    paths = [path.with_suffix("") for path in pathlib.Path(folder).glob("step-*.index")]
+def saved_states(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
+    """Return (step, path without suffix) of every state in a network's folder, the oldest first."""
+    paths = [path.with_suffix("") for path in (folder / STATE_FOLDER).glob("step-*.index")]
     return sorted((int(path.name.removeprefix("step-")), path) for path in paths)
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error's message in one line; HDF5 puts the system's own words in the middle of its message."""
-    system = re.search(r"error message = '([^']*)'", str(error))
-    return system[1] if system else (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 
 import tensorflow as tf
 
 from kits_tf.config import NetworkConfig
-from kits_tf.errors import UsageError
-from kits_tf.training.state import one_line
+from kits_tf.errors import UsageError, one_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +34,14 @@ def make_strategy(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
     Args:
         name: "one": the first GPU, or the CPU. "mirrored": all devices of this machine. "multi_worker": all machines
             of TF_CONFIG. "tpu". "auto": the one that fits the machine.
-        tpu: A TPU's name or address, for "tpu"; None for that of the environment variable TPU_NAME.
+        tpu: A TPU's name or address; None for that of the environment variable TPU_NAME.
 
     Raises:
-        UsageError: TF_CONFIG is not set or not usable for "multi_worker", or the TPU cannot be reached.
+        UsageError: TF_CONFIG is not usable for "multi_worker", or the TPU cannot be reached.
     """
     if name == "auto":
-        name = _fitting(tpu)
+        machine = "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one"
+        name = "tpu" if tpu is not None else "multi_worker" if "TF_CONFIG" in os.environ else machine
     if name == "tpu":
         return _tpu_strategy(tpu)
     if name == "multi_worker":
@@ -50,26 +51,15 @@ def make_strategy(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(names) if name == "mirrored" else tf.distribute.OneDeviceStrategy(names[0])
 
 
-def _fitting(tpu: str | None) -> str:
-    """Return the name of the strategy that "auto" stands for."""
-    if tpu is not None:
-        return "tpu"
-    if "TF_CONFIG" in os.environ:
-        return "multi_worker"
-    return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one"
-
-
 def _multi_worker_strategy() -> tf.distribute.Strategy:
     """Join the cluster of TF_CONFIG; waits for the other workers."""
-    if "TF_CONFIG" not in os.environ:
-        raise UsageError("strategy", "multi_worker needs a cluster in the environment variable TF_CONFIG")
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        if not json.loads(os.environ.get("TF_CONFIG", "{}"))["cluster"]:
+            raise ValueError("no workers")
+        return tf.distribute.MultiWorkerMirroredStrategy()
     except (ValueError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
-        raise UsageError("strategy", f"multi_worker cannot use TF_CONFIG ({one_line(error)})") from None
-    if not strategy.cluster_resolver.cluster_spec().as_dict():
-        raise UsageError("strategy", "multi_worker needs a TF_CONFIG that names a cluster")
-    return strategy
+        what = f"multi_worker needs a cluster in the environment variable TF_CONFIG ({one_line(error)})"
+        raise UsageError("strategy", what) from None
 
 
 def _tpu_strategy(tpu: str | None) -> tf.distribute.Strategy:
@@ -92,10 +82,8 @@ def worker_of(strategy: tf.distribute.Strategy) -> Worker:
         return ALONE
     cluster = resolver.cluster_spec().as_dict()
     chiefs, workers = (len(cluster.get(kind, [])) for kind in ("chief", "worker"))
-    if not chiefs + workers:
-        return ALONE
     first = chiefs if resolver.task_type == "worker" else 0
-    return Worker(first + (resolver.task_id or 0), chiefs + workers)
+    return Worker(first + (resolver.task_id or 0), max(1, chiefs + workers))
 
 
 def uses_xla(jit: str, config: NetworkConfig, strategy: tf.distribute.Strategy) -> bool:

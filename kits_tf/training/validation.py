@@ -12,6 +12,7 @@ from kits_tf.checkpoint import network_name
 from kits_tf.config import NetworkConfig
 from kits_tf.data.records import AIR_HU, case_of, read_record, restore
 from kits_tf.data.stage_inputs import check_mask, kidney_mask
+from kits_tf.errors import CancelledError
 from kits_tf.evaluation.metrics import dice
 from kits_tf.inference.engines.tensorflow import TensorFlowEngine
 from kits_tf.inference.segmenter import KIDNEY, Segmenter
@@ -21,10 +22,6 @@ from kits_tf.training.strategies import ALONE, Worker
 
 BEST_NAME = "best.weights.h5"
 BACKGROUND = {"kidney": 0, "tumor": KIDNEY}  # labels above it are the network's foreground
-
-
-class _StopError(Exception):
-    """A validation was stopped on request."""
 
 
 class Validation:
@@ -67,7 +64,7 @@ class Validation:
     @property
     def best_step(self) -> int:
         """The step of the best score, the earlier of equal ones."""
-        return max(self.scores, key=lambda step: (self.scores[step], -step))
+        return max(sorted(self.scores), key=self.scores.__getitem__)
 
     def next_step(self, step: int) -> int:
         """Return the step of the next validation after a step."""
@@ -92,19 +89,13 @@ class Validation:
     ) -> bool:
         """Score the weights of `state.network` after `step` steps; write the score and the best weights.
 
-        Args:
-            step: Steps that are done.
-            agree: Returns the means of numbers over all workers.
-            is_stopped: Called between batches of slabs; True ends the validation on all workers.
-            callbacks: Get the score.
-
-        Returns:
-            Whether the validation was completed.
+        `agree` returns the means of numbers over all workers. `is_stopped` is called between batches of slabs; once it
+        returns True, the validation ends on all workers and this returns False.
         """
         callbacks.on_test_begin()
         try:
             own = self.score_cases(is_stopped)
-        except _StopError:
+        except CancelledError:
             own = dict.fromkeys(self._records, 0.0)
         stopped, *means = agree(is_stopped(), *own.values())
         if stopped:
@@ -135,7 +126,7 @@ class Validation:
 
         def progress(share: float) -> None:
             if is_stopped():
-                raise _StopError
+                raise CancelledError
 
         progress(0)
         hu = restore(record.image, record, AIR_HU)

@@ -6,28 +6,13 @@ import pytest
 
 from kits_tf.cli import app, recipe
 from kits_tf.training import recipe as training_recipe
-from tests import planted
 
-TINY = [
-    "--preset=small",
-    "--set=base_filters=2",
-    "--set=batch_size=1",
-    "--set=depth=1",
-    "--kidney_set=inplane_mm=0",
-    "--kidney_set=slice_mm=0",
-    "--kidney_set=patch_rows=16",
-    "--kidney_set=patch_columns=16",
-    "--kidney_set=patch_slices=8",
-    "--kidney_set=num_steps=2",
-    "--fold_set=num_steps=1",
-    "--tumor_set=num_steps=2",
-    "--tumor_set=grid=16",
-]
+TINY = ["--preset=small", "--kidney_set=num_steps=2", "--fold_set=num_steps=1", "--tumor_set=num_steps=2"]
 
 
-@pytest.fixture(name="data", scope="module")
-def prepared_data(tmp_path_factory):
-    return planted.prepared_folder(tmp_path_factory.mktemp("data"), count=2)
+@pytest.fixture(name="data")
+def prepared_data(prepared):
+    return prepared
 
 
 def run(data, folder, *arguments):
@@ -40,7 +25,6 @@ def run(data, folder, *arguments):
     [
         (["--parts=oblique"], "--parts"),
         (["--parts="], "--parts"),
-        (["--preset=huge"], "--preset"),
         (["--set=nonsense=1"], "--set"),
         (["--set=grid=16"], "--set"),
         (["--tumor_set=pooling=max"], "--tumor_set"),
@@ -48,14 +32,9 @@ def run(data, folder, *arguments):
         (["--kidney_set=patch_slices=100"], "--kidney_set: patch_slices"),
         (["--set=batch_size=8", "--fold_set=patch_columns=100"], "--fold_set: patch_columns"),
         (["--set=batch_size=6", "--tumor_set=accumulation=4"], "--tumor_set: accumulation"),
-        (
-            ["--set=accumulation=3", "--tumor_set=batch_size=6", "--kidney_set=learning_rate=1"],
-            "--set: accumulation",
-        ),
+        (["--set=accumulation=3", "--tumor_set=batch_size=6", "--kidney_set=augment=0"], "--set: accumulation"),
         (["--tumor_set=grid=97"], "--tumor_set: grid"),
         (["--kidney_masks=labels", "--parts=kidneys"], "--parts: kidneys"),
-        (["--seed=4294967296"], "--seed"),
-        (["--num_folds=1"], "--num_folds"),
         (["--num_folds=3"], "--num_folds"),
         (["--fold=0"], "--fold"),
         (["--kidney_masks=/nowhere"], "--kidney_masks"),
@@ -70,11 +49,10 @@ def test_bad_flags_are_one_line_and_train_nothing(data, tmp_path, capsys, argume
 
 
 def test_the_commands_can_be_printed_for_other_machines(data, tmp_path, capsys):
-    assert run(data, tmp_path / "out", "--num_folds=2", "--print_only", "--parts=coronal", *TINY) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
-    for line, steps in zip(lines, (2, 1, 1), strict=True):
-        assert line.startswith("kits-train --stage=kidney --plane=coronal ")
+    flags = ["--num_folds=2", "--print_only", "--parts=coronal", f"--pretrained={tmp_path}"]
+    assert run(data, tmp_path / "out", *flags, *TINY) == 0
+    for line, steps in zip(capsys.readouterr().out.splitlines(), (2, 1, 1), strict=True):
+        assert line.startswith("kits-train --stage=kidney --plane=coronal ") and f" --pretrained={tmp_path} " in line
         assert f"--set=num_steps={steps}" in line.split()[-1]
 
 
@@ -98,8 +76,8 @@ def test_commands_run_in_order_and_a_failure_ends_the_recipe(data, tmp_path, cap
     monkeypatch.setattr(recipe, "run_command", run_here)
     assert run(data, tmp_path / "out", "--num_folds=2", *TINY) == 143
     captured = capsys.readouterr()
-    assert len(ran) == 3 + 6 + 2 + 1
-    assert captured.out.splitlines()[-1] == "[12/12] tumor"
+    assert len(ran) == 3 + 6 + 2 + 1 + 1
+    assert captured.out.splitlines()[-1] == "[13/13] tumor"
     assert captured.err.startswith("kits-recipe: tumor ended with exit code 143;")
 
 
@@ -112,14 +90,7 @@ def test_an_interrupted_recipe_says_where_it_goes_on(data, tmp_path, capsys, mon
     assert capsys.readouterr().err.startswith("kits-recipe: interrupted in kidney_axial;")
 
 
-def test_all_networks_start_from_given_weights(data, tmp_path, capsys):
-    assert run(data, tmp_path / "out", "--num_folds=2", "--print_only", f"--pretrained={tmp_path}", *TINY) == 0
-    trainings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("kits-train")]
-    assert len(trainings) == 3 + 6 + 1 and all(f" --pretrained={tmp_path} " in line for line in trainings)
-
-
 def test_a_command_is_a_process_of_its_own():
-    assert recipe.run_command(("kits-evaluate", "--help")) == 0
     assert recipe.run_command(("kits-evaluate", "--no_such_flag")) == 2
 
 

@@ -10,28 +10,12 @@ import tensorflow as tf
 from kits_tf.config import preset
 from kits_tf.pipelines import augment as augmentation
 
-CONFIG = preset("small", "kidney", "axial")
-MOVING = {"max_rotation_degrees": 15.0, "max_scaling": 0.2}
-STILL = dataclasses.replace(
-    CONFIG,
-    **dict.fromkeys(MOVING, 0.0),
-    max_shift_hu=0.0,
-    max_intensity_scaling=0.0,
-    max_noise_hu=0.0,
-)
-EVERYTHING = dataclasses.replace(
-    CONFIG, **MOVING, max_elastic_mm=4.0, max_gamma=0.3, max_blur_mm=2.0, max_coarsening=2.0
-)
 GEOMETRY = {"max_rotation_degrees": 15.0, "max_scaling": 0.2, "max_elastic_mm": 6.0}
-APPEARANCE = {
-    "max_shift_hu": 60.0,
-    "max_intensity_scaling": 0.1,
-    "max_noise_hu": 30.0,
-    "max_gamma": 0.5,
-    "max_blur_mm": 3.0,
-    "max_coarsening": 3.0,
-}
-SHAPES = [(48, 40), (20, 28, 24)]
+APPEARANCE = {"max_shift_hu": 60.0, "max_intensity_scaling": 0.1, "max_noise_hu": 30.0, "max_gamma": 0.5}
+APPEARANCE |= {"max_blur_mm": 3.0, "max_coarsening": 3.0}
+STILL = dataclasses.replace(preset("small", "kidney", "axial"), **dict.fromkeys(GEOMETRY | APPEARANCE, 0.0))
+EVERYTHING = dataclasses.replace(STILL, **GEOMETRY, **APPEARANCE)
+SHAPES = [(24, 20), (10, 14, 12)]
 
 
 def augment(image, targets, seed, config):
@@ -65,19 +49,21 @@ def test_label_and_distance_follow_the_image(option, shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("option", APPEARANCE)
-def test_appearance_leaves_geometry_alone(option, shape):
-    """The label stays where it is, air stays air, and every sample is in the network's range."""
+@pytest.mark.parametrize("option", [*GEOMETRY, *APPEARANCE])
+def test_seeds_repeat_and_differ_and_appearance_leaves_geometry_alone(option, shape):
+    """Then the label stays where it is, and air air; every sample is in the network's range."""
     image, label = with_body(shape), (with_body(shape) > 0.5).astype(np.float32)
-    config = dataclasses.replace(STILL, **{option: APPEARANCE[option]})
-    changed = 0
-    for seed in range(6):
-        found, [mask] = augment(image, [(label, 0.0)], [seed, 0], config)
-        np.testing.assert_array_equal(mask, label)
-        assert (found[image == 0] == 0).all()
+    config = dataclasses.replace(STILL, **{option: (GEOMETRY | APPEARANCE)[option]})
+    samples = []
+    for seed in range(5):
+        found, [mask] = augment(image, [(label, 0.0)], [seed, 5], config)
+        if option in APPEARANCE:
+            np.testing.assert_array_equal(mask, label)
+            assert (found[image == 0] == 0).all()
         assert 0 <= found.min() and found.max() <= 1
-        changed += np.abs(found - image).max() > 1e-3
-    assert changed >= 2
+        samples.append(found)
+    np.testing.assert_array_equal(augment(image, [], [4, 5], config)[0], samples[4])
+    assert len({sample.tobytes() for sample in samples}) >= 3  # some options leave half of the samples alone
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -92,17 +78,6 @@ def test_nothing_is_mirrored(shape):
             found = augment(image, [], [seed, 1], EVERYTHING)[0][..., 0]
             profile = found.sum(axis=tuple(k for k in range(len(shape)) if k != axis))
             assert (profile * np.arange(shape[axis])).sum() / profile.sum() > shape[axis] / 2
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("option", [*GEOMETRY, *APPEARANCE])
-def test_seeds_repeat_and_differ(option, shape):
-    config = dataclasses.replace(STILL, **{option: (GEOMETRY | APPEARANCE)[option]})
-    image = with_body(shape)
-    samples = [augment(image, [], [seed, 5], config)[0] for seed in (*range(5), *range(5))]
-    for first, again in zip(samples[:5], samples[5:], strict=True):
-        np.testing.assert_array_equal(first, again)
-    assert len({sample.tobytes() for sample in samples}) >= 3  # some options leave half of the samples alone
 
 
 def test_gain_and_shift_are_a_line_within_the_options():
@@ -165,10 +140,8 @@ def soft(image, sigma, factor):
 
 @pytest.mark.parametrize("shape, sigma", [((41, 41), [2.0, 3.0]), ((31, 21, 31), [3.0, 1.0, 2.0])])
 def test_blur_spreads_a_point_by_sigma(shape, sigma):
-    image = np.zeros(shape, np.float32)
     centre = tuple(size // 2 for size in shape)
-    image[centre] = 1
-    blurred = soft(image, sigma, 1.0)
+    blurred = soft(planted(shape, centre), sigma, 1.0)
     assert blurred.sum() == pytest.approx(1, abs=1e-3)
     for axis, deviation in enumerate(sigma):
         profile = blurred.sum(axis=tuple(k for k in range(len(shape)) if k != axis))
@@ -185,14 +158,6 @@ def test_low_resolution_keeps_places_and_loses_detail():
     assert np.ptp(soft(stripes, [0.0, 0.0], 4.0)[4:-4, 4:-4]) < 0.05
 
 
-@pytest.mark.parametrize("factor", [1.0, 1.001, 1.3, 3.7, 40.0])
-@pytest.mark.parametrize("sigma", [0.0, 0.7])
-def test_each_voxel_is_a_weighted_mean(factor, sigma):
-    matrix = augmentation.resolution_matrix(23, tf.constant(sigma), tf.constant(factor)).numpy()
-    assert matrix.min() >= 0
-    np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-5)
-
-
 def warped(image, spacing_mm, angles, factor=1.0, field=None):
     """An image [*shape] under one transform; the field is in voxels."""
     matrix = augmentation.source_matrix(tf.constant(angles, tf.float32), factor, tf.constant(spacing_mm, tf.float32))
@@ -206,11 +171,6 @@ def planted(shape, place):
     return image
 
 
-def brightest(image):
-    assert image.max() > 0.999
-    return tuple(int(i) for i in np.unravel_index(image.argmax(), image.shape))
-
-
 @pytest.mark.parametrize("plane, axes", list(enumerate([(1, 2), (0, 2), (0, 1)])))
 def test_a_quarter_turn_in_each_plane_of_a_volume(plane, axes):
     """Angles are in the order (row, column), (slice, column), (slice, row)."""
@@ -222,7 +182,7 @@ def test_a_quarter_turn_in_each_plane_of_a_volume(plane, axes):
 def test_rotation_is_rigid_in_mm():
     """With rows 2 mm and columns 1 mm, 8 columns right of the centre is 8 mm; a quarter turn puts it 4 rows up."""
     turned = warped(planted((21, 21), (10, 18)), (2.0, 1.0), [math.pi / 2])
-    assert brightest(turned) == (6, 10)
+    assert turned[6, 10] > 0.999
 
 
 @pytest.mark.parametrize("num_axes", [2, 3])
@@ -239,7 +199,7 @@ def test_voxels_are_read_where_the_field_points(shape, place, shift):
     field = tf.fill([*shape, len(shape)], 1.0) * tf.constant(shift, tf.float32)
     angles = [0.0] * len(augmentation.rotation_planes(len(shape)))
     moved = warped(planted(shape, place), [1.0] * len(shape), angles, 1.0, field)
-    assert brightest(moved) == tuple(p - s for p, s in zip(place, shift, strict=True))
+    assert moved[tuple(p - s for p, s in zip(place, shift, strict=True))] > 0.999
 
 
 @pytest.mark.parametrize("shape", [(120, 90), (30, 40, 24)])
@@ -250,15 +210,3 @@ def test_displacements_stay_within_the_option_and_are_smooth(shape):
     assert 1 < np.abs(field).max() < 5
     for axis in range(len(shape)):
         assert np.abs(np.diff(field, axis=axis)).max() < 5 * float(spacing_mm[axis]) / 30
-
-
-def test_shapes_may_be_unknown_while_tracing():
-    image = np.random.default_rng(0).random((6, 7, 8, 1)).astype(np.float32)
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1])])
-    def traced(array):
-        matrix = augmentation.source_matrix(tf.constant([0.1, 0.2, 0.3]), 1.1, tf.constant([1.0, 2.0, 3.0]))
-        return augmentation.warp(array, [], augmentation.source_positions(augmentation.sides(array), matrix))[0]
-
-    expected = warped(image[..., 0], (1.0, 2.0, 3.0), [0.1, 0.2, 0.3], 1.1)
-    np.testing.assert_allclose(traced(tf.constant(image))[..., 0], expected, atol=1e-5)

@@ -14,14 +14,8 @@ from kits_tf.pipelines.sampling import Order
 from tests import planted
 
 SHAPE = (8, 15, 21)
-CONFIG = dataclasses.replace(
-    preset("paper", "kidney", "axial"),
-    body_box=True,
-    augment=False,
-    patch_rows=10,
-    patch_columns=8,
-    patch_slices=6,
-)
+SIDES = {"patch_rows": 10, "patch_columns": 8, "patch_slices": 6}
+CONFIG = dataclasses.replace(preset("paper", "kidney", "axial"), body_box=True, augment=False, **SIDES)
 ORDER = Order(num_cases=1, per_visit=8, seed=0, batch_size=4)
 AXES = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}  # index, height, width
 

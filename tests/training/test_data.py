@@ -8,41 +8,35 @@ from kits_tf.data.records import read_index
 from kits_tf.data.stage_inputs import kidney_samples, mask_path, read_sample, write_sample
 from kits_tf.errors import UsageError
 from kits_tf.training import data
-from tests import planted
 from tests.training.tiny_runs import tiny_config
 
 
-@pytest.fixture(name="folder", scope="module")
-def prepared_folder(tmp_path_factory):
-    return planted.prepared_folder(tmp_path_factory.mktemp("data"), count=2)
-
-
-def test_other_kidney_masks_are_other_data(folder, tmp_path):
+def test_other_kidney_masks_are_other_data(prepared, tmp_path):
     """Masks with other content, whatever their names and times; those of unknown cases do not matter."""
-    cases = [case["id"] for case in read_index(folder)["cases"]]
+    cases = [case["id"] for case in read_index(prepared)["cases"]]
     for number, case in enumerate(cases):
         mask_path(tmp_path, case).write_bytes(b"mask %d" % number)
-    before = data.digest(folder, str(tmp_path))
+    before = data.digest(prepared, str(tmp_path))
     mask_path(tmp_path, cases[0]).write_bytes(b"mask 0")
     mask_path(tmp_path, "case_00077").write_bytes(b"of no case")
-    assert data.digest(folder, str(tmp_path)) == before
+    assert data.digest(prepared, str(tmp_path)) == before
     mask_path(tmp_path, cases[0]).write_bytes(b"found anew")
-    assert len({before, data.digest(folder, str(tmp_path)), data.digest(folder, "labels")}) == 3
+    assert len({before, data.digest(prepared, str(tmp_path)), data.digest(prepared, "labels")}) == 3
 
 
-def test_training_cases_without_a_tumor_are_refused(folder, tmp_path, monkeypatch):
+def test_training_cases_without_a_tumor_are_refused(prepared, tmp_path, monkeypatch):
     def without_tumor(*arguments):
         return [{**sample, "tumor": False} for sample in kidney_samples(*arguments)]
 
     monkeypatch.setattr(data, "kidney_samples", without_tumor)
     with pytest.raises(UsageError, match="no training case .* has a tumor"):
-        data.training_sources(tiny_config("tumor"), folder, tmp_path)
+        data.training_sources(tiny_config("tumor"), prepared, tmp_path)
 
 
-def test_a_smaller_kidney_is_padded_with_air_far_from_any_tumor(folder, tmp_path):
+def test_a_smaller_kidney_is_padded_with_air_far_from_any_tumor(prepared, tmp_path):
     """Kidneys on their native grids have different sizes; the largest one of a batch sets its shape."""
     config = tiny_config("tumor", batch_size=4, grid=0, regression="signed_distance", max_distance_mm=13.0)
-    sources = data.training_sources(config, folder, tmp_path)
+    sources = data.training_sources(config, prepared, tmp_path)
     for source in sources[1::2]:
         arrays = {name: array.numpy() for name, array in read_sample(str(source["path"]), True).items()}
         tumor_ml, spacing_mm = float(arrays.pop("tumor_ml")), arrays.pop("spacing_mm")

@@ -16,13 +16,10 @@ SPLITS = ["training"] * 7 + ["validation"] * 2 + ["test"]
 @pytest.fixture(name="data")
 def prepared_folder(tmp_path):
     """A prepared folder without records: the recipe reads the index alone."""
-    cases = [
-        {"id": f"case_{n:05d}", "split": split, "fold": None if split == "test" else n % 3}
-        for n, split in enumerate(SPLITS)
-    ]
+    folds = [None if split == "test" else n % 3 for n, split in enumerate(SPLITS)]
+    cases = [{"id": f"case_{n:05d}", "split": SPLITS[n], "fold": fold} for n, fold in enumerate(folds)]
     (tmp_path / "data" / "cases").mkdir(parents=True)
-    text = json.dumps({"format": FORMAT, "cases": cases})
-    (tmp_path / "data" / INDEX_NAME).write_text(text)
+    (tmp_path / "data" / INDEX_NAME).write_text(json.dumps({"format": FORMAT, "cases": cases}))
     return tmp_path / "data"
 
 
@@ -39,12 +36,15 @@ def cases(folder, *splits):
     return {case["id"] for case in read_index(pathlib.Path(folder))["cases"] if case["split"] in splits}
 
 
-def test_the_order_is_the_papers(data):
+def test_the_order_is_the_papers_and_with_labels_there_are_no_folds(data):
     names = [step.name for step in recipe.steps(options(data))]
     planes = ["kidney_axial", "kidney_coronal", "kidney_sagittal"]
     assert names[:3] == planes
     assert names[3:12] == [f"folds/{fold}/{plane}" for fold in range(3) for plane in planes]
     assert names[12:] == [*(f"folds/{fold}/kidneys" for fold in range(3)), "validation/kidneys", "tumor"]
+    steps = recipe.steps(options(data, kidney_masks="labels"))
+    assert [step.part for step in steps] == ["axial", "coronal", "sagittal", "tumor"]
+    assert flag(steps[-1], "kidney_masks") == "labels"
 
 
 def test_no_kidney_is_found_by_a_network_that_has_seen_the_case(data):
@@ -69,12 +69,6 @@ def test_more_folds_than_training_cases_are_refused(data):
     assert len(recipe.steps(options(data, num_folds=8, kidney_masks="labels"))) == 4
 
 
-def test_with_labels_there_are_no_folds(data):
-    steps = recipe.steps(options(data, kidney_masks="labels"))
-    assert [step.part for step in steps] == ["axial", "coronal", "sagittal", "tumor"]
-    assert flag(steps[-1], "kidney_masks") == "labels"
-
-
 def test_flags_reach_their_commands(data):
     steps = recipe.steps(options(data, kidney=("--k",), folds=("--f",), tumor=("--t",), predict=("--p",)))
     for step in steps:
@@ -91,7 +85,7 @@ def test_a_fold_for_cross_validation_is_the_split(data):
         recipe.steps(options(data, fold=3))
 
 
-def test_records_are_linked_and_a_second_run_writes_nothing(data):
+def test_records_are_linked_also_after_they_have_moved_and_a_second_run_writes_nothing(data):
     step = recipe.steps(options(data))[3]
     view = pathlib.Path(flag(step, "data_dir"))
     (data / "cases" / "case_00000.tfrecord").write_bytes(b"record")
@@ -99,19 +93,9 @@ def test_records_are_linked_and_a_second_run_writes_nothing(data):
     (view / "working" / "3mm").mkdir()
     assert (data / "working" / "3mm").is_dir()
     before = (view / INDEX_NAME).stat().st_mtime_ns
-    recipe.steps(options(data))
+    moved = data.rename(data.parent / "moved")
+    assert recipe.steps(recipe.Options(moved, data.parent / "networks", num_folds=3))[3] == step
     assert (view / INDEX_NAME).stat().st_mtime_ns == before
-
-
-def test_links_follow_prepared_data_that_have_moved(data):
-    step = recipe.steps(options(data))[3]
-    moved = data.parent / "elsewhere" / "data"
-    moved.parent.mkdir()
-    data.rename(moved)
-    again = recipe.Options(moved, data.parent / "networks", num_folds=3)
-    assert recipe.steps(again)[3] == step
-    view = pathlib.Path(flag(step, "data_dir"))
-    (moved / "cases" / "case_00000.tfrecord").write_bytes(b"record")
     assert (view / "cases" / "case_00000.tfrecord").read_bytes() == b"record"
     assert sorted(path.name for path in view.iterdir()) == ["cases", INDEX_NAME, "working"]
 

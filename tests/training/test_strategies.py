@@ -9,16 +9,9 @@ import tensorflow as tf
 
 from kits_tf.errors import UsageError
 from kits_tf.training import strategies
-from tests import planted
-from tests.training.tiny_runs import tiny_config, train
+from tests.training.tiny_runs import tiny_config
 
 ONE = tf.distribute.OneDeviceStrategy("CPU:0")
-
-
-def test_a_tpu_that_cannot_be_reached_is_one_line():
-    with pytest.raises(UsageError, match="--tpu: 'grpc://nowhere:x y' cannot be used") as caught:
-        strategies.make_strategy("tpu", "grpc://nowhere:x y")
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -36,15 +29,7 @@ def test_what_a_search_for_a_tpu_meets_is_one_line(error, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("tpu", [None, ""])
-def test_a_tpu_that_nothing_names_is_asked_for(tpu, monkeypatch):
-    for name in ("TPU_NAME", "KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UsageError, match="^--tpu: is required by --strategy=tpu here .*; must be 'local' on a TPU VM"):
-        strategies.make_strategy("tpu", tpu)
-
-
-def test_the_tpu_path_trains_on_a_stand_in(tmp_path, monkeypatch):
+def test_the_tpu_path_makes_a_stand_in(monkeypatch):
     """TPUStrategy replaced by one device, its set-up by calls that are counted; no TPU is at hand."""
     called = []
     monkeypatch.setattr(
@@ -53,11 +38,8 @@ def test_the_tpu_path_trains_on_a_stand_in(tmp_path, monkeypatch):
     monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", called.append)
     monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", called.append)
     monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda resolver: called.append(resolver) or ONE)
-    data = planted.prepared_folder(tmp_path / "data", count=1)
-    config = tiny_config(num_steps=2)
-    assert train(data, tmp_path / "networks", config, strategy="auto", tpu="local", deterministic=False)
+    assert strategies.make_strategy("auto", tpu="local") is ONE
     assert called == ["local", "resolver", "resolver", "resolver"]
-    assert (tmp_path / "networks" / "kidney_axial" / "model.weights.h5").is_file()
 
 
 @pytest.mark.parametrize("environment", ["{", "[]", json.dumps({"cluster": {"worker": ["a:1"]}})])
@@ -85,9 +67,6 @@ def test_which_worker_this_is(cluster, kind, number, place, monkeypatch):
 
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", Workers)
     assert strategies.worker_of(Workers()) == strategies.Worker(*place)
-
-
-def test_one_device_is_the_only_worker():
     assert strategies.worker_of(ONE) == strategies.ALONE
 
 

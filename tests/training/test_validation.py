@@ -9,20 +9,19 @@ import pytest
 from kits_tf import geometry, models
 from kits_tf.checkpoint import WEIGHTS_NAME
 from kits_tf.data.records import find_records, from_volume, read_record, read_volume, restore, write_record
-from kits_tf.errors import InputError
+from kits_tf.errors import CancelledError, InputError
 from kits_tf.evaluation.metrics import dice
 from kits_tf.inference.segmenter import load_segmenter
 from kits_tf.io.volume import Volume
 from kits_tf.training.state import TrainingState
 from kits_tf.training.strategies import ALONE, Worker
-from kits_tf.training.validation import Validation, _StopError
-from tests import planted
+from kits_tf.training.validation import Validation
 from tests.tiny import tiny_configs, write_checkpoint
 
 
 @pytest.fixture(name="records", scope="module")
-def two_records(tmp_path_factory):
-    return find_records(planted.prepared_folder(tmp_path_factory.mktemp("data"), count=2))
+def two_records(prepared):
+    return find_records(prepared)[:2]
 
 
 @pytest.fixture(name="checkpoint", scope="module")
@@ -90,7 +89,7 @@ def predicted_dice(segmenter, path, threshold, mask=None):
 
 def test_it_stops_between_batches_of_slabs(records, checkpoint, tmp_path):
     answers = iter([False, False, True])
-    with pytest.raises(_StopError):
+    with pytest.raises(CancelledError):
         validation_of("kidney_axial", checkpoint, records, tmp_path).score_cases(lambda: next(answers))
     assert next(answers, None) is None
 
