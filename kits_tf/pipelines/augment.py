@@ -32,7 +32,7 @@ def compiled(function: Callable) -> Callable:
 def augment(
     image: tf.Tensor, targets: Targets, spacing_mm: tf.Tensor, seed: tf.Tensor, config: Config
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Augment one sample.
+    """Augment one sample; return its image and targets, interpolated linearly.
 
     Args:
         image: float32 [*shape, channels] in [0, 1].
@@ -40,9 +40,6 @@ def augment(
         spacing_mm: float32 [axes].
         seed: int32 [2], of this sample.
         config: Its `max_` options bound the changes.
-
-    Returns:
-        The image and the targets, interpolated linearly.
     """
     image, moved = _move(image, targets, spacing_mm, fold(seed, 0), config)
     image = _change_sharpness(image, spacing_mm, fold(seed, 1), config)

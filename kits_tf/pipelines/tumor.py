@@ -61,8 +61,8 @@ def _visit(path: tf.Tensor, seed: tf.Tensor, config: TumorConfig) -> dict[str, t
     cube = finish(kidney, spacing_mm, sampling.fold(seed, 2))
     count = per_visit(config)
     chosen = tf.argsort(sampling.uniform([NUM_BLOCKS], sampling.fold(seed, 1)))[:count]
-    cut = {name: blocks(array, config, outside(name, config)) for name, array in cube.items()}
-    parts = {name: tf.gather(array, chosen)[..., None] for name, array in cut.items()}
+    parts = {name: blocks(array, config, outside(name, config)) for name, array in cube.items()}
+    parts = {name: tf.gather(array, chosen)[..., None] for name, array in parts.items()}
     return parts | {"tumor_ml": tf.fill([count], tumor_ml)}
 
 

@@ -21,8 +21,7 @@ from kits_tf import files
 
 HISTORY_NAME, VALIDATION_NAME, CURVES_NAME = "history.csv", "validation.csv", "curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
-LINE_SECONDS = 15.0
-CURVE_POINTS = 400
+LINE_SECONDS, CURVE_POINTS = 15.0, 400
 
 
 class HistoryLogger(keras.callbacks.Callback):
@@ -35,9 +34,8 @@ class HistoryLogger(keras.callbacks.Callback):
         drop_rows(self._path, step)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        logs = dict(logs or {})  # sorted by Keras
-        first = {name: logs.pop(name) for name in ("learning_rate", "loss")}
-        self._rows.append({"step": batch, **first, **logs})
+        first = {"step": batch, "learning_rate": 0.0, "loss": 0.0}  # the first columns; Keras sorts the logs
+        self._rows.append(first | dict(logs or {}))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         append_rows(self._path, self._rows)
@@ -119,19 +117,16 @@ def append_rows(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
         pd.DataFrame(rows).to_csv(path, mode="a", header=not path.is_file(), index=False, float_format="%.9g")
 
 
-def has_curves(folder: pathlib.Path) -> bool:
-    """Return whether a network's folder has curves that are no older than its history."""
-    picture, history = folder / CURVES_NAME, folder / HISTORY_NAME
-    return picture.is_file() and picture.stat().st_mtime_ns >= history.stat().st_mtime_ns
-
-
 def draw_curves(folder: pathlib.Path) -> bool:
-    """Draw losses, learning rate and scores as `curves.png`; return whether matplotlib is installed."""
+    """Draw `curves.png` unless it is newer than `history.csv`; return whether that could be done (by matplotlib)."""
+    picture, log = folder / CURVES_NAME, folder / HISTORY_NAME
+    if picture.is_file() and picture.stat().st_mtime_ns >= log.stat().st_mtime_ns:
+        return True
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    history = pd.read_csv(folder / HISTORY_NAME, index_col="step")
+    history = pd.read_csv(log, index_col="step")
     smooth = history.rolling(max(1, len(history) // CURVE_POINTS), min_periods=1).mean()
     panels = {"Training losses": smooth.drop(columns="learning_rate"), "Learning rate": history[["learning_rate"]]}
     if (folder / VALIDATION_NAME).is_file():
@@ -142,6 +137,6 @@ def draw_curves(folder: pathlib.Path) -> bool:
         axes.set(title=title, xlabel="step", yscale="log" if title == "Training losses" else "linear")
         axes.legend()
     figure.suptitle(folder.name)
-    with files.replacing(folder / CURVES_NAME) as temporary:
+    with files.replacing(picture) as temporary:
         figure.savefig(temporary)
     return True

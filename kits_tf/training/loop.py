@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import time
@@ -37,9 +38,6 @@ class Trainer:
         config: The network's config.
         strategy: A tf.distribute strategy.
         jit: Whether XLA compiles a replica's part of a step.
-
-    Attributes:
-        averages: Moving averages of `model.weights`; empty if the config's `average_decay` is 0.
     """
 
     def __init__(self, config: NetworkConfig, strategy: tf.distribute.Strategy, jit: bool = False) -> None:
@@ -141,13 +139,9 @@ def learning_rate_schedule(config: NetworkConfig) -> keras.optimizers.schedules.
         raise UsageError("set", f"warmup_steps must be 0 with schedule=step, got {warmup}")
     if config.schedule == "step":
         return keras.optimizers.schedules.ExponentialDecay(rate, config.decay_steps, config.decay_factor, True)
-    return keras.optimizers.schedules.CosineDecay(
-        rate / max(1, warmup),
-        max(1, config.num_steps - warmup),
-        alpha=float(config.schedule == "constant"),
-        warmup_target=rate if warmup else None,
-        warmup_steps=warmup,
-    )
+    alpha, target = float(config.schedule == "constant"), rate if warmup else None
+    first, steps = rate / max(1, warmup), max(1, config.num_steps - warmup)
+    return keras.optimizers.schedules.CosineDecay(first, steps, alpha, warmup_target=target, warmup_steps=warmup)
 
 
 def accumulate(
@@ -166,27 +160,27 @@ def accumulate(
     return [tensor / parts for tensor in total]
 
 
-class StopSignals:
-    """Note SIGTERM or SIGINT (Ctrl-C) in `received` instead of stopping within a step; a second one stops at once."""
+@contextlib.contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Note SIGTERM or SIGINT (Ctrl-C) in a list instead of stopping within a step; a second one stops at once."""
+    received: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def __init__(self) -> None:
-        self.received = 0
-
-    def __enter__(self) -> StopSignals:
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        self._previous = {number: old for number, old in handlers.items() if old != signal.SIG_IGN}  # nohup stays
-        for number in self._previous:
-            signal.signal(number, self._note)
-        return self
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = self.received or number
-        self.__exit__()
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        restore()
         print("stopping: the state is saved first; a second signal stops at once", file=sys.stderr, flush=True)
 
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._previous.items():
+    def restore() -> None:
+        for number, handler in handlers.items():
             signal.signal(number, handler)
+
+    for number in [number for number, handler in handlers.items() if handler != signal.SIG_IGN]:  # nohup stays
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        restore()
 
 
 def train(
@@ -212,14 +206,13 @@ def train(
         KeyboardInterrupt: SIGINT stopped it; the state is saved.
         TrainingError: A loss or weight is not finite; the last saved state is intact.
     """
-    step, count, saved_at = state.step, 1, time.monotonic()
-    stopped, unsaved = False, 0.0
-    with StopSignals() as signals:
+    step, count, saved_at, stopped, unsaved = state.step, 1, time.monotonic(), False, 0.0
+    with stop_signals() as received:
         while True:
             is_due = validation is not None and not stopped and validation.is_due(step)
             if validation is not None and is_due:
                 state.copy_weights(trainer.weights())
-                stopped = not validation.run(step, trainer.agree, lambda: bool(signals.received), callbacks)
+                stopped = not validation.run(step, trainer.agree, lambda: bool(received), callbacks)
             finished = is_over(trainer.config, step, validation)
             if step > state.step and (stopped or finished or is_due or unsaved > SAVE_SECONDS):
                 state.save(step, trainer.weights())
@@ -230,10 +223,10 @@ def train(
             seconds = take_steps(trainer, iterator, step, min(count, left), callbacks)
             step += min(count, left)
             unsaved = time.monotonic() - saved_at
-            asked, seconds, unsaved = trainer.agree(bool(signals.received), seconds, unsaved)
+            asked, seconds, unsaved = trainer.agree(bool(received), seconds, unsaved)
             stopped = asked > 0
             count = next_count(count, seconds)
-    if stopped and signals.received == signal.SIGINT:
+    if stopped and received == [signal.SIGINT]:
         raise KeyboardInterrupt
     return not stopped
 

@@ -78,9 +78,8 @@ def run(
     configure_process(settings, machine)
     strategy = strategies.make_strategy(machine.strategy, machine.tpu)
     jit = strategies.uses_xla(machine.jit, config, strategy)
-    start = None
-    if settings.pretrained and not states.saved_states(folder):
-        start = states.find_pretrained(settings.pretrained, config, report)
+    is_new = not states.saved_states(folder)
+    start = states.find_pretrained(settings.pretrained, config, report) if settings.pretrained and is_new else None
     sources = data.training_sources(config, data_dir, folder, settings.kidney_masks or "labels", report)
     with explained_errors(folder, config, sources):
         trainer = loop.Trainer(config, strategy, jit)
@@ -182,7 +181,7 @@ def finish(folder: pathlib.Path, config: NetworkConfig, worker: strategies.Worke
     if config.keep == "best" and best.is_file() and not filecmp.cmp(best, kept, shallow=False):
         with files.replacing(kept) as temporary:
             shutil.copyfile(best, temporary)
-    if not callbacks.has_curves(folder) and not callbacks.draw_curves(folder):
+    if not callbacks.draw_curves(folder):
         report("curves.png needs matplotlib: install the extra `report`")
     report(f"{network_name(config)}: training is complete")
 
@@ -215,10 +214,8 @@ def find_damaged(sources: list[Any], stage: str) -> str | None:
     for source in sources:
         try:
             read_record(source) if stage == "kidney" else read_sample(str(source["path"]), with_distance=False)
-        except InputError as error:
-            return one_line(error)
-        except tf.errors.OpError as error:
-            return f"{source['path']}: {one_line(error)}"
+        except (InputError, tf.errors.OpError) as error:
+            return one_line(error) if isinstance(error, InputError) else f"{source['path']}: {one_line(error)}"
     return None
 
 
@@ -227,8 +224,8 @@ def describe_start(trainer: loop.Trainer, state: TrainingState, num_sources: int
     config, replicas = trainer.config, trainer.strategy.num_replicas_in_sync
     kind = "cases" if config.stage == "kidney" else "kidneys"
     device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-    start = f"starts from {settings.pretrained}" if settings.pretrained else "starts"
-    start = f"resumes at step {state.step}" if state.step else start
+    fresh = f"starts from {settings.pretrained}" if settings.pretrained else "starts"
+    start = f"resumes at step {state.step}" if state.step else fresh
     steps = f"{config.num_steps} steps of {config.batch_size} samples on {replicas} {device}"
     size = f"{trainer.model.count_params() / 1e6:.2g} million parameters"
     return f"{network_name(config)}: {start}, {steps}, {size}, {num_sources} {kind}"

@@ -108,9 +108,6 @@ class TrainingState:
         parts: What to save, by name: "model", "optimizer", ...
         network: A float32 copy of the network on one device, for the weights that are validated and kept.
         is_chief: Whether this process writes the shared files. Others save elsewhere: all replicas must be read.
-
-    Attributes:
-        step: The step of the last saved state.
     """
 
     def __init__(
@@ -118,7 +115,7 @@ class TrainingState:
     ) -> None:
         self.folder = folder
         self.network = network
-        self.step = 0
+        self.step = 0  # of the last saved state
         self._is_chief = is_chief
         self._states = folder / STATE_FOLDER
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")

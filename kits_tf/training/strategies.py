@@ -29,15 +29,12 @@ ALONE = Worker()
 
 
 def make_strategy(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
-    """Return the strategy of a name.
+    """Return the strategy of a name; raise UsageError if its cluster or TPU cannot be used.
 
     Args:
         name: "one": the first GPU, or the CPU. "mirrored": all devices of this machine. "multi_worker": all machines
             of TF_CONFIG. "tpu". "auto": the one that fits the machine.
         tpu: A TPU's name or address; None for that of the environment variable TPU_NAME.
-
-    Raises:
-        UsageError: TF_CONFIG is not usable for "multi_worker", or the TPU cannot be reached.
     """
     if name == "auto":
         machine = "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one"

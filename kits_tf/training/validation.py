@@ -35,9 +35,6 @@ class Validation:
         records: Paths of the validation cases.
         kidney_masks: "labels" or a folder of predictions, for the tumor network.
         worker: This process and the number of workers, which share the cases.
-
-    Attributes:
-        scores: Mean Dice by step, as in `validation.csv`; early stopping depends on it.
     """
 
     def __init__(
@@ -57,7 +54,7 @@ class Validation:
         for case in self._records:
             check_mask(case, kidney_masks or "labels")
         self._path = state.folder / VALIDATION_NAME
-        self.scores = read_scores(self._path, state.step)
+        self.scores = read_scores(self._path, state.step)  # early stopping depends on them
         if worker.is_chief:
             drop_rows(self._path, state.step)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from kits_tf.config import preset
 from kits_tf.pipelines import augment as augmentation
 
-GEOMETRY = {"max_rotation_degrees": 15.0, "max_scaling": 0.2, "max_elastic_mm": 6.0}
+GEOMETRY = {"max_rotation_degrees": 15.0, "max_scaling": 0.2, "max_elastic_mm": 4.0}
 APPEARANCE = {"max_shift_hu": 60.0, "max_intensity_scaling": 0.1, "max_noise_hu": 30.0, "max_gamma": 0.5}
 APPEARANCE |= {"max_blur_mm": 3.0, "max_coarsening": 3.0}
 STILL = dataclasses.replace(preset("small", "kidney", "axial"), **dict.fromkeys(GEOMETRY | APPEARANCE, 0.0))
@@ -66,7 +66,7 @@ def test_seeds_repeat_and_differ_and_appearance_leaves_geometry_alone(option, sh
     assert len({sample.tobytes() for sample in samples}) >= 3  # some options leave half of the samples alone
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [(48, 40), (20, 28, 24)])
 def test_nothing_is_mirrored(shape):
     """A bright mark at one end of an axis stays on its side under every draw."""
     for axis in range(len(shape)):

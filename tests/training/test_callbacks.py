@@ -56,6 +56,7 @@ def test_losses_and_scores_reach_tensorboard(tmp_path):
 def test_curves_are_drawn_and_known_to_be_up_to_date(tmp_path):
     (tmp_path / "history.csv").write_text("step,learning_rate,loss\n1,0.1,0.9\n2,0.1,0.7\n")
     (tmp_path / "validation.csv").write_text("step,kidney_dice,case_00000\n2,0.5,0.5\n")
-    assert not callbacks.has_curves(tmp_path)
     assert callbacks.draw_curves(tmp_path)
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG") and callbacks.has_curves(tmp_path)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    drawn_at = (tmp_path / "curves.png").stat().st_mtime_ns
+    assert callbacks.draw_curves(tmp_path) and (tmp_path / "curves.png").stat().st_mtime_ns == drawn_at

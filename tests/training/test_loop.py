@@ -113,16 +113,15 @@ def test_a_signal_is_noted_and_a_second_one_obeyed(number):
     obeyed = []
     before = signal.signal(number, lambda number, frame: obeyed.append(number))
     try:
-        with loop.StopSignals() as signals:
-            assert signals.received == 0
+        with loop.stop_signals() as received:
             signal.raise_signal(number)
-            assert signals.received == number and not obeyed
+            assert received == [number] and not obeyed
             signal.raise_signal(number)
             assert obeyed == [number]
         signal.signal(number, signal.SIG_IGN)  # as a shell starts a program in the background
-        with loop.StopSignals() as signals:
+        with loop.stop_signals() as received:
             signal.raise_signal(number)
-            assert signals.received == 0
+            assert not received
     finally:
         signal.signal(number, before)
 

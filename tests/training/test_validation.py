@@ -95,10 +95,8 @@ def test_it_stops_between_batches_of_slabs(records, checkpoint, tmp_path):
 
 
 def test_a_missing_prediction_is_found_at_the_start(records, checkpoint, tmp_path):
-    shutil.copy(
-        pathlib.Path(records[0]).parents[2] / "raw" / "case_00000" / "segmentation.nii.gz",
-        tmp_path / "prediction_00000.nii.gz",
-    )
+    label = pathlib.Path(records[0]).parents[2] / "raw" / "case_00000" / "segmentation.nii.gz"
+    shutil.copy(label, tmp_path / "prediction_00000.nii.gz")
     validation_of("tumor", checkpoint, records[:1], tmp_path, str(tmp_path))
     with pytest.raises(InputError, match="prediction_00001.nii.gz: no such file"):
         validation_of("tumor", checkpoint, records, tmp_path, str(tmp_path))
