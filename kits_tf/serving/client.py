@@ -13,12 +13,11 @@ import numpy as np
 import requests
 from PIL import Image
 
-from kits_tf.errors import UsageError
+from kits_tf.errors import UsageError, one_line
 
 SIGNATURE, OUTPUT = "compact", "labels_bytes"
 _COMPRESSION_LEVEL = 1  # a CT is noise in its last bits: higher levels are slow and gain little
 _BUSY = {429, 502, 503, 504}
-_MAX_TEXT = 200
 
 Result = TypeVar("Result")
 
@@ -95,7 +94,7 @@ class RestClient(Client):
         except requests.Timeout:
             raise TransientError(f"no reply within {self._timeout_seconds:g} s") from None
         except requests.RequestException as error:
-            raise TransientError(f"the connection failed ({_one_line(error)})") from None
+            raise TransientError(f"the connection failed ({one_line(error)})") from None
         try:
             reply = response.json()
         except ValueError:
@@ -103,7 +102,7 @@ class RestClient(Client):
         if not response.ok:
             text = reply.get("error") if isinstance(reply, dict) else response.reason
             kind = TransientError if response.status_code in _BUSY else ServerError
-            raise kind(f"the server answered {response.status_code}: {_one_line(text)}")
+            raise kind(f"the server answered {response.status_code}: {one_line(text)}")
         if not isinstance(reply, dict):
             raise ServerError("the reply is not a JSON object")
         return reply
@@ -161,7 +160,7 @@ class GrpcClient(Client):
             # A server that stops cancels its requests.
             is_transient = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
             kind = TransientError if is_transient else ServerError
-            raise kind(f"the server answered {code.name}: {_one_line(error.details())}") from None
+            raise kind(f"the server answered {code.name}: {one_line(error.details())}") from None
 
 
 def connect(server: str, model: str = "system", timeout_seconds: float = 600.0) -> Client:
@@ -210,8 +209,3 @@ def unpack(slices: Sequence[bytes], shape: Sequence[int]) -> np.ndarray:
     if labels.max(initial=0) > 2:
         raise ServerError(f"the reply holds the label {labels.max()}; labels are 0, 1 and 2")
     return labels
-
-
-def _one_line(text: object) -> str:
-    """Return a text without line breaks, cut to a length."""
-    return " ".join(str(text).split())[:_MAX_TEXT]

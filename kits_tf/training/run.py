@@ -153,12 +153,12 @@ def train(
     try:
         done = loop.train(trainer, iterator, state, validation, callback_list)
     except KeyboardInterrupt:
-        what = f"interrupted; {state.folder}: {describe_saved(state.folder)}; the same command resumes"
+        what = f"interrupted; {state.folder}: {describe_saved(state.step)}; the same command resumes"
         raise KeyboardInterrupt(what) from None
     finally:
         callback_list.on_train_end()
     if not done:
-        report(f"{state.folder}: stopped; {describe_saved(state.folder)}; the same command resumes")
+        report(f"{state.folder}: stopped; {describe_saved(state.step)}; the same command resumes")
     return done
 
 
@@ -206,7 +206,8 @@ def explained_errors(folder: pathlib.Path, config: NetworkConfig, sources: list[
         if "TF_CONFIG" not in os.environ:
             raise
         what = f"another worker is gone ({one_line(error)}); the same command on every worker resumes"
-    raise TrainingError(f"{folder}: {what}; {describe_saved(folder)}")
+    last = max((step for step, _ in states.saved_states(folder)), default=0)
+    raise TrainingError(f"{folder}: {what}; {describe_saved(last)}")
 
 
 def find_damaged(sources: list[Any], stage: str) -> str | None:
@@ -231,7 +232,6 @@ def describe_start(trainer: loop.Trainer, state: TrainingState, num_sources: int
     return f"{network_name(config)}: {start}, {steps}, {size}, {num_sources} {kind}"
 
 
-def describe_saved(folder: pathlib.Path) -> str:
-    """Return the newest saved state in words."""
-    saved = states.saved_states(folder)
-    return f"saved at step {saved[-1][0]}" if saved else "nothing is saved yet"
+def describe_saved(step: int) -> str:
+    """Return the last saved step in words."""
+    return f"saved at step {step}" if step else "nothing is saved yet"
