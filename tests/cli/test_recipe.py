@@ -62,7 +62,7 @@ def test_what_printed_commands_read_is_there_and_nothing_else(data, tmp_path, ca
     capsys.readouterr()
     assert run(data, tmp_path / "out", "--print_only", "--num_folds=2", *TINY) == 0
     read = set(re.findall(r"--(?:data_dir|input)=(\S+)", capsys.readouterr().out)) - {str(data)}
-    assert read == {str(path.parent) for path in (tmp_path / "out").rglob("dataset.json")} and len(read) == 4
+    assert read == {str(path.parent) for path in (tmp_path / "out").rglob("dataset.json")} and len(read) == 5
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"folds"}
 
 
@@ -95,4 +95,4 @@ def test_outdated_kidneys_are_overwritten(data, tmp_path, monkeypatch):
     monkeypatch.setattr(training_recipe, "is_outdated", lambda step: step.name == "folds/1/kidneys")
     monkeypatch.setattr(recipe, "run_command", lambda words: done.append((words[0], words[-1] == "--overwrite")))
     assert run(data, tmp_path / "out", "--num_folds=2", "--parts=coronal,kidneys", *TINY) == 0
-    assert done == [("kits-train", False)] * 3 + [("kits-predict", False), ("kits-predict", True)]
+    assert done == [("kits-train", False)] * 3 + [("kits-predict", outdated) for outdated in (False, True, False)]

@@ -58,12 +58,9 @@ def main(data, runs, devices=1, slow=False, weights=None):
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
     for network, folder, strategy, preset_name, options in runs:
         try:
-            done = train(data, folder, tiny_config(network, preset_name, **options), strategy=strategy)
-        except KeyboardInterrupt as error:
+            train(data, folder, tiny_config(network, preset_name, **options), strategy=strategy)
+        except KeyboardInterrupt as error:  # the next run may resume this one
             print(error)
-            sys.exit(130)
-        if not done:
-            sys.exit(143)
 
 
 if __name__ == "__main__":
