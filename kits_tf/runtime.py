@@ -1,13 +1,19 @@
 """Start of TensorFlow, without the lines it prints before it reads its log level, and of worker processes."""
 
+import concurrent.futures
 import logging
 import multiprocessing
 import os
 import signal
 import tempfile
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from kits_tf.errors import UsageError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def load_tensorflow() -> None:
@@ -48,6 +54,32 @@ def start_worker() -> None:
     """Prepare a worker process: leave Ctrl-C to its parent, and end with the parent even if that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def in_processes(function: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
+    """Yield the function's results in order, from this process or from several with one thread each.
+
+    Raises:
+        concurrent.futures.BrokenExecutor: a process was killed.
+    """
+    processes = min(processes, len(items))
+    if processes < 2:
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+    with concurrent.futures.ProcessPoolExecutor(processes, context, _start_with_one_thread) as pool:
+        try:
+            yield from pool.map(function, items)
+        except BaseException:  # of this process, too: leaving the block would wait for what is in work
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
+def _start_with_one_thread() -> None:
+    """Prepare a worker before it imports NumPy, whose threads would compete with those of other workers."""
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    start_worker()
 
 
 def _end_with_parent() -> None:

@@ -15,6 +15,7 @@ A command is a module with flags of its own, so that several can be imported int
 imports belong inside `main`, so that `--help` answers at once.
 """
 
+import concurrent.futures
 import inspect
 import logging
 import os
@@ -85,6 +86,9 @@ def execute(main: Callable[[], int | None], flag_values: flags.FlagValues, argv:
             raise
         complain(name, f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
         return EXIT_UNUSABLE
+    except concurrent.futures.BrokenExecutor:
+        complain(name, "a process was killed, likely for lack of memory; use fewer --processes")
+        return EXIT_SOME_FAILED
     except KeyboardInterrupt as error:
         complain(name, str(error) or "interrupted")
         return EXIT_INTERRUPTED

@@ -27,10 +27,8 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("compare", None, "Other predictions of the same cases to compare with.", **_INPUT)
 flags.DEFINE_string("cases", "", "Cases to score, such as 0-9,160; all by default.", **_INPUT)
-flags.DEFINE_integer(
-    "processes", 1, "Processes; each holds two label volumes in memory.", lower_bound=1, flag_values=FLAGS,
-    module_name="Work",
-)  # fmt: skip
+_WORK: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Work"}
+flags.DEFINE_integer("processes", 1, "Processes; each holds two label volumes in memory.", lower_bound=1, **_WORK)
 flags.DEFINE_string("output", None, "JSON file for the scores.", **_OUTPUT)
 flags.DEFINE_string("csv", None, "CSV file for the scores, one row per case.", **_OUTPUT)
 flags.DEFINE_string("markdown", None, "Markdown file for the table.", **_OUTPUT)
@@ -48,84 +46,73 @@ def main() -> int:
     for flag, path in (("output", FLAGS.output), ("csv", FLAGS.csv), ("markdown", FLAGS.markdown)):
         if path:
             app.check_output_file(flag, path)
-    report, results, remarks = evaluate("predictions", FLAGS.predictions)
-    detections = {case: result["lesions"] for case, result in results.items()}
-    frame = statistics.score_frame(report["cases"])
+    report, remarks = evaluate("predictions", FLAGS.predictions)
+    is_incomplete, frame = report.pop("is_incomplete"), statistics.score_frame(report["cases"])
     summary = statistics.summarize(frame)
-    report = {
-        "cases": report.pop("cases"),
+    report |= {
         "mean": {metric: summary[metric]["mean"] for metric in metrics.METRICS},
         "summary": summary,
         "paper": metrics.PAPER,
         "challenge_winner": metrics.CHALLENGE_WINNER,
-        "sides": {case: result["sides"] for case, result in results.items()},
-        "lesions": detections,
-        "detection": lesions.detection_rates(detections.values()),
-        **report,
+        "detection": lesions.detection_rates(report["lesions"].values()),
     }
-    is_incomplete = report.pop("is_incomplete")
-    is_kits19 = any(kits19.case_number(case) is not None for case in results)
+    is_kits19 = any(kits19.case_number(case) is not None for case in report["cases"])
     table = tables.score_table(frame, summary, is_kits19 if FLAGS.published is None else FLAGS.published)
     texts = [tables.terminal_text(table, len(frame)), tables.detection_text(report["detection"])]
     if FLAGS.compare:
-        other, _, _ = evaluate("compare", FLAGS.compare)
+        other, _ = evaluate("compare", FLAGS.compare)
         other_frame = statistics.score_frame(other["cases"])
         found, differences = statistics.compare(frame, other_frame), statistics.differences(frame, other_frame)
-        report["comparison"] = {"with": FLAGS.compare, "metrics": found, "cases": differences}
+        cases = differences.astype(object).where(differences.notna(), None).to_dict("index")
+        report["comparison"] = {"with": FLAGS.compare, "metrics": found, "cases": cases}
         texts.append("\n" + tables.comparison_text(found, FLAGS.compare))
         is_incomplete = is_incomplete or other["is_incomplete"]
     if FLAGS.output:
         files.write_text(FLAGS.output, json.dumps(report, indent=2, allow_nan=False) + "\n")
     if FLAGS.csv:
-        files.write_text(FLAGS.csv, tables.csv_text(frame, detections))
+        files.write_text(FLAGS.csv, tables.csv_text(frame, report["lesions"]))
     if FLAGS.markdown:
         files.write_text(FLAGS.markdown, tables.markdown_text(table, remarks))
     print("\n".join(texts))
     return app.EXIT_SOME_FAILED if is_incomplete else app.EXIT_DONE
 
 
-def evaluate(flag: str, predictions: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]:
-    """Score the predictions that a flag names, and print one line for each case that is not as it should be.
-
-    Returns:
-        The scores and what is missing, for the JSON; {case: result of `scoring.score_files`}; and remarks on the
-        predictions as a whole.
-    """
+def evaluate(flag: str, predictions: str) -> tuple[dict[str, Any], list[str]]:
+    """Score the predictions of a flag and print what is wrong with them; return entries of the JSON and remarks."""
+    from kits_tf import runtime
     from kits_tf.evaluation import matching, scoring
     from kits_tf.progress import progress
 
     references = FLAGS.references
     found = matching.match(pathlib.Path(predictions), pathlib.Path(references), FLAGS.cases, flag)
-    pairs = dict(sorted((found.pairs | {case: (None, path) for case, path in found.missing.items()}).items()))
-    results, failed = {}, {}
-    for case, result, error in progress(scoring.score_all(pairs, FLAGS.processes), "Scoring", total=len(pairs)):
-        if error is not None:
-            failed[case] = error
+    pairs = sorted((found.pairs | {case: (None, path) for case, path in found.missing.items()}).items())
+    results, failed, lines = {}, {}, []
+    outcomes = runtime.in_processes(scoring.score_case, pairs, FLAGS.processes)
+    for case, result, error in progress(outcomes, "Scoring", total=len(pairs)):
         if result is not None:
             results[case] = result
+            lines += result["warnings"]
+        if error is not None:
+            failed[case] = error
+            lines.append(f"{error} ({'not scored' if result is None else 'scored as 0'})")
     kidney_only = [case for case, result in results.items() if result["is_kidney_only"]]
-    lines = [f"{error} ({'scored as 0' if case in results else 'not scored'})" for case, error in failed.items()]
     lines += [f"{case}: no prediction in {predictions} (scored as 0)" for case in found.missing]
     lines += [f"{case}: no reference in {references} and no prediction in {predictions}" for case in found.absent]
     lines += [f"{path}: no reference for it (not scored)" for path in found.extra]
-    remarks = []
-    if kidney_only:
-        remarks.append(
-            f"{predictions}: {len(kidney_only)} of {len(found.pairs)} predictions are of --stage=kidney; "
-            "their tumor scores, also in the means, are those of an empty mask"
-        )
-    for line in [*lines, *remarks]:
-        print(line, file=sys.stderr)
-    report = {
+    said = f"{predictions}: {len(kidney_only)} of {len(found.pairs)} predictions are of --stage=kidney"
+    remarks = [f"{said}; their tumor scores, also in the means, are those of an empty mask"] if kidney_only else []
+    print(*lines, *remarks, sep="\n", end="\n" if lines or remarks else "", file=sys.stderr)
+    return {
         "cases": {case: result["scores"] for case, result in results.items()},
+        "sides": {case: result["sides"] for case, result in results.items()},
+        "lesions": {case: result["lesions"] for case, result in results.items()},
         "missing": list(found.missing),
         "extra": [path.name for path in found.extra],
         "absent": found.absent,
         "failed": failed,
         "tumors_not_looked_for": kidney_only,
         "is_incomplete": bool(failed or found.missing or found.absent or (FLAGS.cases and found.extra)),
-    }
-    return report, results, remarks
+    }, remarks
 
 
 def run() -> None:

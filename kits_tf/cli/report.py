@@ -15,6 +15,8 @@ from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     import numpy as np
 
     from kits_tf.io.volume import Volume
@@ -56,73 +58,66 @@ def main() -> int:
     app.check_output_folder("output_dir", FLAGS.output_dir)
     output_dir = pathlib.Path(FLAGS.output_dir)
     rows: dict[str, Any] = {}
-    failed: dict[str, InputError] = {}
-    waiting: CasePage | None = None  # until the case after it is known
+    failed: dict[str, str] = {}
+
+    def build() -> Iterator[CasePage]:
+        for name, paths in progress(cases.items(), "Writing pages", total=len(cases)):
+            try:
+                volume, prediction, reference = read(*paths)
+                page = pages.build_case(name, volume, prediction, reference, read_sidecar(paths[0]))
+            except InputError as error:
+                failed[name] = f"{pathlib.Path(error.path).name}: {error.reason}"
+                print(error, file=sys.stderr)
+                continue
+            for warning in volume.warnings:
+                print(f"{name}: warning: {warning}", file=sys.stderr)
+            rows[name] = page.row
+            yield page
+
     before: str | None = None
-
-    def write(page: CasePage, following: str | None) -> None:
-        text = page.html(before, following, has_index=True)
+    page = next(built := build(), None)
+    while page:  # links to the case after it, which is known once that can be read
+        following = next(built, None)
+        text = page.html(before, following.name if following else None, has_index=True)
         files.write_text(output_dir / pages.page_file_name(page.name), text)
-
-    for name, paths in progress(cases.items(), "Writing pages", total=len(cases)):
-        try:
-            page = pages.build_case(name, *read(*paths), read_sidecar(paths[0]))
-        except InputError as error:
-            failed[name] = error
-            continue
-        rows[name] = page.row
-        if waiting:
-            write(waiting, following=name)
-            before = waiting.name
-        waiting = page
-    if waiting:
-        write(waiting, following=None)
-    print(*failed.values(), sep="\n", end="\n" if failed else "", file=sys.stderr)
-    drawn = [name for name in FLAGS.figure1 if name not in failed]
-    if drawn:
+        before, page = page.name, following
+    if drawn := [name for name in FLAGS.figure1 if name not in failed]:
         write_figure1(drawn, cases, output_dir / "figure1.png")
-    reasons = {name: f"{pathlib.Path(error.path).name}: {error.reason}" for name, error in failed.items()}
     index = output_dir / "index.html"
-    files.write_text(index, pages.index_html(rows, reasons))
+    files.write_text(index, pages.index_html(rows, failed))
     print(f"{len(rows)} of {len(cases)} pages written; {f'begin with {index}' if rows else f'{index} says why'}")
     return app.EXIT_SOME_FAILED if failed else app.EXIT_DONE
 
 
 def find_cases() -> dict[str, Case]:
-    """Return the files of every prediction.
-
-    Raises:
-        UsageError: A folder does not exist or holds nothing for any prediction.
-    """
+    """Return the files of every prediction; UsageError if a folder does not exist or has nothing for any of them."""
     from kits_tf.evaluation import matching
     from kits_tf.io.dicom import Series
 
+    def partners(flag: str, others: Mapping[str, Any], is_one: bool) -> dict[str, Any]:
+        found = matching.counterparts(predictions, others, is_one)
+        if not found:
+            raise UsageError(flag, f"must hold a counterpart of a prediction; {matching.NAMING}")
+        return {name: others[other] for name, other in found.items()}
+
     predictions = matching.find_labels(pathlib.Path(FLAGS.predictions), "predictions")
-    images = matching.find_images(pathlib.Path(FLAGS.images))
-    is_one = pathlib.Path(FLAGS.images).is_file() or any(isinstance(image, Series) for image in images.values())
-    references, reference_of = {}, {}
-    image_of = matching.counterparts(predictions, images, is_one)
-    if not image_of:
-        raise UsageError("images", f"holds no CT of the predictions; {matching.NAMING}")
+    path = pathlib.Path(FLAGS.images)
+    found = matching.find_images(path)
+    images = partners("images", found, path.is_file() or any(isinstance(one, Series) for one in found.values()))
+    references = {}
     if FLAGS.references:
-        references = matching.find_labels(pathlib.Path(FLAGS.references), "references")
-        reference_of = matching.counterparts(predictions, references, pathlib.Path(FLAGS.references).is_file())
-        if not reference_of:
-            raise UsageError("references", f"holds no reference of the predictions; {matching.NAMING}")
-    return {
-        name: (predictions[name], images.get(image_of.get(name, "")), references.get(reference_of.get(name, "")))
-        for name in sorted(predictions)
-    }
+        path = pathlib.Path(FLAGS.references)
+        references = partners("references", matching.find_labels(path, "references"), path.is_file())
+    return {name: (predictions[name], images.get(name), references.get(name)) for name in sorted(predictions)}
 
 
 def check_figure1(cases: dict[str, Case]) -> None:
     """Raise a UsageError if a case of --figure1 has no prediction or no reference."""
     if FLAGS.figure1 and not FLAGS.references:
         raise UsageError("figure1", "requires --references")
-    usable = [name for name, (_, _, reference) in cases.items() if reference is not None]
-    for name in FLAGS.figure1:
-        if name not in usable:
-            raise UsageError("figure1", f"must be cases with a reference ({', '.join(usable)}), got {name!r}")
+    usable = [name for name, (_, _, reference) in cases.items() if reference]
+    if wrong := [name for name in FLAGS.figure1 if name not in usable]:
+        raise UsageError("figure1", f"must be cases with a reference ({', '.join(usable)}), got {wrong[0]!r}")
 
 
 def write_figure1(names: list[str], cases: dict[str, Case], path: pathlib.Path) -> None:
@@ -130,10 +125,8 @@ def write_figure1(names: list[str], cases: dict[str, Case], path: pathlib.Path) 
     from kits_tf import files
     from kits_tf.report import figures
 
-    scenes = {}
-    for name in names:
-        volume, prediction, reference = read(*cases[name])
-        scenes[name] = figures.Scene(volume.hu, volume.spacing_mm, prediction, reference)
+    read_cases = {name: read(*cases[name]) for name in names}
+    scenes = {name: figures.Scene(one[0].hu, one[0].spacing_mm, *one[1:]) for name, one in read_cases.items()}
     with files.replacing(path) as temporary:
         temporary.write_bytes(figures.draw_figure1(scenes))
     print(f"{path} written")
@@ -142,11 +135,7 @@ def write_figure1(names: list[str], cases: dict[str, Case], path: pathlib.Path) 
 def read(
     prediction_path: pathlib.Path, image: Any, reference_path: pathlib.Path | None
 ) -> tuple[Volume, np.ndarray, np.ndarray | None]:
-    """Read the CT, the prediction and the reference of a case.
-
-    Raises:
-        InputError: A file cannot be read, the CT is missing, or their grids differ.
-    """
+    """Read the CT, the prediction and the reference of a case; InputError where they are unusable or grids differ."""
     from kits_tf.evaluation.matching import check_same_grid
     from kits_tf.io import dicom
     from kits_tf.io.volume import read_labels, read_volume
@@ -154,12 +143,11 @@ def read(
     if image is None:
         raise InputError(prediction_path, "no CT for it in --images")
     volume = dicom.read_series(image) if isinstance(image, dicom.Series) else read_volume(image)
-    labels = []
-    for path in filter(None, (prediction_path, reference_path)):
-        values, grid = read_labels(path)
+    labels: list[Any] = [None, None]
+    for number, path in enumerate(filter(None, (prediction_path, reference_path))):
+        labels[number], grid = read_labels(path)
         check_same_grid(path, grid, volume.grid)
-        labels.append(values)
-    return volume, labels[0], labels[1] if reference_path else None
+    return volume, labels[0], labels[1]
 
 
 def run() -> None:

@@ -62,8 +62,7 @@ def main() -> int:
 
     sources = inputs.find_inputs(FLAGS.input).inputs
     waiting, refused = left_to_do(sources)
-    if len(waiting) + refused < len(sources):
-        done = len(sources) - len(waiting) - refused
+    if done := len(sources) - len(waiting) - refused:
         print(f"{done} of {len(sources)} CTs are already written; --overwrite segments them again")
     if waiting:
         app.check_output_folder("output_dir", FLAGS.output_dir)
@@ -94,20 +93,15 @@ def check(client: Client) -> int:
     return app.EXIT_DONE
 
 
-def settings() -> dict[str, str]:
-    """Return what decides the labels, as far as it is known here."""
-    return {"server_model": FLAGS.model}
-
-
 def left_to_do(sources: Sequence[Input]) -> tuple[list[Input], int]:
     """Return the CTs that are not done, and how many must not be replaced, each said in a line."""
     from kits_tf.inference import outputs
 
-    waiting, refused = [], 0
+    waiting, refused, settings = [], 0, {"server_model": FLAGS.model}
     for source in sources:
         suffixes = [outputs.SEG_SUFFIX] if source.series else []
         try:
-            if FLAGS.overwrite or source.fault or not outputs.is_done(source, FLAGS.output_dir, settings(), suffixes):
+            if FLAGS.overwrite or source.fault or not outputs.is_done(source, FLAGS.output_dir, settings, suffixes):
                 waiting.append(source)
         except InputError as error:
             refused += 1
@@ -143,8 +137,8 @@ def segment(client: Client, source: Input) -> Outcome:
         raise InputError(source.where, error) from None
     seconds["request"] = time.perf_counter() - start - seconds["read"]
     sidecar = outputs.sidecar_of(
-        source, volume, labels, settings(), engine="server", seconds=seconds, checkpoint=FLAGS.model,
-        peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        source, volume, labels, {"server_model": FLAGS.model}, engine="server", seconds=seconds,
+        checkpoint=FLAGS.model, peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     )  # fmt: skip
     case = outputs.Case(source, volume, labels, sidecar)
     removed = outputs.write_case(case, pathlib.Path(FLAGS.output_dir), [jobs.write_seg] if source.series else [])

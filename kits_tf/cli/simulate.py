@@ -5,11 +5,9 @@ Example:
 """
 
 import functools
-import multiprocessing
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import flags
@@ -20,7 +18,6 @@ from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
 RANGE = re.compile(r"(\d+\.?\d*|\.\d+),(\d+\.?\d*|\.\d+)")
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _cases: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Cases"}
 _scan: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Scan"}
@@ -46,23 +43,21 @@ def main() -> int:
     """Make the cases; return the exit code."""
     if not FLAGS.phases or not set(FLAGS.phases) <= set(PHASES):
         raise UsageError("phases", f"must be a comma list of {', '.join(PHASES)}")
-    options = {
-        "size": FLAGS.size,
-        "slices": FLAGS.slices,
-        "phases": tuple(FLAGS.phases),
-        "pixel_spacing_mm": _range("pixel_spacing_mm"),
-        "slice_spacing_mm": _range("slice_spacing_mm"),
-    }
+    options: dict[str, Any] = {"size": FLAGS.size, "slices": FLAGS.slices, "phases": tuple(FLAGS.phases)}
+    options |= {flag: _range(flag) for flag in ("pixel_spacing_mm", "slice_spacing_mm")}
     numbers = _case_numbers()
     options["anatomies"] = _anatomies()
     app.check_output_folder("output_dir", FLAGS.output_dir)
+    from kits_tf import runtime
     from kits_tf.progress import progress
 
     folder = pathlib.Path(FLAGS.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     work = functools.partial(_make, folder, FLAGS.seed, options)
     failures = 0
-    for reason in progress(_in_processes(work, numbers), "Simulating", total=len(numbers)):
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    reasons = runtime.in_processes(work, numbers, FLAGS.processes or cores)
+    for reason in progress(reasons, "Simulating", total=len(numbers)):
         if reason is not None:
             failures += 1
             app.complain("kits-simulate", reason)
@@ -85,13 +80,9 @@ def _case_numbers() -> list[int]:
     """Return the numbers of the cases to make."""
     from kits_tf.data import kits19
 
-    if FLAGS.cases and FLAGS.num_cases is not None:
-        raise UsageError("num_cases", "must not be given with --cases")
-    if FLAGS.cases:
-        return kits19.parse_cases(FLAGS.cases)
-    if FLAGS.num_cases is None:
-        raise UsageError("num_cases", "is required (number of cases), or --cases")
-    return list(range(FLAGS.num_cases))
+    if bool(FLAGS.cases) == (FLAGS.num_cases is not None):
+        raise UsageError("num_cases", "is required (number of cases), or --cases instead")
+    return kits19.parse_cases(FLAGS.cases) if FLAGS.cases else list(range(FLAGS.num_cases))
 
 
 def _anatomies() -> tuple[Any, ...]:
@@ -108,32 +99,10 @@ def _anatomies() -> tuple[Any, ...]:
         raise UsageError("anatomy_ct", f"must be one CT for each of the {len(maps)} --anatomy maps")
     from kits_tf.simulation import Anatomy
 
-    pairs = zip(maps, cts or [None] * len(maps), strict=True)
-    anatomies = tuple(Anatomy(labels, FLAGS.legend, ct) for labels, ct in pairs)
+    anatomies = tuple(map(Anatomy, maps, [FLAGS.legend] * len(maps), cts or [None] * len(maps)))
     for anatomy in anatomies:
         anatomy.check()
     return anatomies
-
-
-def _in_processes(work: Callable[[int], str | None], numbers: list[int]) -> Iterator[str | None]:
-    """Yield the results of the work on each number, done in several processes."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = min(FLAGS.processes or cores, len(numbers))
-    if processes <= 1:
-        yield from map(work, numbers)
-        return
-    with multiprocessing.get_context("spawn").Pool(processes, initializer=_start_process) as pool:
-        yield from pool.imap_unordered(work, numbers)
-        pool.close()  # lets the processes end by themselves; leaving the block early terminates them
-        pool.join()
-
-
-def _start_process() -> None:
-    """Prepare a process of the pool, before it imports NumPy: one thread each, or they would compete for cores."""
-    from kits_tf.runtime import start_worker
-
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    start_worker()
 
 
 def _make(folder: pathlib.Path, seed: int, options: dict[str, Any], number: int) -> str | None:
@@ -153,8 +122,8 @@ def _make(folder: pathlib.Path, seed: int, options: dict[str, Any], number: int)
         volume.write_labels(labels, ct, label)
     except InputError as error:
         return str(error)
-    except (OSError, MemoryError) as error:
-        return f"{case}: {getattr(error, 'strerror', None) or 'not enough memory'}"
+    except OSError as error:
+        return f"{case}: {error.strerror}"
     return None
 
 

@@ -45,8 +45,7 @@ def measure(
     Args:
         labels: uint8 [slices, rows, columns], axes (I, P, L): 0 background, 1 kidney, 2 tumor.
         spacing_mm: Voxel size (slice, row, column).
-        sides: uint8 of the labels' shape, 1 in the patient's right kidney, 2 in the left, 0 elsewhere; by default see
-            `laterality.kidney_sides`.
+        sides: uint8 of the labels' shape, 1 in the right kidney, 2 in the left; by default see `laterality`.
         voxel_ml: Volume of a voxel; by default the product of the spacing, which is too large in a sheared grid.
 
     Returns:
@@ -64,12 +63,15 @@ def measure(
         return {"kidney_ml": 0.0, "tumor_ml": 0.0, "kidneys": [], "tumors": []}
     voxel_ml = float(np.prod(spacing_mm)) / 1000 if voxel_ml is None else voxel_ml
     sides = _sides(labels, box, spacing_mm) if sides is None else np.where(labels[box] > 0, sides[box], 0)
-    by_side = {SIDE_NAMES[side]: int(np.count_nonzero(sides == side)) for side in (RIGHT, LEFT)}
-    kidneys = [{"side": side, "volume_ml": round(count * voxel_ml, 3)} for side, count in by_side.items() if count]
+
+    def volume_ml(mask: np.ndarray) -> float:
+        return round(int(np.count_nonzero(mask)) * voxel_ml, 3)
+
+    by_side = {name: volume_ml(sides == side) for side, name in SIDE_NAMES.items()}
     return {
-        "kidney_ml": round(int(np.count_nonzero(labels[box])) * voxel_ml, 3),
-        "tumor_ml": round(int(np.count_nonzero(labels[box] == 2)) * voxel_ml, 3),
-        "kidneys": kidneys,
+        "kidney_ml": volume_ml(labels[box]),
+        "tumor_ml": volume_ml(labels[box] == 2),
+        "kidneys": [{"side": name, "volume_ml": kidney_ml} for name, kidney_ml in by_side.items() if kidney_ml],
         "tumors": [tumor.summary() for tumor in find_tumors(labels, spacing_mm, sides, voxel_ml)],
     }
 
@@ -82,27 +84,21 @@ def find_tumors(
     if around is None:
         return []
     voxel_ml = float(np.prod(spacing_mm)) / 1000 if voxel_ml is None else voxel_ml
-    sides = _sides(labels, around, spacing_mm) if sides is None else sides
+    sides = _with_all(labels, around, _sides(labels, around, spacing_mm) if sides is None else sides)
     components, _ = ndimage.label(labels[around] == 2, np.ones((3, 3, 3), bool))
     found = []
     for number, box in enumerate(ndimage.find_objects(components), 1):
         mask = components[box] == number
         volume_ml = int(np.count_nonzero(mask)) * voxel_ml
-        if volume_ml < MIN_TUMOR_ML:
-            continue
-        middle = labels.shape[2] // 2 - around[2].start - box[2].start
-        side = SIDE_NAMES[_side(mask, sides[box], middle)]
-        diameter_mm = round(max_axial_diameter_mm(mask, spacing_mm), 2)
-        found.append(Tumor(side, round(volume_ml, 3), diameter_mm, box_within(around, box), mask))
+        if volume_ml >= MIN_TUMOR_ML:
+            side = SIDE_NAMES[int(np.bincount(sides[box][mask], minlength=3)[1:].argmax()) + 1]
+            diameter_mm = round(max_axial_diameter_mm(mask, spacing_mm), 2)
+            found.append(Tumor(side, round(volume_ml, 3), diameter_mm, box_within(around, box), mask))
     return sorted(found, key=lambda tumor: -tumor.volume_ml)
 
 
 def max_axial_diameter_mm(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
-    """Return the largest distance between two points of a mask's outline in one axial slice.
-
-    The outline runs half a voxel outside the outermost voxel centres: a single voxel measures its longer side. An
-    empty mask measures 0.
-    """
+    """Return the largest distance within a slice between points of a mask's outline; that of one voxel is its side."""
     return max((_diameter_mm(plane, spacing_mm[1:]) for plane in mask if plane.any()), default=0.0)
 
 
@@ -122,10 +118,8 @@ def detect(
     def covered(tumor: Tumor, other: np.ndarray) -> float:
         return float((other[tumor.box][tumor.mask] == 2).mean())
 
-    tumors = []
-    for tumor in find_tumors(reference, spacing_mm, voxel_ml=voxel_ml):
-        share = covered(tumor, prediction)
-        tumors.append(tumor.summary() | {"covered": share, "found": share >= FOUND_SHARE})
+    known = [(tumor, covered(tumor, prediction)) for tumor in find_tumors(reference, spacing_mm, voxel_ml=voxel_ml)]
+    tumors = [tumor.summary() | {"covered": share, "found": share >= FOUND_SHARE} for tumor, share in known]
     predicted = find_tumors(prediction, spacing_mm, voxel_ml=voxel_ml)
     false = [tumor.summary() for tumor in predicted if covered(tumor, reference) < FOUND_SHARE]
     return {"tumors": tumors, "false": false}
@@ -139,9 +133,9 @@ def detection_rates(cases: Iterable[dict[str, Any]]) -> dict[str, Any]:
     found = sum(tumor["found"] for tumor in tumors)
     by_size = {name: {"tumors": 0, "found": 0} for name, _ in SIZES_MM}
     for tumor in tumors:
-        name = next(name for name, limit_mm in SIZES_MM if tumor["max_axial_diameter_mm"] <= limit_mm)
-        by_size[name]["tumors"] += 1
-        by_size[name]["found"] += tumor["found"]
+        size = by_size[next(name for name, limit_mm in SIZES_MM if tumor["max_axial_diameter_mm"] <= limit_mm)]
+        size["tumors"] += 1
+        size["found"] += tumor["found"]
     return {
         "tumors": len(tumors),
         "found": found,
@@ -157,53 +151,40 @@ def side_scores(
 ) -> dict[str, dict[str, float] | None]:
     """Return Dice of kidney with tumor and of tumor, right and left apart; arguments as of `metrics.score`.
 
-    Each component of the union of prediction and reference belongs to one side, see `laterality.kidney_sides`; those
-    too small for that go by their column.
+    Sides are those of the union of prediction and reference.
 
     Returns:
         {"right": {"kidney_dice", "tumor_dice"}, "left": ...}; None for a side without kidney in either.
     """
+    scores: dict[str, dict[str, float] | None] = dict.fromkeys(SIDE_NAMES.values())
     union = (prediction > 0) | (reference > 0)
     box = bounding_box(union)
     if box is None:
-        return dict.fromkeys(SIDE_NAMES.values())
-    sides = _sides(union, box, spacing_mm)
-    by_column = np.where(np.arange(box[2].start, box[2].stop) < union.shape[2] // 2, RIGHT, LEFT)
-    sides = np.where(union[box] & (sides == 0), by_column, sides)
+        return scores
+    sides = _with_all(union, box, _sides(union, box, spacing_mm))
     prediction, reference = prediction[box], reference[box]
-    scores: dict[str, dict[str, float] | None] = dict.fromkeys(SIDE_NAMES.values())
     for side, name in SIDE_NAMES.items():
-        here = sides == side
-        if here.any():
-            parts = [((prediction > label) & here, (reference > label) & here) for label in (0, 1)]
-            scores[name] = {"kidney_dice": dice(*parts[0]), "tumor_dice": dice(*parts[1])}
+        if (here := sides == side).any():
+            dices = [dice((prediction > label) & here, (reference > label) & here) for label in (0, 1)]
+            scores[name] = {"kidney_dice": dices[0], "tumor_dice": dices[1]}
     return scores
 
 
 def _sides(labels: np.ndarray, box: tuple[slice, ...], spacing_mm: Sequence[float]) -> np.ndarray:
     """Return the side map of the part of a label array inside its bounding box."""
-    slice_mm, row_mm, column_mm = spacing_mm
-    return kidney_sides(labels[box] > 0, (slice_mm, row_mm, column_mm), labels.shape[2] // 2 - box[2].start)
+    return kidney_sides(labels[box] > 0, tuple(spacing_mm), labels.shape[2] // 2 - box[2].start)
 
 
-def _side(tumor: np.ndarray, sides: np.ndarray, middle: int) -> int:
-    """Return the side that holds most of a tumor; outside both, that of its centroid."""
-    right, left = (np.count_nonzero(sides[tumor] == side) for side in (RIGHT, LEFT))
-    if right or left:
-        return RIGHT if right >= left else LEFT
-    return RIGHT if np.argwhere(tumor)[:, 2].mean() + 0.5 <= middle else LEFT
+def _with_all(labels: np.ndarray, box: tuple[slice, ...], sides: np.ndarray) -> np.ndarray:
+    """Return a side map of a bounding box in which labels outside both kidneys have a side too, by their column."""
+    is_left = np.arange(box[2].start, box[2].stop) >= labels.shape[2] // 2
+    by_column = np.where(is_left, np.uint8(LEFT), np.uint8(RIGHT))
+    return np.where((labels[box] > 0) & (sides == 0), by_column, sides)
 
 
 def _diameter_mm(plane: np.ndarray, spacing_mm: Sequence[float]) -> float:
     """Return the largest distance between two points of the outline of a mask [rows, columns], not empty."""
-    points = np.concatenate([_row_ends(plane), _row_ends(plane.T)[:, ::-1]]) * np.asarray(spacing_mm)
-    corners = points[spatial.ConvexHull(points).vertices]
+    edge = np.argwhere(plane & ~ndimage.binary_erosion(plane))
+    outline = (edge[:, None] + [[-0.5, 0], [0.5, 0], [0, -0.5], [0, 0.5]]).reshape(-1, 2) * spacing_mm
+    corners = outline[spatial.ConvexHull(outline).vertices]
     return float(spatial.distance.pdist(corners).max())
-
-
-def _row_ends(plane: np.ndarray) -> np.ndarray:
-    """Return (row, column) of the outline left and right of each row's outermost voxels."""
-    rows = np.flatnonzero(plane.any(axis=1))
-    first = plane[rows].argmax(axis=1) - 0.5
-    last = plane.shape[1] - plane[rows, ::-1].argmax(axis=1) - 0.5
-    return np.concatenate([np.stack([rows, first], axis=1), np.stack([rows, last], axis=1)])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import pathlib
 import re
-from collections.abc import Callable, Mapping, Set
-from typing import Any, TypeVar
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from kits_tf.data import kits19
 from kits_tf.errors import InputError, UsageError
 from kits_tf.io import dicom, nifti
 from kits_tf.io.volume import Grid
-
-Path = pathlib.Path
-Item = TypeVar("Item")
 
 _CASE = re.compile(r"(?:case|prediction)_(\d{5})")
 _RESULT = "_segmentation"  # kits-predict adds this to the name of a CT that is not a KiTS19 case
@@ -40,21 +37,17 @@ class Match:
 
 
 def match(predictions: Path, references: Path, cases: str = "", flag: str = "predictions") -> Match:
-    """Pair predictions with references.
+    """Pair predictions with references, each a KiTS19-layout folder, a folder of label files or a label file.
 
     Args:
-        predictions: A folder or a label file.
-        references: A KiTS19-layout folder, a folder of label files or a label file.
+        predictions: Folder or file, named by `flag`.
+        references: Folder or file.
         cases: Case numbers and ranges to look at; "" for all.
-        flag: The flag that named the predictions, for errors.
-
-    Raises:
-        UsageError: One of them does not exist or is empty, or nothing belongs together.
+        flag: For the UsageError if one does not exist or is empty, or nothing belongs together.
     """
     found, known = find_labels(predictions, flag), find_labels(references, "references")
     wanted = {kits19.case_name(number) for number in kits19.parse_cases(cases)} if cases else set(found) | set(known)
-    found = {case: path for case, path in found.items() if case in wanted}
-    known = {case: path for case, path in known.items() if case in wanted}
+    found, known = ({case: path for case, path in all_of.items() if case in wanted} for all_of in (found, known))
     partners = counterparts(found, known, references.is_file())
     if not partners:
         raise UsageError(flag, f"{predictions} holds no labels of the requested cases of {references}; {NAMING}")
@@ -68,10 +61,7 @@ def match(predictions: Path, references: Path, cases: str = "", flag: str = "pre
 
 
 def counterparts(predictions: Set[str] | Mapping[str, Any], others: Mapping[str, Any], is_one: bool) -> dict[str, str]:
-    """Return {prediction: its reference or CT} of those that belong together.
-
-    They have the same case or name; but a single prediction belongs to a reference or CT that the user named as one
-    file (`is_one`), whatever their names.
+    """Return {prediction: its reference or CT} of equal names, or of single ones if the user named a file (`is_one`).
 
     Example:
         >>> counterparts({"case_00001", "b"}, {"case_00001": "imaging.nii.gz"}, False)
@@ -85,24 +75,19 @@ def counterparts(predictions: Set[str] | Mapping[str, Any], others: Mapping[str,
 def find_labels(path: Path, flag: str) -> dict[str, Path]:
     """Return the label files of a folder, or the one file, by case; raise a UsageError for `flag` if there is none."""
     expected = f"label files (.nii.gz, .nii) or case_NNNNN folders with a {kits19.LABEL_NAME}"
-    return _by_case(path, flag, _labels, expected)
+    return _by_case(path, flag, _files(path, kits19.LABEL_NAME), expected)
 
 
 def find_images(path: Path, flag: str = "images") -> dict[str, Path | dicom.Series]:
-    """Return the CTs of a folder, or the one file, by the case under which `find_labels` finds their labels.
-
-    DICOM series, in a folder or below it, count if it holds neither NIfTI files nor case folders.
-
-    Raises:
-        UsageError: `path` does not exist, holds no CT, or its DICOM files cannot be read.
-    """
-    if path.is_dir() and not _images(path) and dicom.holds_dicom(path):
+    """Return the CTs of a folder, or the one file, as `find_labels` does, or the DICOM series below it."""
+    files = [file for file in _files(path, kits19.IMAGE_NAME) if file == path or not _is_result(file)]
+    if path.is_dir() and not files and dicom.holds_dicom(path):
         try:
             return {series.name: series for series in dicom.find_series(path)}
         except (InputError, UsageError) as error:
             raise UsageError(flag, error.reason if isinstance(error, UsageError) else str(error)) from None
     expected = f"CTs (.nii.gz, .nii), DICOM series or case_NNNNN folders with an {kits19.IMAGE_NAME}"
-    return {case: image for case, image in _by_case(path, flag, _images, expected).items()}
+    return dict(_by_case(path, flag, files, expected).items())
 
 
 def case_id(path: Path) -> str:
@@ -134,7 +119,7 @@ def read_sidecar(label_path: Path) -> dict[str, Any]:
     """Return the JSON that kits-predict wrote beside a label file; empty if there is none or it is damaged."""
     try:
         found = json.loads(label_path.with_name(f"{nifti.stem(label_path)}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -144,40 +129,25 @@ def is_kidney_only(sidecar: Mapping[str, Any], labels: np.ndarray) -> bool:
     return sidecar.get("tumor_ml", 0) is None and not (labels > 1).any()
 
 
-def _by_case(path: Path, flag: str, find: Callable[[Path], list[Path]], expected: str) -> dict[str, Path]:
-    """Return the files that `find` finds in a folder, the first of each case, or the one file."""
+def _by_case(path: Path, flag: str, files: list[Path], expected: str) -> dict[str, Path]:
+    """Return the first file of each case."""
     if not path.exists():
         raise UsageError(flag, f"{path}: no such file or folder")
-    found: dict[str, Path] = {}
-    for file in [path] if path.is_file() else find(path):
-        found.setdefault(case_id(file), file)
-    if not found:
+    if not files:
         raise UsageError(flag, f"{path} must hold {expected}")
-    return found
+    return {case_id(file): file for file in reversed(files)}
 
 
-def _labels(folder: Path) -> list[Path]:
-    """Return the label files of a folder, those named by kits-predict first."""
-    files = sorted(_nifti_files(folder), key=lambda path: not _is_result(path))
-    return _case_files(folder, kits19.LABEL_NAME, files)
+def _files(path: Path, name: str) -> list[Path]:
+    """Return a file itself, or what a folder holds: a file called `name`, else NIfTI files and those of case folders.
 
-
-def _images(folder: Path) -> list[Path]:
-    """Return the CTs of a folder."""
-    files = [path for path in _nifti_files(folder) if not _is_result(path)]
-    return _case_files(folder, kits19.IMAGE_NAME, files)
-
-
-def _case_files(folder: Path, name: str, others: list[Path]) -> list[Path]:
-    """Return the file of a case folder, or other files and those of case folders in the folder."""
-    own = folder / name
-    return [own] if own.is_file() else others + sorted(folder.glob(f"case_?????/{name}"))
-
-
-def _nifti_files(folder: Path) -> list[Path]:
-    """Return the NIfTI files of a folder, without hidden ones and probabilities."""
-    files = (path for path in sorted(folder.iterdir()) if nifti.is_nifti(path) and path.is_file())
-    return [path for path in files if not path.name.endswith(_PROBABILITIES)]
+    Those named by kits-predict come first; hidden files and probabilities are left out.
+    """
+    if not path.is_dir() or (path / name).is_file():
+        return [path / name if path.is_dir() else path]
+    files = [file for file in sorted(path.iterdir()) if nifti.is_nifti(file) and file.is_file()]
+    files = [file for file in files if not file.name.endswith(_PROBABILITIES)]
+    return sorted(files, key=lambda file: not _is_result(file)) + sorted(path.glob(f"case_?????/{name}"))
 
 
 def _is_result(path: Path) -> bool:

@@ -14,6 +14,7 @@ KIDNEY_TOLERANCE_MM = 1.0330772532390826
 MASSES_TOLERANCE_MM = 1.1328796488598762
 TUMOR_TOLERANCE_MM = 1.1498198361434828
 """Tolerances in the code of KiTS21 and KiTS23: kidney with masses, masses (tumors and cysts), tumor."""
+_TOLERANCES_MM = {"kidney": (KIDNEY_TOLERANCE_MM,), "tumor": (TUMOR_TOLERANCE_MM, MASSES_TOLERANCE_MM)}
 
 METRICS = (
     "kidney_dice",
@@ -54,11 +55,10 @@ def score(
 ) -> Scores:
     """Score one case.
 
-    Kidney is label > 0 (kidney with tumor) and tumor is label > 1, as the challenges count; `kidney_only_dice` is
-    that of label 1. Surface Dice is 1 if both masks are empty and 0 if one is; the 95 % Hausdorff distance is
-    undefined if either is empty. Volume error is prediction minus reference. `kits23_dice` and `kits23_surface_dice`
-    are means over the three classes of KiTS21 and KiTS23: kidney with masses, masses, tumor. KiTS19 labels no cysts,
-    so the masses are the tumor, with a tolerance of their own.
+    Kidney is label > 0 (with tumor), tumor is label > 1, `kidney_only_dice` that of label 1. Surface Dice is 1 if both
+    masks are empty and 0 if one is; the 95 % Hausdorff distance is undefined if either is. Volume error is prediction
+    minus reference. `kits23_dice` and `kits23_surface_dice` are means over kidney with masses, masses and tumor, as in
+    KiTS21 and KiTS23; KiTS19 labels no cysts, so the masses are the tumor, with a tolerance of their own.
 
     Args:
         prediction: uint8 labels [slices, rows, columns].
@@ -74,13 +74,11 @@ def score(
         >>> score(labels, labels, (3.0, 0.8, 0.8))["tumor_surface_dice"]
         1.0
     """
-    prediction, reference = _crop(prediction, reference)
+    box = bounding_box((prediction | reference) > 0) or (slice(1),) * 3
+    prediction, reference = prediction[box], reference[box]
     voxel_ml = float(np.prod(spacing_mm)) / 1000 if voxel_ml is None else voxel_ml
     scores: dict[str, Any] = {"kidney_only_dice": dice(prediction == 1, reference == 1)}
-    for name, label, tolerances_mm in (
-        ("kidney", 0, (KIDNEY_TOLERANCE_MM,)),
-        ("tumor", 1, (TUMOR_TOLERANCE_MM, MASSES_TOLERANCE_MM)),
-    ):
+    for label, (name, tolerances_mm) in enumerate(_TOLERANCES_MM.items()):
         masks = prediction > label, reference > label
         sizes = np.count_nonzero(masks[0]), np.count_nonzero(masks[1])
         surface_dices, hd95_mm = [float(sizes == (0, 0))] * len(tolerances_mm), None
@@ -92,18 +90,11 @@ def score(
         scores[f"{name}_surface_dice"] = surface_dices[0]
         scores[f"{name}_hd95_mm"] = hd95_mm
         scores[f"{name}_volume_error_ml"] = float(sizes[0] - sizes[1]) * voxel_ml
-    masses_and_tumor = sum(surface_dices)
     scores["kits23_dice"] = (scores["kidney_dice"] + 2 * scores["tumor_dice"]) / 3
-    scores["kits23_surface_dice"] = (scores["kidney_surface_dice"] + masses_and_tumor) / 3
+    scores["kits23_surface_dice"] = (scores["kidney_surface_dice"] + sum(surface_dices)) / 3  # tumor and masses
     return {metric: scores[metric] for metric in METRICS}
 
 
 def missing_scores() -> Scores:
     """Return the scores of a case without a usable prediction: 0 for each Dice, None for the others."""
     return {metric: 0.0 if metric.endswith("dice") else None for metric in METRICS}
-
-
-def _crop(prediction: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut both label arrays to the box around everything in either; one voxel if both are empty."""
-    box = bounding_box((prediction | reference) > 0) or (slice(1),) * 3
-    return prediction[box], reference[box]

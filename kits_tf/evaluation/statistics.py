@@ -21,8 +21,7 @@ def summarize(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return count, mean with its 95 % confidence interval, median and quartiles of each column of `score_frame`.
 
     Returns:
-        {metric: {"count", "mean", "low", "high", "median", "q1", "q3"}} over the cases in which the metric is
-        defined; None without such cases, and for the interval of fewer than two.
+        {metric: {"count", "mean", "low", "high", "median", "q1", "q3"}} over the cases where it is defined, or None.
 
     Example:
         >>> summarize(score_frame({"a": {"kidney_dice": 0.5}, "b": {"kidney_dice": 1.0}}))["kidney_dice"]["mean"]
@@ -35,39 +34,26 @@ def confidence_interval(values: pd.Series | np.ndarray) -> tuple[float | None, f
     """Return the 95 % percentile bootstrap interval of a mean; (None, None) for fewer than two values."""
     if len(values) < 2:
         return None, None
-    found = stats.bootstrap(
-        (np.asarray(values, float),),
-        np.mean,
-        method="percentile",
-        batch=1000,
-        random_state=np.random.default_rng(0),  # the same scores give the same interval
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    generator = np.random.default_rng(0)  # the same scores give the same interval
+    data, options = (np.asarray(values, float),), {"batch": 1000, "method": "percentile", "random_state": generator}
+    low, high = stats.bootstrap(data, np.mean, **options).confidence_interval
+    return float(low), float(high)
 
 
 def compare(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Compare two methods on the cases in which both are defined.
-
-    Args:
-        first: Scores as `score_frame` returns them.
-        second: Scores of the other method.
+    """Compare two methods by their `score_frame` on the cases in which both are defined.
 
     Returns:
         {metric: {"count", "mean_difference", "low", "high", "higher", "lower", "equal", "p"}}: first minus second,
         its 95 % confidence interval, the number of positive, negative and zero differences, and the p-value of
         Wilcoxon's signed-rank test, two-sided (None if all differences are zero).
     """
-    frame = _differences(first, second)
+    frame = differences(first, second)
     return {metric: _compare(frame[metric].dropna()) for metric in METRICS}
 
 
-def differences(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Scores]:
-    """Return {case: {metric: first minus second}} of the cases that both have; None if either is undefined."""
-    rows = _differences(first, second).iterrows()
-    return {str(case): {metric: _or_none(row[metric]) for metric in METRICS} for case, row in rows}
-
-
-def _differences(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+def differences(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Return first minus second for the cases that both have."""
     return first.sub(second).loc[first.index.intersection(second.index)]
 
 

@@ -3,9 +3,7 @@
 The definition of Nikolov et al. 2018, "Deep learning to achieve clinically applicable segmentation of head and neck
 anatomy for radiotherapy", which KiTS21 and KiTS23 score by: the surface passes through the corners where eight voxels
 meet, some inside the mask and some outside; each corner carries the area of the marching-cubes triangles of its
-pattern; a distance is that to the nearest such corner of the other mask. The authors' package `surface-distance`
-(Apache-2.0) gives the same numbers with a distance transform of the whole box; the k-d tree here needs only the
-corners, and NumPy 2 works.
+pattern; a distance is that to the nearest such corner of the other mask, found in a k-d tree.
 """
 
 from __future__ import annotations
@@ -42,12 +40,7 @@ class SurfaceDistances:
 
 
 def surface_distances(first: np.ndarray, second: np.ndarray, spacing_mm: Sequence[float]) -> SurfaceDistances:
-    """Measure the distances between the surfaces of two masks.
-
-    Args:
-        first: Bool array [slices, rows, columns], not empty.
-        second: Bool array of the same shape, not empty.
-        spacing_mm: Voxel size (slice, row, column).
+    """Measure the distances between the surfaces of two masks, bool [slices, rows, columns], neither empty.
 
     Example:
         >>> mask = np.zeros((3, 8, 8), bool)
@@ -55,22 +48,14 @@ def surface_distances(first: np.ndarray, second: np.ndarray, spacing_mm: Sequenc
         >>> surface_distances(mask, np.roll(mask, 1, axis=2), (3.0, 0.8, 0.8)).hausdorff_mm()
         0.8
     """
-    first_corners, first_mm2 = surface_elements(first, spacing_mm)
-    second_corners, second_mm2 = surface_elements(second, spacing_mm)
-    return SurfaceDistances(
-        there_mm=_nearest_mm(first_corners, second_corners, spacing_mm),
-        there_mm2=first_mm2,
-        back_mm=_nearest_mm(second_corners, first_corners, spacing_mm),
-        back_mm2=second_mm2,
-    )
+    corners, areas = surface_elements(first, spacing_mm)
+    others, other_areas = surface_elements(second, spacing_mm)
+    there_mm, back_mm = _nearest_mm(corners, others, spacing_mm), _nearest_mm(others, corners, spacing_mm)
+    return SurfaceDistances(there_mm, areas, back_mm, other_areas)
 
 
 def surface_elements(mask: np.ndarray, spacing_mm: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the surface elements of a mask.
-
-    Args:
-        mask: Bool array [slices, rows, columns], not empty.
-        spacing_mm: Voxel size (slice, row, column).
+    """Return the surface elements of a mask, bool [slices, rows, columns], not empty.
 
     Returns:
         Corners, int64 [elements, 3], each the (slice, row, column) of the last of the eight voxels that meet there;
@@ -94,9 +79,6 @@ def pattern_areas(spacing_mm: tuple[float, ...]) -> np.ndarray:
 
     Marching cubes (Lorensen and Cline 1987) of the pattern or, if more than four voxels are inside, of its complement:
     inside and outside are treated alike.
-
-    Args:
-        spacing_mm: Voxel size (slice, row, column).
 
     Returns:
         Areas in mm^2, float64 [256]; bit 4 i + 2 j + k of the index stands for the voxel (i, j, k).

@@ -50,11 +50,8 @@ def score_table(frame: pd.DataFrame, summary: Mapping[str, Mapping[str, Any]], p
     if len(frame) > 1:
         named |= {name: key for key, name in _SUMMARY_ROWS.items()}
     rows |= {name: {metric: summary[metric][key] for metric in METRICS} for name, key in named.items()}
-    if published:
-        rows |= {"paper": PAPER, "winner": CHALLENGE_WINNER}
-    texts = [
-        [format_score(metric, row[metric]) if metric in row else "" for metric in METRICS] for row in rows.values()
-    ]
+    rows |= {"paper": PAPER, "winner": CHALLENGE_WINNER} if published else {}
+    texts = [[format_score(key, row[key]) if key in row else "" for key in METRICS] for row in rows.values()]
     return pd.DataFrame(texts, index=list(rows), columns=list(METRICS))
 
 
@@ -88,9 +85,8 @@ def detection_text(rates: Mapping[str, Any]) -> str:
     """Return a sentence on the tumors found, from `lesions.detection_rates`."""
     if not rates["tumors"]:
         return f"tumors: none in the references, {rates['false']} false"
-    sizes = [
-        f"{name} {size['found']} of {size['tumors']}" for name, size in rates["by_size"].items() if size["tumors"]
-    ]
+    by_size = rates["by_size"].items()
+    sizes = [f"{name} {size['found']} of {size['tumors']}" for name, size in by_size if size["tumors"]]
     found = f"tumors found: {rates['found']} of {rates['tumors']} ({', '.join(sizes)})"
     return f"{found}\nfalse tumors: {rates['false']}, {rates['false_per_case']:.2f} per case"
 
@@ -98,10 +94,10 @@ def detection_text(rates: Mapping[str, Any]) -> str:
 def comparison_text(comparison: Mapping[str, Mapping[str, Any]], name: str) -> str:
     """Return a result of `statistics.compare` as a table; `name` is that of the second method."""
     shown = pd.DataFrame(comparison, dtype=object).T.rename(index=NAMES)
-    formats = dict.fromkeys(("mean_difference", "low", "high"), "{:+.4f}")
-    formats |= dict.fromkeys(("higher", "lower", "equal"), "{:.0f}")
-    for column, template in formats.items():
-        shown[column] = shown[column].map(template.format, na_action="ignore")
+    for column in ("mean_difference", "low", "high"):
+        shown[column] = shown[column].map("{:+.4f}".format, na_action="ignore")
+    for column in ("higher", "lower", "equal"):
+        shown[column] = shown[column].map("{:.0f}".format, na_action="ignore")
     shown["p"] = shown["p"].map(lambda p: "<0.0001" if p < 0.0001 else f"{p:.4f}", na_action="ignore")
     shown = shown.astype(object).where(shown.notna(), "-")
     headings = ["cases", "difference", "95 % from", "95 % to", "higher", "lower", "equal", "p"]

@@ -176,13 +176,14 @@ def test_a_shifted_prediction_fails_and_another_orientation_does_not(folders):
     assert list(scores(folders)["failed"]) == ["case_00001"]
 
 
-def test_volumes_of_a_sheared_grid_follow_from_the_determinant(folders):
+def test_volumes_of_a_sheared_grid_follow_from_the_determinant(folders, capsys):
     """A gantry tilt of 20 degrees lengthens the slice axis by 6.4 %, not the voxels."""
     affine = working_affine(SPACING_MM)
     affine[1, 0] = 10.0 * np.tan(np.radians(20))
     for name, values in (("tilted.nii.gz", labels()), ("empty.nii.gz", labels() * 0)):
         write(folders / name, values, affine)
     assert run(folders, predictions="empty.nii.gz", references="tilted.nii.gz") == 0
+    assert [line.split(": ")[1:2] for line in said(capsys)] == [["warning"]] * 2
     [case] = scores(folders)["cases"].values()
     assert case["kidney_volume_error_ml"] == pytest.approx(-4 * 6 * 6 * 0.09, rel=1e-4)
     [tumor] = scores(folders)["lesions"]["tilted"]["tumors"]

@@ -1,5 +1,8 @@
 """kits-simulate writes the KiTS19 layout whatever the number of processes, and names the flag that is wrong."""
 
+import os
+import types
+
 import nibabel
 import numpy as np
 import pytest
@@ -60,6 +63,13 @@ def test_a_case_that_cannot_be_written_is_named_and_the_others_are_made(tmp_path
     [line] = [line for line in capsys.readouterr().err.splitlines() if "case_00000" in line]
     assert line.startswith("kits-simulate: ")
     assert (output / "case_00001" / "imaging.nii.gz").is_file()
+
+
+def test_a_killed_process_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(simulate, "functools", types.SimpleNamespace(partial=lambda *_: os._exit))
+    assert run(f"--output_dir={tmp_path}", "--num_cases=2", "--processes=2") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("kits-simulate: a process was killed") and message.count("\n") == 1
 
 
 @pytest.mark.parametrize(
