@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from kits_tf import checkpoint, config, runtime
+from kits_tf import checkpoint, config, progress, runtime
 from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
@@ -70,31 +71,30 @@ flags.DEFINE_bool(
 
 def main() -> int:
     """Segment every CT of --input; return the exit code."""
+    from kits_tf.inference import inputs, outputs
+
     check_flags()
     roi = parse_roi(FLAGS.roi)
-    from kits_tf.inference import inputs
-
     settings = run_settings(roi)
     found = inputs.find_inputs(FLAGS.input, FLAGS.series)
     if found.skipped:
         more = f" and {len(found.skipped) - 5} more" if len(found.skipped) > 5 else ""
         print(f"skipped, as no CT: {', '.join(found.skipped[:5])}{more}")
-    sources = found.inputs
-    if FLAGS.shard is not None:
-        sources = inputs.share_of(sources, FLAGS.shard)
-        if not sources:
-            print(f"part {FLAGS.shard} of {len(found.inputs)} CTs has none")
-    waiting, outcomes = left_to_do(sources, settings)
+    sources = found.inputs if FLAGS.shard is None else inputs.share_of(found.inputs, FLAGS.shard)
+    if not sources:
+        print(f"part {FLAGS.shard} of {len(found.inputs)} CTs has none")
+    waiting, reasons = left_to_do(sources, settings)
     if waiting:
         app.check_output_folder("output_dir", FLAGS.output_dir)
         if FLAGS.report:
             from kits_tf.report import pages
 
             pages.require_libraries("report")
-        outcomes |= segment(load_job(waiting, settings, roi), waiting)
+        reasons |= segment(load_job(waiting, settings, roi), waiting)
     if len(sources) > 1 or (FLAGS.shard and sources):
-        summarize(sources, outcomes)
-    return app.EXIT_SOME_FAILED if any(outcome.reason for outcome in outcomes.values()) else app.EXIT_DONE
+        name = f"summary_{FLAGS.shard.replace('/', '_of_')}.csv" if FLAGS.shard else "summary.csv"
+        print(outputs.write_summary(sources, reasons, pathlib.Path(FLAGS.output_dir) / name))
+    return app.EXIT_SOME_FAILED if reasons else app.EXIT_DONE
 
 
 def check_flags() -> None:
@@ -102,12 +102,14 @@ def check_flags() -> None:
     masks = FLAGS.kidney_masks
     if (FLAGS.stage == "tumor") != (masks is not None):
         raise UsageError("kidney_masks", "must be given with --stage=tumor, and only there")
-    if masks and not pathlib.Path(masks).is_dir():
+    if masks is None:
+        return
+    if not masks or not pathlib.Path(masks).is_dir():
         raise UsageError("kidney_masks", f"{masks}: no such folder")
-    if masks and pathlib.Path(masks).resolve() == pathlib.Path(FLAGS.output_dir).resolve():
+    if pathlib.Path(masks).resolve() == pathlib.Path(FLAGS.output_dir).resolve():
         raise UsageError("kidney_masks", f"{masks} is the output folder too, where labels would replace the masks")
     for name in ("planes", "fusion"):
-        if FLAGS.stage == "tumor" and FLAGS[name].present:
+        if FLAGS[name].present:
             raise UsageError(name, "is of no use with --stage=tumor, whose kidneys are those of --kidney_masks")
 
 
@@ -115,14 +117,9 @@ def parse_roi(text: str | None) -> tuple[slice, ...] | None:
     """Return the region of interest that --roi describes, or None."""
     if text is None:
         return None
-    try:
-        bounds = [[int(number) if number else None for number in part.split(":")] for part in text.split(",")]
-    except ValueError:
-        bounds = []
-    if [len(part) for part in bounds] != [2, 2, 2] or any((number or 0) < 0 for number in sum(bounds, [])):
-        must = "must be SLICES,ROWS,COLUMNS, each START:STOP, such as 20:80,:,0:256"
-        raise UsageError("roi", f"{must}, got {text!r}")
-    return tuple(slice(*part) for part in bounds)
+    if not re.fullmatch(r"\d*:\d*,\d*:\d*,\d*:\d*", text):
+        raise UsageError("roi", f"must be SLICES,ROWS,COLUMNS, each START:STOP, such as 20:80,:,0:256, got {text!r}")
+    return tuple(slice(*(int(number) if number else None for number in part.split(":"))) for part in text.split(","))
 
 
 def checkpoints() -> list[str]:
@@ -146,25 +143,22 @@ def run_settings(roi: tuple[slice, ...] | None) -> dict[str, Any]:
 
 def writers() -> dict[str, Writer]:
     """Return the writers of the files that the flags want beside the labels, by suffix."""
-    from kits_tf.inference.outputs import PAGE_SUFFIX
+    from kits_tf.inference.outputs import PAGE_SUFFIX, beside
+    from kits_tf.io import nifti
     from kits_tf.report import viewers
+
+    def write_page(path: pathlib.Path, case: Case) -> None:
+        from kits_tf.report import pages
+
+        name = nifti.stem(pathlib.PurePath(case.source.name))
+        pages.write_case_page(beside(path, PAGE_SUFFIX), name, case.volume, case.labels, case.sidecar)
 
     found: dict[str, Writer] = {PAGE_SUFFIX: write_page} if FLAGS.report else {}
     return found | ({viewers.SLICER_SUFFIX: lambda path, case: viewers.write(path)} if FLAGS.viewer_files else {})
 
 
-def write_page(path: pathlib.Path, case: Case) -> None:
-    """Write the page of kits-report beside a label file."""
-    from kits_tf.inference.outputs import PAGE_SUFFIX, beside
-    from kits_tf.io import nifti
-    from kits_tf.report.pages import write_case_page
-
-    name = nifti.stem(pathlib.PurePath(case.source.name))
-    write_case_page(beside(path, PAGE_SUFFIX), name, case.volume, case.labels, case.sidecar)
-
-
-def left_to_do(sources: Sequence[Input], settings: dict[str, Any]) -> tuple[list[Input], dict[Input, Outcome]]:
-    """Return the CTs that are not done, and the outcomes of those that must not be replaced, each said in a line."""
+def left_to_do(sources: Sequence[Input], settings: dict[str, Any]) -> tuple[list[Input], dict[Input, str]]:
+    """Return the CTs that are not done, and why others must not be replaced, which is said in a line each."""
     from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
     from kits_tf.inference import jobs, outputs
 
@@ -175,16 +169,14 @@ def left_to_do(sources: Sequence[Input], settings: dict[str, Any]) -> tuple[list
     for source in sources:
         try:
             if not FLAGS.overwrite and not source.fault:
-                wanted = [*suffixes, *([outputs.SEG_SUFFIX] if source.series else [])]
                 of_case = jobs.case_settings(settings, FLAGS.kidney_masks, source)
-                if outputs.is_done(source, FLAGS.output_dir, of_case, wanted):
+                if outputs.is_done(source, FLAGS.output_dir, of_case, suffixes):
                     continue
             waiting.append(source)
         except InputError as error:
-            refused[source] = jobs.Outcome(source, reason=str(error))
+            refused[source] = str(error)
             print(error, file=sys.stderr, flush=True)
-    done = len(sources) - len(waiting) - len(refused)
-    if done:
+    if done := len(sources) - len(waiting) - len(refused):
         print(f"{done} of {len(sources)} CTs are already written; --overwrite segments them again")
     return waiting, refused
 
@@ -196,37 +188,28 @@ def load_job(waiting: Sequence[Input], settings: dict[str, Any], roi: tuple[slic
 
     if engines.resolve(FLAGS.engine) == "tensorflow" or any(is_record(source.path) for source in waiting):
         runtime.load_tensorflow()
-    try:
-        loaded = segmenter.load_segmenter(
-            checkpoints(), FLAGS.engine, FLAGS.planes, FLAGS.fusion, FLAGS.stage, FLAGS.engine_precision, FLAGS.tta
-        )
-    except InputError as error:
-        raise UsageError("checkpoint_dir", str(error)) from None
-    return jobs.Job(
-        segmenter=loaded,
-        output_dir=pathlib.Path(FLAGS.output_dir),
-        checkpoint=",".join(checkpoints()),
-        settings=settings,
-        kidney_masks=FLAGS.kidney_masks,
-        roi=roi,
-        probabilities=FLAGS.probabilities,
-        writers=list(writers().values()),
+    loaded = segmenter.load_segmenter(
+        checkpoints(), FLAGS.engine, FLAGS.planes, FLAGS.fusion, FLAGS.stage, FLAGS.engine_precision, FLAGS.tta
     )
+    return jobs.Job(
+        loaded, pathlib.Path(FLAGS.output_dir), ",".join(checkpoints()), settings, FLAGS.kidney_masks, roi,
+        FLAGS.probabilities, list(writers().values()),
+    )  # fmt: skip
 
 
-def segment(job: Job, waiting: Sequence[Input]) -> dict[Input, Outcome]:
-    """Segment CTs, print a line about each and return what became of them."""
-    from kits_tf import progress
+def segment(job: Job, waiting: Sequence[Input]) -> dict[Input, str]:
+    """Segment CTs, print a line about each and return why some failed."""
     from kits_tf.inference import jobs
 
-    outcomes = {}
+    reasons = {}
     with progress.shares(len(waiting), "Segmenting") as show:
         with contextlib.closing(jobs.segment_all(job, waiting, FLAGS.workers, show)) as running:
             for number, outcome in enumerate(running, 1):
                 print_outcome(f"[{number}/{len(waiting)}]", outcome)
                 show(outcome.source, 1.0)  # a failed one too
-                outcomes[outcome.source] = outcome
-    return outcomes
+                if outcome.reason:
+                    reasons[outcome.source] = outcome.reason
+    return reasons
 
 
 def print_outcome(position: str, outcome: Outcome) -> None:
@@ -241,20 +224,6 @@ def print_outcome(position: str, outcome: Outcome) -> None:
     removed = f"; removed {', '.join(outcome.removed)}, of the labels before" if outcome.removed else ""
     seconds = found["seconds"]["total"]
     print(f"{position} {name}: kidney {found['kidney_ml']:.1f} ml, {tumor}{seconds:.1f} s{removed}", flush=True)
-
-
-def summarize(sources: Sequence[Input], outcomes: dict[Input, Outcome]) -> None:
-    """Print a table of all CTs and write it as CSV, each shard's under its own name."""
-    from kits_tf.evaluation.matching import read_sidecar
-    from kits_tf.inference import outputs
-
-    folder, rows = pathlib.Path(FLAGS.output_dir), []
-    for source in sources:
-        reason = outcomes[source].reason if source in outcomes else ""
-        sidecar = {} if reason else read_sidecar(folder / source.output_name)
-        rows.append({"source": source, "status": "failed" if reason else "done", "reason": reason, "sidecar": sidecar})
-    name = f"summary_{FLAGS.shard.replace('/', '_of_')}.csv" if FLAGS.shard else "summary.csv"
-    print(outputs.write_summary(rows, folder / name))
 
 
 def run() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-import resource
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -99,9 +98,8 @@ def left_to_do(sources: Sequence[Input]) -> tuple[list[Input], int]:
 
     waiting, refused, settings = [], 0, {"server_model": FLAGS.model}
     for source in sources:
-        suffixes = [outputs.SEG_SUFFIX] if source.series else []
         try:
-            if FLAGS.overwrite or source.fault or not outputs.is_done(source, FLAGS.output_dir, settings, suffixes):
+            if FLAGS.overwrite or source.fault or not outputs.is_done(source, FLAGS.output_dir, settings):
                 waiting.append(source)
         except InputError as error:
             refused += 1
@@ -137,11 +135,9 @@ def segment(client: Client, source: Input) -> Outcome:
         raise InputError(source.where, error) from None
     seconds["request"] = time.perf_counter() - start - seconds["read"]
     sidecar = outputs.sidecar_of(
-        source, volume, labels, {"server_model": FLAGS.model}, engine="server", seconds=seconds,
-        checkpoint=FLAGS.model, peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-    )  # fmt: skip
-    case = outputs.Case(source, volume, labels, sidecar)
-    removed = outputs.write_case(case, pathlib.Path(FLAGS.output_dir), [jobs.write_seg] if source.series else [])
+        source, volume, labels, {"server_model": FLAGS.model}, engine="server", seconds=seconds, checkpoint=FLAGS.model
+    )
+    removed = outputs.write_case(outputs.Case(source, volume, labels, sidecar), pathlib.Path(FLAGS.output_dir))
     return jobs.Outcome(source, sidecar, removed=removed)
 
 

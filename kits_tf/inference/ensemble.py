@@ -5,7 +5,6 @@ Both are engines made of engines. Sums are in float64, so that the mean of equal
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import functools
 import itertools
@@ -18,32 +17,23 @@ from kits_tf.config import Config
 from kits_tf.errors import UsageError
 from kits_tf.inference.engines.base import Engine
 
-SEEN_ALIKE = (
+# Options that networks must share to be averaged.
+SEEN_ALIKE = {
     "stage", "plane", "clip_low_hu", "clip_high_hu", "body_box", "min_component_share", "depth", "inplane_mm",
     "slice_mm", "mirror", "overlap", "margin_mm", "grid", "blocks",
-)  # fmt: skip
-"""Options that networks must share to be averaged."""
+}  # fmt: skip
 
 Predict = Callable[[str, Iterable[np.ndarray]], Iterator[np.ndarray]]
-Back = Callable[[np.ndarray], np.ndarray]
+Change = Callable[[np.ndarray], np.ndarray]
 
 
 class Mean(Engine):
-    """Predicts the mean of its members.
-
-    Args:
-        members: Functions of (network, batches) such as `Engine.probabilities`.
-        like: The engine whose name, precision and batch size this one adopts.
-    """
+    """Predicts the mean of members such as `Engine.probabilities`, and otherwise is like one of their engines."""
 
     def __init__(self, members: Sequence[Predict], like: Engine) -> None:
         self._members = members
         self.name, self.precision, self.batch_pixels = like.name, like.precision, like.batch_pixels
         self.resize = like.resize  # type: ignore[method-assign]
-
-    def probability(self, network: str, batch: np.ndarray) -> np.ndarray:
-        """See `Engine`."""
-        return next(self.probabilities(network, [batch]))
 
     def probabilities(self, network: str, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """See `Engine`."""
@@ -64,8 +54,8 @@ def check_alike(all_configs: Sequence[Mapping[str, Config]], folders: Sequence[s
     for configs, folder in zip(all_configs[1:], folders[1:], strict=True):
         for name, config in configs.items():
             ours, first = dataclasses.asdict(config), dataclasses.asdict(all_configs[0][name])
-            for option in SEEN_ALIKE:
-                if ours.get(option) != first.get(option):
+            for option in sorted(SEEN_ALIKE & ours.keys()):
+                if ours[option] != first[option]:
                     values = f"{option}={first[option]} in {folders[0]} and {ours[option]} in {folder}"
                     reason = f"{name} has {values}; only networks that see a CT alike can be averaged"
                     raise UsageError("checkpoint_dir", reason)
@@ -77,43 +67,31 @@ def augmented(engine: Engine, tta: str, configs: Mapping[str, Config]) -> Engine
     "shift": the input as it is, and moved by a quarter and by half of what pooling joins to one pixel; "flip": as it
     is, and with its first axis reversed (rows of an axial slab, slices of all others), never right for left.
     """
-    unit = 2 ** max(config.depth for config in configs.values())  # type: ignore[attr-defined]
-    changes: list[Callable[[np.ndarray], tuple[np.ndarray, Back]]] = [flipped]
     if tta == "none":
         return engine
+    changes: list[tuple[Change, Change]] = [(flipped, flipped)]
     if tta == "shift":
-        changes = [functools.partial(shifted, unit=unit, offset=unit // part) for part in (4, 2)]
-    views = [functools.partial(_changed_there_and_back, engine, change) for change in changes]
-    return Mean([engine.probabilities, *views], engine)
+        unit = 2 ** max(config.depth for config in configs.values())  # type: ignore[attr-defined]
+        widths = [(unit // part, unit - unit // part) for part in (4, 2)]
+        changes = [(functools.partial(padded, width=w), functools.partial(unpadded, width=w)) for w in widths]
+
+    def changed(there: Change, back: Change) -> Predict:
+        return lambda network, batches: map(back, engine.probabilities(network, map(there, batches)))
+
+    return Mean([engine.probabilities, *(changed(*change) for change in changes)], engine)
 
 
-def _changed_there_and_back(
-    engine: Engine,
-    change: Callable[[np.ndarray], tuple[np.ndarray, Back]],
-    network: str,
-    batches: Iterable[np.ndarray],
-) -> Iterator[np.ndarray]:
-    """Yield the predictions of an engine for changed batches, changed back."""
-    backs: collections.deque[Back] = collections.deque()
-
-    def changed() -> Iterator[np.ndarray]:
-        for batch in batches:
-            there, back = change(batch)
-            backs.append(back)
-            yield there
-
-    for probability in engine.probabilities(network, changed()):
-        yield backs.popleft()(probability)
+def flipped(batch: np.ndarray) -> np.ndarray:
+    """Return a batch, or its probability, with its first spatial axis reversed."""
+    return batch[:, ::-1]
 
 
-def flipped(batch: np.ndarray) -> tuple[np.ndarray, Back]:
-    """Return a batch with its first spatial axis reversed, and the way back for its probability."""
-    return batch[:, ::-1], lambda probability: probability[:, ::-1]
+def padded(batch: np.ndarray, width: tuple[int, int]) -> np.ndarray:
+    """Return a batch with so many zeros before and after each spatial axis."""
+    return np.pad(batch, [(0, 0), *[width] * (batch.ndim - 2), (0, 0)])
 
 
-def shifted(batch: np.ndarray, unit: int, offset: int) -> tuple[np.ndarray, Back]:
-    """Return a batch with `offset` zeros before and `unit - offset` after each spatial axis, and the way back."""
-    spatial = range(1, batch.ndim - 1)
-    widths = [(offset, unit - offset) if axis in spatial else (0, 0) for axis in range(batch.ndim)]
-    inside = (slice(None), *(slice(offset, offset + batch.shape[axis]) for axis in spatial))
-    return np.pad(batch, widths), lambda probability: probability[inside]
+def unpadded(probability: np.ndarray, width: tuple[int, int]) -> np.ndarray:
+    """Return the probability of a batch, given that of the `padded` batch."""
+    inside = [slice(width[0], size - width[1]) for size in probability.shape[1:]]
+    return probability[tuple([slice(None), *inside])]

@@ -11,14 +11,10 @@ UNIT = 20_000  # fixed point of probabilities: three planes fit 16 bits
 
 
 class Fusion:
-    """Collects the probabilities of each plane and gives the kidney mask.
+    """Collects the probabilities of a number of planes and gives the kidney mask.
 
-    Args:
-        shape: (slices, rows, columns) of the volume.
-        method: "union" (a voxel is kidney if any plane finds it), "majority" (more than half of the planes) or "mean"
-            (mean probability above 0.5).
-        planes: Number of planes.
-        keeps_probability: Whether `probability` will be called; two bytes more a voxel unless the method is "mean".
+    A voxel is kidney if any plane finds it ("union"), more than half of them do ("majority"), or if their mean
+    probability is above 0.5 ("mean"). `probability` needs two bytes more a voxel, but for the mean.
     """
 
     def __init__(self, shape: tuple[int, ...], method: str, planes: int, keeps_probability: bool = False) -> None:
@@ -30,10 +26,7 @@ class Fusion:
             self._probability = np.zeros(shape if keeps_probability else (), np.uint16)
 
     def region(self, index: tuple[slice, ...]) -> Callable[[Callable[[np.ndarray], np.ndarray], np.ndarray], None]:
-        """Return add(view, probability) for a part of the volume.
-
-        `view` maps the part to a view of it that has the probability's shape.
-        """
+        """Return add(view, probability) for a part of the volume; see `kidney.Add`."""
 
         def add(view: Callable[[np.ndarray], np.ndarray], probability: np.ndarray) -> None:
             target = view(self._sums[index])
@@ -41,24 +34,19 @@ class Fusion:
                 target += fixed_point(probability)
                 return
             target += probability > THRESHOLD
-            if not self._probability.ndim:
-                return
-            kept = view(self._probability[index])
-            if self._method == "union":
-                np.maximum(kept, fixed_point(probability), out=kept)
-            else:
-                kept += fixed_point(probability)
+            if self._probability.ndim:
+                kept = view(self._probability[index])
+                unite = np.maximum if self._method == "union" else np.add
+                unite(kept, fixed_point(probability), out=kept)
 
         return add
 
     def mask(self) -> np.ndarray:
         """Return the fused mask, bool [slices, rows, columns]; nothing can be added afterwards."""
-        limit = {"union": 0, "majority": self._planes // 2, "mean": round(THRESHOLD * UNIT * self._planes)}
         if self._method == "mean":
-            return self._sums > limit[self._method]
+            return self._sums > round(THRESHOLD * UNIT * self._planes)
         mask = self._sums.view(bool)  # in the same memory: a long CT has none to spare
-        for here, counts in zip(mask, self._sums, strict=True):
-            here[...] = counts > limit[self._method]
+        np.greater(self._sums, self._planes // 2 if self._method == "majority" else 0, out=mask)
         return mask
 
     def probability(self) -> np.ndarray:

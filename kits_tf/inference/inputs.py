@@ -9,8 +9,8 @@ import hashlib
 import math
 import os
 import pathlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,24 +22,16 @@ from kits_tf.inference.outputs import file_digest, is_output_of
 from kits_tf.io import dicom, nifti, privacy, volume
 from kits_tf.io.volume import Volume
 
-_SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
+_ENDING = "_segmentation.nii.gz"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Input:
-    """One CT to segment.
+    """One CT to segment; `fault` is why it cannot be, and is raised instead of reading it."""
 
-    Attributes:
-        path: The file, or the folder of a DICOM series.
-        output_name: Name of its label file.
-        case: KiTS19 case id, or None.
-        series: The DICOM series, or None for a file.
-        fault: Why it cannot be segmented, raised instead of reading it, or None.
-    """
-
-    path: pathlib.Path
-    output_name: str
-    case: str | None = None
+    path: pathlib.Path  # the file, or the folder of a DICOM series
+    output_name: str  # of its label file
+    case: str | None = None  # KiTS19 case id
     series: dicom.Series | None = None
     fault: InputError | None = None
 
@@ -84,14 +76,8 @@ class Input:
         return records.read_volume(self.path) if records.is_record(self.path) else volume.read_volume(self.path)
 
 
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """What `--input` names.
-
-    Attributes:
-        inputs: The CTs.
-        skipped: Names of files that are neither CTs nor written by this package.
-    """
+class Found(NamedTuple):
+    """What `--input` names: the CTs, and what is skipped: neither a CT nor written by this package."""
 
     inputs: list[Input]
     skipped: list[str]
@@ -100,34 +86,26 @@ class Found:
 def find_inputs(path: str | os.PathLike, series: str | None = None) -> Found:
     """Find the CTs of a NIfTI file, a DICOM series, a prepared folder, or any tree of these.
 
-    Args:
-        path: A file or a folder; a `.txt` file lists several, one a line.
-        series: Series Number or Series Instance UID that selects among DICOM series.
-
-    Returns:
-        Every CT once, with an output name of its own. What is wrong with one becomes its `fault`.
-
-    Raises:
-        UsageError: There is no such file or folder, no CT in it, or no such series.
+    A `.txt` file lists several, one a line; `series` is the Series Number or Series Instance UID of a DICOM series.
+    Every CT is returned once, with an output name of its own. What is wrong with one becomes its `fault`. Raises
+    UsageError where there is no such file or folder, no CT in it, or no such series.
     """
     path = pathlib.Path(path)
-    if path.is_file() and path.suffix.lower() == ".txt":
-        found = _from_list(path)
-    else:
-        found = _find(path)
-    inputs = found.inputs
+    inputs, skipped = _from_list(path) if path.is_file() and path.suffix.lower() == ".txt" else _find(path)
     if series:
+        there = [f"{one.where}: {one.series.describe()}" for one in inputs if one.series]
         inputs = [one for one in inputs if one.series and series in (str(one.series.number), one.series.uid)]
         if not inputs:
-            there = [f"{one.where}: {one.series.describe()}" for one in found.inputs if one.series]
             raise UsageError("series", f"must be one of the series in {path}: {'; '.join(there[:20]) or 'none'}")
-    return Found(_with_own_names(inputs), found.skipped)
+    return Found(_with_own_names(inputs), skipped)
 
 
 def share_of(inputs: Sequence[Input], shard: str) -> list[Input]:
     """Return the part of a list that `--shard=I/N` names: every N-th from the I-th; UsageError for no such part."""
-    match = _SHARD.fullmatch(shard)
-    number, count = (int(group) for group in match.groups()) if match else (0, 0)
+    try:
+        number, count = map(int, shard.split("/"))
+    except ValueError:
+        number = count = 0
     if not 1 <= number <= count:
         raise UsageError("shard", f"must be I/N with I from 1 to N, such as 2/8, got {shard!r}")
     return list(inputs[number - 1 :: count])
@@ -137,14 +115,14 @@ def mask_path(folder: str | os.PathLike, source: Input) -> pathlib.Path:
     """Return the kidney mask of a CT in a folder, named as its output or in the KiTS19 layout; InputError for none."""
     path = pathlib.Path(folder) / source.output_name
     in_layout = pathlib.Path(folder) / (source.case or "") / kits19.LABEL_NAME
-    found = path if path.is_file() or not source.case else in_layout
-    if not found.is_file():
+    if not path.is_file() and not (source.case and in_layout.is_file()):
         raise InputError(path, f"no such file; it should be the kidney mask of {source.where}")
-    return found
+    return path if path.is_file() else in_layout
 
 
-def read_mask(path: pathlib.Path, ct: Volume) -> np.ndarray:
+def read_mask(folder: str | os.PathLike, source: Input, ct: Volume) -> np.ndarray:
     """Return the kidney mask of a CT, bool on its grid; InputError where it lies on another."""
+    path = mask_path(folder, source)
     labels, grid = volume.read_labels(path)
     matching.check_same_grid(path, grid, ct.grid)
     return labels > 0
@@ -152,18 +130,16 @@ def read_mask(path: pathlib.Path, ct: Volume) -> np.ndarray:
 
 def from_file(path: pathlib.Path) -> Input:
     """Return the input of a NIfTI file; `case_00210/imaging.nii.gz` and `case_00210.nii.gz` are KiTS19 cases."""
-    stem = nifti.stem(path)
-    case = path.parent.resolve().name if path.name == kits19.IMAGE_NAME else stem
-    source = from_case(path, case) if kits19.case_number(case) is not None else Input(path, f"{stem}{_ENDING}")
+    folder = path.parent.resolve().name
+    is_of_case = path.name == kits19.IMAGE_NAME and kits19.case_number(folder) is not None
+    source = _named(path, folder if is_of_case else nifti.stem(path))
     return source if path.exists() else _faulty(source, "is a link to a file that does not exist")
 
 
-def from_case(path: pathlib.Path, case: str) -> Input:
-    """Return the input of a KiTS19 case, written under the challenge's name: `prediction_00210.nii.gz`."""
-    return Input(path, kits19.prediction_name(case), case)
-
-
-_ENDING = "_segmentation.nii.gz"
+def _named(path: pathlib.Path, name: str) -> Input:
+    """Return the input of a name: a KiTS19 case is written under the challenge's, `prediction_00210.nii.gz`."""
+    is_case = kits19.case_number(name) is not None
+    return Input(path, kits19.prediction_name(name), name) if is_case else Input(path, f"{name}{_ENDING}")
 
 
 def _faulty(source: Input, reason: str) -> Input:
@@ -173,23 +149,23 @@ def _faulty(source: Input, reason: str) -> Input:
 def _from_list(path: pathlib.Path) -> Found:
     """Return the CTs of a list of paths relative to its own folder; a faulty line stops no other."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except ValueError:
         raise UsageError("input", f"{path} is not a list of paths, one a line") from None
-    found = Found([], [])
-    for number, line in enumerate(lines, 1):
-        if not line or line.startswith("#"):
-            continue
-        try:
-            part = _find(path.parent / line)
-        except (InputError, UsageError) as error:
-            reason = error.reason if isinstance(error, UsageError) else error
-            part = Found([Input(path, "", fault=InputError(f"{path.name}, line {number}", reason))], [])
-        found.inputs.extend(part.inputs)
-        found.skipped.extend(part.skipped)
-    if not found.inputs:
+    inputs: list[Input] = []
+    skipped: list[str] = []
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if line and not line.startswith("#"):
+            try:
+                part = _find(path.parent / line)
+            except (InputError, UsageError) as error:
+                reason = error.reason if isinstance(error, UsageError) else error
+                part = Found([Input(path, "", fault=InputError(f"{path.name}, line {number}", reason))], [])
+            inputs += part.inputs
+            skipped += part.skipped
+    if not inputs:
         raise UsageError("input", f"{path} lists nothing")
-    return found
+    return Found(inputs, skipped)
 
 
 def _find(path: pathlib.Path) -> Found:
@@ -205,20 +181,24 @@ def _find(path: pathlib.Path) -> Found:
     others: list[pathlib.Path] = []
     for folder, paths in _walk(path):
         if records.is_prepared(folder):
-            inputs += [from_case(pathlib.Path(file), records.case_of(file)) for file in records.find_records(folder)]
+            inputs += [_named(pathlib.Path(file), records.case_of(file)) for file in records.find_records(folder)]
             continue
-        images = [one for one in paths if one.name == kits19.IMAGE_NAME] or list(filter(nifti.is_nifti, paths))
-        inputs += map(from_file, images)
-        others += [one for one in paths if one not in images]
-    if any(map(dicom.is_dicom, others)):
-        others = [file for file in others if not dicom.is_dicom(file)]
-        inputs += _from_series(path)
+        cts = [one for one in paths if one.name == kits19.IMAGE_NAME] or list(filter(nifti.is_nifti, paths))
+        inputs += map(from_file, cts)
+        others += [one for one in paths if one not in cts]
+    images = set(filter(dicom.is_dicom, others))
+    series = _from_series(path) if images else []
+    inputs += series
     stems = {source.output_name.removesuffix(".nii.gz") for source in inputs}
-    ours = {source.path for source in inputs if not source.series and is_output_of(source.path, stems)}
-    inputs = [source for source in inputs if source.path not in ours]
+    inputs = [source for source in inputs if source.series or not is_output_of(source.path, stems)]
     if not inputs:
         raise UsageError("input", f"{path} holds no NIfTI file, no DICOM series and no prepared case")
-    return Found(inputs, list(dict.fromkeys(file.name for file in others if not is_output_of(file, stems))))
+    skipped = dict.fromkeys(file.name for file in others if file not in images and not is_output_of(file, stems))
+    used = {header.path for source in series if source.series for header in source.series.headers}
+    rest = [file for file in images - used if not is_output_of(file, stems)]
+    if used and rest:  # whose names may name a patient
+        return Found(inputs, [f"DICOM files of no CT series, such as localizers ({len(rest)})", *skipped])
+    return Found(inputs, list(skipped))
 
 
 def _walk(root: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[pathlib.Path]]]:
@@ -246,8 +226,7 @@ def _from_series(root: pathlib.Path) -> list[Input]:
             words = privacy.identifying_words(one.headers[0])
             name, where = (privacy.safe_name(text, words, one.uid) for text in (own.resolve().name, str(own)))
             one = dataclasses.replace(one, name=name, where=where)
-        source = from_case(own, one.name) if kits19.case_number(one.name) is not None else None
-        inputs.append(dataclasses.replace(source or Input(own, f"{one.name}{_ENDING}"), series=one))
+        inputs.append(dataclasses.replace(_named(own, one.name), series=one))
     return inputs
 
 
@@ -256,15 +235,15 @@ def _with_own_names(inputs: Iterable[Input]) -> list[Input]:
     once: dict[tuple, Input] = {}
     for one in inputs:
         once.setdefault((one.path.resolve(), one.series and one.series.uid, one.fault and str(one.fault)), one)
+    result = list(once.values())
     for rename in (_renamed, _refused):
-        alike = collections.defaultdict(list)
-        for place, one in once.items():
-            if not one.fault:
-                alike[one.output_name].append(place)
-        for places in alike.values():
-            if len(places) > 1:
-                once |= zip(places, rename([once[place] for place in places]), strict=True)
-    return list(once.values())
+        groups: dict[object, list[Input]] = collections.defaultdict(list)
+        for one in result:
+            groups[one if one.fault else one.output_name].append(one)
+        several = [alike for alike in groups.values() if len(alike) > 1]
+        renamed = {one: new for alike in several for one, new in zip(alike, rename(alike), strict=True)}
+        result = [renamed.get(one, one) for one in result]
+    return result
 
 
 def _renamed(alike: list[Input]) -> list[Input]:
@@ -284,6 +263,5 @@ def _renamed(alike: list[Input]) -> list[Input]:
 def _refused(alike: list[Input]) -> list[Input]:
     others = [alike[1], *[alike[0]] * (len(alike) - 1)]
     reason = "would be written as {}, as would {}; rename one of them"
-    return [
-        _faulty(one, reason.format(one.output_name, other.where)) for one, other in zip(alike, others, strict=True)
-    ]
+    pairs = zip(alike, others, strict=True)
+    return [_faulty(one, reason.format(one.output_name, other.where)) for one, other in pairs]

@@ -7,28 +7,23 @@ import contextlib
 import dataclasses
 import logging
 import pathlib
-import resource
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 
-from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
 from kits_tf.errors import CancelledError, InputError
 from kits_tf.inference import inputs, outputs
-from kits_tf.inference.fusion import UNIT
 from kits_tf.inference.inputs import Input
-from kits_tf.io.volume import Volume, write_scaled
 
 if TYPE_CHECKING:
-    from kits_tf.inference.segmenter import Segmentation, Segmenter
+    from kits_tf.inference.segmenter import Segmenter
 
-BYTES_PER_VOXEL = 10
-"""float32 HU, fusion, sides and labels, and some for the working grids; the networks themselves need little."""
-PROBABILITY_BYTES_PER_VOXEL = 5
+# float32 HU, fusion, sides and labels, and some for the working grids; the networks themselves need little.
+BYTES_PER_VOXEL, PROBABILITY_BYTES_PER_VOXEL = 10, 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,27 +38,16 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What is done with each CT.
-
-    Attributes:
-        segmenter: Finds the labels.
-        output_dir: Folder to write to.
-        checkpoint: Name of the weights, for the sidecar.
-        settings: What decides the labels; see `outputs.network_settings`.
-        kidney_masks: Folder of masks (label > 0) that replace stage 1, or None.
-        roi: Region of interest, as of `Segmenter.run`.
-        probabilities: Whether to write probabilities.
-        writers: Write more beside the labels.
-    """
+    """What is done with each CT."""
 
     segmenter: Segmenter
     output_dir: pathlib.Path
-    checkpoint: str
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    kidney_masks: str | None = None
-    roi: Sequence[slice] | None = None
-    probabilities: bool = False
-    writers: Sequence[outputs.Writer] = ()
+    checkpoint: str  # name of the weights, for the sidecar
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # see `outputs.network_settings`
+    kidney_masks: str | None = None  # folder of masks (label > 0) that replace stage 1
+    roi: Sequence[slice] | None = None  # as of `Segmenter.run`
+    probabilities: bool = False  # whether to write them
+    writers: Sequence[outputs.Writer] = ()  # write more beside the labels
 
 
 def case_settings(settings: Mapping[str, Any], kidney_masks: str | None, source: Input) -> dict[str, Any]:
@@ -75,23 +59,29 @@ def case_settings(settings: Mapping[str, Any], kidney_masks: str | None, source:
 def segment_all(
     job: Job, sources: Sequence[Input], workers: int, progress: Callable[[Input, float], object] = lambda *_: None
 ) -> Generator[Outcome, None, None]:
-    """Segment CTs and write what belongs to them.
+    """Segment CTs, several at once as far as memory suffices, write what belongs to them and yield the outcomes.
 
-    Args:
-        job: What to do.
-        sources: The CTs.
-        workers: How many are in work at once; fewer where memory would not suffice.
-        progress: Called with (CT, share done) from several threads.
-
-    Yields:
-        What became of each, as they are done. If the caller closes the generator, work is cancelled.
+    `progress` is called with (CT, share done) from several threads. See also `run_all`.
     """
-    memory, turn = _Memory(), threading.Lock()
+    turn, changed = threading.Lock(), threading.Condition()
+    free = total = psutil.virtual_memory().available
     voxel_bytes = BYTES_PER_VOXEL + (PROBABILITY_BYTES_PER_VOXEL if job.probabilities else 0)
 
     def work(source: Input, cancel: threading.Event) -> Outcome:
-        with memory.reserved(source, source.voxels * voxel_bytes, cancel):
+        nonlocal free
+        needed = source.voxels * voxel_bytes
+        if needed > total:
+            reason = f"too large: needs about {needed / 1e9:.3g} GB, {total / 1e9:.3g} GB are available"
+            raise InputError(source.where, reason)
+        with changed:
+            changed.wait_for(lambda: needed <= free or cancel.is_set())
+            free -= needed
+        try:
             return segment(job, source, turn, cancel, lambda share: progress(source, share))
+        finally:
+            with changed:
+                free += needed
+                changed.notify_all()
 
     yield from run_all(work, sources, workers)
 
@@ -117,25 +107,20 @@ def _attempt(work: Callable[[Input, threading.Event], Outcome], source: Input, c
     try:
         if source.fault:
             raise source.fault
-        if cancel.is_set():
-            raise CancelledError
         return work(source, cancel)
     except InputError as error:
         return Outcome(source, reason=str(error))
-    except MemoryError:
-        return Outcome(source, reason=f"{source.where}: not enough memory")
-    except CancelledError:
-        return Outcome(source, reason=f"{source.where}: cancelled")
-    except OSError as error:  # mostly one of writing
-        place = source.output_name if source.series or not error.filename else error.filename
-        return Outcome(source, reason=f"{source.where}: {place}: {error.strerror or one_line(error)}")
-    except Exception as error:  # a fault of the program or a library: the other CTs are not to suffer
+    except Exception as error:  # also a fault of the program or a library: the other CTs are not to suffer
         logging.getLogger(__name__).debug("failed", exc_info=True)
-        return Outcome(source, reason=f"{source.where}: {one_line(error)}")
+        return Outcome(source, reason=f"{source.where}: {_reason(source, error)}")
 
 
-def one_line(error: Exception) -> str:
-    """Return an unforeseen error in one line."""
+def _reason(source: Input, error: Exception) -> str:
+    """Return an error in one line that names no patient."""
+    if isinstance(error, MemoryError | CancelledError):
+        return "not enough memory" if isinstance(error, MemoryError) else "cancelled"
+    if isinstance(error, OSError) and error.strerror:  # mostly one of writing
+        return f"{source.output_name if source.series or not error.filename else error.filename}: {error.strerror}"
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__} ({lines[0][:200]})" if lines else type(error).__name__
 
@@ -149,15 +134,13 @@ def segment(
 ) -> Outcome:
     """Segment one CT and write what belongs to it; `turn` is held while networks run.
 
-    Raises:
-        InputError: The CT or its mask cannot be used.
-        CancelledError: `cancel` was set.
+    Raises InputError where the CT or its mask cannot be used, CancelledError where `cancel` was set.
     """
     start = time.perf_counter()
     settings = case_settings(job.settings, job.kidney_masks, source)
     source.digest  # noqa: B018  # before the CT is read, so that a change meanwhile is noticed by the next run
     volume = source.read()
-    mask = inputs.read_mask(inputs.mask_path(job.kidney_masks, source), volume) if job.kidney_masks else None
+    mask = inputs.read_mask(job.kidney_masks, source, volume) if job.kidney_masks else None
     seconds = {"read": time.perf_counter() - start}
     with turn or contextlib.nullcontext():
         try:
@@ -168,60 +151,13 @@ def segment(
         except ValueError as error:
             raise InputError(source.where, error) from None
     sidecar = outputs.sidecar_of(
-        source, volume, found.labels, settings, found.sides,
-        engine=job.segmenter.engine.name, precision=job.segmenter.engine.precision, seconds=seconds | found.seconds,
-        peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1), checkpoint=job.checkpoint,
+        source, volume, found.labels, settings, found.sides, engine=job.segmenter.engine.name,
+        precision=job.segmenter.engine.precision, seconds=seconds | found.seconds, checkpoint=job.checkpoint,
     )  # fmt: skip
     if mask is not None:
-        sidecar["warnings"] += _left_out(mask, found.labels, job.roi, volume)
-    case = outputs.Case(source, volume, found.labels, sidecar)
-    writers = [*_probability_writers(found), *([write_seg] if source.series else []), *job.writers]
-    removed = outputs.write_case(case, job.output_dir, writers)
-    return Outcome(source, sidecar, removed=removed)
-
-
-def write_seg(path: pathlib.Path, case: outputs.Case) -> None:
-    """Write the DICOM SEG of a series' labels beside them."""
-    from kits_tf.io.dicom_seg import write_segmentation
-
-    if case.source.series:
-        write_segmentation(case.labels, case.source.series, outputs.beside(path, outputs.SEG_SUFFIX))
-
-
-def _probability_writers(found: Segmentation) -> Iterator[outputs.Writer]:
-    for stage, probability in found.probabilities.items():
-        yield lambda path, case, stage=stage, probability=probability: write_scaled(  # type: ignore[misc]
-            probability, 1 / UNIT, case.volume, outputs.beside(path, PROBABILITY_SUFFIXES[stage])
-        )
-
-
-def _left_out(mask: np.ndarray, labels: np.ndarray, roi: Sequence[slice] | None, volume: Volume) -> list[str]:
-    """Return a warning where pieces of a given kidney mask are too small to be kidney."""
-    inside = tuple(roi or ())
-    lost = (np.count_nonzero(mask[inside]) - np.count_nonzero(labels[inside])) * volume.voxel_ml
-    return [f"{lost:.1f} ml of the given kidney mask lie in small pieces and are left out"] if lost > 0 else []
-
-
-class _Memory:
-    """Lets CTs into work as long as what they need together is available."""
-
-    def __init__(self) -> None:
-        self._free = psutil.virtual_memory().available
-        self._total = self._free
-        self._changed = threading.Condition()
-
-    @contextlib.contextmanager
-    def reserved(self, source: Input, count: int, cancel: threading.Event) -> Iterator[None]:
-        """Wait until `count` bytes are free and hold them; InputError where they never will be."""
-        if count > self._total:
-            reason = f"too large: needs about {count / 1e9:.3g} GB, {self._total / 1e9:.3g} GB are available"
-            raise InputError(source.where, reason)
-        with self._changed:
-            self._changed.wait_for(lambda: count <= self._free or cancel.is_set())
-            self._free -= count
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += count
-                self._changed.notify_all()
+        inside = tuple(job.roi or ())
+        lost = (np.count_nonzero(mask[inside]) - np.count_nonzero(found.labels[inside])) * volume.voxel_ml
+        warning = f"{lost:.1f} ml of the given kidney mask lie in small pieces and are left out"
+        sidecar["warnings"] += [warning] if lost > 0 else []
+    case = outputs.Case(source, volume, found.labels, sidecar, found.probabilities)
+    return Outcome(source, sidecar, removed=outputs.write_case(case, job.output_dir, job.writers))

@@ -6,7 +6,9 @@ Functions with the argument `xp` run on NumPy arrays and TensorFlow tensors alik
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+import operator
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from kits_tf.inference.engines.base import Engine
 
 BATCH_PIXELS = 2**18  # of a batch: enough to fill a device, little enough for memory
+MAX_GRID_VOXELS = 2**30  # of the grid that a CT is resized to for a network: four gigabytes as float32
 
 Add = Callable[[Callable[[np.ndarray], np.ndarray], np.ndarray], None]
 """add(view, probability), where `view` maps a volume to a view of it that has the probability's shape."""
@@ -26,18 +29,18 @@ Add = Callable[[Callable[[np.ndarray], np.ndarray], np.ndarray], None]
 
 def stage_one(
     engine: Engine, network: str, config: KidneyConfig, hu: np.ndarray, spacing_mm: tuple[float, float, float],
-    add: Add, progress: Callable[[int], None], working: dict[tuple[int, ...], np.ndarray] | None = None,
+    add: Add, progress: Callable[[float], None], working: dict[tuple[int, ...], np.ndarray],
 ) -> None:  # fmt: skip
     """Run one plane's network over a volume [slices, rows, columns], in HU and cut to the body if the config says so.
 
-    `add` is called with parts that cover the volume once, `progress` with numbers of slabs done; `working` keeps the
-    volume on working grids, by shape, for the planes that follow.
+    `add` is called with parts that cover the volume once, `progress` with the share done; `working` keeps the volume
+    on working grids, by shape, for the planes that follow. Raises ValueError where such a grid is too large.
     """
     if geometry.is_native(config):
         run_plane(engine, network, config, hu, add, progress)
         return
     shape = geometry.working_shape(hu.shape, spacing_mm, config)
-    working = {} if working is None else working
+    check_size(f"the working grid of {network}", shape, MAX_GRID_VOXELS)
     if shape not in working:
         working[shape] = geometry.resized(hu, shape, geometry.clipped, engine.resize)
     probability = np.zeros(shape, np.float32)
@@ -47,14 +50,15 @@ def stage_one(
 
     run_plane(engine, network, config, working[shape], keep, progress)
     for chunk, values in geometry.resized_chunks(probability, hu.shape, resizer=engine.resize):
-        add(lambda part, chunk=chunk: part[chunk], values)  # type: ignore[misc]
+        add(operator.itemgetter(chunk), values)
 
 
 def run_plane(
-    engine: Engine, network: str, config: KidneyConfig, volume: np.ndarray, add: Add, progress: Callable[[int], None]
+    engine: Engine, network: str, config: KidneyConfig, volume: np.ndarray, add: Add, progress: Callable[[float], None]
 ) -> None:
     """Run both halves of a plane; arguments as of `stage_one`, with `volume` on the network's own grid."""
     right, left = geometry.halves(NumPy, config.plane, volume.shape, config.overlap)
+    done, total = 0, left.indices[1] + (0 if config.plane == "sagittal" else right.indices[1])
     for half, mirrored in ((right, False), (left, config.mirror)):
         if half.kept[0] == half.kept[1]:
             continue  # a volume one column wide has no right half
@@ -63,14 +67,20 @@ def run_plane(
         for indices, found in zip(groups, engine.probabilities(network, inputs), strict=True):
             view = functools.partial(part_of_plane, plane=config.plane, indices=indices, columns=half.kept)
             add(view, kept_part(NumPy, config, volume, half, found, mirrored))
-            progress(len(indices))
+            done += len(indices)
+            progress(done / total)
+
+
+def check_size(what: str, shape: Sequence[int], most: int) -> None:
+    """Raise ValueError where an array of that shape would have more than `most` voxels."""
+    if math.prod(shape) > most:
+        raise ValueError(f"{what} would have {'x'.join(map(str, shape))} voxels, more than {most}")
 
 
 def batches(half: geometry.Half, shape: tuple[int, ...], config: KidneyConfig, pixels: int) -> list[np.ndarray]:
     """Return the slab indices of a half in batches of about that many pixels, each int32."""
-    size = int(batch_size(NumPy, half, shape, config, pixels))
-    start, stop = half.indices
-    return [np.arange(first, min(first + size, stop), dtype=np.int32) for first in range(start, stop, size)]
+    size, last = int(batch_size(NumPy, half, shape, config, pixels)), half.indices[1]
+    return [np.arange(first, min(first + size, last), dtype=np.int32) for first in range(*half.indices, size)]
 
 
 def batch_size(xp: Any, half: geometry.Half, shape: Any, config: KidneyConfig, pixels: int = BATCH_PIXELS) -> Any:
@@ -102,8 +112,7 @@ def kept_part(
     probability = probability[:, :height, :width]
     if mirrored and config.plane != "sagittal":
         probability = xp.flip(probability, 2)
-    first = half.kept[0] - half.columns[0]
-    return probability[:, :, first : first + half.kept[1] - half.kept[0]]
+    return probability[:, :, half.kept[0] - half.columns[0] : half.kept[1] - half.columns[0]]
 
 
 def part_of_plane(volume: np.ndarray, plane: str, indices: np.ndarray, columns: tuple[int, int]) -> np.ndarray:

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,41 +22,33 @@ from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
 from kits_tf.errors import InputError
 from kits_tf.evaluation.lesions import measure
 from kits_tf.evaluation.matching import read_sidecar
+from kits_tf.inference.fusion import UNIT
 from kits_tf.io import nifti
-from kits_tf.io.volume import Volume, read_labels, write_labels
+from kits_tf.io.volume import Volume, read_labels, write_labels, write_scaled
 
 if TYPE_CHECKING:
     from kits_tf.inference.inputs import Input
 
 SIDECAR_SUFFIX, SEG_SUFFIX, PAGE_SUFFIX = ".json", ".dcm", ".html"
+# Of files that belong to one version of the labels beside them, and are removed with it.
 OF_THE_LABELS = (SIDECAR_SUFFIX, PAGE_SUFFIX, SEG_SUFFIX, *PROBABILITY_SUFFIXES.values())
-"""Suffixes of files that belong to one version of the labels beside them, and are removed with it."""
-
 _SUFFIX = r"\.nii\.gz|\.(json|html|dcm|ctbl)|_labels\.txt|_\w+_probability\.nii\.gz"
 _WRITTEN = re.compile(rf"(.*_segmentation|prediction_\d{{5}})({_SUFFIX})")
 _SUMMARY = re.compile(r"summary(_\d+_of_\d+)?\.csv")
-_NOT_DONE = "--overwrite replaces it"
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A CT with its labels, for functions that write more beside them.
-
-    Attributes:
-        source: The CT's input.
-        volume: The CT.
-        labels: uint8 [slices, rows, columns] on its working axes.
-        sidecar: Content of the JSON sidecar.
-    """
+    """A CT with what was found in it."""
 
     source: Input
     volume: Volume
-    labels: np.ndarray
+    labels: np.ndarray  # uint8 on the CT's working axes
     sidecar: dict[str, Any]
+    probabilities: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # as of `Segmentation`
 
 
-Writer = Callable[[pathlib.Path, Case], None]
-"""Writes more beside a label file."""
+Writer = Callable[[pathlib.Path, Case], None]  # writes more beside a label file
 
 
 def beside(path: pathlib.Path, suffix: str) -> pathlib.Path:
@@ -78,9 +71,9 @@ def file_digest(path: str | os.PathLike) -> str:
 def network_settings(
     folders: Iterable[pathlib.Path], stage: str, planes: Iterable[str], fusion: str, tta: str, roi: str | None = None
 ) -> dict[str, Any]:
-    """Return the settings of a run that decide its labels; engine and precision are not among them.
+    """Return the settings of a run that decide its labels, as JSON holds them; InputError where weights are missing.
 
-    Planes and fusion are irrelevant for the stage "tumor". Raises InputError where weights are missing.
+    Engine and precision are not among them, nor planes and fusion for the stage "tumor".
     """
     planes = sorted(planes)
     names = checkpoint.network_names(stage, planes)
@@ -101,19 +94,10 @@ def network_settings(
 def is_done(
     source: Input, output_dir: pathlib.Path, settings: Mapping[str, Any], suffixes: Collection[str] = ()
 ) -> bool:
-    """Return whether the labels of a CT, and the files wanted beside them, are there.
+    """Return whether the labels of a CT, and the files with these suffixes beside them, are there.
 
-    They are if a sidecar with the same input digest and settings lies beside the labels.
-
-    Args:
-        source: The CT.
-        output_dir: Folder of the labels.
-        settings: What decides the labels, as JSON can hold it.
-        suffixes: Of the files wanted beside the labels.
-
-    Raises:
-        InputError: There is a file that is not of this CT with these settings, or the labels were changed since and
-            would be lost, or cannot be read: nothing of it may be replaced unless the user asks for it.
+    They are if a sidecar with the same input digest and settings lies beside the labels. Raises InputError for files
+    that are not of this CT with these settings, and for labels changed since, which only the user may replace.
     """
     path = pathlib.Path(output_dir) / source.output_name
     there = [file for file in (path, *(beside(path, suffix) for suffix in OF_THE_LABELS)) if file.exists()]
@@ -121,47 +105,35 @@ def is_done(
         return False
     shown = source.output_name if source.series else there[0]  # the path of a DICOM series may name a patient
     sidecar = read_sidecar(path)
-    if not {"input_digest", "labels_digest"} <= set(sidecar) or not isinstance(sidecar.get("settings"), dict):
+    then, reason = sidecar.get("settings"), ""
+    suffixes = [*suffixes, *([SEG_SUFFIX] if source.series else [])]
+    lacking = [beside(path, suffix).name for suffix in suffixes if not beside(path, suffix).is_file()]
+    if not {"input_digest", "labels_digest"} <= set(sidecar) or not isinstance(then, dict):
         reason = "has no sidecar of this version beside it, so it may be your own"
-        raise InputError(shown, f"{reason}; {_NOT_DONE}")
-    if sidecar["input_digest"] != source.digest:
-        raise InputError(shown, f"was written for another CT, or for this one before it changed; {_NOT_DONE}")
-    for name, value in settings.items():
-        then = sidecar["settings"].get(name)
-        if then != value:
-            raise InputError(
-                shown, f"was written with other settings ({name} {_text(then)}, now {_text(value)}); {_NOT_DONE}"
-            )
-    if not path.is_file():
-        return False
-    lacking = [suffix for suffix in suffixes if not beside(path, suffix).is_file()]
-    if sidecar["labels_digest"] != file_digest(path):
+    elif sidecar["input_digest"] != source.digest:
+        reason = "was written for another CT, or for this one before it changed"
+    elif changed := [name for name in settings if then.get(name) != settings[name]]:
+        values = f"{changed[0]} {then.get(changed[0])}, now {settings[changed[0]]}"
+        reason = f"was written with other settings ({values})"
+    elif path.is_file() and sidecar["labels_digest"] != file_digest(path):
+        reason = f"was changed since it was written, and {lacking[0]} would be of other labels" if lacking else ""
         try:
             read_labels(path)
         except InputError as error:
-            raise InputError(shown, f"{error.reason}; {_NOT_DONE}") from None
-        if lacking:
-            reason = f"was changed since it was written, and {beside(path, lacking[0]).name} would be of other labels"
-            raise InputError(shown, f"{reason}; {_NOT_DONE}")
-    return not lacking
+            reason = str(error.reason)
+    if reason:
+        raise InputError(shown, f"{reason}; --overwrite replaces it")
+    return path.is_file() and not lacking
 
 
 def write_case(case: Case, output_dir: pathlib.Path, writers: Iterable[Writer] = ()) -> list[str]:
-    """Write a CT's labels, its sidecar and what else is wanted beside them, each whole or not at all.
+    """Write a CT's labels, its sidecar, probabilities and SEG, and call the writers of what else belongs beside them.
 
-    The labels come after their sidecar, so that an interrupted run resumes. The sidecar is completed by
-    the time of writing and the digest of the labels.
-
-    Args:
-        case: The CT and its labels.
-        output_dir: Folder to write to.
-        writers: Write more beside the labels.
-
-    Returns:
-        Names of files of the labels before that were removed.
+    Each file is written whole or not at all, and the labels after their sidecar, so that an interrupted run resumes.
+    The sidecar is completed by the time of writing and the digest of the labels. Returns the names of files of the
+    labels before that were removed.
     """
-    path = pathlib.Path(output_dir) / case.source.output_name
-    start = time.perf_counter()
+    path, start = pathlib.Path(output_dir) / case.source.output_name, time.perf_counter()
     with files.replacing(path) as temporary:
         write_labels(case.labels, case.volume, temporary)
         seconds = case.sidecar.get("seconds", {}) | {"write": time.perf_counter() - start}
@@ -171,6 +143,12 @@ def write_case(case: Case, output_dir: pathlib.Path, writers: Iterable[Writer] =
         for file in old:
             file.unlink()
         files.write_text(beside(path, SIDECAR_SUFFIX), json.dumps(case.sidecar, indent=2) + "\n")
+    for stage, probability in case.probabilities.items():
+        write_scaled(probability, 1 / UNIT, case.volume, beside(path, PROBABILITY_SUFFIXES[stage]))
+    if case.source.series:
+        from kits_tf.io.dicom_seg import write_segmentation
+
+        write_segmentation(case.labels, case.source.series, beside(path, SEG_SUFFIX))
     for write in writers:
         write(path, case)
     return [file.name for file in old if not file.exists()]
@@ -189,6 +167,7 @@ def sidecar_of(
         "shape": list(volume.shape),
         "spacing_mm": [round(side, 6) for side in volume.spacing_mm],
         **entries,
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         **found,
         "input_digest": source.digest,
         "settings": dict(settings),
@@ -213,28 +192,29 @@ def hu_warnings(hu: np.ndarray) -> list[str]:
 def is_output_of(path: pathlib.Path, stems: Collection[str]) -> bool:
     """Return whether a file is written by this package: beside labels of that stem, or beside a sidecar."""
     match = _WRITTEN.fullmatch(path.name)
-    if match is None:
+    if not match:
         return bool(_SUMMARY.fullmatch(path.name))
     return match[1] in stems or "input_digest" in read_sidecar(path.with_name(f"{match[1]}.nii.gz"))
 
 
-def write_summary(rows: Sequence[Mapping[str, Any]], path: pathlib.Path) -> str:
-    """Write the cases of a run as CSV, unless it is there already; return them as text in columns."""
+def write_summary(sources: Sequence[Input], reasons: Mapping[Input, str], path: pathlib.Path) -> str:
+    """Write the CTs of a run, and why some failed, as CSV beside their labels; return them as text in columns."""
     import pandas as pd
 
-    table = pd.DataFrame([_row(**row) for row in rows], dtype=object)
+    table = pd.DataFrame([_row(source, path.parent, reasons.get(source, "")) for source in sources], dtype=object)
     text = table.to_csv(index=False, lineterminator="\n")
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         files.write_text(path, text)
     return table.drop(columns=["output", "reason"]).fillna("").to_string(index=False)
 
 
-def _row(source: Input, status: str, reason: str, sidecar: Mapping[str, Any]) -> dict[str, Any]:
+def _row(source: Input, folder: pathlib.Path, reason: str) -> dict[str, Any]:
+    sidecar = {} if reason else read_sidecar(folder / source.output_name)
     tumors = sidecar.get("tumors")
     return {
         "input": source.name if not source.fault else source.where,
         "output": source.output_name if sidecar else "",
-        "status": status,
+        "status": "failed" if reason else "done",
         "kidney_ml": sidecar.get("kidney_ml"),
         "tumor_ml": sidecar.get("tumor_ml"),
         "tumors": None if tumors is None else len(tumors),
@@ -242,7 +222,3 @@ def _row(source: Input, status: str, reason: str, sidecar: Mapping[str, Any]) ->
         "seconds": sidecar.get("seconds", {}).get("total"),
         "reason": reason,
     }
-
-
-def _text(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

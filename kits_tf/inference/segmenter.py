@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,27 +24,19 @@ if TYPE_CHECKING:
     from kits_tf.inference.engines.base import Engine
 
 KIDNEY, TUMOR = 1, 2
-MAX_CUBE_VOXELS = 2**28
-"""Most voxels of a kidney's cube that is not resized: a gigabyte as float32."""
-MAX_GRID_VOXELS = 2**30
-"""Most voxels of the grid that a CT is resized to for a network: four gigabytes as float32."""
+MAX_CUBE_VOXELS = 2**28  # of a kidney's cube that is not resized: a gigabyte as float32
 
 
 @dataclasses.dataclass(frozen=True)
 class Segmentation:
-    """What a segmenter found in a CT.
+    """What a segmenter found in a CT; arrays are [slices, rows, columns].
 
-    Attributes:
-        labels: uint8 [slices, rows, columns]: 0 background, 1 kidney, 2 tumor.
-        sides: uint8 of the same shape: 0 nothing, 1 the patient's right kidney with its tumor, 2 the left.
-        seconds: Time of the stages "kidney" and "tumor"; 0 for one that did not run.
-        probabilities: uint16 of the same shape for each stage that ran, in units of 1 / `fusion.UNIT`; the tumor's is
-            0 outside the kidneys. Empty unless requested.
+    `probabilities`, if requested, are uint16 in units of 1 / `fusion.UNIT`; those of tumor are 0 outside the kidneys.
     """
 
-    labels: np.ndarray
-    sides: np.ndarray
-    seconds: dict[str, float]
+    labels: np.ndarray  # uint8: 0 background, 1 kidney, 2 tumor
+    sides: np.ndarray  # uint8: 0 nothing, 1 the patient's right kidney with its tumor, 2 the left
+    seconds: dict[str, float]  # of the stages "kidney" and "tumor"; 0 for one that did not run
     probabilities: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
@@ -150,7 +142,7 @@ class Segmenter:
         progress: Callable[[float], object] | None = None,
         cancel: threading.Event | None = None,
     ) -> Segmentation:
-        """Segment a CT as `segment` does, with options, and return all that was found.
+        """Segment a CT with options and return all that was found; errors and other arguments are as of `segment`.
 
         Args:
             hu: [slices, rows, columns] in HU, axes I, P, L.
@@ -163,9 +155,6 @@ class Segmenter:
             probabilities: Whether to return probabilities; 4 bytes more a voxel.
             progress: As in `segment`.
             cancel: As in `segment`.
-
-        Raises:
-            ValueError: Also for a mask of another shape, or a region without a voxel of the CT.
         """
         if os.getpid() != self._process:
             raise RuntimeError("a segmenter must be loaded in the process that uses it, after the fork")
@@ -173,7 +162,6 @@ class Segmenter:
         slices, *inplane = checked_roi(roi, hu.shape)
         if mask is not None and np.shape(mask) != hu.shape:
             raise ValueError(f"mask must have the CT's shape {hu.shape}, got {np.shape(mask)}")
-        given = None if mask is None else np.asarray(mask, bool)[slices]
 
         def report(share: float) -> None:
             if cancel is not None and cancel.is_set():
@@ -182,28 +170,23 @@ class Segmenter:
                 progress(share)
 
         case = _Case(self, hu[slices], spacing, box, probabilities, report)
-        arrays = case.run(given, (slice(None), *inplane))
+        arrays = case.run(None if mask is None else np.asarray(mask, bool)[slices], (slice(None), *inplane))
         for name in arrays:
-            arrays[name] = placed(arrays[name], slices, hu.shape)  # one by one: each exists twice meanwhile
+            arrays[name] = placed(arrays[name], (slices,), hu.shape)  # one by one: each exists twice meanwhile
         return Segmentation(arrays.pop("labels"), arrays.pop("sides"), case.seconds, arrays)
 
 
+@dataclasses.dataclass
 class _Case:
-    """One CT on its way through both stages; arguments as of `Segmenter.run`."""
+    """One CT on its way through both stages; attributes as the arguments of `Segmenter.run`."""
 
-    def __init__(
-        self,
-        segmenter: Segmenter,
-        hu: np.ndarray,
-        spacing_mm: tuple[float, float, float],
-        body: geometry.BodyBox | None,
-        keeps_probabilities: bool,
-        progress: Callable[[float], None],
-    ) -> None:
-        self._segmenter, self._hu, self._spacing_mm, self._body = segmenter, hu, spacing_mm, body
-        self._keeps, self._progress = keeps_probabilities, progress
-        self._kidney_configs = {n: c for n, c in segmenter.configs.items() if isinstance(c, KidneyConfig)}
-        self.seconds = {"kidney": 0.0, "tumor": 0.0}
+    segmenter: Segmenter
+    hu: np.ndarray
+    spacing_mm: tuple[float, float, float]
+    body: geometry.BodyBox | None
+    keeps_probabilities: bool
+    progress: Callable[[float], None]
+    seconds: dict[str, float] = dataclasses.field(default_factory=lambda: {"kidney": 0.0, "tumor": 0.0})
 
     def run(self, mask: np.ndarray | None, inside: tuple[slice, ...]) -> dict[str, np.ndarray]:
         """Return "labels", "sides" and the probabilities; nothing outside `inside` is kidney."""
@@ -211,139 +194,105 @@ class _Case:
         kept: dict[str, np.ndarray] = {}
         if mask is None:
             mask = self._kidney_mask(kept)
-        sides_config = config_of_sides(self._segmenter.configs)
+        sides_config = config_of_sides(self.segmenter.configs)
         middle = geometry.middle_column(self._box(sides_config).columns)
-        kept = {name: only_inside(array, inside) for name, array in kept.items()}
-        sides = kidney_sides(only_inside(mask, inside), self._spacing_mm, middle, sides_config.min_component_share)
+        kept = {name: placed(array[inside], inside, array.shape) for name, array in kept.items()}
+        mask = placed(mask[inside], inside, mask.shape)
+        sides = kidney_sides(mask, self.spacing_mm, middle, sides_config.min_component_share)
         del mask
         labels = np.minimum(sides, KIDNEY)
         self.seconds["kidney"] = time.perf_counter() - start
-        tumor = self._segmenter.configs.get("tumor")
+        tumor = self.segmenter.configs.get("tumor")
         if isinstance(tumor, TumorConfig):
             start = time.perf_counter()
-            if self._keeps:
-                kept["tumor"] = np.zeros(self._hu.shape, np.uint16)
+            if self.keeps_probabilities:
+                kept["tumor"] = np.zeros(self.hu.shape, np.uint16)
             self._add_tumors(tumor, labels, sides, kept.get("tumor"))
             self.seconds["tumor"] = time.perf_counter() - start
-        self._progress(1.0)
+        self.progress(1.0)
         return {"labels": labels, "sides": sides, **kept}
 
     def _box(self, config: Config) -> geometry.BodyBox:
         """Return the part of the CT that a network sees: the body, found once, or the whole image."""
         if not config.body_box:
-            return geometry.whole_box(self._hu.shape)
-        self._body = self._body or geometry.body_box(self._hu)
-        return self._body
+            return geometry.whole_box(self.hu.shape)
+        self.body = self.body or geometry.body_box(self.hu)
+        return self.body
 
     def _kidney_mask(self, kept: dict[str, np.ndarray]) -> np.ndarray:
         """Return stage 1: the fused mask of all planes, before component filtering; adds to `kept` what is kept."""
-        if not self._kidney_configs:
+        configs = {name: c for name, c in self.segmenter.configs.items() if isinstance(c, KidneyConfig)}
+        if not configs:
             raise ValueError("no kidney network is loaded: a kidney mask is required")
-        count = len(self._kidney_configs)
-        fusion = Fusion(self._hu.shape, self._segmenter.fusion, count, self._keeps)
-        working: dict[bool, dict] = {}
-        for number, (name, config) in enumerate(self._kidney_configs.items()):
+        fusion = Fusion(self.hu.shape, self.segmenter.fusion, len(configs), self.keeps_probabilities)
+        working: dict[geometry.BodyBox, dict] = {}
+        for number, (name, config) in enumerate(configs.items()):
             box = self._box(config)
             index = (slice(None), slice(*box.rows), slice(*box.columns))
-            grid = geometry.working_shape(self._hu[index].shape, self._spacing_mm, config)
-            if not geometry.is_native(config):
-                check_size(f"the working grid of {name}", grid, MAX_GRID_VOXELS)
-            done, total = 0, grid[geometry.AXIS[config.plane]] * (1 if config.plane == "sagittal" else 2)
 
-            def count_slabs(slabs: int, number: int = number, total: int = total) -> None:
-                nonlocal done
-                done += slabs
-                self._progress(0.8 * ((number * total + done) / (count * total)))
+            def report(share: float, number: int = number) -> None:
+                self.progress(0.8 * ((number + share) / len(configs)))
 
             kidney.stage_one(
-                self._segmenter.engine, name, config, self._hu[index], self._spacing_mm, fusion.region(index),
-                count_slabs, working.setdefault(config.body_box, {}),
+                self.segmenter.engine, name, config, self.hu[index], self.spacing_mm, fusion.region(index), report,
+                working.setdefault(box, {}),
             )  # fmt: skip
         mask = fusion.mask()
-        if self._keeps:
+        if self.keeps_probabilities:
             kept["kidney"] = fusion.probability()
         return mask
 
     def _add_tumors(self, config: TumorConfig, labels: np.ndarray, sides: np.ndarray, kept: np.ndarray | None) -> None:
         """Run stage 2: write label 2 where a kidney's tumor is more likely than not, and probabilities to `kept`."""
         for found in kidneys(sides):
-            self._progress(0.8 if found.side == 1 else 0.9)
-            mask = sides[found.box] == found.side
+            self.progress(0.8 if found.side == 1 else 0.9)
+            hu, mask = self.hu[found.box], sides[found.box] == found.side
             if not config.grid:
-                padding = kidney_crops.native_padding(
-                    NumPy, mask.shape, self._spacing_mm, config.margin_mm, 2**config.depth
-                )
-                sizes = [size + sum(map(int, widths)) for size, widths in zip(mask.shape, padding, strict=True)]
-                check_size("a kidney's cube", sizes, MAX_CUBE_VOXELS)
-            parts = self._segmenter.engine.stage_two(config, self._hu[found.box], mask, self._spacing_mm)
-            for part, probability in parts:
+                multiple = 2**config.depth
+                padding = kidney_crops.native_padding(NumPy, mask.shape, self.spacing_mm, config.margin_mm, multiple)
+                sizes = (np.asarray(mask.shape) + np.sum(padding, axis=1)).tolist()
+                kidney.check_size("a kidney's cube", sizes, MAX_CUBE_VOXELS)
+            for part, probability in self.segmenter.engine.stage_two(config, hu, mask, self.spacing_mm):
                 inside = mask[part]
                 labels[found.box][part][inside & (probability > THRESHOLD)] = TUMOR
                 if kept is not None:
                     kept[found.box][part][inside] = fixed_point(probability[inside])
 
 
-def check_size(what: str, shape: Sequence[int], most: int) -> None:
-    """Raise ValueError where an array of that shape would have more than `most` voxels."""
-    if math.prod(shape) > most:
-        raise ValueError(f"{what} would have {'x'.join(map(str, shape))} voxels, more than {most}")
-
-
-def only_inside(array: np.ndarray, index: tuple[slice, ...]) -> np.ndarray:
-    """Return an array with zeros outside a region; the array itself where the region is all of it."""
-    if array[index].shape == array.shape:
-        return array
-    inside = np.zeros_like(array)
-    inside[index] = array[index]
-    return inside
-
-
-def placed(part: np.ndarray, slices: slice, shape: tuple[int, ...]) -> np.ndarray:
-    """Return an array of some slices as one of all, zero elsewhere; the array itself where these are all."""
+def placed(part: np.ndarray, index: tuple[slice, ...], shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array that is zero but for a part of it; the part itself where that is all of it."""
     if part.shape == shape:
         return part
     whole = np.zeros(shape, part.dtype)
-    whole[slices] = part
+    whole[index] = part
     return whole
 
 
-def checked_checkpoints(name_or_folder: Any) -> list:
-    """Return the folders of a name or folder, or of several; UsageError where one is neither or is named twice."""
-    names = list(name_or_folder) if isinstance(name_or_folder, (list, tuple)) else [name_or_folder]
-    if not names or not all(isinstance(one, (str, os.PathLike)) and one != "" for one in names):
-        must = "must be a checkpoint folder, the name of released weights or a list of these"
-        raise UsageError("checkpoint_dir", f"{must}, got {name_or_folder!r}")
-    folders = [checkpoint.find(name) for name in names]
-    places = [folder.resolve() for folder in folders]
-    for folder, place in zip(folders, places, strict=True):
-        if places.count(place) > 1:
-            raise UsageError("checkpoint_dir", f"{folder} is named twice; only different checkpoints are averaged")
+def checked_checkpoints(names: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
+    """Return the folders of one or more names or folders, each once; else raise UsageError or InputError."""
+    folders = [checkpoint.find(name) for name in ([names] if isinstance(names, (str, os.PathLike)) else names)]
+    if not folders or len({folder.resolve() for folder in folders}) < len(folders):
+        raise UsageError("checkpoint_dir", f"must be one or more checkpoints, each once, got {names!r}")
     return folders
 
 
-def checked_planes(planes: Any) -> list[str]:
+def checked_planes(planes: str | Iterable[str]) -> list[str]:
     """Return planes as a list; UsageError unless they are one or more of PLANES, each once."""
-    texts = planes.split(",") if isinstance(planes, str) else planes if isinstance(planes, (list, tuple)) else []
-    found = [str(plane).strip() for plane in texts]
+    found = [plane.strip() for plane in (planes.split(",") if isinstance(planes, str) else planes)]
     if not found or not set(found) <= set(PLANES) or len(set(found)) < len(found):
         raise UsageError("planes", f"must be one or more of {','.join(PLANES)}, each once, got {planes!r}")
     return found
 
 
-def checked_ct(hu: Any, spacing_mm: Any) -> tuple[np.ndarray, tuple[float, float, float]]:
+def checked_ct(hu: np.ndarray, spacing_mm: Sequence[float]) -> tuple[np.ndarray, tuple[float, float, float]]:
     """Return a CT as an array and float32 spacing, as the exported system sees it; ValueError for what is no CT."""
     hu = np.asarray(hu)
     if hu.ndim != 3 or 0 in hu.shape or hu.dtype.kind not in "iuf":
         raise ValueError(f"hu must be numbers [slices, rows, columns], got {hu.dtype} of shape {hu.shape}")
-    for image in hu if hu.dtype.kind == "f" else ():
-        with np.errstate(over="ignore"):
-            if not np.isfinite(image.astype(np.float32, copy=False)).all():
-                raise ValueError("hu must be finite as float32")
+    if not max(-float(hu.min()), float(hu.max())) <= np.finfo(np.float32).max:  # nor if it is NaN
+        raise ValueError("hu must be finite as float32")
     low, high = geometry.SPACING_MM
-    try:
-        sides = np.asarray(spacing_mm, np.float64)
-    except (TypeError, ValueError):
-        sides = np.zeros(0)
+    sides = np.asarray(spacing_mm, np.float64)
     if sides.shape != (3,) or not ((sides >= low) & (sides <= high)).all():
         must = f"must be three numbers (slice, row, column) from {low:g} to {high:g}"
         raise ValueError(f"spacing_mm {must}, got {spacing_mm!r}")
@@ -351,16 +300,10 @@ def checked_ct(hu: Any, spacing_mm: Any) -> tuple[np.ndarray, tuple[float, float
     return hu, (slice_mm, row_mm, column_mm)
 
 
-def checked_roi(roi: Any, shape: tuple[int, ...]) -> list[slice]:
-    """Return a region of interest, None for all, with bounds inside the shape; ValueError where there is none."""
-    roi = (slice(None),) * 3 if roi is None else roi
-    try:
-        bounds = [slice(*part.indices(size)[:2]) for part, size in zip(roi, shape, strict=True)]
-        is_plain = all(part.step in (None, 1) for part in roi)
-    except (AttributeError, TypeError, ValueError):
-        is_plain = False
-    if not is_plain:
-        raise ValueError(f"roi must be three slices of whole numbers without a step, got {roi!r}")
-    if any(part.start >= part.stop for part in bounds):
-        raise ValueError(f"roi {roi!r} holds no voxel of a CT of shape {shape}")
-    return bounds
+def checked_roi(roi: Sequence[slice] | None, shape: tuple[int, ...]) -> list[slice]:
+    """Return a region of interest, None for all, with bounds inside the shape; ValueError where it is empty."""
+    whole = (slice(None),) * 3
+    bounds = [part.indices(size) for part, size in zip(whole if roi is None else roi, shape, strict=True)]
+    if any(start >= stop or step != 1 for start, stop, step in bounds):
+        raise ValueError(f"roi {roi!r} has a step, or holds no voxel of a CT of shape {shape}")
+    return [slice(start, stop) for start, stop, _ in bounds]

@@ -5,7 +5,7 @@ Functions with the argument `xp` run on NumPy arrays and TensorFlow tensors alik
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,7 @@ CHUNK_SLICES = 8
 def stage_two(xp: Any, run: Callable[[Any], Any], config: TumorConfig, hu: Any, mask: Any, spacing_mm: Any) -> Any:
     """Return the tumor probability of one kidney, float32 [slices, rows, columns], meaningful inside the mask.
 
-    `hu` and `mask`, the kidney with its tumor, are cut to the kidney's bounding box; `run` returns the probability of
-    each batch float32 [batch, slices, rows, columns, 1].
+    `hu` and `mask` are cut to the kidney's bounding box; `run` returns the probabilities of batches as `Engine` does.
     """
     crop = masked(xp, config, hu, mask)
     shape = xp.shape(crop)
@@ -33,25 +32,19 @@ def stage_two(xp: Any, run: Callable[[Any], Any], config: TumorConfig, hu: Any, 
 
 
 def stage_two_in_parts(
-    run: Callable[[Any], Any],
-    config: TumorConfig,
-    hu: np.ndarray,
-    mask: np.ndarray,
-    spacing_mm: tuple[float, float, float],
+    run: Callable[[Any], Any], config: TumorConfig, hu: np.ndarray, mask: np.ndarray, spacing_mm: Sequence[float]
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield `stage_two` on NumPy arrays some slices at a time, as (slice, float32 [n, rows, columns]).
 
-    Floats of a whole box, which specks far from a kidney make large, are never in memory. Native voxels are an
-    exception: there the cube is as large as the box.
+    Floats of a whole box, which specks far from a kidney make large, are never in memory, but for native voxels.
     """
     if not config.grid:
         yield slice(0, len(hu)), stage_two(NumPy, run, config, hu, mask, spacing_mm)
         return
     box = (NumPy, hu.shape, spacing_mm, config.margin_mm, config.grid)
     cube = np.empty((config.grid,) * 3, np.float32)
-    for part, values in resampled(
-        kidney_crops.into_cube(*box), lambda part: masked(NumPy, config, hu[part], mask[part])
-    ):
+    seen = resampled(kidney_crops.into_cube(*box), lambda part: masked(NumPy, config, hu[part], mask[part]))
+    for part, values in seen:
         cube[part] = values
     cube = run_cube(NumPy, run, config, cube)
     yield from resampled(kidney_crops.out_of_cube(*box), lambda part: cube[part])

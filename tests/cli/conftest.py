@@ -2,8 +2,10 @@
 
 import pytest
 
-from kits_tf.inference import segmenter
-from tests.tiny import write_checkpoint
+from kits_tf.inference import engines, segmenter
+from tests.cli.predicting import image_of, save
+from tests.identity import IdentityEngine, identity_checkpoint
+from tests.tiny import small_ct, write_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +28,17 @@ def load_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segmenter, "load_segmenter", cached)
         yield
+
+
+@pytest.fixture
+def identity(tmp_path_factory, monkeypatch):
+    """A checkpoint folder for kits-predict whose networks return their input, without any library."""
+    monkeypatch.setattr(engines, "load", lambda *arguments: IdentityEngine())
+    return identity_checkpoint(tmp_path_factory.mktemp("identity") / "networks")
+
+
+@pytest.fixture
+def flags(tmp_path, identity):
+    """Flags of kits-predict to segment `ct.nii.gz` into `out` by identity networks."""
+    save(image_of(small_ct()), tmp_path / "ct.nii.gz")
+    return [f"--input={tmp_path / 'ct.nii.gz'}", f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={identity}"]

@@ -32,3 +32,11 @@ def run(*arguments):
 def read_csv(path):
     with open(path, newline="") as file:
         return {row["input"]: row for row in csv.DictReader(file)}
+
+
+def labels_of(path):
+    return np.asarray(nibabel.load(path).dataobj)
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())

@@ -10,100 +10,82 @@ pytest.importorskip("highdicom")
 pydicom = pytest.importorskip("pydicom")
 
 from kits_tf.io.volume import Volume, working_affine, write_volume  # noqa: E402
-from tests.cli.predicting import SPACING_MM, run  # noqa: E402
+from tests.cli.predicting import SPACING_MM, labels_of, names_in, run  # noqa: E402
 from tests.io.dicom_files import PATIENT_ID, images, write  # noqa: E402
 from tests.tiny import small_ct  # noqa: E402
 
 HU = np.maximum(small_ct(), -1024)
 
 
-def test_dicom_and_nifti_of_one_volume(tmp_path, checkpoint, capfd):
+@pytest.fixture
+def predict(tmp_path, identity):
+    """Runs kits-predict on a path with the output folder `out`."""
+    flags = [f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={identity}"]
+    return lambda path, *more: run(f"--input={path}", *flags, *more)
+
+
+def test_dicom_and_nifti_of_one_volume(tmp_path, predict, capfd):
     pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
     folder = write(images(HU, SPACING_MM, origin=(5, 6, 7)), tmp_path / "data" / "mustermann-erika")
     write_volume(Volume(HU, SPACING_MM, working_affine(SPACING_MM, (-5, -6, 7))), tmp_path / "ct.nii.gz")
-    out = [f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}", "--report", "--viewer_files"]
-    assert run(f"--input={folder}", *out) == 0
-    assert run(f"--input={tmp_path / 'ct.nii.gz'}", *out) == 0
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    (stem,) = {name.split("_segmentation")[0] for name in names} - {"ct"}
-    suffixes = [".ctbl", ".dcm", ".html", ".json", ".nii.gz", "_labels.txt"]
-    assert [name for name in names if name.startswith(stem)] == [f"{stem}_segmentation{end}" for end in suffixes]
-    ours, same = (nibabel.load(tmp_path / "out" / f"{name}_segmentation.nii.gz") for name in (stem, "ct"))
-    assert np.asarray(ours.dataobj).any()
-    np.testing.assert_array_equal(np.asarray(ours.dataobj), np.asarray(same.dataobj))
-    np.testing.assert_allclose(ours.affine, same.affine, atol=1e-5)
+    for path in (folder, tmp_path / "ct.nii.gz"):
+        assert predict(path, "--report", "--viewer_files") == 0
+    (stem,) = {name.split("_segmentation")[0] for name in names_in(out)} - {"ct"}
+    names = [f"{stem}_segmentation{end}" for end in (".ctbl", ".dcm", ".html", ".json", ".nii.gz", "_labels.txt")]
+    assert [name for name in names_in(out) if name.startswith(stem)] == names
+    ours, same = (out / f"{name}_segmentation.nii.gz" for name in (stem, "ct"))
+    assert labels_of(ours).any()
+    np.testing.assert_array_equal(labels_of(ours), labels_of(same))
+    np.testing.assert_allclose(nibabel.load(ours).affine, nibabel.load(same).affine, atol=1e-5)
 
-    assert json.loads((tmp_path / "out" / f"{stem}_segmentation.json").read_text())["input"] == stem
+    assert json.loads((out / f"{stem}_segmentation.json").read_text())["input"] == stem
     said = "".join(capfd.readouterr()) + stem
-    said += "".join((tmp_path / "out" / name).read_text() for name in names if name.endswith(("json", "html", "txt")))
+    said += "".join((out / name).read_text() for name in names if name.endswith(("json", "html", "txt")))
     assert "mustermann" not in said.lower() and PATIENT_ID not in said
-    assert pydicom.dcmread(tmp_path / "out" / f"{stem}_segmentation.dcm").PatientID == PATIENT_ID
+    assert pydicom.dcmread(out / f"{stem}_segmentation.dcm").PatientID == PATIENT_ID
 
 
-def test_all_series_of_a_folder_are_segmented_or_the_one_that_is_named(tmp_path, checkpoint, capsys):
-    second = images(HU, SPACING_MM)
-    for image in second:
-        image.SeriesNumber = 8
-    gap = images(HU, SPACING_MM)
-    for image in gap:
-        image.SeriesNumber = 9
-    folder = write(images(HU, SPACING_MM) + second + gap[:3] + gap[5:], tmp_path / "ct")
-    common = [f"--input={folder}", f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}"]
-    assert run(*common, "--series=8") == 0
+def test_all_series_of_a_folder_are_segmented_or_the_one_that_is_named(tmp_path, predict, capsys):
+    """The third lacks two slices; localizers are skipped."""
+    made = {number: images(HU, SPACING_MM) for number in (3, 8, 9, 10)}
+    for number, series in made.items():
+        for image in series:
+            image.SeriesNumber = number
+            image.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER" if number == 10 else "AXIAL"]
+    folder = write([*made[3], *made[8], *made[9][:3], *made[9][5:], *made[10][:2]], tmp_path / "ct")
+    assert predict(folder, "--series=8") == 0
     assert [path.name for path in (tmp_path / "out").glob("*.dcm")] == ["ct_8_segmentation.dcm"]
-    assert run(*common) == 1
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1 and "2 slices are missing" in captured.err
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.dcm")) == [
-        "ct_3_segmentation.dcm",
-        "ct_8_segmentation.dcm",
-    ]
+    capsys.readouterr()
+    assert predict(folder) == 1
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "2 slices are missing" in said.err
+    assert "skipped, as no CT: DICOM files of no CT series, such as localizers (2)" in said.out
+    names = [name for name in names_in(tmp_path / "out") if name.endswith(".dcm")]
+    assert names == ["ct_3_segmentation.dcm", "ct_8_segmentation.dcm"]
 
 
-def test_a_list_is_done_but_for_its_damaged_series(tmp_path, checkpoint, capsys):
-    write(images(HU, SPACING_MM), tmp_path / "good")
+def test_messages_about_files_in_the_patients_folder_name_no_patient(tmp_path, predict, capsys):
     folder = write(images(HU, SPACING_MM), tmp_path / "mustermann")
-    victim = next(folder.iterdir())
-    victim.write_bytes(victim.read_bytes()[:400])
-    (tmp_path / "list.txt").write_text("mustermann\ngood\n")
-    out = tmp_path / "out"
-    assert run(f"--input={tmp_path / 'list.txt'}", f"--output_dir={out}", f"--checkpoint_dir={checkpoint}") == 1
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1 and "damaged" in captured.err
-    assert "mustermann" not in (captured.out + captured.err + (out / "summary.csv").read_text()).lower()
-    assert (out / "good_segmentation.dcm").is_file()
-
-
-def test_messages_about_files_in_the_patients_folder_name_no_patient(tmp_path, checkpoint, capsys):
-    folder = write(images(HU, SPACING_MM), tmp_path / "mustermann")
-    flags = (f"--input={folder}", f"--output_dir={folder}", f"--checkpoint_dir={checkpoint}")
-    assert run(*flags) == 0
+    inside, masks = f"--output_dir={folder}", tmp_path / "masks"
+    assert predict(folder, inside) == 0
     (path,) = folder.glob("*.json")
     path.unlink()
-    assert run(*flags) == 1
-    (tmp_path / "masks").mkdir()
-    assert (
-        run(flags[0], f"--output_dir={tmp_path}", *flags[2:], "--stage=tumor", f"--kidney_masks={tmp_path / 'masks'}")
-        == 1
-    )
+    masks.mkdir()
+    assert predict(folder, inside) == predict(folder, "--stage=tumor", f"--kidney_masks={masks}") == 1
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith(f"{path.with_suffix('.nii.gz').name}: has no sidecar")
     assert "should be the kidney mask of series_" in second and "mustermann" not in first + second
 
 
-def test_another_series_of_the_same_folder_name_is_not_taken_for_this_one(tmp_path, checkpoint, capsys):
-    out = [f"--output_dir={tmp_path / 'out'}", f"--checkpoint_dir={checkpoint}"]
-    assert run(f"--input={write(images(HU, SPACING_MM), tmp_path / 'one' / 'ct')}", *out) == 0
-    assert run(f"--input={write(images(HU, SPACING_MM), tmp_path / 'two' / 'ct')}", *out) == 1  # of UIDs of its own
+def test_another_series_of_the_same_folder_name_is_not_taken_for_this_one(tmp_path, predict, capsys):
+    """But a DICOM SEG that is lost is written again."""
+    folder, seg = write(images(HU, SPACING_MM), tmp_path / "one" / "ct"), tmp_path / "out" / "ct_segmentation.dcm"
+    assert predict(folder) == 0
+    assert predict(write(images(HU, SPACING_MM), tmp_path / "two" / "ct")) == 1  # of UIDs of its own
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "ct_segmentation.nii.gz: was written for another CT" in error
-
-
-def test_a_dicom_seg_that_is_lost_is_written_again(tmp_path, checkpoint):
-    flags = (f"--input={write(images(HU, SPACING_MM), tmp_path / 'ct')}", f"--output_dir={tmp_path / 'out'}")
-    assert run(*flags, f"--checkpoint_dir={checkpoint}") == 0
-    path = tmp_path / "out" / "ct_segmentation.dcm"
-    before = pydicom.dcmread(path).pixel_array
-    path.unlink()
-    assert run(*flags, f"--checkpoint_dir={checkpoint}") == 0
-    np.testing.assert_array_equal(pydicom.dcmread(path).pixel_array, before)
+    before = pydicom.dcmread(seg).pixel_array
+    seg.unlink()
+    assert predict(folder) == 0
+    np.testing.assert_array_equal(pydicom.dcmread(seg).pixel_array, before)

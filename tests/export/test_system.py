@@ -12,7 +12,7 @@ from PIL import Image
 
 from kits_tf.evaluation.lesions import measure
 from kits_tf.export.system import System
-from kits_tf.inference.engines.tensorflow import TensorFlowEngine, load_network
+from kits_tf.inference.engines.tensorflow import load, load_network
 from kits_tf.inference.segmenter import Segmenter
 from tests.export.decisive import decisive_checkpoint
 from tests.tiny import small_ct, tiny_configs
@@ -49,7 +49,7 @@ def both(request, tmp_path_factory):
     """The Segmenter of one random checkpoint, and a function that returns a signature of its System by name."""
     configs = changed(*OPTIONS[request.param])
     folder = decisive_checkpoint(tmp_path_factory.mktemp("checkpoint"), configs)
-    segmenter = Segmenter(TensorFlowEngine(folder, configs), configs)
+    segmenter = Segmenter(load(folder, configs, "auto"), configs)
     system = System({name: load_network(folder / name, config) for name, config in configs.items()}, configs)
     return segmenter, functools.cache(system.signature)
 

@@ -1,6 +1,5 @@
 """Prove which CTs a path names, under which names they are written, and what is skipped."""
 
-import pydicom
 import pytest
 
 from kits_tf.errors import UsageError
@@ -46,7 +45,8 @@ def test_a_tree_of_everything(tmp_path):
     names = {one.output_name.removesuffix("_segmentation.nii.gz") for one in result.inputs}
     digests = {name for name in names if name.startswith("abdomen_")}
     assert names - digests == {"a", "B", "ct", "prediction_00210.nii.gz"} and len(digests) == 2
-    assert set(result.skipped) == {"segmentation.nii.gz", "notes.txt", "pair.img"}
+    localizers, *others = result.skipped
+    assert localizers.endswith("such as localizers (2)") and set(others) == {"segmentation.nii.gz", "notes.txt", "pair.img"}
     (chosen,) = find_inputs(tmp_path, series="8").inputs
     assert chosen.series.number == 8
 
@@ -72,27 +72,20 @@ def test_a_list_names_files_and_trees_beside_it_and_a_faulty_line_stops_no_other
     assert gone.startswith("list.TXT, line 7: ") and empty.startswith("list.TXT, line 8: ")
 
 
-@pytest.mark.parametrize("content", [b"\n# nothing\n", b"\xff\xfe\x00"])
-def test_a_list_of_nothing_is_refused(tmp_path, content):
-    (tmp_path / "list.txt").write_bytes(content)
-    with pytest.raises(UsageError, match="^--input: .*list"):
-        find_inputs(tmp_path / "list.txt")
-
-
-@pytest.mark.parametrize("name", ["gone", "empty", "text.dat"])
+@pytest.mark.parametrize("name", ["gone", "empty", "text.dat", "comments.txt", "binary.txt"])
 def test_where_there_is_no_ct_the_flag_is_named(tmp_path, name):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "text.dat").touch()
+    touch(tmp_path, "text.dat")
+    (tmp_path / "comments.txt").write_bytes(b"\n# nothing\n")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="^--input: "):
         find_inputs(tmp_path / name)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 20])
 def test_shards_share_a_list(count):
-    sources = list(range(11))
-    parts = [share_of(sources, f"{number}/{count}") for number in range(1, count + 1)]
-    assert sorted(sum(parts, [])) == sources
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    parts = [share_of(range(11), f"{number}/{count}") for number in range(1, count + 1)]
+    assert sorted(sum(parts, [])) == list(range(11)) and max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 @pytest.mark.parametrize("shard", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/2", ""])
@@ -102,25 +95,18 @@ def test_other_shards_are_refused(shard):
 
 
 def test_cts_of_one_name_in_different_folders_are_named_by_these(tmp_path):
-    touch(tmp_path, "one/ct.nii.gz", "two/x/ct.nii.gz", "ct.nii.gz")
-    names = ("ct_segmentation.nii.gz", "one_ct_segmentation.nii.gz", "two_x_ct_segmentation.nii.gz")
-    paths = ("ct.nii.gz", "one/ct.nii.gz", "two/x/ct.nii.gz")
-    assert found(tmp_path) == {name: tmp_path / path for name, path in zip(names, paths, strict=True)}
+    names = {"ct": "ct.nii.gz", "one_ct": "one/ct.nii.gz", "two_x_ct": "two/x/ct.nii.gz"}
+    touch(tmp_path, *names.values())
+    assert found(tmp_path) == {f"{name}_segmentation.nii.gz": tmp_path / path for name, path in names.items()}
 
 
-def test_those_that_would_write_one_file_are_refused_and_no_other(tmp_path):
+def test_those_that_would_write_one_file_and_links_to_nothing_are_refused_and_no_other(tmp_path):
     touch(tmp_path, "a.nii", "a.nii.gz", "b.nii", "A.NII.GZ", "x/case_00001.nii", "y/case_00001.nii")
+    (tmp_path / "b.nii.gz").symlink_to(tmp_path / "gone")
     assert sorted(found(tmp_path)) == ["A_segmentation.nii.gz", "b_segmentation.nii.gz"]
     said = faults(tmp_path)
-    assert len(said) == 4
     assert f"{tmp_path}/a.nii: would be written as a_segmentation.nii.gz, as would {tmp_path}/a.nii.gz" in said[0]
-
-
-def test_a_link_to_nothing_is_a_fault_of_its_own(tmp_path):
-    (tmp_path / "a.nii.gz").symlink_to(tmp_path / "gone")
-    touch(tmp_path, "a.nii")
-    assert list(found(tmp_path)) == ["a_segmentation.nii.gz"]
-    assert [fault.split(": ")[1] for fault in faults(tmp_path)] == ["is a link to a file that does not exist"]
+    assert len(said) == 5 and sum("b.nii.gz: is a link to a file that does not exist" in line for line in said) == 1
 
 
 def test_a_linked_case_is_named_by_its_folder_and_not_by_its_target(tmp_path):
@@ -144,18 +130,13 @@ def test_a_damaged_series_is_a_fault_without_the_patients_name(tmp_path):
 
 
 def test_series_of_one_folder_name_get_names_of_their_own_and_a_missing_one_is_refused(tmp_path):
-    for parent in ("one", "two"):
-        write(images(HU), tmp_path / parent / "ct")
-    names = sorted(found(tmp_path))
-    assert len(names) == 2 and all(name.startswith("ct_") for name in names)
+    """The digest of a series is that of its images."""
+    made = images(HU)
+    for parent, series in (("one", made), ("two", images(HU))):
+        write(series, tmp_path / parent / "ct")
+    one, two = find_inputs(tmp_path).inputs
+    assert one.output_name != two.output_name and all(name.startswith("ct_") for name in found(tmp_path))
     with pytest.raises(UsageError, match="^--series: must be one of .*series 3: 4 images"):
         find_inputs(tmp_path, series="99")
-
-
-def test_the_digest_of_a_series_is_that_of_its_images(tmp_path):
-    made = images(HU)
-    (one,) = find_inputs(write(made, tmp_path / "one")).inputs
     (same,) = find_inputs(write(made[::-1], tmp_path / "same")).inputs
-    made[0].SOPInstanceUID = pydicom.uid.generate_uid()
-    (other,) = find_inputs(write(made, tmp_path / "other")).inputs
-    assert one.digest == same.digest != other.digest
+    assert same.digest in (one.digest, two.digest) and one.digest != two.digest

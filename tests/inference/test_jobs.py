@@ -1,6 +1,5 @@
 """Prove that many CTs are segmented in parallel, that a bad one stops no other, and that leaving leaves nothing."""
 
-import contextlib
 import dataclasses
 import errno
 import threading
@@ -44,30 +43,34 @@ def sources(folder):
 
 
 def test_all_good_ones_are_written_and_bad_ones_named(folder):
+    """And one without a kidney is warned of."""
+    write_volume(Volume(np.full((6, 20, 24), -1024, np.int16), BIG_MM), folder / "data" / "none.nii.gz")
     (folder / "data" / "bad.nii.gz").write_bytes(b"no image")
     fault = Input(folder, "", fault=InputError("list.txt, line 1", "damaged"))
     outcomes = list(segment_all(job(folder), [fault, *sources(folder)], workers=3))
     reasons = sorted(outcome.reason for outcome in outcomes if outcome.reason)
-    assert len(outcomes) == 7 and len(reasons) == 2
+    assert len(outcomes) == 8 and len(reasons) == 2
+    assert sum("no kidney was found" in outcome.sidecar.get("warnings", []) for outcome in outcomes) == 1
     assert "bad.nii.gz" in reasons[0] and reasons[1] == "list.txt, line 1: damaged"
     for number in range(5):
         labels, _ = read_labels(folder / "out" / f"{number}_segmentation.nii.gz")
         np.testing.assert_array_equal(labels, bright_ct(number) > 0)
 
 
-def test_a_fault_of_the_program_stops_no_other(folder):
+@pytest.mark.parametrize(
+    "error, said", [(RuntimeError("lost\nand more"), "RuntimeError (lost)"), (MemoryError(), "not enough memory")]
+)
+def test_a_fault_of_the_program_stops_no_other(folder, error, said):
     class Faulty(IdentityEngine):
-        calls = 0
+        errors = [error]
 
         def probability(self, network, batch):
-            Faulty.calls += 1
-            if Faulty.calls == 1:
-                raise RuntimeError("device lost\nand a long story")
+            if self.errors:
+                raise self.errors.pop()
             return super().probability(network, batch)
 
     reasons = [outcome.reason for outcome in segment_all(job(folder, Faulty()), sources(folder), workers=1)]
-    assert sorted(map(bool, reasons)) == [False] * 4 + [True]
-    assert max(reasons).endswith("RuntimeError (device lost)")
+    assert sorted(map(bool, reasons)) == [False] * 4 + [True] and max(reasons).endswith(f".nii.gz: {said}")
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -106,33 +109,6 @@ def test_too_large_ones_are_refused_before_they_are_read_and_others_wait(folder,
     outcomes = list(segment_all(job(folder), sources(folder), workers=4))
     assert [outcome.reason for outcome in outcomes if "large.nii.gz: too large" in outcome.reason]
     assert sum(bool(outcome.sidecar) for outcome in outcomes) == 5 and max(most) == 2
-
-
-def test_leaving_early_leaves_no_half_written_file(folder):
-    """One worker continues by itself; the others wait until its first case is out, and then some."""
-    started, first = threading.Event(), []
-
-    class Slow(IdentityEngine):
-        def probability(self, network, batch):
-            first.append(threading.get_ident())
-            if first[0] != threading.get_ident():
-                started.wait()
-            if started.is_set():
-                threading.Event().wait(0.2)
-            return super().probability(network, batch)
-
-    with contextlib.closing(segment_all(job(folder, Slow()), sources(folder), workers=3)) as outcomes:
-        next(outcomes)
-        started.set()
-    names = sorted(path.name for path in (folder / "out").iterdir())
-    assert all(name.endswith(("_segmentation.nii.gz", "_segmentation.json")) for name in names)
-    assert len(names) < 10 and len(names) % 2 == 0
-
-
-def test_a_ct_without_kidney_is_warned_of(folder):
-    write_volume(Volume(np.full((6, 20, 24), -1024, np.int16), BIG_MM), folder / "data" / "0.nii.gz")
-    outcome = jobs.segment(job(folder), sources(folder)[0])
-    assert outcome.sidecar["warnings"][-1] == "no kidney was found"
 
 
 def test_what_a_given_mask_loses_is_warned_of(folder):

@@ -1,6 +1,7 @@
 """Proves that stage 2 in parts gives what it gives at once, and takes no floats of a whole box."""
 
 import dataclasses
+import functools
 import tracemalloc
 
 import numpy as np
@@ -21,15 +22,12 @@ def random_kidney(shape):
 
 
 @pytest.mark.parametrize("blocks", ("split", "overlap", "polyphase"))
-@pytest.mark.parametrize("shape", [(30, 110, 90), (1, 1, 1), (2, 300, 20), (100, 20, 31), (7, 33, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(30, 110, 90), (1, 1, 1), (2, 300, 20), (7, 33, 1)], ids=str)
 def test_parts_give_what_the_whole_does(shape, blocks):
-    config = dataclasses.replace(CONFIG, blocks=blocks)
-    hu, mask = random_kidney(shape)
-    engine = IdentityEngine()
-    expected = tumor.stage_two(
-        NumPy, lambda batches: engine.probabilities("tumor", batches), config, hu, mask, SPACING_MM
-    )
-    np.testing.assert_allclose(stage_two(engine, config, hu, mask, SPACING_MM), expected, atol=1e-5)
+    config, engine = dataclasses.replace(CONFIG, blocks=blocks), IdentityEngine()
+    run = functools.partial(engine.probabilities, "tumor")
+    case = (config, *random_kidney(shape), SPACING_MM)
+    np.testing.assert_allclose(stage_two(engine, *case), tumor.stage_two(NumPy, run, *case), atol=1e-5)
 
 
 def test_a_long_box_takes_less_than_its_floats():

@@ -20,18 +20,12 @@ if TYPE_CHECKING:
     from kits_tf.config import Config
     from kits_tf.inference.engines.base import Engine
 
-_NVIDIA = pathlib.Path("/proc/driver/nvidia/gpus")
-
 
 def resolve(name: str) -> str:
-    """Return the engine that a name stands for; "auto" is OpenVINO on a CPU where it is installed, else TensorFlow.
-
-    Raises:
-        UsageError: No engine has that name, or its library is not installed.
-    """
+    """Return the engine of a name; "auto" is OpenVINO on a CPU where it is installed, else TensorFlow."""
     if name == "auto":
-        has_openvino = importlib.util.find_spec("openvino") is not None
-        return "openvino" if has_openvino and not _NVIDIA.is_dir() else "tensorflow"
+        has_gpu = pathlib.Path("/proc/driver/nvidia/gpus").is_dir()
+        return "openvino" if importlib.util.find_spec("openvino") and not has_gpu else "tensorflow"
     if name not in ENGINES:
         raise UsageError("engine", f"must be one of {', '.join(ENGINES)}, got {name!r}")
     if importlib.util.find_spec(name) is None:
@@ -40,17 +34,9 @@ def resolve(name: str) -> str:
 
 
 def load(name: str, folder: pathlib.Path, configs: Mapping[str, Config], precision: str = "auto") -> Engine:
-    """Load the networks of a checkpoint folder into an engine.
+    """Load the networks of a checkpoint folder, with their configs by name, into an engine.
 
-    Args:
-        name: One of `config.ENGINES`.
-        folder: The checkpoint folder.
-        configs: The config of each network to load, by network name.
-        precision: One of `config.ENGINE_PRECISIONS`.
-
-    Raises:
-        InputError: The weights are not those of a network.
-        UsageError: The engine is not installed, or cannot compute in that precision.
+    Raises InputError for weights of other networks, UsageError where the engine cannot be used so.
     """
     if precision not in ENGINE_PRECISIONS:
         raise UsageError("engine_precision", f"must be one of {', '.join(ENGINE_PRECISIONS)}, got {precision!r}")

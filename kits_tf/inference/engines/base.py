@@ -15,30 +15,19 @@ from kits_tf.inference.tumor import stage_two_in_parts
 
 
 class Engine:
-    """Runs networks, from several threads at once; a subclass defines `name`, `precision` and `probability`.
+    """Runs networks, from several threads at once; a subclass defines `probability` or `probabilities`."""
 
-    Attributes:
-        name: As `--engine` spells it.
-        precision: "float32" or "bfloat16".
-        batch_pixels: Pixels of a batch of slabs that suit the engine.
-    """
-
-    name = ""
+    name = ""  # as `--engine` spells it
     precision = "float32"
-    batch_pixels = BATCH_PIXELS
+    batch_pixels = BATCH_PIXELS  # of a batch of slabs that suits the engine
 
     def probability(self, network: str, batch: np.ndarray) -> np.ndarray:
-        """Return the foreground probability of a batch.
+        """Return the foreground probability of a batch, float32 of the batch's shape without its last axis.
 
-        Args:
-            network: "kidney_axial", "kidney_coronal", "kidney_sagittal" or "tumor".
-            batch: float32 [batch, height, width, 3], or [batch, depth, height, width, 1] for the tumor network; sizes
-                are multiples of two to the power of the network's depth.
-
-        Returns:
-            float32 of the batch's shape without its last axis.
+        A batch is float32 [batch, height, width, 3], or [batch, depth, height, width, 1] for the network "tumor"; its
+        sizes are multiples of two to the power of the network's depth.
         """
-        raise NotImplementedError
+        return next(self.probabilities(network, [batch]))
 
     def probabilities(self, network: str, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield the `probability` of each batch, in order."""
@@ -53,5 +42,4 @@ class Engine:
         self, config: TumorConfig, hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, float, float]
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield the tumor's probability in one kidney, some slices at a time; see `tumor.stage_two_in_parts`."""
-        run = functools.partial(self.probabilities, "tumor")
-        return stage_two_in_parts(run, config, hu, np.asarray(mask), spacing_mm)
+        return stage_two_in_parts(functools.partial(self.probabilities, "tumor"), config, hu, mask, spacing_mm)

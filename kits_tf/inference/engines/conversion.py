@@ -2,9 +2,8 @@
 
     python -m kits_tf.inference.engines.conversion CHECKPOINT_DIR TARGET_DIR NETWORK...
 
-converts; `converted` calls it for what the cache lacks. A cached network is one file, named by a digest of everything
-it depends on, that begins with a digest of its own content. A damaged one is converted again; where the cache cannot
-be written to, nothing is kept.
+converts; `converted` calls it for what the cache lacks. A cached network is one zip file, named by a digest of
+everything it depends on. A damaged one is converted again; where the cache cannot be written to, nothing is kept.
 """
 
 from __future__ import annotations
@@ -20,31 +19,20 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree
+import zipfile
 from collections.abc import Sequence
 
 import kits_tf
 from kits_tf import checkpoint, files
-from kits_tf.config import PLANES
 from kits_tf.errors import InputError, UsageError
 
-VARIABLE = "KITS_TF_CACHE"
-"""The environment variable that names the cache folder; if it is empty, nothing is kept."""
-
+VARIABLE = "KITS_TF_CACHE"  # names the cache folder; if it is empty, nothing is kept
 KEPT = 40  # networks: ten checkpoints
-LIBRARIES = ("openvino", "tensorflow", "keras")
-NETWORK = re.compile(rf"(kidney_({'|'.join(PLANES)})|tumor)-[0-9a-f]{{32}}\.openvino")
-_DIGEST_BYTES, _LENGTH_BYTES = 32, 8
+NETWORK = re.compile(r"[a-z_]+-[0-9a-f]{32}\.openvino")
 
 
 def converted(folder: pathlib.Path, networks: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
-    """Return networks of a checkpoint folder as OpenVINO models.
-
-    Args:
-        folder: The checkpoint folder.
-        networks: Names of networks.
-
-    Returns:
-        The XML and the weights of each network, as `openvino.Core.read_model` accepts them.
+    """Return the XML and the weights of networks, by name, as `openvino.Core.read_model` accepts them.
 
     Raises:
         InputError: The weights are not those of the network in `config.json`.
@@ -78,7 +66,7 @@ def cache_folder() -> pathlib.Path | None:
 def key(folder: pathlib.Path, network: str) -> str:
     """Return the file name of a converted network in the cache."""
     digest = hashlib.sha256(kits_tf.__version__.encode())
-    for library in LIBRARIES:
+    for library in ("openvino", "tensorflow", "keras"):
         digest.update(f"{library} {_version(library)}\n".encode())
     package = pathlib.Path(kits_tf.__file__).parent
     own = [pathlib.Path(__file__), pathlib.Path(__file__).with_name("tensorflow.py"), package / "config.py"]
@@ -97,22 +85,16 @@ def _version(library: str) -> str:
 
 
 def _write(path: pathlib.Path, model: bytes, weights: bytes) -> None:
-    content = len(model).to_bytes(_LENGTH_BYTES, "big") + model + weights
-    with files.replacing(path) as temporary:
-        temporary.write_bytes(hashlib.sha256(content).digest() + content)
+    with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as stored:
+        stored.writestr("xml", model)
+        stored.writestr("bin", weights)
 
 
 def _read(path: pathlib.Path) -> tuple[bytes, bytes] | None:
     """Return the XML and the weights in a cached file; None where it is missing or damaged."""
-    try:
-        stored = path.read_bytes()
-    except OSError:
-        return None
-    digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
-    if hashlib.sha256(content).digest() != digest:
-        return None
-    end = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "big")
-    return content[_LENGTH_BYTES:end], content[end:]
+    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as stored:
+        return stored.read("xml"), stored.read("bin")
+    return None
 
 
 def _prune(cache: pathlib.Path) -> None:
@@ -167,18 +149,12 @@ def keep_precise(path: pathlib.Path) -> None:
     first = next(number for number, layer in enumerate(layers) if layer.get("type") == "Convolution")
     for number, layer in enumerate(layers):
         if number <= first or layer.get("type") == "ReLU":
-            _mark(layer)
+            info = layer.find("rt_info")
+            if info is None:
+                info = xml.etree.ElementTree.Element("rt_info")
+                layer.insert([child.tag for child in layer].index("input"), info)
+            info.append(xml.etree.ElementTree.Element("attribute", {"name": "precise", "version": "0"}))
     tree.write(path)
-
-
-def _mark(layer: xml.etree.ElementTree.Element) -> None:
-    """Mark one layer of OpenVINO's XML as one to compute in float32."""
-    info = layer.find("rt_info")
-    if info is None:
-        info = xml.etree.ElementTree.Element("rt_info")
-        tags = [child.tag for child in layer]
-        layer.insert(tags.index("input"), info)
-    info.append(xml.etree.ElementTree.Element("attribute", {"name": "precise", "version": "0"}))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import functools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -28,41 +27,23 @@ MATRIX = tf.TensorSpec([None, None], tf.float32)
 
 
 def load(folder: pathlib.Path, configs: Mapping[str, Config], precision: str) -> TensorFlowEngine:
-    """Load the networks of a checkpoint folder; see `engines.load`."""
+    """Load the networks of a checkpoint folder onto every GPU, or else the CPU; see `engines.load`."""
     if precision == "bfloat16":
         raise UsageError("engine_precision", "--engine=tensorflow computes in float32; bfloat16 needs openvino")
-    return TensorFlowEngine(folder, configs)
+    devices = [gpu.name for gpu in tf.config.list_logical_devices("GPU")] or ["/CPU:0"]
+    copies = []
+    for device in devices:
+        with tf.device(device):
+            copies.append({name: load_network(folder / name, config) for name, config in configs.items()})
+    return TensorFlowEngine(copies, configs, devices)
 
 
 class TensorFlowEngine(Engine):
-    """Runs networks on every GPU that TensorFlow finds, each with a share of the batches, or else on the CPU.
-
-    Args:
-        folder: The checkpoint folder.
-        configs: The config of each network to load, by network name.
-        devices: Names of the devices to use; all GPUs by default.
-    """
+    """Runs the copies of networks on some devices, each with a share of the batches."""
 
     name = "tensorflow"
 
     def __init__(
-        self, folder: pathlib.Path, configs: Mapping[str, Config], devices: Sequence[str] | None = None
-    ) -> None:
-        devices = devices or [gpu.name for gpu in tf.config.list_logical_devices("GPU")] or ["/CPU:0"]
-        copies = []
-        for device in devices:
-            with tf.device(device):
-                copies.append({name: load_network(folder / name, config) for name, config in configs.items()})
-        self._hold(copies, configs, devices)
-
-    @classmethod
-    def of_model(cls, model: keras.Model, name: str, config: Config) -> TensorFlowEngine:
-        """Return an engine that runs one network in memory, such as one under training, with its current weights."""
-        engine = cls.__new__(cls)
-        engine._hold([{name: network_module(model)}], {name: config}, [None])
-        return engine
-
-    def _hold(
         self, copies: list[dict[str, tf.Module]], configs: Mapping[str, Config], devices: Sequence[str | None]
     ) -> None:
         self._copies = copies
@@ -71,11 +52,13 @@ class TensorFlowEngine(Engine):
         if isinstance(tumor, TumorConfig):
             self._stage_two = tumor_function(copies[0]["tumor"].probability, tumor)
 
-    def probability(self, network: str, batch: np.ndarray) -> np.ndarray:
-        """See `Engine`."""
-        return self._on(0, network, batch)
+    @classmethod
+    def of_model(cls, model: keras.Model, name: str, config: Config) -> TensorFlowEngine:
+        """Return an engine that runs one network in memory, such as one under training, with its current weights."""
+        return cls([{name: network_module(model)}], {name: config}, [None])
 
-    def _on(self, number: int, network: str, batch: np.ndarray) -> np.ndarray:
+    def probability(self, network: str, batch: np.ndarray, number: int = 0) -> np.ndarray:
+        """See `Engine`; `number` is that of the device."""
         with tf.device(self._devices[number]):
             return self._copies[number][network].probability(batch).numpy()
 
@@ -88,7 +71,7 @@ class TensorFlowEngine(Engine):
         running: collections.deque[concurrent.futures.Future[np.ndarray]] = collections.deque()
         with concurrent.futures.ThreadPoolExecutor(count) as pool:
             for index, batch in enumerate(batches):
-                running.append(pool.submit(self._on, index % count, network, batch))
+                running.append(pool.submit(self.probability, network, batch, index % count))
                 if len(running) > count:
                     yield running.popleft().result()
             while running:
@@ -128,33 +111,20 @@ def tumor_function(probability: Callable[[Any], Any], config: TumorConfig) -> Ca
 
     @tf.function(input_signature=[VOLUME, mask, spacing_mm], autograph=False)
     def tumor_probability(hu: Any, mask: Any, spacing_mm: Any) -> Any:
-        one_by_one = in_turn(probability)
-        return stage_two(
-            tensorflow(), lambda blocks: [one_by_one(block) for block in blocks], config, hu, mask, spacing_mm
-        )
+        return stage_two(tensorflow(), one_by_one, config, hu, mask, spacing_mm)
+
+    def one_by_one(blocks: Sequence[Any]) -> list[Any]:
+        found: list[Any] = []
+        for block in blocks:
+            with tf.control_dependencies(found[-1:]):  # so that one at a time takes memory
+                found.append(probability(tf.identity(block)))
+        return found
 
     return tumor_probability
 
 
-def in_turn(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return the function with its calls in a graph ordered one after another, so that one at a time takes memory."""
-    before: list[Any] = []
-
-    @functools.wraps(function)
-    def after_the_last(batch: Any) -> Any:
-        with tf.control_dependencies(before):
-            result = function(tf.identity(batch))
-        before[:] = [result]
-        return result
-
-    return after_the_last
-
-
 def load_network(folder: pathlib.Path, config: Config) -> tf.Module:
-    """Return a trained network as a tf.Module whose function `probability` is `Engine.probability`.
-
-    `folder` is the network's own. Raises InputError where the weights are not this network's.
-    """
+    """Return the `network_module` of the weights in a network's own folder; InputError where they are another's."""
     model = models.build(config)
     checkpoint.load_weights(folder, model)
     return network_module(model)

@@ -1,27 +1,24 @@
 """Prove that a network is converted once, again when anything it depends on changes, and never read damaged."""
 
-import json
+import contextlib
 import os
 import sys
 import time
+import unittest.mock
 
 import pytest
 
 from kits_tf import checkpoint
 from kits_tf.errors import InputError, UsageError
 from kits_tf.inference.engines import conversion
-from tests.tiny import tiny_configs, write_checkpoint
+from tests.identity import identity_checkpoint
 
 MODEL = (b"<net/>", b"weights of the network")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A checkpoint whose weights nobody reads."""
-    (tmp_path / "tumor").mkdir()
-    (tmp_path / "tumor" / checkpoint.CONFIG_NAME).write_text("{}")
-    (tmp_path / "tumor" / checkpoint.WEIGHTS_NAME).write_bytes(b"weights")
-    return tmp_path
+    return identity_checkpoint(tmp_path)
 
 
 @pytest.fixture
@@ -44,24 +41,11 @@ def convert(folder):
     assert conversion.converted(folder, ["tumor"]) == {"tumor": MODEL}
 
 
-def cached_name(number):
-    """The name of a network that nobody has converted."""
-    return f"{['tumor', 'kidney_axial', 'kidney_coronal'][number % 3]}-{number:032x}.openvino"
-
-
-def test_a_network_is_converted_once_and_again_when_its_weights_change(folder, conversions):
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:-9], lambda b: b.replace(b"weights", b"damaged")])
+def test_a_network_is_converted_once_and_a_damaged_one_again(folder, conversions, damage):
     convert(folder)
     convert(folder)
     assert conversions == [["tumor"]]
-    assert [path.name for path in (folder / "cache").iterdir()] == [conversion.key(folder, "tumor")]
-    (folder / "tumor" / checkpoint.WEIGHTS_NAME).write_bytes(b"others")
-    convert(folder)
-    assert len(conversions) == 2
-
-
-@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:-9], lambda b: b[:50] + bytes(8) + b[58:]])
-def test_a_damaged_entry_is_converted_again(folder, conversions, damage):
-    convert(folder)
     (path,) = (folder / "cache").iterdir()
     path.write_bytes(damage(path.read_bytes()))
     convert(folder)
@@ -69,23 +53,15 @@ def test_a_damaged_entry_is_converted_again(folder, conversions, damage):
     assert len(conversions) == 2
 
 
-@pytest.mark.parametrize("cache", ["", "/proc/nowhere", "/dev/full/cache"])
+@pytest.mark.parametrize("cache", ["", "/proc/nowhere", "full disk"])
 def test_without_a_usable_cache_nothing_is_kept(folder, conversions, monkeypatch, cache):
-    monkeypatch.setenv(conversion.VARIABLE, cache)
+    if cache == "full disk":
+        monkeypatch.setattr("zipfile.ZipFile.writestr", unittest.mock.Mock(side_effect=OSError(28, "No space left")))
+    else:
+        monkeypatch.setenv(conversion.VARIABLE, cache)
     convert(folder)
     convert(folder)
-    assert len(conversions) == 2
-
-
-def test_a_full_disk_means_uncached(folder, conversions, monkeypatch):
-    def full(path, content):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    monkeypatch.setattr(conversion, "_convert_in_subprocess", lambda folder, target, networks: None)
-    monkeypatch.setattr("pathlib.Path.read_bytes", lambda path: MODEL[path.suffix == ".bin"])
-    convert(folder)
-    assert not list((folder / "cache").iterdir())
+    assert len(conversions) == 2 and not list(folder.glob("cache/*"))
 
 
 @pytest.mark.parametrize("name", [checkpoint.CONFIG_NAME, checkpoint.WEIGHTS_NAME, None])
@@ -105,29 +81,32 @@ def test_only_its_own_files_that_were_not_used_for_long_are_deleted(folder, conv
     monkeypatch.setattr(conversion, "KEPT", 3)
     cache = folder / "cache"
     cache.mkdir()
-    own = {cached_name(number): 7000 - number for number in range(6)}
-    theirs = dict.fromkeys(["pip", "tumor", f"my-{cached_name(1)}", f"{cached_name(1)}-old", ".git"], 10**6)
+    own = {f"kidney_axial-{number:032x}.openvino": 7000 - number for number in range(6)}
+    *_, fifth, sixth = own
+    theirs = dict.fromkeys(["pip", "tumor", f"my-{sixth}", f"{sixth}-old", ".git"], 10**6)
     for name, age in (own | theirs).items():
         (cache / name).touch()
         os.utime(cache / name, (time.time() - age,) * 2)
     convert(folder)
-    kept = {cached_name(4), cached_name(5), conversion.key(folder, "tumor"), *theirs}
+    kept = {fifth, sixth, conversion.key(folder, "tumor"), *theirs}
     assert {path.name for path in cache.iterdir()} == kept
 
 
-def test_weights_of_another_network_are_named(tmp_path, monkeypatch):
-    """In the process of its own that users get."""
-    pytest.importorskip("openvino")
+@pytest.mark.parametrize(
+    "refusal, error, match",
+    [
+        (InputError("model.weights.h5", "does not fit"), InputError, "^model.weights.h5: does not fit"),
+        (SystemExit(), UsageError, "^--engine: .*--engine=tensorflow"),
+    ],
+)
+def test_what_stops_the_process_that_converts_is_one_line(folder, monkeypatch, capsys, refusal, error, match):
+    monkeypatch.setattr(conversion, "convert", unittest.mock.Mock(side_effect=refusal))
+    with contextlib.suppress(SystemExit):
+        assert conversion.main([str(folder), "target", "tumor"]) == 1
+    program = folder / "python"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{capsys.readouterr().out}END\nexit 1\n")
+    program.chmod(0o755)
     monkeypatch.setenv(conversion.VARIABLE, "")
-    write_checkpoint(tmp_path, {"tumor": tiny_configs()["tumor"]})
-    path = tmp_path / "tumor" / checkpoint.CONFIG_NAME
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"base_filters": 3}))
-    with pytest.raises(InputError, match="weights of the network"):
-        conversion.converted(tmp_path, ["tumor"])
-
-
-def test_a_failed_conversion_is_one_line(folder, monkeypatch):
-    monkeypatch.setenv(conversion.VARIABLE, "")
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(UsageError, match="^--engine: .*--engine=tensorflow"):
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(error, match=match):
         conversion.converted(folder, ["tumor"])
