@@ -15,12 +15,9 @@ from tests.cli.predicting import SPACING_MM, image_of, labels_of, names_in, read
 from tests.tiny import small_ct
 
 pytestmark = pytest.mark.usefixtures("load_once")
-ROTATIONS = [
-    "".join(codes[axis] for axis in axes)
-    for axes in itertools.permutations(range(3))
-    for codes in ("RAS", "LPS", "LAI", "RPI")
-]
-"""24 of the 48 ways to store a volume, rotated and mirrored."""
+# 24 of the 48 ways to store a volume, rotated and mirrored
+MIRRORED = ("RAS", "LPS", "LAI", "RPI")
+ROTATIONS = ["".join(codes[a] for a in axes) for axes in itertools.permutations(range(3)) for codes in MIRRORED]
 
 
 def test_a_case_folder_gets_the_challenges_name_and_its_json(tmp_path, checkpoint):
@@ -94,7 +91,6 @@ def test_shards_together_do_everything_and_each_says_what_it_did(tmp_path, flags
     assert sorted(run(*flags, f"--shard={number}/2") for number in (1, 2)) == [0, 1]
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert "3.nii.gz" in line and "below -500" in line
-    assert len(json.loads((out / "3_segmentation.json").read_text())["warnings"]) == 1
     tables = [read_csv(out / f"summary_{number}_of_2.csv") for number in (1, 2)]
     assert sorted([*tables[0], *tables[1]]) == names_in(data)
     assert run(*flags, "--shard=9/9") == 0 and not (out / "summary_9_of_9.csv").exists()
@@ -103,8 +99,7 @@ def test_shards_together_do_everything_and_each_says_what_it_did(tmp_path, flags
     bad = table.pop("bad.nii.gz")
     assert bad["status"] == "failed" and "not a NIfTI file" in bad["reason"]
     assert {row["status"] for row in table.values()} == {"done"}
-    said = json.loads((out / "0_segmentation.json").read_text())
-    assert float(table["0.nii.gz"]["kidney_ml"]) == said["kidney_ml"]
+    assert float(table["0.nii.gz"]["kidney_ml"]) == json.loads((out / "0_segmentation.json").read_text())["kidney_ml"]
 
 
 def test_a_region_of_interest_probabilities_and_an_ensemble(tmp_path, flags, identity, capsys):

@@ -25,8 +25,7 @@ def test_an_ensemble_gives_the_mean_in_order():
     engine = mean_of([Says(lambda shape, value=value: np.full(shape, value)) for value in (0.25, 0.5, 0.75)])
     batches = [np.zeros((n, 4, 4, 3), np.float32) for n in (3, 1, 2)]
     found = list(engine.probabilities("kidney_axial", iter(batches)))
-    assert [len(part) for part in found] == [3, 1, 2]
-    assert all((part == 0.5).all() for part in found)
+    assert [len(part) for part in found] == [3, 1, 2] and all((part == 0.5).all() for part in found)
 
 
 @pytest.mark.parametrize("tta, expected", [("flip", np.full(16, 7.5)), ("shift", np.arange(16) + 4)])

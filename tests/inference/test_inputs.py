@@ -46,7 +46,11 @@ def test_a_tree_of_everything(tmp_path):
     digests = {name for name in names if name.startswith("abdomen_")}
     assert names - digests == {"a", "B", "ct", "prediction_00210.nii.gz"} and len(digests) == 2
     localizers, *others = result.skipped
-    assert localizers.endswith("such as localizers (2)") and set(others) == {"segmentation.nii.gz", "notes.txt", "pair.img"}
+    assert localizers.endswith("such as localizers (2)") and set(others) == {
+        "segmentation.nii.gz",
+        "notes.txt",
+        "pair.img",
+    }
     (chosen,) = find_inputs(tmp_path, series="8").inputs
     assert chosen.series.number == 8
 
