@@ -203,7 +203,7 @@ def write_summary(sources: Sequence[Input], reasons: Mapping[Input, str], path: 
 
     table = pd.DataFrame([_row(source, path.parent, reasons.get(source, "")) for source in sources], dtype=object)
     text = table.to_csv(index=False, lineterminator="\n")
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if not path.is_file() or path.read_bytes() != text.encode(errors="backslashreplace"):
         files.write_text(path, text)
     return table.drop(columns=["output", "reason"]).fillna("").to_string(index=False)
 

@@ -289,7 +289,7 @@ def checked_ct(hu: np.ndarray, spacing_mm: Sequence[float]) -> tuple[np.ndarray,
     hu = np.asarray(hu)
     if hu.ndim != 3 or 0 in hu.shape or hu.dtype.kind not in "iuf":
         raise ValueError(f"hu must be numbers [slices, rows, columns], got {hu.dtype} of shape {hu.shape}")
-    if not max(-float(hu.min()), float(hu.max())) <= np.finfo(np.float32).max:  # nor if it is NaN
+    if not max(-float(hu.min()), float(hu.max())) <= float(np.finfo(np.float32).max):  # nor if it is NaN
         raise ValueError("hu must be finite as float32")
     low, high = geometry.SPACING_MM
     sides = np.asarray(spacing_mm, np.float64)

@@ -13,7 +13,7 @@ def content(folder):
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
 
 
-def test_written_cases_are_skipped_unless_overwrite(tmp_path, flags, capsys, monkeypatch):
+def test_written_cases_are_skipped_unless_overwrite(tmp_path, flags, capfd, monkeypatch):
     """Also where the output folder has become read-only, or a name is no UTF-8."""
     for name in ("a\udcff.nii.gz", "b.nii.gz"):
         save(image_of(small_ct()), tmp_path / "data" / name)
@@ -23,9 +23,9 @@ def test_written_cases_are_skipped_unless_overwrite(tmp_path, flags, capsys, mon
     with monkeypatch.context() as patch:
         for name in ("tempfile.TemporaryFile", "kits_tf.cli.predict.load_job"):  # nor looks whether it can write
             patch.setattr(name, lambda *_, **__: pytest.fail("loads networks for nothing"))
-        capsys.readouterr()
+        capfd.readouterr()
         assert run(*flags) == 0
-    assert "2 of 2 CTs are already written" in capsys.readouterr().out and content(tmp_path / "out") == before
+    assert "2 of 2 CTs are already written" in capfd.readouterr().out and content(tmp_path / "out") == before
     assert {row["status"] for row in read_csv(tmp_path / "out" / "summary.csv").values()} == {"done"}
     assert run(*flags, "--overwrite") == 0
     after = content(tmp_path / "out")

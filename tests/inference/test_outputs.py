@@ -118,14 +118,12 @@ def test_the_settings_are_those_that_decide_the_labels(tmp_path):
         settings(other)
 
 
-CT = small_ct((12, 80, 80))
+CT = small_ct((12, 80, 80)).astype(np.int32)
 CORNERS = np.hypot(*np.meshgrid(np.linspace(-1, 1, 80), np.linspace(-1, 1, 80))) > 1
-
-
-SHIFTED = [np.where(CORNERS, padding, CT.astype(np.int32) + 1024) for padding in (-2000, 63536)]
-NO_HU = [*SHIFTED, CT + 1024, CT - 1024, np.where(CORNERS, 63536, CT), CT > 0, np.full_like(CT, -1000), CT / 1000.0]
+PADDED = [np.where(CORNERS, padding, CT + shift) for padding, shift in ((-2000, 1024), (63536, 1024), (63536, 0))]
 
 
 def test_what_is_no_ct_or_shifted_is_warned_of():
-    assert [len(hu_warnings(hu * 1)) for hu in NO_HU] == [1] * len(NO_HU)
+    for hu in (*PADDED, CT + 1024, CT - 1024, (CT > 0) * 1, np.full_like(CT, -1000), CT / 1000.0):
+        assert len(hu_warnings(hu)) == 1
     assert hu_warnings(CT) == hu_warnings(np.where(CORNERS, -2000, CT)) == []
