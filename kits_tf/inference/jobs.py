@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from kits_tf.errors import CancelledError, InputError
+from kits_tf.errors import CancelledError, InputError, one_line
 from kits_tf.inference import inputs, outputs
 from kits_tf.inference.inputs import Input
 
@@ -121,8 +121,7 @@ def _reason(source: Input, error: Exception) -> str:
         return "not enough memory" if isinstance(error, MemoryError) else "cancelled"
     if isinstance(error, OSError) and error.strerror:  # mostly one of writing
         return f"{source.output_name if source.series or not error.filename else error.filename}: {error.strerror}"
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__} ({lines[0][:200]})" if lines else type(error).__name__
+    return f"{type(error).__name__} ({one_line(error)})"
 
 
 def segment(
