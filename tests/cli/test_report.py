@@ -72,16 +72,12 @@ def test_without_references_there_are_no_scores(folders):
     assert "Against the reference" not in page(folders, "case_00001") and "Dice" not in page(folders, "index")
 
 
-def test_figure_1_shows_the_cases_asked_for_that_can_be_read(folders, capsys):
+def test_figure_1_shows_the_cases_asked_for(folders, capsys):
     image = pytest.importorskip("matplotlib.image")
     references = f"--references={folders / 'data'}"
     assert run(folders, references, "--figure1=case_00001,case_00000") == 0
     height, width, _ = image.imread(folders / "pages/figure1.png").shape
     assert 0.4 < height / width < 0.6  # two rows of three bodies of 80 x 112 mm, and titles
-    (folders / "data/case_00001/imaging.nii.gz").write_bytes(b"x")
-    assert run(folders, references, "--figure1=case_00001,case_00000") == 1
-    height, width, _ = image.imread(folders / "pages/figure1.png").shape
-    assert height / width < 0.4  # one row
     capsys.readouterr()
     assert run(folders, references, "--figure1=case_00007") == 2
     assert "--figure1: must be cases with a reference (case_00000, case_00001)" in one_line(capsys)

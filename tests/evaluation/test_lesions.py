@@ -61,6 +61,7 @@ def test_sides_follow_the_columns_right_before_left():
     assert [tumor["volume_ml"] for tumor in result["tumors"]] == pytest.approx([12 * 0.016, 11 * 0.016])
     assert measure(labels[..., ::-1], SPACING_MM)["tumors"][0]["side"] == "right"
     assert measure(labels, SPACING_MM, voxel_ml=0.01)["kidney_ml"] == 9.6
+    assert measure(labels * 0, SPACING_MM) == {"kidney_ml": 0.0, "tumor_ml": 0.0, "kidneys": [], "tumors": []}
 
 
 def test_a_side_map_overrides_the_columns():
@@ -82,11 +83,6 @@ def test_specks_count_in_the_total_only_and_corners_connect():
     assert result["tumor_ml"] == pytest.approx(55 * 0.008)
     (tumor,) = find_tumors(labels, (2.0, 2.0, 2.0))
     assert tumor.box == (slice(0, 6),) * 3 and tumor.mask.sum() == 54
-
-
-def test_nothing_to_measure():
-    empty = {"kidney_ml": 0.0, "tumor_ml": 0.0, "kidneys": [], "tumors": []}
-    assert measure(np.zeros((1, 2, 3), np.uint8), (1, 1, 1)) == empty
 
 
 def test_found_missed_and_false():

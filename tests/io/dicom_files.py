@@ -63,14 +63,12 @@ def gdcm_compressed(folder, target, syntax):
     kind = {JPEG2000Lossless: "JPEG2000Lossless", JPEGLosslessSV1: "JPEGLosslessProcess14_1"}[syntax]
     target.mkdir()
     for path in folder.iterdir():
-        reader = gdcm.ImageReader()
+        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
         reader.SetFileName(str(path))
-        assert reader.Read()
-        change = gdcm.ImageChangeTransferSyntax()
         change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, kind)))
+        assert reader.Read()
         change.SetInput(reader.GetImage())
         assert change.Change()
-        writer = gdcm.ImageWriter()
         writer.SetFile(reader.GetFile())
         writer.SetImage(change.GetOutput())
         writer.SetFileName(str(target / path.name))

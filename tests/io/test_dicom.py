@@ -29,10 +29,7 @@ def edited(made, number=None, **elements):
     """The images with elements set (or with None, deleted) in all of them, or in one."""
     for image in made if number is None else [made[number]]:
         for key, value in elements.items():
-            if value is None:
-                delattr(image, key)
-            else:
-                setattr(image, key, value)
+            image.pop(key, None) if value is None else setattr(image, key, value)
     return made
 
 
@@ -129,15 +126,12 @@ def test_files_without_a_preamble_are_read(tmp_path, syntax):
     np.testing.assert_array_equal(read_volume(folder).hu, HU)
 
 
-def test_rounded_positions_are_no_fault(tmp_path):
+def test_rounded_positions_and_stations_one_after_another_are_no_fault(tmp_path):
     made = images(small_ct((40, 8, 8)), spacing_mm=(1.0 / 3, 0.7, 0.7))
     for image in made:
         image.ImagePositionPatient = [round(float(value), 2) for value in image.ImagePositionPatient]
     assert read_volume(write(made, tmp_path / "ct")).spacing_mm[0] == pytest.approx(1 / 3, abs=1e-3)
-
-
-def test_stations_one_after_another_are_one_scan(tmp_path):
-    assert read_volume(write(second_scan(images(HU), -18, acquisition=2), tmp_path / "ct")).shape == (12, 20, 24)
+    assert read_volume(write(second_scan(images(HU), -18, acquisition=2), tmp_path / "two")).shape == (12, 20, 24)
 
 
 def test_missing_elements_are_named_in_one_warning(tmp_path):
@@ -161,7 +155,6 @@ FAULTS = {
     "turned": (lambda made: edited(made, 4, ImageOrientationPatient=[0.99, 0.14, 0, -0.14, 0.99, 0]), "orientation"),
     "flat": (lambda made: edited(made, ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "no usable orientation"),
     "other unit": (lambda made: edited(made, 1, RescaleType="US"), "image 2 is rescaled to another unit than HU"),
-    "other spacing": (lambda made: edited(made, 1, PixelSpacing=[0.8, 0.9]), "differ in pixel spacing"),
     "no spacing": (lambda made: edited(made, 1, PixelSpacing=[0.0, 0.7]), "image 2 has no usable pixel spacing"),
     "other size": (lambda made: edited(made, 1, Columns=23), "differ in size"),
     "short": (lambda made: edited(made, 1, PixelData=bytes(100)), "cannot be decoded (Explicit VR Little Endian"),
@@ -188,7 +181,6 @@ def test_a_fault_is_refused_in_one_line_that_names_no_patient(tmp_path, capfd, n
 SPOILED = {
     "cut": (lambda folder, file: file.write_bytes(file.read_bytes()[:400]), "1 unreadable (a damaged DICOM file"),
     "emptied": (lambda folder, file: file.write_bytes(b""), "1 unreadable (empty"),
-    "dangling": (lambda folder, file: (folder / "IM_7").symlink_to("nowhere"), "(IM_7: empty or not readable)"),
     "overwritten": (lambda folder, file: (folder / "im_7.dcm").write_bytes(b"text" * 99), "(im_7.dcm: not DICOM)"),
     "emptied aside": (lambda folder, file: write([], folder / "part").joinpath("1.2.840").touch(), "(1.2.840: empty"),
 }
