@@ -9,8 +9,6 @@ import itertools
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from nibabel.eulerangles import euler2mat
 
 from kits_tf.errors import InputError
@@ -59,30 +57,6 @@ def test_every_orientation_reads_as_nibabel_sees_it_and_is_written_back(tmp_path
     np.testing.assert_array_equal(written.affine, image.affine)
     assert written.header.get_zooms() == image.header.get_zooms()
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.nii.gz")[0], volume.hu % 3)
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    angles=st.tuples(*[st.floats(-3.1, 3.1)] * 3),
-    spacing=st.tuples(*[st.floats(0.3, 10)] * 3),
-    shape=st.tuples(*[st.integers(1, 5)] * 3),
-)
-def test_any_rotation_keeps_every_voxel_where_it_is(tmp_path, angles, spacing, shape):
-    rotation = euler2mat(*angles)
-    affine = nibabel.affines.from_matvec(rotation @ np.diag(spacing), [1, 2, 3])
-    values = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
-    image = saved(nibabel.Nifti1Image(values, affine), tmp_path / "ct.nii")
-    try:
-        volume = read_volume(tmp_path / "ct.nii")
-    except InputError as error:
-        assert "ambiguous" in error.reason
-        largest = np.abs(rotation).argmax(axis=0)
-        gaps = np.diff(np.sort(np.abs(rotation), axis=0), axis=0)[-1]
-        assert len(set(largest)) < 3 or gaps.min() < 2e-3
-        return
-    for index in np.ndindex(*shape):
-        stored = np.argwhere(volume.hu == values[index])[0]
-        np.testing.assert_allclose(volume.affine @ [*stored, 1], image.affine @ [*index, 1], rtol=0, atol=1e-4)
 
 
 def test_axes_halfway_between_two_directions_are_refused(tmp_path):
