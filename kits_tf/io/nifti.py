@@ -86,8 +86,7 @@ def chunks(nifti: Nifti) -> Iterator[tuple[int, int, np.ndarray]]:
     Raises:
         InputError: the file is truncated or damaged.
     """
-    planes = max(1, _CHUNK_VOXELS // (nifti.shape[0] * nifti.shape[1]))
-    header = nifti.header
+    header, planes = nifti.header, max(1, _CHUNK_VOXELS // (nifti.shape[0] * nifti.shape[1]))
     with _reading(nifti.path) as stream:
         offset = max(int(header["vox_offset"]), len(header.binaryblock) + 4)  # behind the extension flag where it is 0
         slope, intercept = header.get_slope_inter()
@@ -196,6 +195,12 @@ def _checked_affine(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[n
     has_sform, has_qform = header["sform_code"] > 0, header["qform_code"] > 0
     if not has_sform and not has_qform:
         raise InputError(path, "no orientation: qform or sform must be set, else left and right would be a guess")
+    spacing = header["pixdim"][1:4]
+    if not (np.isfinite(spacing) & (spacing != 0)).all():
+        raise InputError(path, f"unusable spacing {_numbers(spacing)} mm")
+    if has_sform and (spacing < 0).any():
+        warnings.append(f"negative spacing {_numbers(spacing)} mm in the header; its sign was ignored")
+        header["pixdim"][1:4] = np.abs(spacing)
     if header["pixdim"][0] not in (-1, 1):  # the standard reads any other value as 1
         header["pixdim"][0] = 1
     affine = np.asarray(header.get_best_affine(), np.float64)
@@ -205,10 +210,6 @@ def _checked_affine(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[n
         raise InputError(path, "singular affine")
     if (sides < SPACING_MM[0]).any() or (sides > SPACING_MM[1]).any():
         raise InputError(path, f"unusable spacing {_numbers(sides)} mm")
-    spacing = header["pixdim"][1:4]
-    if not (np.isfinite(spacing) & (spacing > 0)).all():
-        warnings.append(f"unusable spacing {_numbers(spacing)} mm in the header; that of the sform was used")
-        header["pixdim"][1:4] = sides
     shear = float(np.degrees(np.arcsin(np.abs(np.triu(axes.T @ axes, 1)).max())))
     if shear > MAX_SHEAR_DEGREES:
         warnings.append(f"sheared by {shear:.1f} degrees (tilted gantry); resample it upright for best results")
