@@ -194,10 +194,10 @@ def _find(path: pathlib.Path) -> Found:
     if not inputs:
         raise UsageError("input", f"{path} holds no NIfTI file, no DICOM series and no prepared case")
     skipped = dict.fromkeys(file.name for file in others if file not in images and not is_output_of(file, stems))
-    used = {header.path for source in series if source.series for header in source.series.headers}
-    rest = [file for file in images - used if not is_output_of(file, stems)]
-    if used and rest:  # whose names may name a patient
-        return Found(inputs, [f"DICOM files of no CT series, such as localizers ({len(rest)})", *skipped])
+    used = sum(len(source.series.headers) for source in series if source.series)
+    rest = sum(not is_output_of(file, stems) for file in images) - used
+    if used and rest > 0:  # names of files may name a patient
+        return Found(inputs, [f"DICOM files of no CT series, such as localizers ({rest})", *skipped])
     return Found(inputs, list(skipped))
 
 

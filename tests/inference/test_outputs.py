@@ -56,7 +56,7 @@ def test_nothing_a_sidecar_alone_and_what_is_missing_beside_labels_are_to_be_don
     assert not is_done(source, out, SETTINGS)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", "no JSON", '{"shape": [1, 1, 1]}', "[" * 200_000])
+@pytest.mark.parametrize("content", ["", "{}", "[]", "no JSON", '{"shape": [1, 1, 1]}'])
 def test_files_without_a_sidecar_are_left_alone(source, out, content):
     (out / "ct_segmentation.json").write_text(content)
     for suffix in (".nii.gz", ".json", ".html"):
