@@ -229,6 +229,17 @@ def along(xp: ArrayModule, matrix: Array, x: Array, axis: int) -> Array:
     return xp.transpose(xp.tensordot(matrix, x, axes=[[1], [axis]]), order)
 
 
+def corner_distance_mm(shape: Sequence[int], first: np.ndarray, second: np.ndarray) -> float:
+    """Return the largest distance between a corner voxel of a volume under two affines, [4, 4] from voxels to mm.
+
+    Example:
+        >>> corner_distance_mm((101, 10, 10), np.diag([3.0, 1, 1, 1]), np.diag([3.5, 1, 1, 1]))
+        50.0
+    """
+    corners = [(*np.multiply(corner, np.subtract(shape, 1)), 1) for corner in np.ndindex(2, 2, 2)]
+    return float(np.linalg.norm((corners @ (first - second).T)[:, :3], axis=1).max())
+
+
 def is_native(config: KidneyConfig) -> bool:
     """Return whether a kidney network works on the CT's own voxels, not on a working grid."""
     return not (config.inplane_mm or config.slice_mm)

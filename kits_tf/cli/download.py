@@ -34,20 +34,11 @@ class _TemplateParser(flags.ArgumentParser):
 FLAGS = flags.FlagValues()
 
 flags.DEFINE_string("output_dir", None, "Folder for case_NNNNN folders.", required=True, flag_values=FLAGS)
-flags.DEFINE_string(
-    "cases",
-    f"0-{kits19.NUM_LABELLED - 1}",
-    f"Case numbers and ranges, e.g. 0-9,160, up to {kits19.NUM_CASES - 1}; labels end at {kits19.NUM_LABELLED - 1}.",
-    flag_values=FLAGS,
-)
+flags.DEFINE_string("cases", "0-209", "Case numbers and ranges, e.g. 0-9,160, up to 299; labels end at 209.",
+                    flag_values=FLAGS)  # fmt: skip
 for _name, _default, _what in (("image_url", download.IMAGE_URL, "CT"), ("label_url", download.LABEL_URL, "label")):
-    flags.DEFINE(
-        _TemplateParser(),
-        _name,
-        _default,
-        f"Address of a {_what} file; {{case}} stands for case_00007, {{number}} for 7. Empty: no {_what} files.",
-        flag_values=FLAGS,
-    )
+    _help = f"Address of a {_what} file; {{case}} stands for case_00007, {{number}} for 7. Empty: no {_what} files."
+    flags.DEFINE(_TemplateParser(), _name, _default, _help, flag_values=FLAGS)
 flags.DEFINE_integer("workers", 4, "Files to fetch at the same time.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("tries", 6, "Attempts before a file is given up.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_float("timeout_s", 30.0, "Seconds of silence that end an attempt.", lower_bound=0.01, flag_values=FLAGS)

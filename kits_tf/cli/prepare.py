@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -22,22 +22,19 @@ if TYPE_CHECKING:
     from kits_tf.data.splits import Split
 
 FLAGS = flags.FlagValues()
-_data: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Data"}
-_split: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Split"}
-
-flags.DEFINE_string("data_dir", None, "Folder with case_NNNNN folders.", required=True, **_data)
-flags.DEFINE_string("output_dir", None, "Folder to write the prepared data to.", required=True, **_data)
-flags.DEFINE_string("cases", "", "Case numbers and ranges, e.g. 0-9,160; all if empty.", **_data)
-flags.DEFINE_bool("strict", False, "Write nothing if any case is bad.", **_data)
-flags.DEFINE_integer(
-    "processes", None, "Cases to work on at once. Default: as cores, memory and cases allow.", lower_bound=1, **_data
-)
-flags.DEFINE_integer("num_validation", 27, "Cases for validation.", lower_bound=0, **_split)
-flags.DEFINE_integer("num_test", 27, "Cases for testing.", lower_bound=0, **_split)
-flags.DEFINE_integer("seed", 0, "Seed of the random split.", **_split)
-flags.DEFINE_integer("num_folds", 0, "Cross-validation folds of the cases not for testing.", lower_bound=0, **_split)
-flags.DEFINE_integer("fold", 0, "The fold for validation, from 0.", lower_bound=0, **_split)
-flags.DEFINE_string("split_file", None, "JSON with case ids under training, validation and test.", **_split)
+DATA, SPLIT = (app.group(FLAGS, name) for name in ("Data", "Split"))
+flags.DEFINE_string("data_dir", None, "Folder with case_NNNNN folders.", required=True, **DATA)
+flags.DEFINE_string("output_dir", None, "Folder to write the prepared data to.", required=True, **DATA)
+flags.DEFINE_string("cases", "", "Case numbers and ranges, e.g. 0-9,160; all if empty.", **DATA)
+flags.DEFINE_bool("strict", False, "Write nothing if any case is bad.", **DATA)
+flags.DEFINE_integer("processes", None, "Cases to work on at once. Default: as cores, memory and cases allow.",
+                     lower_bound=1, **DATA)  # fmt: skip
+flags.DEFINE_integer("num_validation", 27, "Cases for validation.", lower_bound=0, **SPLIT)
+flags.DEFINE_integer("num_test", 27, "Cases for testing.", lower_bound=0, **SPLIT)
+flags.DEFINE_integer("seed", 0, "Seed of the random split.", **SPLIT)
+flags.DEFINE_integer("num_folds", 0, "Cross-validation folds of the cases not for testing.", lower_bound=0, **SPLIT)
+flags.DEFINE_integer("fold", 0, "The fold for validation, from 0.", lower_bound=0, **SPLIT)
+flags.DEFINE_string("split_file", None, "JSON with case ids under training, validation and test.", **SPLIT)
 
 _GIGABYTES_A_CASE = 2  # KiTS19's largest, 1059 slices
 
@@ -48,9 +45,8 @@ def main() -> int:
     from kits_tf.data import prepare
 
     split, cases = _checked_split(), _checked_cases()
-    findings = prepare.prepare(
-        cases, FLAGS.output_dir, split, FLAGS.strict, FLAGS.processes or _default_processes(cases), _report
-    )
+    processes = FLAGS.processes or _default_processes(cases)
+    findings = prepare.prepare(cases, FLAGS.output_dir, split, FLAGS.strict, processes, _report)
     if not findings:
         print(f"{len(cases)} cases in {FLAGS.output_dir}")
         return app.EXIT_DONE
@@ -78,18 +74,17 @@ def _checked_cases() -> list[Case]:
     """Return the cases to prepare, those that are named but missing included."""
     from kits_tf.data import kits19
 
-    data_dir, output_dir = pathlib.Path(FLAGS.data_dir).resolve(), pathlib.Path(FLAGS.output_dir).resolve()
-    found = kits19.find_cases(FLAGS.data_dir)
+    data_dir, output_dir = pathlib.Path(FLAGS.data_dir), pathlib.Path(FLAGS.output_dir).resolve()
+    found = kits19.find_cases(data_dir)
     if not found:
         raise UsageError("data_dir", f"must be a folder with case_NNNNN folders, got {FLAGS.data_dir}")
-    if output_dir == data_dir or any(output_dir.is_relative_to(case.folder.resolve()) for case in found):
+    if output_dir == data_dir.resolve() or any(output_dir.is_relative_to(case.folder.resolve()) for case in found):
         raise UsageError("output_dir", f"{FLAGS.output_dir} is among the cases of --data_dir; must be another folder")
-    cases = kits19.select_cases(found, FLAGS.cases)
-    if not cases:
+    if not FLAGS.cases:
+        return found
+    cases = [kits19.case_at(data_dir / kits19.case_name(number)) for number in kits19.parse_cases(FLAGS.cases)]
+    if not any(case.folder.is_dir() for case in cases):
         raise UsageError("cases", f"{FLAGS.cases!r} names no case of {FLAGS.data_dir}")
-    if FLAGS.cases:
-        ids = map(kits19.case_name, kits19.parse_cases(FLAGS.cases))
-        cases = [kits19.case_at(pathlib.Path(FLAGS.data_dir, name)) for name in ids]
     return cases
 
 

@@ -69,8 +69,8 @@ def download(
     import pooch
 
     pooch.get_logger().setLevel("ERROR")
-    registry = dict.fromkeys(urls)  # no hashes are published
-    folder = pooch.create(output_dir, "", registry=registry, urls=dict(urls), retry_if_failed=tries - 1)
+    unhashed = dict.fromkeys(urls)  # no hashes are published
+    folder = pooch.create(output_dir, "", registry=unhashed, urls=dict(urls), retry_if_failed=tries - 1)
     # Without the header, servers may wrap gzip in gzip, which requests would undo.
     options = {"timeout": timeout_s, "chunk_size": _CHUNK_BYTES, "headers": {"Accept-Encoding": "identity"}}
 

@@ -11,7 +11,6 @@ from kits_tf.errors import UsageError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
 
 IMAGE_NAME = "imaging.nii.gz"
 LABEL_NAME = "segmentation.nii.gz"
@@ -46,8 +45,7 @@ def case_name(number: int) -> str:
 
 def case_number(name: str) -> int | None:
     """Return the number of a case id, None where `name` is no case id."""
-    match = _CASE_FOLDER.fullmatch(name)
-    return int(match[1]) if match else None
+    return int(match[1]) if (match := _CASE_FOLDER.fullmatch(name)) else None
 
 
 def prediction_name(case: str) -> str:
@@ -70,16 +68,7 @@ def case_at(folder: str | os.PathLike[str]) -> Case:
 
 
 def parse_cases(text: str) -> list[int]:
-    """Return the case numbers that a `--cases` flag names.
-
-    Args:
-        text: Comma-separated numbers and inclusive ranges.
-
-    Returns:
-        Sorted numbers without duplicates.
-
-    Raises:
-        UsageError: `text` has another form, or a range is reversed.
+    """Return the case numbers that a `--cases` flag names, sorted; raise UsageError if it has another form.
 
     Example:
         >>> parse_cases("160,0-2")
@@ -93,9 +82,3 @@ def parse_cases(text: str) -> list[int]:
             raise UsageError("cases", f"must be case numbers and ranges such as 0-9,160, got {part.strip()!r}")
         numbers.update(range(first, last + 1))
     return sorted(numbers)
-
-
-def select_cases(cases: Iterable[Case], text: str) -> list[Case]:
-    """Return the cases that a `--cases` flag names; all of them if `text` is empty."""
-    numbers = set(parse_cases(text)) if text else None
-    return [case for case in cases if numbers is None or case.number in numbers]

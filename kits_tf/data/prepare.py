@@ -6,14 +6,11 @@ long as the case's files are unchanged, so that an interrupted run can be resume
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import functools
 import json
-import multiprocessing
 import os
 import pathlib
-from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +18,11 @@ import numpy as np
 from kits_tf import files, runtime
 from kits_tf.data import kits19, records, validate
 from kits_tf.data.validate import Finding
-from kits_tf.errors import UsageError
-from kits_tf.io.volume import LABELS, WORKING_AXES
+from kits_tf.io.volume import WORKING_AXES
 from kits_tf.progress import progress, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from kits_tf.data.splits import Split
     from kits_tf.io.volume import Volume
@@ -35,8 +31,6 @@ if TYPE_CHECKING:
     Entry = dict[str, Any]
 
 PERCENTILES = (0.5, 5.0, 50.0, 95.0, 99.5)
-REGIONS = ("background", "kidney", "tumor", "foreground")
-_HU_BOUNDS = (-1024, 3071)
 
 
 def prepare(
@@ -61,8 +55,9 @@ def prepare(
         Findings of the cases that were left out.
 
     Raises:
-        UsageError: No case is left for training, or a process was killed.
+        UsageError: No case is left for training.
         InputError: The split file is unusable.
+        concurrent.futures.BrokenExecutor: A process was killed; finished cases are kept.
     """
     split.apply([case.id for case in cases if case.folder.is_dir()])  # before hours of reading
     for path in pathlib.Path(output_dir, "cases").glob(".writing-*"):
@@ -73,7 +68,7 @@ def prepare(
 
     def process(write: bool) -> None:
         function = functools.partial(_process_case, output_dir=output_dir if write else None)
-        results = _spread(function, waiting, processes)
+        results = runtime.in_processes(function, waiting, processes)
         for case, entry, found in progress(results, "Preparing" if write else "Checking", len(waiting)):
             for finding in found:
                 report(finding)
@@ -83,10 +78,9 @@ def prepare(
                 report(_describe(entry))
 
     process(write=not strict)
-    duplicates = validate.find_duplicates(cases, entries)
-    for finding in duplicates:
+    for finding in validate.find_duplicates(cases, entries):
         report(finding)
-    findings += duplicates
+        findings.append(finding)
     bad = {finding.case for finding in findings}
     good = [case.id for case in cases if case.id not in bad]
     if strict and bad:
@@ -97,7 +91,6 @@ def prepare(
     index = {
         "format": records.FORMAT,
         "seed": split.seed,
-        "fingerprint": fingerprint([entries[name] for name in good]),
         "cases": [entries[name] | parts[name] for name in good],
         "left_out": [dataclasses.asdict(finding) for finding in findings],
     }
@@ -173,52 +166,10 @@ def _describe(entry: Entry) -> str:
 
 
 def hu_percentiles(hu: np.ndarray, labels: np.ndarray) -> dict[str, list[int] | None]:
-    """Return the PERCENTILES of HU in each of REGIONS, None for an empty one; foreground is kidney and tumor.
-
-    Args:
-        hu: int16 [slices, rows, columns], clipped here to [-1024, 3071].
-        labels: uint8, of its shape.
-    """
-    low, high = _HU_BOUNDS
-    size = high - low + 1
-    counts = np.zeros((LABELS, size), np.int64)
-    for image, label in zip(hu, labels, strict=True):  # slice by slice, to bound memory
-        bins = label.astype(np.int32) * size + np.clip(image, low, high).astype(np.int32) - low
-        counts += np.bincount(bins.ravel(), minlength=counts.size).reshape(counts.shape)
-    found: dict[str, list[int] | None] = {}
-    for region, histogram in zip(REGIONS, [*counts, counts[1:].sum(axis=0)], strict=True):
-        ranks = np.ceil(np.array(PERCENTILES) / 100 * histogram.sum())
-        places = np.searchsorted(np.cumsum(histogram), ranks)
-        found[region] = [int(place) + low for place in places] if histogram.any() else None
-    return found
-
-
-def fingerprint(entries: Sequence[Entry]) -> Entry:
-    """Return the least, median and greatest size, spacing and volumes of cases, and their median HU percentiles."""
-    if not entries:
-        return {}
-    spans = {
-        name: [np.round(f([e[name] for e in entries], axis=0), 6).tolist() for f in (np.min, np.median, np.max)]
-        for name in ("shape", "spacing_mm", "kidney_ml", "tumor_ml")
+    """Return the PERCENTILES of the HU of kidney, tumor and both, "foreground"; None for what is not labelled."""
+    values, kinds = hu[labels > 0], labels[labels > 0]
+    regions = {"kidney": values[kinds == 1], "tumor": values[kinds == 2], "foreground": values}
+    return {
+        name: np.percentile(found, PERCENTILES, method="inverted_cdf").tolist() if found.size else None
+        for name, found in regions.items()
     }
-    hu = {region: [e["hu"][region] for e in entries if e["hu"][region]] for region in REGIONS}
-    medians = {region: np.median(values, axis=0).tolist() if values else None for region, values in hu.items()}
-    return spans | {"percentiles": list(PERCENTILES), "hu": medians}
-
-
-def _spread(function: Callable, items: Sequence, processes: int) -> Iterator:
-    """Yield the function's results as they come, from this process or from several."""
-    if min(processes, len(items)) < 2:
-        yield from map(function, items)
-        return
-    context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-    pool = concurrent.futures.ProcessPoolExecutor(processes, context, initializer=runtime.start_worker)
-    try:
-        jobs = [pool.submit(function, item) for item in items]
-        for job in concurrent.futures.as_completed(jobs):
-            yield job.result()
-    except BrokenProcessPool:
-        reason = "a process was killed, likely for lack of memory; use fewer (finished cases are kept)"
-        raise UsageError("processes", reason) from None
-    finally:
-        pool.shutdown(cancel_futures=True)

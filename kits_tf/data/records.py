@@ -140,11 +140,7 @@ def raw(array: npt.ArrayLike, dtype: npt.DTypeLike) -> bytes:
 
 
 def write_examples(examples: Iterable[Features], path: PathLike) -> None:
-    """Write the features of Examples as a TFRecord file, whole or not at all.
-
-    Raises:
-        OSError: The disk is full, or the folder is not writable.
-    """
+    """Write the features of Examples as a TFRecord file, whole or not at all; an OSError says why not."""
     import tensorflow as tf
 
     # A bucket shows an object once it is complete.
@@ -171,11 +167,7 @@ def _feature(value: bytes | Sequence[int] | Sequence[float]) -> tf.train.Feature
 
 
 def read_record(path: PathLike) -> Record:
-    """Read a prepared case into NumPy arrays.
-
-    Raises:
-        InputError: The file is missing, damaged, or no prepared case.
-    """
+    """Read a prepared case into NumPy arrays; raise InputError if the file is missing, damaged or no prepared case."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
@@ -224,9 +216,6 @@ def read_volume(path: PathLike) -> Volume:
 def read_header(path: str | tf.Tensor) -> dict[str, tf.Tensor]:
     """Read the header of a record in TensorFlow ops, eagerly or in a graph.
 
-    Args:
-        path: Scalar string.
-
     Returns:
         shape and full_shape, int32 [3]; box, int32 [4]; spacing_mm, float64 [3]; foreground, int32 [n, 3].
     """
@@ -244,8 +233,7 @@ def read_header(path: str | tf.Tensor) -> dict[str, tf.Tensor]:
 
 def read_box(path: PathLike) -> geometry.BodyBox:
     """Read the body box of a record without its slices."""
-    rows, row_stop, columns, column_stop = read_header(str(path))["box"].numpy().tolist()
-    return geometry.BodyBox((rows, row_stop), (columns, column_stop))
+    return geometry.BodyBox(*map(tuple, read_header(str(path))["box"].numpy().reshape(2, 2).tolist()))
 
 
 def read_slices(
@@ -254,7 +242,7 @@ def read_slices(
     """Read the blocks that contain some slices in TensorFlow ops, eagerly or in a graph.
 
     Args:
-        path: Scalar string.
+        path: Path of the record.
         shape: int32 [3], from `read_header`.
         start: First slice, int32.
         stop: Slice after the last, int32; at most the number of slices.
@@ -305,11 +293,7 @@ def record_path(folder: PathLike, case: str) -> str:
 
 
 def read_index(folder: PathLike) -> dict[str, Any]:
-    """Return the content of a prepared folder's `dataset.json`.
-
-    Raises:
-        InputError: It is missing, or not what kits-prepare writes.
-    """
+    """Return the content of a prepared folder's `dataset.json`; raise InputError if kits-prepare did not write it."""
     import tensorflow as tf
 
     path = os.path.join(folder, INDEX_NAME)

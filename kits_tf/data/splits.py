@@ -20,40 +20,31 @@ SPLITS = ("training", "validation", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """How to split cases.
-
-    Attributes:
-        num_validation: Validation cases.
-        num_test: Test cases.
-        seed: Seed of the draw.
-        num_folds: Number of cross-validation folds of the cases that are not for testing; 0 for none.
-        fold: The fold for validation, in place of `num_validation` cases.
-        path: File with a given split, in place of a draw; see `read_split_file`.
-    """
+    """How to split cases."""
 
     num_validation: int = 27
     num_test: int = 27
     seed: int = 0
-    num_folds: int = 0
-    fold: int = 0
-    path: str | None = None
+    num_folds: int = 0  # of the cases that are not for testing, for cross-validation; 0 for none
+    fold: int = 0  # for validation, in place of `num_validation` cases
+    path: str | None = None  # of a given split, in place of a draw; see `read_split_file`
 
     def apply(self, ids: Sequence[str]) -> dict[str, dict[str, str | int | None]]:
         """Return the "split" of each case id, and its "fold" if there are folds.
 
         Raises:
-            UsageError: No case is left for training.
+            UsageError: No case is left for training, or there are fewer cases than folds.
             InputError: The split file is unusable.
         """
-        if self.path is not None:
-            given = read_split_file(self.path, ids)
-            return {name: {"split": given[name]} for name in ids}
-        if not self.num_folds:
-            drawn = split_cases(ids, self.num_validation, self.num_test, self.seed)
-            return {name: {"split": drawn[name]} for name in ids}
-        folds = fold_cases(ids, self.num_folds, self.num_test, self.seed)
-        names = {None: "test", self.fold: "validation"}
-        return {name: {"split": names.get(fold, "training"), "fold": fold} for name, fold in folds.items()}
+        if self.num_folds:
+            folds = fold_cases(ids, self.num_folds, self.num_test, self.seed)
+            names = {None: "test", self.fold: "validation"}
+            return {name: {"split": names.get(fold, "training"), "fold": fold} for name, fold in folds.items()}
+        if self.path is None:
+            split = split_cases(ids, self.num_validation, self.num_test, self.seed)
+        else:
+            split = read_split_file(self.path, ids)
+        return {name: {"split": split[name]} for name in ids}
 
 
 def shuffled(ids: Iterable[str], seed: int) -> list[str]:
@@ -63,9 +54,6 @@ def shuffled(ids: Iterable[str], seed: int) -> list[str]:
 
 def split_cases(ids: Sequence[str], num_validation: int, num_test: int, seed: int) -> dict[str, str]:
     """Return "training", "validation" or "test" by case id; in KiTS19 each case is a different patient.
-
-    Raises:
-        UsageError: No case is left for training.
 
     Example:
         >>> split_cases(["case_00000", "case_00001", "case_00002"], num_validation=1, num_test=1, seed=0)
@@ -81,11 +69,7 @@ def split_cases(ids: Sequence[str], num_validation: int, num_test: int, seed: in
 
 
 def fold_cases(ids: Sequence[str], num_folds: int, num_test: int, seed: int) -> dict[str, int | None]:
-    """Return the fold by case id, None for the test cases of `split_cases`; folds differ by at most one case.
-
-    Raises:
-        UsageError: There are fewer cases than folds.
-    """
+    """Return the fold by case id, None for the test cases of `split_cases`; folds differ by at most one case."""
     order = shuffled(ids, seed)[num_test:]
     if len(order) < num_folds:
         raise UsageError("num_folds", f"must be at most {len(order)}, the cases that are not for testing")
@@ -112,14 +96,13 @@ def read_split_file(path: str | os.PathLike[str], ids: Iterable[str]) -> dict[st
         raise InputError(path, f"cannot be read ({error.strerror})") from None
     except (ValueError, TypeError):
         raise InputError(path, f"must be JSON with lists of case ids under {', '.join(SPLITS)}") from None
-    counts = collections.Counter(name for name, _ in named)
-    repeated = [name for name, count in counts.items() if count > 1]
-    if repeated:
-        raise InputError(path, f"{repeated[0]} is repeated")
-    missing = [name for name in ids if name not in counts]
+    split = dict(named)
+    if len(split) < len(named):
+        [(repeated, _)] = collections.Counter(name for name, _ in named).most_common(1)
+        raise InputError(path, f"{repeated} is repeated")
+    missing = [name for name in ids if name not in split]
     if missing:
         raise InputError(path, f"{missing[0]} is missing")
-    split = dict(named)
     if "training" not in {split[name] for name in ids}:
         raise InputError(path, "no case is left for training")
     return split

@@ -9,7 +9,6 @@ tumor volume of the whole case; spacing_mm of the cube (slice, row, column).
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -24,7 +23,7 @@ from kits_tf import files, geometry, kidney_crops, laterality
 from kits_tf.arrays import NumPy as xp
 from kits_tf.data import kits19, records
 from kits_tf.data.records import Record
-from kits_tf.data.validate import AFFINE_TOLERANCE_MM, corner_distance_mm
+from kits_tf.data.validate import AFFINE_TOLERANCE_MM
 from kits_tf.errors import InputError, UsageError
 from kits_tf.io.volume import read_labels
 
@@ -61,16 +60,14 @@ def working_records(
     if geometry.is_native(config):
         return sources
     grid = f"{config.slice_mm:g}x{config.inplane_mm:g}mm_{'body' if config.body_box else 'whole'}"
-    pairs = [
-        (path, os.path.join(os.path.dirname(os.path.dirname(path)), "working", grid, os.path.basename(path)))
-        for path in sources
-    ]
-    outdated = [pair for pair in pairs if _is_outdated(*pair)]
+    folders = {path: os.path.join(path.rpartition("/cases/")[0], "working", grid) for path in sources}
+    targets = {path: os.path.join(folder, os.path.basename(path)) for path, folder in folders.items()}
+    outdated = [pair for pair in targets.items() if _is_outdated(*pair)]
     if outdated:
         report(f"resizing {len(outdated)} cases to the working grid {grid}, once")
     for source, target in outdated:
         records.write_record(resized(records.read_record(source), config), target)
-    return [target for _, target in pairs]
+    return list(targets.values())
 
 
 def _is_outdated(source: str, target: str) -> bool:
@@ -91,8 +88,8 @@ def resized(record: Record, config: KidneyConfig) -> Record:
     for chunk, values in geometry.resized_chunks(label, shape):
         new_label[chunk] = values >= 0.5
     spacing_mm = tuple(mm * old / new for mm, old, new in zip(record.spacing_mm, image.shape, shape, strict=True))
-    record = dataclasses.replace(record, image=new_image, label=new_label, full_shape=shape, spacing_mm=spacing_mm)
-    return dataclasses.replace(record, box=geometry.whole_box(shape))
+    whole = geometry.whole_box(shape)
+    return Record(new_image, new_label, shape, whole, spacing_mm, record.affine, record.orientation)
 
 
 def kidney_samples(
@@ -185,12 +182,7 @@ def check_mask(case: str, kidney_masks: str) -> pathlib.Path:
 
 
 def kidney_mask(record: Record, case: str, kidney_masks: str) -> np.ndarray:
-    """Return kidney and tumor as one bool mask on a record's grid.
-
-    Args:
-        record: The case.
-        case: Its id.
-        kidney_masks: "labels", or a folder of predicted labels.
+    """Return kidney and tumor as one bool mask on a record's grid; `kidney_masks` is as for `kidney_samples`.
 
     Raises:
         InputError: The prediction is missing, unreadable, or on another grid than the case.
@@ -201,7 +193,7 @@ def kidney_mask(record: Record, case: str, kidney_masks: str) -> np.ndarray:
     labels, grid = read_labels(path)
     if labels.shape != tuple(record.full_shape):
         raise InputError(path, f"shape {labels.shape} differs from that of {case}, {tuple(record.full_shape)}")
-    distance_mm = corner_distance_mm(record.full_shape, record.affine, grid.affine)
+    distance_mm = geometry.corner_distance_mm(record.full_shape, record.affine, grid.affine)
     if distance_mm > AFFINE_TOLERANCE_MM:
         raise InputError(path, f"affine differs from that of {case} by {distance_mm:.3g} mm; predict this very CT")
     return labels[:, slice(*record.box.rows), slice(*record.box.columns)] > 0
@@ -210,16 +202,9 @@ def kidney_mask(record: Record, case: str, kidney_masks: str) -> np.ndarray:
 def kidney_cube(
     record: Record, kidney: laterality.Kidney, mask: np.ndarray, config: TumorConfig
 ) -> dict[str, np.ndarray]:
-    """Return the cube of one kidney, as prediction sees it.
+    """Return the cube of one kidney, as prediction sees it: image, label and, for "signed_distance", distance.
 
-    Args:
-        record: The case.
-        kidney: One of its kidneys.
-        mask: bool, the kidney in its box.
-        config: The tumor network's config.
-
-    Returns:
-        image (int16), label (uint8) and, for "signed_distance", distance (int16), [slices, rows, columns].
+    Types and units are as in the module's docstring; `mask` is the kidney in its box, bool.
     """
     image = geometry.scale(xp, record.image[kidney.box], config.clip_hu) * mask
     label = ((record.label[kidney.box] == 2) & mask).astype(np.float32)

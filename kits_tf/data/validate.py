@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-import itertools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -84,7 +83,7 @@ def _errors(image: pathlib.Path, label: pathlib.Path, volume: Volume, labels: np
     if volume.shape != grid.shape:
         swapped = ": its axes are swapped" if sorted(volume.shape) == sorted(grid.shape) else ""
         yield label, f"shape {grid.shape} differs from that of the image, {volume.shape}{swapped}", own
-    if (distance_mm := corner_distance_mm(volume.shape, volume.affine, grid.affine)) > AFFINE_TOLERANCE_MM:
+    if (distance_mm := geometry.corner_distance_mm(volume.shape, volume.affine, grid.affine)) > AFFINE_TOLERANCE_MM:
         yield label, f"affine differs from that of the image by {distance_mm:.3g} mm", f"{own}, or copy the affine"
     field_mm = [round(size * mm) for size, mm in zip(volume.shape, volume.spacing_mm, strict=True)]
     if field_mm[0] > MAX_LENGTH_MM or any(_is_outside(mm, FIELD_OF_VIEW_MM) for mm in field_mm[1:]):
@@ -151,22 +150,6 @@ def separated_axes(labels: np.ndarray) -> list[int]:
         for axis, (profile, share) in enumerate(zip(profiles, shares, strict=True))
         if ((profile == 0) & (share >= MIN_PART) & (share <= 1 - MIN_PART)).any()
     ]
-
-
-def corner_distance_mm(shape: Sequence[int], first: np.ndarray, second: np.ndarray) -> float:
-    """Return the largest distance between the corners of a volume under two affines.
-
-    Args:
-        shape: [slices, rows, columns].
-        first: [4, 4], voxel indices to mm.
-        second: [4, 4], voxel indices to mm.
-
-    Example:
-        >>> corner_distance_mm((101, 10, 10), np.diag([3.0, 1, 1, 1]), np.diag([3.5, 1, 1, 1]))
-        50.0
-    """
-    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
-    return float(np.linalg.norm((corners @ (first - second).T)[:, :3], axis=1).max())
 
 
 def digest(array: np.ndarray) -> str:

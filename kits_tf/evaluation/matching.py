@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kits_tf import geometry
 from kits_tf.data import kits19
 from kits_tf.errors import InputError, UsageError
 from kits_tf.io import dicom, nifti
@@ -109,8 +110,7 @@ def check_same_grid(path: str | Path, grid: Grid, other: Grid) -> None:
     if tuple(grid.shape) != tuple(other.shape):
         shapes = ["x".join(map(str, shape)) for shape in (grid.shape, other.shape)]
         raise InputError(path, f"has {shapes[0]} voxels, its counterpart {shapes[1]}")
-    corners = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)]) * [*grid.shape, 1]
-    distance_mm = np.linalg.norm((corners @ (grid.affine - other.affine).T)[:, :3], axis=1).max()
+    distance_mm = geometry.corner_distance_mm(grid.shape, grid.affine, other.affine)
     if distance_mm > _TOLERANCE * min(other.spacing_mm):
         raise InputError(path, f"lies up to {distance_mm:.2f} mm away from its counterpart (another affine)")
 

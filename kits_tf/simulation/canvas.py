@@ -24,14 +24,7 @@ class Layer:
 
 
 class Canvas:
-    """Slices that are being painted.
-
-    Args:
-        grid: Their grid.
-        textures: (coarse, fine) random fields of unit variance.
-        thickness_mm: Slice thickness, which may exceed the slice spacing.
-        background_hu: HU before anything is painted.
-    """
+    """Slices that are being painted; `textures` are (coarse, fine) random fields of unit variance."""
 
     def __init__(self, grid: Grid, textures: tuple[Field, Field], thickness_mm: float, background_hu: float) -> None:
         self.grid = grid
@@ -84,9 +77,6 @@ def coverage(value: np.ndarray, band_mm: float, thickness_ratio: float = 1.0) ->
         value: Float32 [z, y, x], negative inside.
         band_mm: Beyond this value a voxel is wholly outside, below its negative wholly inside.
         thickness_ratio: Slice thickness over slice spacing.
-
-    Returns:
-        Float32 [z, y, x] in [0, 1].
     """
     width = np.zeros_like(value)
     for axis, weight in enumerate((thickness_ratio, 1.0, 1.0)):

@@ -32,17 +32,11 @@ PROTOCOL, APPEARANCE, PATIENT, SCANNER, TEXTURE, NOISE, LESIONS = range(7)
 
 
 class SimulatedCase(NamedTuple):
-    """A simulated CT.
+    """A simulated CT."""
 
-    Attributes:
-        hu: int16 [slices, rows, columns], axes (I, P, L).
-        labels: uint8 of the same shape: 0 background, 1 kidney, 2 tumor.
-        spacing_mm: (slice, row, column).
-    """
-
-    hu: np.ndarray
-    labels: np.ndarray
-    spacing_mm: tuple[float, float, float]
+    hu: np.ndarray  # int16 [slices, rows, columns], axes (I, P, L)
+    labels: np.ndarray  # uint8 of the same shape: 0 background, 1 kidney, 2 tumor
+    spacing_mm: tuple[float, float, float]  # (slice, row, column)
 
 
 def simulate(
@@ -65,8 +59,8 @@ def simulate(
         size: Rows and columns; below 512 the field of view stays, so that pixels grow.
         slices: Number of slices; by default drawn as in KiTS19, up to the end of the map.
         phases: Contrast phases, one of which is drawn.
-        pixel_spacing_mm: (low, high) of a uniform draw; as in KiTS19 by default. `slice_spacing_mm` likewise.
-        slice_spacing_mm: See above.
+        pixel_spacing_mm: (low, high) of a uniform draw; as in KiTS19 by default.
+        slice_spacing_mm: Likewise.
 
     Raises:
         InputError: An unusable map, legend or CT.
@@ -123,7 +117,7 @@ class Patient:
         masses = lesions.elsewhere_layers(lesions_rng, elsewhere, look)
         masses += lesions.cyst_layers(lesions_rng, surfaces)
         masses += lesions.stone_layers(lesions_rng, surfaces, look)
-        masses += lesions.tumor_layers(lesions_rng, tumors, look)
+        masses += [layer for tumor in tumors for layer in lesions.tumor_layers(lesions_rng, tumor, look)]
         around = _table_layers(rng, body) + _arm_layers(rng, body, look)
         z = np.concatenate([points[:, 0] for _, points in surfaces] or [np.zeros(1)])
         return cls(organs, look, deformation, interior, around, masses, body, (z.min(), z.max()))
@@ -175,12 +169,8 @@ def _survey(
     def points(mask: np.ndarray) -> np.ndarray:
         return np.argwhere(mask) * SURVEY_MM + low
 
-    surfaces = []
-    for name in KIDNEYS:
-        kidney = structures == INDEX[name]
-        if kidney.any():
-            surface = kidney & ~scipy.ndimage.binary_erosion(kidney)
-            surfaces.append((points(kidney).mean(axis=0), points(surface)))
+    kidneys = [kidney for name in KIDNEYS if (kidney := structures == INDEX[name]).any()]
+    surfaces = [(points(k).mean(axis=0), points(k & ~scipy.ndimage.binary_erosion(k))) for k in kidneys]
     trunk = points(structures != INDEX["air"])
     elsewhere = points(~np.isin(structures, indices((*LESION_FREE, *KIDNEYS))))
     return surfaces, (trunk.min(axis=0), trunk.max(axis=0)), elsewhere
@@ -208,9 +198,9 @@ def _table_layers(rng: np.random.Generator, body: Bounds) -> list[Layer]:
 
 def _arm_layers(rng: np.random.Generator, body: Bounds, look: Appearance) -> list[Layer]:
     """Return the arms beside a body, in one scan of seven."""
-    layers: list[Layer] = []
     if rng.uniform() > 0.14:
-        return layers
+        return []
+    layers = []
     cortex_hu, marrow_hu = rng.uniform(420, 750), rng.uniform(120, 260)
     (top, front, right), (bottom, back, left) = body
     for side, edge in ((-1, right), (1, left)):

@@ -27,9 +27,7 @@ def random_generator(*key: int) -> np.random.Generator:
 class Grid:
     """Voxel centres of a box of voxels in patient mm, float32, (z, y, x) = (inferior, posterior, left)."""
 
-    z: np.ndarray
-    y: np.ndarray
-    x: np.ndarray
+    axes: tuple[np.ndarray, ...]
     spacing_mm: tuple[float, ...]
 
     @classmethod
@@ -37,21 +35,16 @@ class Grid:
         cls, shape: Sequence[int] | np.ndarray, spacing_mm: Vector, origin_mm: Vector, first_slice: int = 0
     ) -> Grid:
         """Return the grid of `shape` voxels from `first_slice` on of a volume whose first voxel is at `origin_mm`."""
-        axes = [
+        axes = tuple(
             (origin + step * np.arange(first, first + count)).astype(np.float32)
             for count, step, origin, first in zip(shape, spacing_mm, origin_mm, (first_slice, 0, 0), strict=True)
-        ]
-        return cls(axes[0], axes[1], axes[2], tuple(spacing_mm))
+        )
+        return cls(axes, tuple(spacing_mm))
 
     @property
-    def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Coordinates along z, y and x."""
-        return self.z, self.y, self.x
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """Number of voxels (z, y, x)."""
-        return len(self.z), len(self.y), len(self.x)
+        return tuple(map(len, self.axes))
 
     def box(self, bounds: Bounds, margin: int = 1) -> Box | None:
         """Return the voxels within `bounds` plus `margin` voxels; None if there are none."""
@@ -66,21 +59,15 @@ class Grid:
 
     def crop(self, box: Box) -> Grid:
         """Return the grid of a box of its voxels."""
-        return Grid(self.z[box[0]], self.y[box[1]], self.x[box[2]], self.spacing_mm)
+        return Grid(tuple(axis[part] for axis, part in zip(self.axes, box, strict=True)), self.spacing_mm)
 
-    def open(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def open(self) -> tuple[np.ndarray, ...]:
         """Return coordinates that broadcast against each other: [z, 1, 1], [1, y, 1] and [1, 1, x]."""
-        return self.z[:, None, None], self.y[None, :, None], self.x[None, None, :]
+        return np.ix_(*self.axes)
 
 
 class Field:
-    """A cubic B-spline over a lattice of coefficients, sampled by one small matrix per axis.
-
-    Args:
-        coefficients: Float array [a, b, c].
-        low: mm of the lattice's first point, (z, y, x).
-        step_mm: Lattice spacing, (z, y, x) or one number.
-    """
+    """A cubic B-spline over a lattice of coefficients from `low` mm on, sampled by one small matrix per axis."""
 
     def __init__(self, coefficients: np.ndarray, low: Vector, step_mm: Vector | float) -> None:
         self.coefficients = np.asarray(coefficients, np.float32)

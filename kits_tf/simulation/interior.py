@@ -79,7 +79,7 @@ class Interior:
         """Paint contents within the wall, with gas in front."""
         box = bounding_box(np.isin(structures, indices(BOWEL))) or NOTHING
         crop, fine = canvas.grid.crop(box), canvas.fine[box]
-        filling = self.filling.sample(crop) - ((crop.y - BOWEL_MM) / RISE_MM)[None, :, None]
+        filling = self.filling.sample(crop) - ((crop.axes[1] - BOWEL_MM) / RISE_MM)[None, :, None]
         for name, content in look.contents.items():
             inside = (structures[box] == INDEX[name]) & (depths[box] > content.wall_mm / DEPTH_STEP_MM)
             at = np.nonzero(inside)

@@ -42,11 +42,6 @@ def draw_tumors(rng: np.random.Generator, surfaces: Surfaces) -> list[Mass]:
     return masses
 
 
-def tumor_layers(rng: np.random.Generator, masses: list[Mass], look: Appearance) -> list[Layer]:
-    """Return the layers of kidney tumors: the mass, a capsule, paler parts, a necrotic centre, calcium."""
-    return [layer for mass in masses for layer in _tumor(rng, mass, look)]
-
-
 def cyst_layers(rng: np.random.Generator, surfaces: Surfaces) -> list[Layer]:
     """Return cysts at the kidneys' surfaces, some of them dense; labelled kidney, as in KiTS19."""
     layers = []
@@ -70,13 +65,7 @@ def stone_layers(rng: np.random.Generator, surfaces: Surfaces, look: Appearance)
 
 
 def elsewhere_layers(rng: np.random.Generator, points: np.ndarray, look: Appearance) -> list[Layer]:
-    """Return lesions of other organs, nodes and collections, bright or pale, without a label.
-
-    Args:
-        rng: Source of the draws.
-        points: mm (z, y, x) [count, 3] inside the trunk and outside the kidneys.
-        look: The patient's HU.
-    """
+    """Return lesions of other organs, nodes and collections without a label, at some of the points [count, 3]."""
     layers = []
     for _ in range(_draw_count(rng, NUM_ELSEWHERE) if len(points) else 0):
         mass = Mass(points[rng.integers(len(points))], float(np.exp(rng.uniform(np.log(4), np.log(28)))))
@@ -113,8 +102,8 @@ def _at_surface(rng: np.random.Generator, surfaces: Surfaces, radius: float, low
     return [Mass(point + normal * radius * rng.uniform(low, high), radius)]
 
 
-def _tumor(rng: np.random.Generator, mass: Mass, look: Appearance) -> list[Layer]:
-    """Return the layers of one tumor."""
+def tumor_layers(rng: np.random.Generator, mass: Mass, look: Appearance) -> list[Layer]:
+    """Return the layers of a kidney tumor: the mass, a capsule, paler parts, a necrotic centre, calcium."""
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     core = shape = lump(rng, mass, rng.uniform(0.03, 0.1))
     hu = look.tumor_hu(rng, kind)

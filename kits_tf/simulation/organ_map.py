@@ -17,6 +17,7 @@ from kits_tf.simulation.structures import INDEX, KIDNEYS, indices, structure_of
 
 PathLike = str | os.PathLike
 Structures = tuple[np.ndarray, tuple[float, ...]]
+"""Numbers of `structures.STRUCTURES` and UNLABELLED, uint8 [slices, rows, columns], axes (I, P, L); spacing in mm."""
 
 BUNDLED = pathlib.Path(__file__).parent / "maps"
 """Folder of the bundled maps, their legend and licences."""
@@ -26,23 +27,15 @@ BUNDLED = pathlib.Path(__file__).parent / "maps"
 class Anatomy:
     """The files that describe one body.
 
-    Attributes:
-        labels: NIfTI file of organ labels, in any orientation.
-        legend: JSON file that names the labels, such as {"2": "kidney_right"} or {"2": {"name": "kidney_right"}}.
-        ct: The CT on the same grid, which separates fat, muscle, bone and gas where there is no label; None to guess
-            them from the labels' shape.
+    The CT separates fat, muscle, bone and gas where there is no label; without one, the labels' shape does.
     """
 
-    labels: PathLike
-    legend: PathLike
-    ct: PathLike | None = None
+    labels: PathLike  # NIfTI, in any orientation
+    legend: PathLike  # JSON such as {"2": "kidney_right"} or {"2": {"name": "kidney_right"}}
+    ct: PathLike | None = None  # on the same grid
 
     def check(self) -> Structures:
         """Read the labels as structures.
-
-        Returns:
-            (structures, spacing_mm): uint8 [slices, rows, columns], axes (I, P, L), numbers of
-            `structures.STRUCTURES` and `refinement.UNLABELLED`; (slice, row, column).
 
         Raises:
             InputError: An unreadable file; labels beyond the legend, or no kidney; a CT on another grid.
@@ -90,17 +83,13 @@ def _read_structures(path: PathLike, legend: dict[int, str]) -> Structures:
     if (values != np.rint(values)).any():
         raise InputError(path, f"labels must be whole numbers, got {values[values != np.rint(values)][0]:g}")
     found = [int(value) for value in values if value]
-    unknown = sorted(set(found) - set(legend))
-    if unknown:
+    if unknown := sorted(set(found) - set(legend)):
         raise InputError(path, f"holds the label {unknown[0]}, which the legend does not name")
     structures = np.full(labels.shape, UNLABELLED, np.uint8)
-    right = np.broadcast_to(np.arange(labels.shape[2]) < labels.shape[2] / 2, labels.shape)
+    sides = np.where(np.arange(labels.shape[2]) < labels.shape[2] / 2, *indices(KIDNEYS))
     for label in found:
-        where, structure = labels == label, structure_of(legend[label])
-        if structure == "kidney":
-            structures[where] = np.where(right[where], INDEX["kidney_right"], INDEX["kidney_left"])
-        else:
-            structures[where] = INDEX[structure]
+        structure = structure_of(legend[label])
+        np.copyto(structures, sides if structure == "kidney" else INDEX[structure], "unsafe", where=labels == label)
     if not np.isin(structures, indices(KIDNEYS)).any():
         raise InputError(path, "holds no kidney")
     return structures, tuple(read.spacing_mm)

@@ -53,13 +53,7 @@ class OrganMap:
 
 
 def refine(structures: np.ndarray, spacing_mm: tuple[float, ...], hu: np.ndarray | None = None) -> OrganMap:
-    """Return the refined map of coarse structures.
-
-    Args:
-        structures: uint8 [slices, rows, columns], UNLABELLED where there is no label.
-        spacing_mm: (slice, row, column).
-        hu: The CT on the same grid, which splits the unlabelled body; without it, its shape is guessed.
-    """
+    """Return the refined map of structures, uint8; the CT splits the unlabelled body, or else its shape is guessed."""
     spacing = np.asarray(spacing_mm, float)
     pads = [(0, 0), *((math.ceil(AROUND_MM / mm),) * 2 for mm in spacing[1:])]
     complete = not (structures == UNLABELLED).any()

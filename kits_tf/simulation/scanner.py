@@ -114,15 +114,12 @@ class Scanner:
         )
 
     def acquire(self, hu: np.ndarray, first_slice: int, body_centre: tuple[float, float]) -> np.ndarray:
-        """Return the CT of noise-free slices.
+        """Return the CT, int16, of noise-free slices, float32 [slices, rows, columns].
 
         Args:
-            hu: Float32 [slices, rows, columns].
+            hu: The slices.
             first_slice: Number of the first of them in the volume.
             body_centre: (row, column) of the middle of the body, where the noise is largest.
-
-        Returns:
-            int16 of the same shape.
         """
         blur = self.blur_mm / np.asarray(self.spacing_mm[1:])
         rows, columns = hu.shape[1:]

@@ -45,13 +45,7 @@ class Shape:
 
 
 def ellipsoid(centre: Vector, radii: Vector | float, axes: np.ndarray | None = None) -> Shape:
-    """Return an ellipsoid, with the first-order distance to its surface as value.
-
-    Args:
-        centre: mm (z, y, x).
-        radii: mm along its three axes, or one number.
-        axes: Rotation matrix whose rows are its axes in (z, y, x); the identity by default.
-    """
+    """Return an ellipsoid, with the first-order distance to its surface as value; the rows of `axes` are its axes."""
     centre = np.asarray(centre, np.float32)
     radii = np.asarray(np.broadcast_to(radii, 3), np.float32)
     axes = np.eye(3, dtype=np.float32) if axes is None else axes
@@ -74,12 +68,7 @@ def ellipsoid(centre: Vector, radii: Vector | float, axes: np.ndarray | None = N
 
 
 def capsule(ends: np.ndarray, radii: Sequence[float]) -> Shape:
-    """Return a ball of varying radius swept along a line.
-
-    Args:
-        ends: mm (z, y, x) of both ends, [2, 3].
-        radii: mm at both ends.
-    """
+    """Return a ball swept along the line between two ends [2, 3], with a radius at each."""
     (start, end), (radius, end_radius) = np.asarray(ends, np.float32), np.asarray(radii, np.float32)
     along = end - start
     reach = max(radius, end_radius)

@@ -8,6 +8,7 @@ import pytest
 from kits_tf.cli import app, prepare
 from kits_tf.data import kits19
 from tests import planted
+from tests.data import faults
 
 
 @pytest.fixture(name="data")
@@ -39,59 +40,55 @@ def test_every_case_is_described_once(data, tmp_path):
         assert case["orientation"] == "IPL" and case["warnings"] == []
         assert case["kidney_ml"] == pytest.approx((labels > 0).sum() * 0.08)
         assert case["tumor_ml"] == pytest.approx((labels == 2).sum() * 0.08)
-    assert content["left_out"] == [] and content["fingerprint"]["spacing_mm"] == [[5.0, 4.0, 4.0]] * 3
-    assert content["fingerprint"]["hu"]["kidney"][2] == pytest.approx(200, abs=5)  # as small_ct has it
+        assert case["hu"]["kidney"][2] == pytest.approx(200, abs=5)  # as small_ct has it
+    assert content["left_out"] == []
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     assert run(data, out) == 0
     assert times == {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
 
 
 def test_bad_cases_are_left_out_and_named(data, tmp_path, capsys):
-    """One that cannot be read, a copy, and one that has no folder."""
+    """One that cannot be read, a copy, and one that has no folder; one that is only odd is kept with a warning."""
     (data / "case_00001" / kits19.IMAGE_NAME).write_text("no image")
+    faults.ODD["transplant"][0](data / "case_00002")
     shutil.copytree(data / "case_00000", data / "case_00008")
     assert run(data, tmp_path / "out", "--cases=0-2,7,8") == 1
     errors = capsys.readouterr().err
-    for case, word in (
-        ("case_00001/imaging.nii.gz", "NIfTI"),
-        ("case_00008", "same image"),
-        ("case_00007", "--cases=7"),
-    ):
+    named = (("case_00001/imaging.nii.gz", "NIfTI"), ("case_00008", "same image"), ("case_00007", "--cases=7"))
+    for case, word in named:
         assert len([line for line in errors.splitlines() if case in line and word in line]) == 1
     assert "Traceback" not in errors and "3 of 5 cases are bad" in errors
+    assert "case_00002/segmentation.nii.gz: warning: " in errors
     content = index(tmp_path / "out")
-    assert [case["id"] for case in content["cases"]] == ["case_00000", "case_00002"]
+    assert [(case["id"], len(case["warnings"])) for case in content["cases"]] == [("case_00000", 0), ("case_00002", 1)]
     assert sorted(left["case"] for left in content["left_out"]) == ["case_00001", "case_00007", "case_00008"]
 
 
-def test_strict_writes_nothing(data, tmp_path, capsys):
-    (data / "case_00002" / kits19.LABEL_NAME).unlink()
+def test_strict_writes_all_or_nothing(data, tmp_path, capsys):
+    label = (data / "case_00002" / kits19.LABEL_NAME).rename(tmp_path / "label")
     assert run(data, tmp_path / "out", "--strict") == 1
-    assert "case_00002" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert "case_00002" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    label.rename(data / "case_00002" / kits19.LABEL_NAME)
+    assert run(data, tmp_path / "out", "--strict") == 0
+    assert len(index(tmp_path / "out")["cases"]) == len(list((tmp_path / "out").rglob("*.tfrecord"))) == 3
 
 
 @pytest.mark.parametrize(
     "arguments, word",
     [
-        (["--num_validation=3"], "--num_validation"),
-        (["--cases=0"], "--num_validation"),
-        (["--cases=7"], "--cases"),
-        (["--cases=a"], "--cases"),
-        (["--num_test=-1"], "--num_test"),
-        (["--num_folds=2"], "--num_validation"),
-        (["--fold=1"], "--fold"),
-        (["--split_file=x.json"], "--num_"),
-        (["--data_dir=/nowhere"], "--data_dir"),
+        ("--num_validation=3", "num_validation"), ("--cases=0", "num_validation"), ("--cases=7", "cases"),
+        ("--cases=a", "cases"), ("--num_test=-1", "num_test"), ("--num_folds=2", "num_validation"),
+        ("--fold=1", "fold"), ("--split_file=x.json", "num_"), ("--data_dir=/nowhere", "data_dir"),
+        ("--split_file=/nowhere.json --num_validation=0", "num_"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_done_is_one_line_and_exit_code_2(data, tmp_path, capsys, arguments, word):
-    assert run(data, tmp_path / "out", *arguments) == 2
+    assert run(data, tmp_path / "out", *arguments.split()) == 2
     [error] = capsys.readouterr().err.strip().splitlines()
-    assert word in error and not (tmp_path / "out").exists()
+    assert f"--{word}" in error and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("place", ["raw", "raw/../raw", "raw/case_00001", "raw/case_00002/prepared", "link/new"])
+@pytest.mark.parametrize("place", ["raw/../raw", "raw/case_00002/prepared", "link/new"])
 def test_the_output_stays_out_of_the_cases(data, tmp_path, capsys, place):
     (tmp_path / "link").symlink_to(data / "case_00002")
     before = sorted(tmp_path.rglob("*"))

@@ -11,11 +11,6 @@ from kits_tf.training import recipe as training_recipe
 TINY = ["--preset=small", "--kidney_set=num_steps=2", "--fold_set=num_steps=1", "--tumor_set=num_steps=2"]
 
 
-@pytest.fixture(name="data")
-def prepared_data(prepared):
-    return prepared
-
-
 def run(data, folder, *arguments):
     line = ["kits-recipe", f"--data_dir={data}", f"--checkpoint_dir={folder}", *arguments]
     return app.execute(recipe.main, recipe.FLAGS, line)
@@ -24,62 +19,50 @@ def run(data, folder, *arguments):
 @pytest.mark.parametrize(
     "arguments, flag",
     [
-        (["--parts=oblique"], "--parts"),
-        (["--parts="], "--parts"),
-        (["--set=nonsense=1"], "--set"),
-        (["--set=grid=16"], "--set"),
-        (["--tumor_set=pooling=max"], "--tumor_set"),
-        (["--kidney_set=nonsense"], "--kidney_set"),
-        (["--kidney_set=patch_slices=100"], "--kidney_set: patch_slices"),
-        (["--set=batch_size=8", "--fold_set=patch_columns=100"], "--fold_set: patch_columns"),
-        (["--set=batch_size=6", "--tumor_set=accumulation=4"], "--tumor_set: accumulation"),
-        (["--set=accumulation=3", "--tumor_set=batch_size=6", "--kidney_set=augment=0"], "--set: accumulation"),
-        (["--tumor_set=grid=97"], "--tumor_set: grid"),
-        (["--kidney_masks=labels", "--parts=kidneys"], "--parts: kidneys"),
-        (["--num_folds=3"], "--num_folds"),
-        (["--fold=0"], "--fold"),
-        (["--kidney_masks=/nowhere"], "--kidney_masks"),
-        (["--data_dir=/nowhere"], "--data_dir"),
+        ("--parts=oblique", "--parts"), ("--parts=", "--parts"), ("--set=nonsense=1", "--set"),
+        ("--set=grid=16", "--set"), ("--tumor_set=pooling=max", "--tumor_set"), ("--fold=0", "--fold"),
+        ("--kidney_set=nonsense", "--kidney_set"), ("--kidney_set=patch_slices=100", "--kidney_set: patch_slices"),
+        ("--set=batch_size=8 --fold_set=patch_columns=100", "--fold_set: patch_columns"),
+        ("--set=batch_size=6 --tumor_set=accumulation=4", "--tumor_set: accumulation"),
+        ("--set=accumulation=3 --tumor_set=batch_size=6 --kidney_set=augment=0", "--set: accumulation"),
+        ("--tumor_set=grid=97", "--tumor_set: grid"), ("--kidney_masks=labels --parts=kidneys", "--parts: kidneys"),
+        ("--num_folds=3", "--num_folds"), ("--kidney_masks=/nowhere", "--kidney_masks"),
+        ("--data_dir=/nowhere", "--data_dir"),
     ],
-)
-def test_bad_flags_are_one_line_and_train_nothing(data, tmp_path, capsys, arguments, flag):
-    assert run(data, tmp_path / "out", *arguments) == 2
+)  # fmt: skip
+def test_bad_flags_are_one_line_and_train_nothing(prepared, tmp_path, capsys, arguments, flag):
+    assert run(prepared, tmp_path / "out", *arguments.split()) == 2
     (error,) = capsys.readouterr().err.splitlines()
     assert flag in error and not (tmp_path / "out" / "kidney_axial").exists()
 
 
-def test_the_commands_can_be_printed_for_other_machines(data, tmp_path, capsys):
+def test_the_commands_can_be_printed_for_other_machines(prepared, tmp_path, capsys):
     flags = ["--num_folds=2", "--print_only", "--parts=coronal", f"--pretrained={tmp_path}"]
-    assert run(data, tmp_path / "out", *flags, *TINY) == 0
+    assert run(prepared, tmp_path / "out", *flags, *TINY) == 0
     for line, steps in zip(capsys.readouterr().out.splitlines(), (2, 1, 1), strict=True):
         assert line.startswith("kits-train --stage=kidney --plane=coronal ") and f" --pretrained={tmp_path} " in line
         assert f"--set=num_steps={steps}" in line.split()[-1]
 
 
-def test_what_printed_commands_read_is_there_and_nothing_else(data, tmp_path, capsys):
-    assert run(data, tmp_path / "out", "--print_only", "--kidney_masks=labels", *TINY) == 0
+def test_what_printed_commands_read_is_there_and_nothing_else(prepared, tmp_path, capsys):
+    assert run(prepared, tmp_path / "out", "--print_only", "--kidney_masks=labels", *TINY) == 0
     assert not (tmp_path / "out").exists()
     capsys.readouterr()
-    assert run(data, tmp_path / "out", "--print_only", "--num_folds=2", *TINY) == 0
-    read = set(re.findall(r"--(?:data_dir|input)=(\S+)", capsys.readouterr().out)) - {str(data)}
+    assert run(prepared, tmp_path / "out", "--print_only", "--num_folds=2", *TINY) == 0
+    read = set(re.findall(r"--(?:data_dir|input)=(\S+)", capsys.readouterr().out)) - {str(prepared)}
     assert read == {str(path.parent) for path in (tmp_path / "out").rglob("dataset.json")} and len(read) == 5
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"folds"}
 
 
-def test_commands_run_in_order_and_a_failure_ends_the_recipe(data, tmp_path, capsys, monkeypatch):
+def test_commands_run_in_order_and_a_failure_ends_the_recipe(prepared, tmp_path, capsys, monkeypatch):
     ran = []
-
-    def run_here(words):
-        ran.append(words)
-        return 143 if "--stage=tumor" in words else 0
-
     monkeypatch.setattr(recipe, "run_command", lambda words: signal.raise_signal(signal.SIGINT))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    assert run(data, tmp_path / "out", "--num_folds=2", *TINY) == 130
+    assert run(prepared, tmp_path / "out", "--num_folds=2", *TINY) == 130
     signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err.startswith("kits-recipe: interrupted in kidney_axial;")
-    monkeypatch.setattr(recipe, "run_command", run_here)
-    assert run(data, tmp_path / "out", "--num_folds=2", *TINY) == 143
+    monkeypatch.setattr(recipe, "run_command", lambda words: ran.append(words) or 143 * ("--stage=tumor" in words))
+    assert run(prepared, tmp_path / "out", "--num_folds=2", *TINY) == 143
     captured = capsys.readouterr()
     assert len(ran) == 3 + 6 + 2 + 1 + 1
     assert captured.out.splitlines()[-1] == "[13/13] tumor"
@@ -90,9 +73,9 @@ def test_a_command_is_a_process_of_its_own():
     assert recipe.run_command(("kits-evaluate", "--no_such_flag")) == 2
 
 
-def test_outdated_kidneys_are_overwritten(data, tmp_path, monkeypatch):
+def test_outdated_kidneys_are_overwritten(prepared, tmp_path, monkeypatch):
     done = []
     monkeypatch.setattr(training_recipe, "is_outdated", lambda step: step.name == "folds/1/kidneys")
     monkeypatch.setattr(recipe, "run_command", lambda words: done.append((words[0], words[-1] == "--overwrite")))
-    assert run(data, tmp_path / "out", "--num_folds=2", "--parts=coronal,kidneys", *TINY) == 0
+    assert run(prepared, tmp_path / "out", "--num_folds=2", "--parts=coronal,kidneys", *TINY) == 0
     assert done == [("kits-train", False)] * 3 + [("kits-predict", outdated) for outdated in (False, True, False)]

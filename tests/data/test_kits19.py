@@ -16,7 +16,6 @@ def test_only_case_folders_count(tmp_path):
     assert first.image == tmp_path / "case_00002" / "imaging.nii.gz"
     assert first.label is None and second.image is None
     assert kits19.find_cases(tmp_path / "missing") == []
-    assert kits19.select_cases([first, second], "3-9") == [second]
 
 
 @pytest.mark.parametrize(

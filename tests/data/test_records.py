@@ -9,22 +9,17 @@ from kits_tf.io import volume
 from tests import planted
 
 
-@pytest.fixture(name="case")
-def a_case():
-    """A Volume with air around the body, float HU, an odd affine; and its labels."""
+def test_only_the_body_is_kept_and_everything_comes_back(tmp_path):
+    """Of a CT with air around the body, float HU and an odd affine."""
+    import tensorflow as tf
+
     hu = np.full((5, 40, 50), -1000.0, np.float32)
     hu[:, 10:31, 7:40] = np.random.default_rng(0).uniform(-100.4, 300.4, (5, 21, 33))
     labels = np.zeros(hu.shape, np.uint8)
     labels[1:3, 15:20, 10:20] = 1
     labels[2, 16, 12:15] = 2
     affine = volume.working_affine((3.0, 0.7, 0.8), origin=(11.0, -7.0, 3.5))
-    return volume.Volume(hu, (3.0, 0.7, 0.8), affine), labels
-
-
-def test_only_the_body_is_kept_and_everything_comes_back(case, tmp_path):
-    import tensorflow as tf
-
-    ct, labels = case
+    ct = volume.Volume(hu, (3.0, 0.7, 0.8), affine)
     path = tmp_path / "case_00003.tfrecord"
     records.write_record(records.from_volume(ct, labels, "RAS"), path)
     record = records.read_record(path)
@@ -45,7 +40,7 @@ def test_only_the_body_is_kept_and_everything_comes_back(case, tmp_path):
         np.testing.assert_array_equal(header[name], values)
 
 
-@pytest.mark.parametrize("start, stop", [(0, 1), (0, 21), (7, 9), (8, 16), (15, 21), (20, 21)])
+@pytest.mark.parametrize("start, stop", [(0, 21), (7, 9), (8, 16), (20, 21)])
 def test_slices_are_read_by_blocks(tmp_path, start, stop):
     """21 slices are three blocks, the last with three slices of air."""
     import tensorflow as tf
@@ -62,17 +57,14 @@ def test_slices_are_read_by_blocks(tmp_path, start, stop):
     assert (image[21 - first :].numpy() == -1024).all() and not mask[21 - first :].numpy().any()
 
 
-@pytest.mark.parametrize(
-    "name, word", [("ResourceExhaustedError", "No space left"), ("PermissionDeniedError", "denied")]
-)
-def test_errors_of_writing_name_the_record(tmp_path, monkeypatch, name, word):
+def test_errors_of_writing_name_the_record(tmp_path, monkeypatch):
     import tensorflow as tf
 
     def fail(path):
-        raise getattr(tf.errors, name)(None, None, f"/a/temporary/name; {word}")
+        raise tf.errors.ResourceExhaustedError(None, None, "/a/temporary/name; No space left")
 
     monkeypatch.setattr(tf.io, "TFRecordWriter", fail)
-    with pytest.raises(OSError, match=word) as error:
+    with pytest.raises(OSError, match="No space left") as error:
         records.write_examples([], tmp_path / "case_00003.tfrecord")
     assert error.value.filename == str(tmp_path / "case_00003.tfrecord") and not list(tmp_path.iterdir())
 

@@ -50,15 +50,11 @@ def test_cubes_are_predictions(folder, tmp_path):
         tumor_ml = (labels[:, :, half] == 2).sum() * 80 / 1000
         np.testing.assert_allclose(found["label"].sum() * voxel_ml, tumor_ml, rtol=0.1)
         np.testing.assert_allclose(found["tumor_ml"], (labels == 2).sum() * 80 / 1000, rtol=1e-6)
-
-
-def test_distance_is_signed_and_clipped(folder, tmp_path):
-    """At 20 mm / (1 - 0.2): what is shrunk to 0.8 of its size still reaches the limit."""
-    right, left = kidney_samples(find_records(folder), CONFIG, "labels", tmp_path)
-    assert (read(right)["distance"] == 2500).all()
-    found = read(left)
-    assert ((found["distance"] < 0) == (found["label"] > 0)).all()
-    assert 2000 < found["distance"].max() <= 2500
+    # Distances are clipped at 20 mm / (1 - 0.2): what is shrunk to 0.8 of its size still reaches the limit.
+    right, left = map(read, samples)
+    assert (right["distance"] == 2500).all()
+    assert ((left["distance"] < 0) == (left["label"] > 0)).all()
+    assert 2000 < left["distance"].max() <= 2500
 
 
 def write_mask(folder, labels, origin=(0.0, 0.0, 0.0)):
@@ -70,15 +66,12 @@ def write_mask(folder, labels, origin=(0.0, 0.0, 0.0)):
 
 
 def test_predicted_masks_decide_what_is_kidney(folder, tmp_path):
-    """A prediction of the right kidney alone, one slice short, gives one sample of that mask."""
+    """A prediction of the right kidney alone, three slices short, gives one sample of that mask."""
     predicted = planted.labels()
-    predicted[:, :, 40:] = 0
-    predicted[:3] = 0
+    predicted[:, :, 40:] = predicted[:3] = 0
     masks = write_mask(tmp_path / "masks", predicted)
     [sample] = kidney_samples(find_records(folder), CONFIG, masks, tmp_path / "samples")
-    slices = np.flatnonzero((predicted > 0).any(axis=(1, 2)))
-    rows = np.flatnonzero((predicted > 0).any(axis=(0, 2)))
-    longest_mm = max(np.ptp(slices) * 5 + 5, np.ptp(rows) * 4 + 4)
+    longest_mm = max((np.ptp(np.nonzero(predicted), axis=1) + 1) * (5, 4, 4))
     np.testing.assert_allclose(read(sample)["spacing_mm"], (longest_mm + CONFIG.margin_mm) / CONFIG.grid, rtol=1e-6)
 
 
@@ -120,7 +113,8 @@ def test_native_cubes_are_padded_crops(folder, tmp_path):
         assert found["label"].sum() == tumor_voxels
 
 
-def test_samples_are_cut_again_only_when_something_changed(folder, tmp_path):
+def test_samples_are_cut_again_only_when_something_changed(folder, tmp_path, monkeypatch):
+    """A cut that was killed counts as a change."""
     records, lines = find_records(folder), []
     for config in (CONFIG, CONFIG, dataclasses.replace(CONFIG, learning_rate=1.0), CONFIG):
         kidney_samples(records, config, "labels", tmp_path, lines.append)
@@ -128,18 +122,12 @@ def test_samples_are_cut_again_only_when_something_changed(folder, tmp_path):
     for count, option in enumerate(({"margin_mm": 20.0}, {"max_scaling": 0.3}, {"min_component_share": 0.5}), 2):
         kidney_samples(records, dataclasses.replace(CONFIG, **option), "labels", tmp_path, lines.append)
         assert len(lines) == count
-
-
-def test_a_killed_cut_leaves_no_index_of_the_samples_before(folder, tmp_path, monkeypatch):
-    records = find_records(folder)
-    kidney_samples(records, CONFIG, "labels", tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(stage_inputs, "_cut_case", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            kidney_samples(records, dataclasses.replace(CONFIG, margin_mm=20.0), "labels", tmp_path)
-    lines = []
-    kidney_samples(records, CONFIG, "labels", tmp_path, lines.append)
-    assert len(lines) == 1
+            kidney_samples(records, CONFIG, "labels", tmp_path)
+    kidney_samples(records, dataclasses.replace(CONFIG, **option), "labels", tmp_path, lines.append)
+    assert len(lines) == 5
 
 
 GRID = dataclasses.replace(preset("small", "kidney", "axial"), inplane_mm=6.0, slice_mm=0.0)
@@ -160,19 +148,13 @@ def test_the_resized_image_is_that_of_prediction_and_the_label_follows(folder):
     assert working_records([source], dataclasses.replace(GRID, inplane_mm=0.0)) == [source]
 
 
-def test_whole_slices_are_restored_where_the_body_box_is_off(tmp_path):
+def test_whole_slices_are_restored_and_resized_where_the_config_asks_for_it(tmp_path):
     image = np.full((2, 20, 30), 100, np.int16)
     path = planted.write_record(tmp_path / "a.tfrecord", image, np.zeros(image.shape, np.uint8), (2, 40, 60), (12, 18))
-    whole = stage_inputs.resized(read_record(path), dataclasses.replace(GRID, inplane_mm=2.0, body_box=False))
-    assert whole.image.shape == (2, 20, 30)
+    config = dataclasses.replace(GRID, inplane_mm=2.0, slice_mm=1.5, body_box=False)
+    whole = stage_inputs.resized(read_record(path), config)
+    assert whole.image.shape == (4, 20, 30) and whole.spacing_mm == (1.5, 2.0, 2.0)
     assert whole.image[0, 0, 0] == -1024 and whole.image[0, 10, 15] == 100
-
-
-def test_slices_are_resized_where_the_config_asks_for_it(folder):
-    record = read_record(find_records(folder)[0])
-    found = stage_inputs.resized(record, dataclasses.replace(GRID, slice_mm=record.spacing_mm[0] / 2))
-    assert found.image.shape[0] == 2 * record.image.shape[0]
-    assert found.spacing_mm[0] == record.spacing_mm[0] / 2
 
 
 def test_resized_cases_are_made_once_and_again_if_their_source_is_newer(tmp_path):

@@ -40,15 +40,15 @@ def test_odd_cases_are_kept_with_a_warning(tmp_path, change, word):
     assert finding.is_warning and word in finding.reason and "warning" in str(finding)
 
 
-def entry(image, label, low):
-    return {"image_digest": image, "label_digest": label, "hu": {"foreground": [low, 0, 0]}}
-
-
 def test_cases_that_share_a_file_are_named(tmp_path):
     """2 has the image of 0; 1 and 3 have one label, under which 1 has the lower HU."""
     cases = [kits19.case_at(planted.write_case(tmp_path, number)) for number in range(4)]
-    entries = [entry("a", "k", 0), entry("b", "l", -300), entry("a", "m", 0), entry("c", "l", 10)]
-    found = validate.find_duplicates(cases, {case.id: known for case, known in zip(cases, entries, strict=True)})
+    rows = zip(cases, "abac", "klml", (0, -300, 0, 10), strict=True)
+    entries = {
+        case.id: {"image_digest": image, "label_digest": label, "hu": {"foreground": [low, 0, 0]}}
+        for case, image, label, low in rows
+    }
+    found = validate.find_duplicates(cases, entries)
     assert [(finding.path, finding.reason) for finding in found] == [
         (str(cases[2].image), "same image as case_00000"),
         (str(cases[1].label), "same label as case_00003"),
@@ -57,9 +57,7 @@ def test_cases_that_share_a_file_are_named(tmp_path):
 
 def test_digests_differ_by_content_shape_and_type():
     array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
-    other = array.copy()
-    other[1, 2, 3] = 0
-    digests = {validate.digest(a) for a in (array, other, array.reshape(2, 4, 3), array.astype(np.uint16))}
+    digests = {validate.digest(a) for a in (array, array[:, ::-1], array.reshape(2, 4, 3), array.astype(np.uint16))}
     assert len(digests) == 4 and validate.digest(array.copy(order="F")) in digests
 
 

@@ -84,9 +84,8 @@ def test_an_enlarged_tumor_is_as_much_further_away(records, tmp_path):
     assert np.median(errors) < 0.15
 
 
-@pytest.mark.parametrize("blocks", ["split", "polyphase"])
-def test_a_shrunk_kidney_without_tumor_is_as_far_from_one_as_targets_go(records, tmp_path, blocks):
-    options = {"blocks": blocks, "grid": 20, "depth": 3, "max_scaling": 0.3}  # blocks of 10 become 16
+def test_a_shrunk_kidney_without_tumor_is_as_far_from_one_as_targets_go(records, tmp_path):
+    options = {"blocks": "polyphase", "grid": 20, "depth": 3, "max_scaling": 0.3}  # blocks of 10 become 16
     config = dataclasses.replace(CONFIG, augment=True, **options)
     sources = kidney_samples(records, config, "labels", tmp_path)
     sources = [source for source in sources if not source["tumor"]]
@@ -115,7 +114,7 @@ def test_foreground_visits_go_to_kidneys_with_tumor(records, tmp_path):
 
 
 def test_samples_are_the_same_from_any_step(records, tmp_path):
-    config = dataclasses.replace(CONFIG, augment=True, regression="intensity", max_rotation_degrees=0.0)
+    config = dataclasses.replace(CONFIG, augment=True, regression="intensity", max_scaling=0.0, max_elastic_mm=0.0)
     whole = draw(records, tmp_path, config, 50)
     for sample, expected in zip(draw(records, tmp_path, config, 12, step=19), whole[38:], strict=True):
         assert set(sample) == {"image", "label", "tumor_ml"}

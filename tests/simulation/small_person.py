@@ -43,7 +43,8 @@ def write(folder, labels=None, legend=None, axes="RAS"):
     """Write map, legend and CT in an orientation; return their paths as str, {"map", "legend", "ct"}."""
     folder.mkdir(parents=True, exist_ok=True)
     affine = np.array([[0, 0, -MM, 0], [0, -MM, 0, 0], [-MM, 0, 0, 0], [0, 0, 0, 1]])
-    paths = {name: str(folder / file) for name, file in FILES.items()}
+    files = {"map": "organs.nii.gz", "legend": "organs.json", "ct": "imaging.nii.gz"}
+    paths = {name: str(folder / file) for name, file in files.items()}
     for name, array in (("map", organs() if labels is None else labels), ("ct", hu())):
         image = nibabel.Nifti1Image(array, affine)
         there = nibabel.orientations.axcodes2ornt(axes)
@@ -52,6 +53,3 @@ def write(folder, labels=None, legend=None, axes="RAS"):
     with open(paths["legend"], "w", encoding="utf-8") as file:
         json.dump({str(k): {"name": v} for k, v in LEGEND.items()} if legend is None else legend, file)
     return paths
-
-
-FILES = {"map": "organs.nii.gz", "legend": "organs.json", "ct": "imaging.nii.gz"}

@@ -8,17 +8,15 @@ from kits_tf.simulation.fields import Field, Grid
 from kits_tf.simulation.shapes import ellipsoid
 
 
-def plane(grid, at_mm, axis):
-    """Implicit values of everything below a plane across an axis."""
-    return np.broadcast_to(grid.open()[axis] - np.float32(at_mm), grid.shape)
+def plane(shape, at_mm, axis):
+    """Implicit values of everything below a plane across an axis, on a grid of 1 mm."""
+    return np.broadcast_to(Grid.regular(shape, (1, 1, 1), (0, 0, 0)).open()[axis] - np.float32(at_mm), shape)
 
 
 @pytest.mark.parametrize("axis", range(3))
 def test_coverage_of_a_slab_is_linear(axis):
     # A plane at 2.3: voxels span +-0.5, so that voxel 2 is covered up to 2.3, 0.8 of it.
-    shape = [4, 4, 4]
-    shape[axis] = 6
-    share = coverage(plane(Grid.regular(shape, (1, 1, 1), (0, 0, 0)), 2.3, axis), 1.5)
+    share = coverage(plane((6, 6, 6), 2.3, axis), 1.5)
     np.testing.assert_allclose(np.moveaxis(share, axis, 0)[:, 1, 1], [1, 1, 0.8, 0, 0, 0], atol=1e-5)
 
 
@@ -29,7 +27,7 @@ def test_coverage_sums_to_the_volume_of_a_ball():
 
 
 def test_a_thick_slice_blurs_further():
-    value = plane(Grid.regular((7, 2, 2), (1, 1, 1), (0, 0, 0)), 3, 0)
+    value = plane((7, 2, 2), 3, 0)
     np.testing.assert_allclose(coverage(value, 3.0, 2.0)[:, 0, 0], [1, 1, 1, 0.5, 0, 0, 0], atol=1e-5)
     np.testing.assert_allclose(coverage(value + 0.5, 3.0, 2.0)[:, 0, 0], [1, 1, 0.75, 0.25, 0, 0, 0], atol=1e-5)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kits_tf.simulation import Anatomy, case, lesions, simulate
+from kits_tf.simulation import Anatomy, bundled_anatomies, case, lesions, simulate
 from kits_tf.simulation.appearance import Appearance
 from kits_tf.simulation.fields import random_generator
 from kits_tf.simulation.organ_map import load
@@ -18,15 +18,11 @@ def anatomies(tmp_path_factory):
     return (Anatomy(paths["map"], paths["legend"], paths["ct"]),)
 
 
-def test_the_form_of_a_case(anatomies):
-    hu, labels, spacing_mm = simulate(1, 0, anatomies, **SMALL)
-    assert hu.shape == labels.shape == (24, 56, 56)
-    assert (hu.dtype, labels.dtype, spacing_mm) == (np.int16, np.uint8, (2.5, 3.0, 3.0))
-    assert set(np.unique(labels)) <= {0, 1, 2} and hu.min() >= -1024
-
-
 def test_a_case_depends_on_seed_and_number_alone(anatomies):
     first = simulate(5, 3, anatomies, **SMALL)
+    assert first.hu.shape == first.labels.shape == (24, 56, 56)
+    assert (first.hu.dtype, first.labels.dtype, first.spacing_mm) == (np.int16, np.uint8, (2.5, 3.0, 3.0))
+    assert set(np.unique(first.labels)) <= {0, 1, 2} and first.hu.min() >= -1024
     simulate(5, 2, anatomies, **SMALL)
     again, other = simulate(5, 3, anatomies, **SMALL), simulate(6, 3, anatomies, **SMALL)
     np.testing.assert_array_equal(first.hu, again.hu)
@@ -69,17 +65,11 @@ def test_tumors_are_labelled_unless_there_are_none(anatomies, monkeypatch):
     assert not (simulate(4, 0, anatomies, **SMALL).labels == 2).any()
 
 
-def test_each_case_draws_one_of_the_maps(anatomies, tmp_path, monkeypatch):
-    other = small_person.write(tmp_path)
-    two = tuple(Anatomy(labels, anatomies[0].legend) for labels in (anatomies[0].labels, other["map"]))
+def test_each_case_draws_one_of_the_maps_by_default_the_bundled_ones(anatomies, monkeypatch):
+    two = (*anatomies, Anatomy("another map", anatomies[0].legend))
     drawn = []
-    monkeypatch.setattr(case, "load", lambda anatomy: drawn.append(anatomy) or load(anatomy))
-    assert all((simulate(3, number, two, **SMALL).labels > 0).any() for number in range(4))
-    assert set(drawn) == set(two)
-
-
-def test_the_bundled_maps_are_the_default():
-    hu, labels, _ = simulate(0, 1, size=64, slices=40, phases=("nephrographic",), slice_spacing_mm=(5, 5))
-    assert 85 < np.median(hu[labels == 1]) < 260
-    right, left = (labels[:, :, :32] > 0).sum(), (labels[:, :, 32:] > 0).sum()
-    assert right > 20 and left > 20
+    monkeypatch.setattr(case, "load", lambda anatomy: drawn.append(anatomy) or load(anatomies[0]))
+    for choice in (two, ()):
+        drawn.clear()
+        assert all((simulate(3, number, choice, **SMALL).labels > 0).any() for number in range(9))
+        assert set(drawn) == set(choice or bundled_anatomies())

@@ -27,9 +27,7 @@ def test_nothing_bent_looks_up_the_voxel_that_is_there(organs):
     grid = Grid.regular((20, 30, 40), (2.0, 2.0, 2.0), organs.low_mm)
     numbers = straight(organs).voxels(grid, organs)
     np.testing.assert_array_equal(numbers.ravel(), np.arange(20 * 30 * 40))
-
-
-def test_beyond_the_map_its_ends_go_on(organs):
+    # Beyond the map its ends go on.
     grid = Grid.regular((1, 1, 3), (2.0, 2.0, 2.0), organs.low_mm - (50, 0, 0))
     np.testing.assert_array_equal(straight(organs).voxels(grid, organs).ravel(), [0, 1, 2])
 

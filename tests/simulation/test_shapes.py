@@ -26,7 +26,6 @@ BALL_ML = 4 / 3 * np.pi / 1000
         (ellipsoid((0, 0, 0), 10).offset(2.5), BALL_ML * 12.5**3, 0.6),
         (ellipsoid((0, 0, 0), 10).offset(-2.5), BALL_ML * 7.5**3, 0.6),
     ],
-    ids=["ellipsoid", "cylinder with half balls", "grown ball", "shrunk ball"],
 )
 def test_volumes(shape, expected_ml, step_mm):
     assert volume_ml(shape, step_mm) == pytest.approx(expected_ml, rel=0.015)
@@ -59,9 +58,8 @@ def test_an_arch_is_a_sheet_along_z_without_end():
     value = sheet.value(Grid.regular((2, 41, 101), (500, 1, 1), (0, -20, -50)))
     np.testing.assert_array_equal(value[0], value[1])
     np.testing.assert_allclose(value[0, 20:, 50], np.abs(np.arange(21) - 7) - 3, atol=1e-4)
-    assert (value[0] < 0).sum() == pytest.approx(
-        6 * 2 * 100 * np.arcsin(0.5), rel=0.03
-    )  # thickness times length of the arc
+    # Thickness times length of the arc.
+    assert (value[0] < 0).sum() == pytest.approx(6 * 2 * 100 * np.arcsin(0.5), rel=0.03)
 
 
 def test_every_solid_stays_within_its_bounds():
