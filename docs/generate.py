@@ -100,7 +100,7 @@ def meaning(flag: flags.Flag) -> str:
 def config_page() -> str:
     """Return the page of all options of the networks."""
     text = f"# Options of the networks\n\n{NOTE}Set one with `kits-train --set=KEY=VALUE`. `config.json` stores all.\n"
-    released = checkpoint.released_folder(checkpoint.DEFAULT)
+    released = checkpoint.released_root() / checkpoint.DEFAULT
     for stage, network in (("kidney", "kidney_axial"), ("tumor", "tumor")):
         columns = {name: config.preset(name, stage, "axial" if stage == "kidney" else None) for name in config.PRESETS}
         options = [field.name for field in dataclasses.fields(columns["paper"]) if field.name not in config.FIXED]

@@ -41,28 +41,21 @@ def tensorflow() -> ArrayModule:
     import tensorflow as tf
 
     return SimpleNamespace(
+        **{
+            name: getattr(tf, name)
+            for name in (
+                "cast", "float32", "float64", "int32", "matmul", "maximum", "minimum", "reshape", "round", "shape",
+                "stack", "tensordot", "transpose", "where",
+            )
+        },
         arange=tf.range,
         asarray=tf.convert_to_tensor,
-        cast=tf.cast,
         ceil=tf.math.ceil,
         clip=tf.clip_by_value,
         concatenate=tf.concat,
         flip=lambda x, axis: tf.reverse(x, [axis]),
-        float32=tf.float32,
-        float64=tf.float64,
-        int32=tf.int32,
-        matmul=tf.matmul,
         max=tf.reduce_max,
-        maximum=tf.maximum,
-        minimum=tf.minimum,
         pad=lambda x, widths: tf.pad(x, [tuple(width) for width in widths]),
-        reshape=tf.reshape,
-        round=tf.round,
-        shape=tf.shape,
-        stack=tf.stack,
         sum=tf.reduce_sum,
         take=tf.gather,
-        tensordot=tf.tensordot,
-        transpose=tf.transpose,
-        where=tf.where,
-    )
+    )  # fmt: skip

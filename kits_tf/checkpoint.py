@@ -41,18 +41,6 @@ def released_names() -> list[str]:
     return sorted(card.parent.name for card in released_root().glob(f"*/{CARD_NAME}"))
 
 
-def released_folder(name: str) -> pathlib.Path:
-    """Return the checkpoint folder of released weights.
-
-    Raises:
-        InputError: there are none of that name.
-    """
-    if name not in released_names():
-        known = ", ".join(released_names()) or "none"
-        raise InputError(name, f"no released weights of that name; available: {known}")
-    return released_root() / name
-
-
 def find(name_or_folder: str | os.PathLike) -> pathlib.Path:
     """Return the checkpoint folder of a path or of the name of released weights; a folder takes precedence.
 
@@ -63,8 +51,8 @@ def find(name_or_folder: str | os.PathLike) -> pathlib.Path:
     if folder.is_dir() and name_or_folder != "":  # as a path, the empty string is the current folder
         return folder
     if folder.name == str(name_or_folder) and name_or_folder in released_names():
-        return released_folder(str(name_or_folder))
-    known = ", ".join(released_names())
+        return released_root() / folder
+    known = ", ".join(released_names()) or "none"
     raise InputError(name_or_folder or "''", f"no such checkpoint folder, nor released weights of that name ({known})")
 
 
@@ -80,14 +68,7 @@ def network_names(stage: str = "both", planes: Sequence[str] = PLANES) -> list[s
 
 
 def load_configs(folder: pathlib.Path, names: Iterable[str]) -> dict[str, KidneyConfig | TumorConfig]:
-    """Read the configs of networks.
-
-    Args:
-        folder: the checkpoint folder.
-        names: of the networks.
-
-    Returns:
-        {network name: config}, in the given order.
+    """Read the configs of networks from a checkpoint folder: {network name: config}, in the given order.
 
     Raises:
         InputError: a config or weights file is missing or invalid, or `min_component_share` differs between networks,

@@ -52,9 +52,7 @@ def clipped(hu: np.ndarray) -> np.ndarray:
     return np.clip(to_float(hu), HU_MIN, HU_MAX)
 
 
-def to_float(volume: np.ndarray) -> np.ndarray:
-    """Return an array as float32."""
-    return np.asarray(volume, np.float32)
+to_float = functools.partial(np.asarray, dtype=np.float32)
 
 
 class BodyBox(NamedTuple):
@@ -67,12 +65,8 @@ class BodyBox(NamedTuple):
 def body_box(hu: np.ndarray) -> BodyBox:
     """Return the box of the patient's body, by the projections of voxels above -300 HU.
 
-    Args:
-        hu: [slices, rows, columns].
-
-    Returns:
-        Bounds of the rows (columns) with at least 5 % of the largest row's (column's) count; the whole image if no
-        voxel is above the threshold.
+    It bounds the rows (columns) with at least 5 % of the largest row's (column's) count, and is the whole image if no
+    voxel is above the threshold.
     """
     rows = np.zeros(hu.shape[1], np.int64)
     columns = np.zeros(hu.shape[2], np.int64)
@@ -138,13 +132,7 @@ def halves(xp: ArrayModule, plane: str, shape: Sequence[Size], overlap: int = 0)
 
 
 def slabs(xp: ArrayModule, volume: Array, plane: str, indices: Array) -> Array:
-    """Return three adjacent slices around each index; the volume's end slices are repeated.
-
-    Args:
-        xp: the array module.
-        volume: [slices, rows, columns].
-        plane: the plane of the slices.
-        indices: [batch] int32, along the plane's axis.
+    """Return three adjacent slices around each index (int32) along a plane's axis; end slices are repeated.
 
     Returns:
         [batch, height, width, 3]: axial (rows, columns), coronal (slices, columns), sagittal (slices, rows).
@@ -252,13 +240,7 @@ def working_size(xp: ArrayModule, size: Size, spacing_mm: Array, working_mm: flo
 
 
 def working_shape(shape: Sequence[int], spacing_mm: Sequence[float], config: KidneyConfig) -> tuple[int, ...]:
-    """Return the shape of a network's working grid for a volume [slices, rows, columns].
-
-    Args:
-        shape: of the volume, cropped to the body if `config.body_box`.
-        spacing_mm: (slice, row, column).
-        config: its `slice_mm` and `inplane_mm` are used; 0 keeps the voxels of an axis.
-    """
+    """Return the shape of a network's working grid for a volume; an axis of 0 mm keeps its voxels."""
     wanted = (config.slice_mm, config.inplane_mm, config.inplane_mm)
     return tuple(
         int(working_size(NumPy, size, spacing, mm)) if mm else size

@@ -8,7 +8,7 @@ argument `xp` run on NumPy arrays and TensorFlow tensors alike (see `arrays`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TypeAlias
 
 from kits_tf import geometry
 from kits_tf.arrays import Array, ArrayModule, Size
@@ -42,27 +42,11 @@ def to_cube(xp: ArrayModule, crop: Array, spacing_mm: Array, margin_mm: float, g
 def into_cube(xp: ArrayModule, shape: Sequence[Size], spacing_mm: Array, margin_mm: float, grid: int) -> list[Array]:
     """Return the matrices [grid, size] float32 that `to_cube` applies to the axes of a crop of that shape."""
     side_mm = cube_side_mm(xp, shape, spacing_mm, margin_mm)
-    matrices = []
-    for axis in range(3):
-        step = side_mm / spacing_mm[axis] / grid
-        positions = _centred(xp, grid) * step + (xp.cast(shape[axis], xp.float64) - 1) / 2
-        matrices.append(xp.cast(geometry.resampling(xp, positions, step, shape[axis]), xp.float32))
-    return matrices
+    return [_centred(xp, grid, shape[axis], side_mm / spacing_mm[axis] / grid) for axis in range(3)]
 
 
 def from_cube(xp: ArrayModule, cube: Array, shape: Sequence[Size], spacing_mm: Array, margin_mm: float) -> Array:
-    """Read a cube at the voxels of the kidney's box: the reverse of `to_cube`.
-
-    Args:
-        xp: the array module.
-        cube: [grid, grid, grid] float32.
-        shape: (slices, rows, columns) of the box.
-        spacing_mm: [3] float64.
-        margin_mm: as for `to_cube`.
-
-    Returns:
-        [slices, rows, columns] float32.
-    """
+    """Read a cube at the voxels of the kidney's box of that shape: the reverse of `to_cube`."""
     for axis, matrix in enumerate(out_of_cube(xp, shape, spacing_mm, margin_mm, xp.shape(cube)[0])):
         cube = geometry.along(xp, matrix, cube, axis)
     return cube
@@ -73,25 +57,19 @@ def out_of_cube(
 ) -> list[Array]:
     """Return the matrices [size, grid] float32 that `from_cube` applies to the axes of a cube."""
     side_mm = cube_side_mm(xp, shape, spacing_mm, margin_mm)
-    matrices = []
-    for axis in range(3):
-        step = xp.cast(grid, xp.float64) * spacing_mm[axis] / side_mm
-        positions = _centred(xp, shape[axis]) * step + (xp.cast(grid, xp.float64) - 1) / 2
-        matrices.append(xp.cast(geometry.resampling(xp, positions, step, grid), xp.float32))
-    return matrices
+    steps = [xp.cast(grid, xp.float64) * spacing_mm[axis] / side_mm for axis in range(3)]
+    return [_centred(xp, shape[axis], grid, step) for axis, step in enumerate(steps)]
 
 
-def _centred(xp: ArrayModule, size: Size) -> Array:
-    """Return the indices 0 to size - 1 as float64, shifted so that their middle is zero."""
-    return xp.cast(xp.arange(size), xp.float64) - (xp.cast(size, xp.float64) - 1) / 2
+def _centred(xp: ArrayModule, count: Size, size: Size, step: Array) -> Array:
+    """Return the matrix [count, size] float32 that reads positions `step` apart, whose middle is that of the axis."""
+    indices = xp.cast(xp.arange(count), xp.float64) - (xp.cast(count, xp.float64) - 1) / 2
+    positions = indices * step + (xp.cast(size, xp.float64) - 1) / 2
+    return xp.cast(geometry.resampling(xp, positions, step, size), xp.float32)
 
 
-class Padding(NamedTuple):
-    """Zeros (before, after) each axis that pad a crop to the cube in the CT's own voxels."""
-
-    slices: tuple[Size, Size]
-    rows: tuple[Size, Size]
-    columns: tuple[Size, Size]
+Padding: TypeAlias = Sequence[tuple[Size, Size]]
+"""Zeros (before, after) each axis that pad a crop to the cube in the CT's own voxels."""
 
 
 def native_padding(
@@ -116,7 +94,7 @@ def native_padding(
         padded += geometry.lacking(padded, unit)
         before = (padded - size) // 2
         widths.append((before, padded - size - before))
-    return Padding(*widths)
+    return widths
 
 
 def unpad(xp: ArrayModule, x: Array, padding: Padding) -> Array:

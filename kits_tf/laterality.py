@@ -88,13 +88,9 @@ def sides_of_components(
 
 
 def config_of_sides(configs: Mapping[str, Config]) -> Config:
-    """Return the config whose options decide on sides, whatever the order of networks.
+    """Return the config, by network name, whose options decide on sides, whatever the order of networks.
 
-    Args:
-        configs: {network name: config}.
-
-    Returns:
-        The tumor network's, since its training samples were cut by it; else that of a network with a body box, if any.
+    It is the tumor network's, since its training samples were cut by it; else that of one with a body box, if any.
     """
     return configs.get("tumor") or max(configs.values(), key=lambda config: config.body_box)
 
@@ -119,14 +115,8 @@ def box_within(outer: Box, inner: Box) -> Box:
 
 def bounding_box(mask: np.ndarray) -> Box | None:
     """Return the bounding box of a 3D mask, or None for an empty mask."""
-    bounds = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        indices = np.flatnonzero(mask.any(axis=others))
-        if not len(indices):
-            return None
-        bounds.append(slice(int(indices[0]), int(indices[-1]) + 1))
-    return tuple(bounds)
+    indices = [np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    return tuple(slice(int(found[0]), int(found[-1]) + 1) for found in indices) if len(indices[0]) else None
 
 
 class Components:

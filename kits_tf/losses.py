@@ -3,7 +3,7 @@
 `SegmentationLoss` trains the segmentation head of either network in `fit`; losses of Keras train the other head:
 
     >>> import keras, numpy as np
-    >>> from kits_tf.models import KidneyNetwork, TumorNetwork
+    >>> from kits_tf.models import KidneyNetwork
     >>> slabs, labels = np.random.rand(4, 32, 32, 3), np.random.rand(4, 32, 32, 1) < 0.2
     >>> network = KidneyNetwork(base_filters=4, depth=2)
     >>> network.compile(
@@ -13,17 +13,7 @@
     ... )
     >>> history = network.fit(slabs, {"logits": labels, "reconstruction": slabs[..., 1:2]}, batch_size=2, verbose=0)
 
-and in the same way the tumor network, whose regression head learns by the L1 loss:
-
-    >>> blocks, labels = np.random.rand(2, 16, 16, 16, 1), np.random.rand(2, 16, 16, 16, 1) < 0.1
-    >>> network = TumorNetwork(base_filters=4, depth=2)
-    >>> network.compile(
-    ...     optimizer="adam",
-    ...     loss={"logits": SegmentationLoss(foreground_weight=2.0), "regression": "mean_absolute_error"},
-    ...     loss_weights={"logits": 1.0, "regression": 0.1},
-    ... )
-    >>> history = network.fit(blocks, {"logits": labels, "regression": blocks}, batch_size=1, verbose=0)
-
+The head "regression" of a `TumorNetwork` learns by "mean_absolute_error" in the same way.
 `kidney_loss` and `tumor_loss` are the same losses with the options of a config, for a training loop.
 """
 
@@ -109,13 +99,11 @@ class SegmentationLoss(keras.losses.Loss):
         self.dice_over = dice_over
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the loss of each sample, [batch]."""
         voxels = tuple(range(1, len(y_pred.shape)))
         loss = ops.mean(cross_entropy(y_true, y_pred, self.foreground_weight), axis=voxels)
         return loss + self.dice_weight * dice_loss(y_true, y_pred, self.dice_over) if self.dice_weight else loss
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
         own = {name: getattr(self, name) for name in ("foreground_weight", "dice_weight", "dice_over")}
         return {**super().get_config(), **own}
 
@@ -193,12 +181,7 @@ def regression_loss(targets: Mapping[str, Tensor], regression: Tensor, config: T
     """Return the L1 loss of the regression head, a float32 scalar.
 
     "intensity" is the mean over voxels of |r - image|; "tumor_intensity" the same over each sample's tumor, 0 without
-    one; "signed_distance" the mean of |r - clip(distance_mm / max_distance_mm, -1, 1)|.
-
-    Args:
-        targets: as for `tumor_loss`.
-        regression: [batch, depth, height, width, 1].
-        config: its `regression` and `max_distance_mm` are used.
+    one; "signed_distance" the mean of |r - clip(distance_mm / max_distance_mm, -1, 1)|. Arguments: see `tumor_loss`.
     """
     regression = ops.cast(regression, "float32")
     if config.regression == "signed_distance":

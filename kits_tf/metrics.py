@@ -12,13 +12,7 @@ from keras import ops
 class Dice(keras.metrics.Metric):
     """Dice of the foreground over all voxels seen since the last reset; 1 if none is foreground.
 
-    Args:
-        name: of the metric.
-        **kwargs: of `keras.metrics.Metric`.
-
     Example:
-        >>> from kits_tf.models import TumorNetwork
-        >>> TumorNetwork(4).compile(metrics={"logits": Dice()})
         >>> dice = Dice()
         >>> dice.update_state([[1, 1, 0, 0]], [[5.0, -5.0, -5.0, -5.0]])
         >>> round(float(dice.result()), 4)
@@ -38,5 +32,4 @@ class Dice(keras.metrics.Metric):
         self.total.assign_add(ops.sum(reference) + ops.sum(prediction))
 
     def result(self) -> Any:
-        """Return the Dice."""
         return ops.where(self.total > 0, 2 * self.overlap / ops.maximum(self.total, 1.0), 1.0)

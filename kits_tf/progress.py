@@ -36,9 +36,8 @@ def progress(
         return
     started = printed = time.monotonic()
     count = 0
-    for item in items:  # type: ignore[union-attr]
+    for count, item in enumerate(items, 1):  # type: ignore[arg-type]  # noqa: B007
         yield item
-        count += 1
         now = time.monotonic()
         if now - printed >= SECONDS_BETWEEN_LINES and count != total:
             print(line(description, count, total, unit, now - started), file=sys.stderr, flush=True)

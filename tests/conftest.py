@@ -34,6 +34,14 @@ def shared_data():
     return SHARED_DATA
 
 
+@pytest.fixture(params=["numpy", "tensorflow"])
+def xp(request):
+    """The array modules that geometry runs on."""
+    from kits_tf import arrays
+
+    return arrays.NumPy if request.param == "numpy" else arrays.tensorflow()
+
+
 @pytest.fixture(scope="session")
 def decisive_weights(tmp_path_factory):
     """A checkpoint of tiny networks that find something in `tests.tiny.small_ct`."""

@@ -5,7 +5,7 @@ import numpy as np
 from kits_tf import geometry
 from kits_tf.data import kits19, prepare, records, splits
 from kits_tf.io import volume
-from tests.tiny import small_ct
+from tests.tiny import blobs, small_ct
 
 
 def labels(shape=(12, 60, 80), number=0):
@@ -13,11 +13,8 @@ def labels(shape=(12, 60, 80), number=0):
 
     A number of the case above 0 moves one kidney voxel to a place of its own, so that no two cases have one label.
     """
-    s, r, c = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
-    found = np.zeros(shape, np.uint8)
-    for side in (-0.4, 0.4):
-        found[(s / 0.8) ** 2 + ((r - 0.2) / 0.3) ** 2 + ((c - side) / 0.2) ** 2 < 1] = 1
-    found[(found == 1) & (c > 0) & (s < 0)] = 2
+    found = blobs(shape).astype(np.uint8)
+    found[: shape[0] // 2, :, (shape[2] + 1) // 2 :] *= 2
     if number:
         found[tuple(np.argwhere(found == 1)[0])] = 0
         found[0, 10, 30 + number] = 1

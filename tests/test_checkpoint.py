@@ -13,18 +13,9 @@ from kits_tf import checkpoint, config, models
 from kits_tf.checkpoint import CONFIG_NAME, WEIGHTS_NAME
 from kits_tf.config import preset
 from kits_tf.errors import InputError
-from tests.tiny import write_checkpoint
+from tests.tiny import tiny_configs, write_checkpoint
 
 NAMES = checkpoint.network_names()
-
-
-def write(folder, shares, preset_name="best"):
-    """Writes the configs of networks with these `min_component_share`, in that order, and empty weights."""
-    for name, share in shares.items():
-        stage, _, plane = name.partition("_")
-        one = dataclasses.replace(preset(preset_name, stage, plane or None), min_component_share=share)
-        config.save(one, folder / name / CONFIG_NAME)
-        (folder / name / WEIGHTS_NAME).touch()
 
 
 def test_a_folder_or_a_name_is_found(tmp_path, monkeypatch):
@@ -33,7 +24,7 @@ def test_a_folder_or_a_name_is_found(tmp_path, monkeypatch):
     assert checkpoint.find(pathlib.Path()) == checkpoint.find(".") == pathlib.Path()
     assert checkpoint.DEFAULT in checkpoint.released_names()
     for name in checkpoint.released_names():
-        assert checkpoint.find(name) == checkpoint.released_folder(name)
+        assert checkpoint.find(name) == checkpoint.released_root() / name
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "/nowhere", "simulated/tumor"])
@@ -42,8 +33,6 @@ def test_other_names_are_refused(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=f"^{name or repr(name)}: no such checkpoint folder"):
         checkpoint.find(name)
-    with pytest.raises(InputError, match="no released weights"):
-        checkpoint.released_folder(name)
 
 
 @pytest.mark.parametrize("package", ["site/kits_tf", "kits_tf"])
@@ -55,25 +44,29 @@ def test_released_weights_are_inside_or_beside_the_package(tmp_path, monkeypatch
     (home / "still_in_training" / "tumor").mkdir(parents=True)
     monkeypatch.setattr(checkpoint, "PACKAGE", tmp_path / package)
     assert checkpoint.released_names() == ["abdomen"]
-    assert checkpoint.released_folder("abdomen") == home / "abdomen"
+    assert checkpoint.find("abdomen") == home / "abdomen"
 
 
 @pytest.mark.parametrize("odd", NAMES)
-@pytest.mark.parametrize("order", [NAMES, NAMES[::-1]], ids=("in order", "reversed"))
-def test_networks_that_drop_different_components_are_refused(tmp_path, odd, order):
-    write(tmp_path, {name: 0.2 if name == odd else 0.33 for name in NAMES})
-    culprit = order[1] if odd == order[0] else odd
+def test_networks_that_drop_different_components_are_refused(tmp_path, odd):
+    for name in NAMES:
+        stage, _, plane = name.partition("_")
+        share = 0.2 if name == odd else 0.33
+        one = dataclasses.replace(preset("best", stage, plane or None), min_component_share=share)
+        config.save(one, tmp_path / name / CONFIG_NAME)
+        (tmp_path / name / WEIGHTS_NAME).touch()
+    culprit = NAMES[1] if odd == NAMES[0] else odd
     with pytest.raises(InputError, match=f"^{tmp_path / culprit / CONFIG_NAME}: min_component_share .* same"):
-        checkpoint.load_configs(tmp_path, order)
-    rest = [name for name in order if name != odd]
+        checkpoint.load_configs(tmp_path, NAMES)
+    rest = [name for name in NAMES if name != odd]
     assert list(checkpoint.load_configs(tmp_path, rest)) == rest
 
 
 def test_configs_from_before_an_option_have_its_default(tmp_path):
-    write(tmp_path, dict.fromkeys(NAMES, 0), "paper")
-    path = tmp_path / "tumor" / CONFIG_NAME
+    path = tmp_path / CONFIG_NAME
+    config.save(preset("paper", "tumor"), path)
     path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "min_component_share"}))
-    assert list(checkpoint.load_configs(tmp_path, NAMES)) == NAMES
+    assert config.load(path) == preset("paper", "tumor")
 
 
 def test_a_loaded_network_is_the_saved_one(tmp_path):
@@ -99,7 +92,7 @@ def test_a_loaded_network_is_the_saved_one(tmp_path):
     ],
 )  # fmt: skip
 def test_what_cannot_be_loaded_is_named(tmp_path, network, fault, message):
-    write_checkpoint(tmp_path)
+    write_checkpoint(tmp_path, {name: tiny_configs()[name] for name in ("kidney_axial", "tumor")})
     fault(tmp_path)
     with pytest.raises(InputError, match=message):
         checkpoint.load_network(tmp_path, network)

@@ -73,14 +73,9 @@ def test_documented_commands_have_usable_flags(words):
         assert "is required" in str(error)
 
 
-def demo_commands() -> list[list[str]]:
-    """Return the commands of `make demo`, as lists of words."""
-    recipe = MAKEFILE[MAKEFILE.index("\ndemo:") : MAKEFILE.index("\ntest:")]
-    return command_lines(recipe.replace("\\\n", " "))
-
-
 def test_the_demos_commands_have_usable_flags():
-    commands = demo_commands()
+    recipe = MAKEFILE[MAKEFILE.index("\ndemo:") : MAKEFILE.index("\ntest:")]
+    commands = command_lines(recipe.replace("\\\n", " "))
     assert [words[0] for words in commands] == ["kits-simulate", "kits-predict", "kits-evaluate", "kits-report"]
     for words in commands:
         app.parse(importlib.import_module(f"kits_tf.cli.{words[0][5:]}").FLAGS, words)
@@ -107,15 +102,13 @@ def inputs(tmp_path_factory):
     return folder
 
 
-load_segmenter = segmenter.load_segmenter
 loaded = {}
 
 
-def load_segmenter_once(*arguments, **options):
+def load_segmenter_once(*arguments, load=segmenter.load_segmenter, **options):
     """Load the same networks once for all documents."""
     key = repr((arguments, options))
-    if key not in loaded:
-        loaded[key] = load_segmenter(*arguments, **options)
+    loaded[key] = loaded.get(key) or load(*arguments, **options)
     return loaded[key]
 
 

@@ -14,22 +14,17 @@ ROOT = pathlib.Path(kits_tf.__file__).parent
 HEAVY = ("tensorflow", "keras", "matplotlib", "skimage", "scipy")
 
 
-def loaded_after(statement):
-    """Which heavy modules a fresh interpreter holds after a statement."""
-    code = f"import sys; {statement}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-
-
-def test_importing_the_package_loads_nothing_heavy():
-    assert loaded_after("import kits_tf") == []
-
-
-def test_reading_a_volume_needs_no_networks():
-    assert not {"tensorflow", "keras"} & set(loaded_after("import kits_tf; kits_tf.read_volume"))
-
-
-def test_loading_the_loader_needs_no_tensorflow():
-    assert "tensorflow" not in loaded_after("import kits_tf; kits_tf.load_segmenter")
+@pytest.mark.parametrize(
+    ("statement", "unneeded"),
+    [
+        ("import kits_tf", HEAVY),
+        ("import kits_tf; kits_tf.read_volume, kits_tf.load_segmenter", ("tensorflow", "keras")),
+    ],
+)
+def test_importing_loads_nothing_heavy(statement, unneeded):
+    code = f"import sys; {statement}; print(*sorted(set({unneeded!r}) & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert found.split() == []
 
 
 @pytest.mark.parametrize("path", [path for path in sorted(ROOT.rglob("*.py")) if ">>> " in path.read_text()], ids=str)
@@ -46,7 +41,7 @@ def test_public_names_resolve(name):
     assert name in dir(kits_tf)
 
 
-def test_unknown_names_are_refused_as_usual():
+def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="kits_tf.*nothing_here"):
         _ = kits_tf.nothing_here
 

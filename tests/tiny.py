@@ -34,12 +34,17 @@ def write_checkpoint(folder, network_configs=None, seed=0):
     return folder
 
 
+def blobs(shape):
+    """Two ellipsoids beside each other, as a mask."""
+    s, r, c = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    return (s / 0.8) ** 2 + ((r - 0.2) / 0.3) ** 2 + ((np.abs(c) - 0.4) / 0.2) ** 2 < 1
+
+
 def small_ct(shape=(12, 60, 80), seed=0):
     """A body with two bright blobs in it: HU int16 [slices, rows, columns], and noise so that no two voxels agree."""
     rng = np.random.default_rng(seed)
     hu = np.full(shape, -1000, np.int16)
-    s, r, c = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
-    hu[r**2 + c**2 < 0.8] = 40
-    for side in (-0.4, 0.4):
-        hu[(s / 0.8) ** 2 + ((r - 0.2) / 0.3) ** 2 + ((c - side) / 0.2) ** 2 < 1] = 200
+    r, c = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape[1:]), indexing="ij")
+    hu[:, r**2 + c**2 < 0.8] = 40
+    hu[blobs(shape)] = 200
     return (hu + rng.normal(0, 20, shape)).astype(np.int16)

@@ -154,14 +154,7 @@ def _require(extra: str, *modules: str) -> None:
 
 
 def card(name: str, source: pathlib.Path, configs: Configs, kind: str) -> str:
-    """Return the model card: inputs, outputs, the whole preprocessing, and the card of the weights below.
-
-    Args:
-        name: A network, or "system".
-        source: The checkpoint folder.
-        configs: The config of each network by name.
-        kind: A key of `FORMATS`.
-    """
+    """Return the model card of a network or the system: its ports, the whole preprocessing, the weights' own card."""
     path = source / checkpoint.CARD_NAME
     weights = path.read_text(encoding="utf-8") if path.is_file() else ""
     own = {key: dataclasses.asdict(config) for key, config in configs.items() if name in (key, SYSTEM)}

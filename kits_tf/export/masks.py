@@ -47,17 +47,7 @@ def uncrop(part: tf.Tensor, box: Box, shape: tf.Tensor) -> tf.Tensor:
 
 
 def kidney_sides(mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_share: float = 0.0) -> tf.Tensor:
-    """Return which foreground is the right (1) and the left (2) kidney; see `kits_tf.laterality.kidney_sides`.
-
-    Args:
-        mask: bool [slices, rows, columns].
-        spacing_mm: float64 [3].
-        middle: int32, first column of the left half.
-        min_share: Components under this share of the largest on their side are dropped.
-
-    Returns:
-        uint8 of the mask's shape.
-    """
+    """Return which foreground is the right (1) and the left (2) kidney; see `kits_tf.laterality.kidney_sides`."""
     shape = tf.shape(mask)
 
     def of_box() -> tf.Tensor:

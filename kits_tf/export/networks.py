@@ -53,11 +53,7 @@ class ExportedNetwork:
 
 
 def exported(folder: pathlib.Path, config: KidneyConfig | TumorConfig) -> ExportedNetwork:
-    """Load a network for export.
-
-    Args:
-        folder: The network's own folder.
-        config: Its config.
+    """Load a network for export from its own folder.
 
     Raises:
         InputError: The weights are not this network's, or not finite.

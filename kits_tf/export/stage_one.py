@@ -89,14 +89,11 @@ def _resize(volume: tf.Tensor, shape: list[tf.Tensor], output: Output, before: F
     slices, rows, columns = (geometry.resizing(tensorflow(), old, new) for old, new in zip(sizes, shape, strict=True))
 
     def chunk_of(start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-        def all_slices_kept() -> tf.Tensor:
-            return before(volume[start:stop])
-
         def slices_resized() -> tf.Tensor:
             first, last = extent(tf.reduce_any(slices[start:stop] != 0, axis=0))
             return resize_slices(slices[start:stop, first:last], before(volume[first:last]))
 
-        part = tf.cond(tf.equal(sizes[0], shape[0]), all_slices_kept, slices_resized)
+        part = tf.cond(tf.equal(sizes[0], shape[0]), lambda: before(volume[start:stop]), slices_resized)
         return output.convert(resize_inplane(part, rows, columns))
 
     empty = tf.zeros([0, shape[1], shape[2]], output.dtype)

@@ -66,13 +66,7 @@ class System:
         return {"labels": self._segment(volume, spacing_mm)[0]}
 
     def compact(self, volume_bytes: tf.Tensor, shape: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return `serving_default` of a compressed CT, with each slice of the labels as a PNG.
-
-        Args:
-            volume_bytes: The zlib stream of int16 little-endian HU in C order.
-            shape: int32 [3].
-            spacing_mm: float32 [3].
-        """
+        """Return `serving_default` of a zlib stream of int16 little-endian HU in C order, each slice as a PNG."""
         values = tf.io.decode_raw(tf.io.decode_compressed(volume_bytes, "ZLIB"), tf.int16)
         fits = tf.debugging.Assert(
             tf.equal(tf.size(values, tf.int64), tf.reduce_prod(tf.cast(shape, tf.int64))),
@@ -114,8 +108,7 @@ class System:
     def _boxes(self, volume: tf.Tensor) -> dict[bool, Box]:
         """Return the box of networks that are cut to the body and of those that are not, as far as there are any."""
         cut = {config.body_box for config in (*self._kidney_configs.values(), self._sides_config)}
-        shape = tf.shape(volume)
-        whole = tuple((tf.constant(0), shape[axis]) for axis in range(3))
+        whole = tuple((tf.constant(0), size) for size in tf.unstack(tf.shape(volume), 3))
         return {body: body_box(volume) if body else whole for body in sorted(cut)}
 
     def _sides(self, mask: tf.Tensor, spacing_mm: tf.Tensor, boxes: dict[bool, Box]) -> tf.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from kits_tf.config import Normalization, Pooling, Reconstruction
-from kits_tf.models.unet import UNet, check_options, head, logits_head, unet
+from kits_tf.models.unet import UNet, checked_options, head, logits_head, unet
 
 RECONSTRUCTED_CHANNELS = {"centre": 1, "slab": 3, "none": 0}
 
@@ -53,27 +53,10 @@ class KidneyNetwork(UNet):
         size: tuple[int | None, int | None] = (None, None),
         **kwargs: Any,
     ) -> None:
-        options = {
-            "base_filters": base_filters,
-            "depth": depth,
-            "pooling": pooling,
-            "attention": attention,
-            "normalization": normalization,
-            "reconstruction": reconstruction,
-            "batch_norm_momentum": batch_norm_momentum,
-            "size": tuple(size),
-        }
-        check_options(KidneyNetwork, options)
+        options = checked_options(KidneyNetwork, locals())
+        norm = (normalization, batch_norm_momentum)
         inputs = keras.Input((*size, 3), name="slab")
-        x = unet(
-            inputs,
-            base_filters,
-            depth,
-            pooling=pooling,
-            gates=attention,
-            normalization=normalization,
-            momentum=batch_norm_momentum,
-        )
+        x = unet(inputs, base_filters, depth, pooling=pooling, gates=attention, norm=norm)
         outputs = {"logits": logits_head(x)}
         if reconstruction != "none":
             outputs["reconstruction"] = head(x, RECONSTRUCTED_CHANNELS[reconstruction], "reconstruction")

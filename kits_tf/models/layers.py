@@ -31,13 +31,8 @@ def convolution(rank: int, filters: int, kernel_size: int, **options: Any) -> ke
 def normalization_layer(kind: Normalization, channels: int, momentum: float, **options: Any) -> keras.Layer:
     """Return batch or group normalization over the last axis.
 
-    Groups hold 8 channels or, where 8 does not divide them, the next larger number that does.
-
-    Args:
-        kind: "batch" or "group".
-        channels: of the features to normalize.
-        momentum: of the moving averages of batch normalization.
-        **options: of the Keras layer, such as its name.
+    Groups hold 8 channels or, where 8 does not divide them, the next larger number that does. `momentum` is that of
+    the moving averages of batch normalization; `options` are passed to the Keras layer.
     """
     if kind == "batch":
         return keras.layers.BatchNormalization(axis=-1, momentum=momentum, epsilon=1e-5, **options)
@@ -59,7 +54,6 @@ class PolyphasePooling(keras.layers.Layer):
     """
 
     def call(self, x: Any) -> Any:
-        """Move each block of 2 x 2 pixels to the channels."""
         return ops.space_to_depth(x, 2, data_format="channels_last")
 
 
@@ -68,7 +62,6 @@ class PolyphaseUnpooling(keras.layers.Layer):
     """Inverse of `PolyphasePooling`: [batch, height, width, 4 C] to [batch, 2 height, 2 width, C]."""
 
     def call(self, x: Any) -> Any:
-        """Move each group of four channels to a block of 2 x 2 pixels."""
         return ops.depth_to_space(x, 2, data_format="channels_last")
 
 
@@ -77,7 +70,6 @@ class HaarPooling(PolyphasePooling):
     """Orthonormal 2D Haar transform: as `PolyphasePooling`, with sums and differences of the four phases."""
 
     def call(self, x: Any) -> Any:
-        """Decompose the image into its four bands."""
         return haar(super().call(x))
 
 
@@ -86,7 +78,6 @@ class HaarUnpooling(PolyphaseUnpooling):
     """Inverse of `HaarPooling`."""
 
     def call(self, x: Any) -> Any:
-        """Recompose the image from its four bands."""
         return super().call(haar(x))
 
 
@@ -140,7 +131,6 @@ class AttentionGate(keras.layers.Layer):
         self.momentum = momentum
 
     def build(self, features_shape: Shape, gating_shape: Shape) -> None:
-        """Create the weights."""
         rank, channels = len(features_shape) - 2, features_shape[-1]
         policy = {"dtype": self.dtype_policy}
         init = {"kernel_initializer": "he_normal", **policy}
@@ -163,12 +153,10 @@ class AttentionGate(keras.layers.Layer):
         return upsample_linear(ops.sigmoid(self.score(hidden)))
 
     def call(self, features: Any, gating: Any, training: bool | None = None) -> Any:
-        """Return the gated features, of the shape of `features`."""
         gated = features * self.coefficients(features, gating)
         return self.norm(self.output_map(gated), training=training)
 
     def compute_output_shape(self, features_shape: Shape, gating_shape: Shape) -> Shape:
-        """Return the shape of the features."""
         return features_shape
 
 
@@ -182,7 +170,6 @@ class SlicewiseConvolution3D(keras.layers.Conv3D):
     """
 
     def call(self, x: Any) -> Any:
-        """Sum the responses to each slice of the kernel, shifted along the slices."""
         batch, depth, rows, columns, channels = ops.shape(x)
         size = self.kernel_size[0]
         slices = ops.reshape(x, (batch * depth, rows, columns, channels))
@@ -206,7 +193,6 @@ class ChannelAttention(keras.layers.Layer):
         self.reduction = reduction
 
     def build(self, input_shape: Shape) -> None:
-        """Create the weights."""
         channels, policy = input_shape[-1], {"dtype": self.dtype_policy}
         units = max(1, channels // self.reduction)
         half = keras.initializers.Constant(OPEN / 2)  # the MLP counts twice, for the mean and for the maximum
@@ -217,16 +203,11 @@ class ChannelAttention(keras.layers.Layer):
         self.hidden.build((None, channels))
         self.scores.build((None, units))
 
-    def weights_of(self, x: Any) -> Any:
-        """Return the weights of the channels: [batch, 1, ..., 1, channels], in (0, 1)."""
+    def call(self, x: Any) -> Any:
         space = tuple(range(1, len(x.shape) - 1))
         mean = ops.mean(x, axis=space, keepdims=True)
         maximum = ops.max(x, axis=space, keepdims=True)
-        return ops.sigmoid(self.scores(self.hidden(mean)) + self.scores(self.hidden(maximum)))
-
-    def call(self, x: Any) -> Any:
-        """Return the weighted features."""
-        return x * self.weights_of(x)
+        return x * ops.sigmoid(self.scores(self.hidden(mean)) + self.scores(self.hidden(maximum)))
 
 
 @keras.saving.register_keras_serializable(package="kits_tf")
@@ -239,7 +220,6 @@ class SpatialAttention(keras.layers.Layer):
         self.momentum = momentum
 
     def build(self, input_shape: Shape) -> None:
-        """Create the weights."""
         policy = {"dtype": self.dtype_policy}
         start = keras.initializers.Constant(OPEN)
         kind = {2: keras.layers.Conv2D, 3: SlicewiseConvolution3D}[len(input_shape) - 2]
@@ -250,14 +230,9 @@ class SpatialAttention(keras.layers.Layer):
         self.scores.build((*input_shape[:-1], 2))
         self.norm.build((*input_shape[:-1], 1))
 
-    def weights_of(self, x: Any, training: bool | None = None) -> Any:
-        """Return the weights of the voxels: [batch, *spatial, 1], in (0, 1)."""
-        summary = ops.concatenate([ops.max(x, axis=-1, keepdims=True), ops.mean(x, axis=-1, keepdims=True)], axis=-1)
-        return ops.sigmoid(self.norm(self.scores(summary), training=training))
-
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """Return the weighted features."""
-        return x * self.weights_of(x, training=training)
+        summary = ops.concatenate([ops.max(x, axis=-1, keepdims=True), ops.mean(x, axis=-1, keepdims=True)], axis=-1)
+        return x * ops.sigmoid(self.norm(self.scores(summary), training=training))
 
 
 @keras.saving.register_keras_serializable(package="kits_tf")
@@ -283,7 +258,6 @@ class CBAM(keras.layers.Layer):
         self.momentum = momentum
 
     def build(self, input_shape: Shape) -> None:
-        """Create the weights."""
         policy = {"dtype": self.dtype_policy}
         self.channel = ChannelAttention(self.reduction, name="channel", **policy)
         self.spatial = SpatialAttention(self.normalization, self.momentum, name="spatial", **policy)
@@ -291,9 +265,7 @@ class CBAM(keras.layers.Layer):
         self.spatial.build(input_shape)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """Return the weighted features."""
         return self.spatial(self.channel(x), training=training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
         return input_shape

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from kits_tf.config import Normalization, Regression, TumorAttention
-from kits_tf.models.unet import UNet, check_options, head, logits_head, unet
+from kits_tf.models.unet import UNet, checked_options, head, logits_head, unet
 
 # The signed distance is clipped and divided by its bound, so its head is bounded too.
 ACTIVATIONS = {"intensity": "linear", "tumor_intensity": "linear", "signed_distance": "tanh"}
@@ -52,26 +52,11 @@ class TumorNetwork(UNet):
         size: tuple[int | None, int | None, int | None] = (None, None, None),
         **kwargs: Any,
     ) -> None:
-        options = {
-            "base_filters": base_filters,
-            "depth": depth,
-            "attention": attention,
-            "normalization": normalization,
-            "regression": regression,
-            "batch_norm_momentum": batch_norm_momentum,
-            "size": tuple(size),
-        }
-        check_options(TumorNetwork, options)
+        options = checked_options(TumorNetwork, locals())
+        gates, cbam = attention in ("gate", "both"), attention in ("cbam", "both")
+        norm = (normalization, batch_norm_momentum)
         inputs = keras.Input((*size, 1), name="block")
-        x = unet(
-            inputs,
-            base_filters,
-            depth,
-            gates=attention in ("gate", "both"),
-            cbam=attention in ("cbam", "both"),
-            normalization=normalization,
-            momentum=batch_norm_momentum,
-        )
+        x = unet(inputs, base_filters, depth, gates=gates, cbam=cbam, norm=norm)
         outputs = {
             "logits": logits_head(x),
             "regression": head(x, 1, "regression", activation=ACTIVATIONS[regression]),

@@ -38,17 +38,14 @@ class UNet(keras.Model):
         self.options = dict(options)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
-        """Return the outputs for a batch of images."""
         check_size(inputs.shape[1:-1], self.options["depth"])
         return super().call(inputs, training=training, mask=mask)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
         return {**self.options, "name": self.name, "trainable": self.trainable}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> UNet:
-        """Return a new network from the constructor's arguments."""
         return cls(**config)
 
 
@@ -59,15 +56,20 @@ def check_size(size: Sequence[int | None], depth: int) -> None:
         raise ValueError(f"{AXES[len(size)]} must be multiples of {2**depth}, got {got}")
 
 
-def check_options(network: type[UNet], options: dict[str, Any]) -> None:
-    """Raise a ValueError if an argument of a network does not have its annotated type, or is out of range."""
+def checked_options(network: type[UNet], variables: dict[str, Any]) -> dict[str, Any]:
+    """Return a constructor's arguments from among its local variables, once they are known to be valid.
+
+    Raises:
+        ValueError: an argument does not have its annotated type, or is out of range.
+    """
     hints = get_type_hints(network.__init__)
+    options = {name: variables[name] for name in hints if name not in ("size", "kwargs", "return")}
     for name, value in options.items():
-        if name != "size":
-            check_value(name, value, hints[name])
+        check_value(name, value, hints[name])
     if options["batch_norm_momentum"] >= 1:
         raise ValueError(f"batch_norm_momentum must be less than 1, got {options['batch_norm_momentum']!r}")
-    check_size(options["size"], options["depth"])
+    check_size(variables["size"], options["depth"])
+    return options | {"size": tuple(variables["size"])}
 
 
 def unet(
@@ -78,8 +80,7 @@ def unet(
     pooling: Pooling = "max",
     gates: bool = False,
     cbam: bool = False,
-    normalization: Normalization = "batch",
-    momentum: float = 0.99,
+    norm: tuple[Normalization, float] = ("batch", 0.99),
 ) -> Any:
     """Return the features of the last decoder block of a U-Net.
 
@@ -95,11 +96,9 @@ def unet(
         pooling: "max", or in 2D "polyphase" or "haar".
         gates: add an attention gate to every skip but the finest; it is driven by the next coarser block.
         cbam: add a CBAM after every block.
-        normalization: "batch" or "group".
-        momentum: of batch normalization.
+        norm: "batch" or "group", and the momentum of batch normalization.
     """
     rank = len(x.shape) - 2
-    norm = (normalization, momentum)
     filters = [base_filters * 2**level for level in range(depth + 1)]
     lossless = LOSSLESS.get(pooling)
 
@@ -110,7 +109,7 @@ def unet(
             # Rounded to bfloat16 before it is normalized, the CT would keep one step in 6 HU.
             precise = {"dtype": "float32"} if (name, index) == ("encoder_0", 0) else {}
             x = convolution(rank, width, 3, name=f"{name}_convolution_{index}", **init, **precise)(x)
-            x = normalization_layer(normalization, width, momentum, name=f"{name}_normalization_{index}", **precise)(x)
+            x = normalization_layer(norm[0], width, norm[1], name=f"{name}_normalization_{index}", **precise)(x)
             x = keras.layers.ReLU(name=f"{name}_relu_{index}")(x)
         return CBAM(16, *norm, name=f"{name}_cbam")(x) if cbam else x
 

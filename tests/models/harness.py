@@ -7,27 +7,21 @@ import numpy as np
 
 from kits_tf import losses, models
 from kits_tf.config import PLANES, preset
+from tests.models import reference
 
 WIDTH = 4
 
 
-def random_value(variable, rng):
-    """A value for a weight, float32. Kernels keep the variance of ReLU features (He et al. 2015)."""
-    shape = tuple(variable.shape)
-    if variable.name in ("gamma", "moving_variance"):
-        value = rng.uniform(0.5, 1.5, shape)
-    elif variable.name == "kernel":
-        value = rng.normal(0, np.sqrt(2 / max(1, np.prod(shape[:-1]))), shape)
-    else:
-        value = rng.normal(0, 0.1, shape)
-    return value.astype("float32")
-
-
 def randomise(model, seed=0):
-    """Sets every weight of a model or layer from NumPy's generator; returns the model."""
+    """Sets every weight from NumPy's generator; kernels keep the variance of ReLU features (He et al. 2015)."""
     rng = np.random.default_rng(seed)
     for variable in model.weights:
-        variable.assign(random_value(variable, rng))
+        shape = tuple(variable.shape)
+        if variable.name in ("gamma", "moving_variance"):
+            value = rng.uniform(0.5, 1.5, shape)
+        else:
+            value = rng.normal(0, np.sqrt(2 / np.prod(shape[:-1])) if variable.name == "kernel" else 0.1, shape)
+        variable.assign(value.astype("float32"))
     return model
 
 
@@ -55,15 +49,40 @@ def network_of(name, config):
 
 def batch_of(config):
     """(input, targets, loss) for a network: a sample with a box of foreground, and one without any."""
+    x = random_input(2, 32, 32, 3) if config.stage == "kidney" else random_input(2, 16, 16, 16, 1)
+    label = np.zeros((*x.shape[:-1], 1), "float32")
     if config.stage == "kidney":
-        x = random_input(2, 32, 32, 3)
-        label = np.zeros((2, 32, 32, 1), "float32")
         label[0, 8:20, 5:17] = 1
         return x, {"label": label, "slab": x}, losses.kidney_loss
-    x = random_input(2, 16, 16, 16, 1)
-    label = np.zeros((2, 16, 16, 16, 1), "float32")
     label[0, 3:9, 2:12, 5:9] = 1
     return x, {"label": label, "image": x, "tumor_ml": np.array([3.0, 0.0], "float32")}, losses.tumor_loss
+
+
+def block_channels(network, name, rank):
+    """(input, first, second) channels of a block's convolutions, read from their kernels."""
+    first, second = (network.get_layer(f"{name}_convolution_{index}").kernel.shape for index in (0, 1))
+    assert first[:rank] == second[:rank] == (3,) * rank and first[-1] == second[-2]
+    return (first[-2], first[-1], second[-1])
+
+
+def check_formula(network, x):
+    """A network with random weights computes what NumPy does."""
+    expected, outputs = reference.outputs(randomise(network), x), arrays(network(x))
+    assert outputs.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(outputs[name], value, rtol=1e-3, atol=1e-4)
+
+
+def check_every_size(function, *shapes):
+    """One graph gives the same as eager execution for every size."""
+    import tensorflow as tf
+
+    x = random_input(*shapes[0])
+    function(x)  # builds a layer
+    graph = tf.function(function, input_signature=[tf.TensorSpec((*[None] * (x.ndim - 1), x.shape[-1]))])
+    for x in (random_input(*shape) for shape in shapes):
+        for got, expected in zip(*(keras.tree.flatten(call(x)) for call in (graph, function)), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
 
 
 def check_round_trip(model, x, folder):

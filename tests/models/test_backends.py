@@ -1,4 +1,7 @@
-"""The networks and losses import Keras alone, and give the same numbers under TensorFlow and JAX."""
+"""The networks and losses import Keras alone, and give the same numbers under TensorFlow and JAX.
+
+KERAS_BACKEND=jax python -m tests.models.test_backends OUT.npz
+"""
 
 import importlib.util
 import os
@@ -6,35 +9,46 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
+from tests.models.harness import arrays, batch_of, four_configs, network_of
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 
 
-@needs_jax
-def test_networks_losses_and_metrics_import_keras_alone():
-    code = "import sys; import kits_tf.models, kits_tf.losses, kits_tf.metrics; print('tensorflow' in sys.modules)"
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "False"
+def main(path):
+    """Writes {"NETWORK/NAME": array} to an .npz file: outputs, and the loss in training mode with its terms."""
+    if keras.backend.backend() == "jax":
+        assert "tensorflow" not in sys.modules
+        import jax
+
+        jax.config.update("jax_disable_most_optimizations", True)  # compiling takes longer than computing
+    results = {}
+    for name, depth in (("kidney_axial", 2), ("tumor", 1)):  # gates need two poolings
+        config = four_configs(depth=depth)[name]
+        network, (x, targets, loss) = network_of(name, config), batch_of(config)
+        outputs = arrays(network(x))
+        total, terms = loss(targets, network(x, training=True), config)
+        for key, value in {**outputs, **terms, "total": total}.items():
+            results[f"{name}/{key}"] = keras.ops.convert_to_numpy(value)
+    np.savez(path, **results)
 
 
-def start(backend, path):
-    """Starts `backend_outputs` on a backend in a process of its own."""
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": backend}
-    command = [sys.executable, "-m", "tests.models.backend_outputs", str(path)]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-
-
-@needs_jax
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 def test_tensorflow_and_jax_agree(tmp_path):
-    paths = {backend: tmp_path / f"{backend}.npz" for backend in ("tensorflow", "jax")}
-    for process in [start(backend, path) for backend, path in paths.items()]:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors
-    ours, theirs = (np.load(path) for path in paths.values())
+    command = [sys.executable, "-m", "tests.models.test_backends", str(tmp_path / "jax.npz")]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "jax"}
+    jax = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    main(tmp_path / "tensorflow.npz")
+    _, errors = jax.communicate()
+    assert jax.returncode == 0, errors
+    ours, theirs = (np.load(tmp_path / f"{backend}.npz") for backend in ("tensorflow", "jax"))
     assert set(ours) == set(theirs) and len(ours) == 12
     for key in ours:
         np.testing.assert_allclose(theirs[key], ours[key], rtol=0, atol=1e-4, err_msg=key)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -36,11 +36,6 @@ def test_outputs_are_the_golden_ones(name):
         np.testing.assert_allclose(got[key], expected[key], rtol=1e-5, atol=1e-5)
 
 
-def regenerate():
-    """Writes `golden.json` from the networks as they are."""
+if __name__ == "__main__":
     golden = {name: samples(name, config) for name, config in CONFIGS.items()}
     GOLDEN.write_text(json.dumps(golden).replace("}, ", "},\n") + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    regenerate()

@@ -1,13 +1,10 @@
 """The kidney network is the method's table, level by level, and every option computes what it says."""
 
-import numpy as np
 import pytest
-import tensorflow as tf
 
 from kits_tf.config import KidneyConfig, preset
 from kits_tf.models import KidneyNetwork, build
-from tests.models import reference
-from tests.models.harness import arrays, check_round_trip, random_input, randomise
+from tests.models.harness import block_channels, check_every_size, check_formula, check_round_trip, random_input
 
 # Channels at base 64: input, first and second convolution. The inverse of the pooling divides the last by four.
 TABLE = {
@@ -25,21 +22,12 @@ TABLE = {
 GATES = sum(4 * f * f + g * f + f + f + 1 + f * f + 4 * f for f, g in ((128, 512), (256, 1024), (512, 2048)))
 
 
-def block_channels(network, name):
-    """(input, first, second) channels of a block's convolutions, read from their kernels."""
-    first, second = (network.get_layer(f"{name}_convolution_{index}").kernel.shape for index in (0, 1))
-    assert first[:2] == second[:2] == (3, 3) and first[3] == second[2]
-    return (first[2], first[3], second[3])
-
-
 def test_channels_parameters_and_gates_at_base_64():
     network = KidneyNetwork()
-    assert {name: block_channels(network, name) for name in TABLE} == TABLE
+    assert {name: block_channels(network, name, 2) for name in TABLE} == TABLE
     blocks = sum(9 * (a * b + b * c) + 4 * (b + c) for a, b, c in TABLE.values())
     assert network.count_params() == blocks + GATES + 2 * 65 == 62_707_269
     assert not any(layer.use_bias for layer in network.layers if "_convolution_" in layer.name)
-    joined = {level: network.get_layer(f"joined_{level}").output.shape[-1] for level in range(4)}
-    assert joined == {3: 1024, 2: 512, 1: 256, 0: 128}
     names = sorted(layer.name for layer in network.layers if layer.name.startswith("gate_"))
     assert names == ["gate_1", "gate_2", "gate_3"]  # none on the finest skip
     for level, source in ((3, "bottom"), (2, "decoder_3"), (1, "decoder_2")):  # driven by features not yet recomposed
@@ -51,40 +39,27 @@ def test_channels_parameters_and_gates_at_base_64():
 def test_channels_with_pooling_by_maximum():
     """The U-Net of Ronneberger et al.: blocks to F, F; up-convolutions to F / 2."""
     network = KidneyNetwork(4, depth=3, pooling="max")
-    found = [block_channels(network, name) for name in ("encoder_1", "bottom", "decoder_2", "decoder_0")]
+    found = [block_channels(network, name, 2) for name in ("encoder_1", "bottom", "decoder_2", "decoder_0")]
     assert found == [(4, 8, 8), (16, 32, 32), (32, 16, 16), (8, 4, 4)]
     assert tuple(network.get_layer("unpooling_2").kernel.shape) == (2, 2, 16, 32)
 
 
 @pytest.mark.parametrize(
-    ("pooling", "attention", "normalization", "reconstruction", "base_filters", "depth"),
+    "options",  # base filters, depth, pooling, attention, normalization, reconstruction
     [
-        ("polyphase", True, "batch", "centre", 3, 2),
-        ("polyphase", False, "group", "slab", 3, 2),
-        ("polyphase", True, "batch", "centre", 1, 1),
-        ("polyphase", True, "batch", "centre", 2, 4),
-        ("haar", True, "group", "none", 3, 2),
-        ("haar", False, "batch", "centre", 3, 2),
-        ("max", True, "batch", "slab", 3, 2),
-        ("max", False, "group", "centre", 3, 2),
+        (3, 2, "polyphase", False, "group", "slab"),
+        (1, 1, "polyphase", True, "batch", "centre"),
+        (2, 4, "polyphase", True, "batch", "centre"),
+        (3, 2, "haar", True, "group", "none"),
+        (3, 2, "max", True, "batch", "slab"),
     ],
 )
-def test_every_option_agrees_with_numpy(pooling, attention, normalization, reconstruction, base_filters, depth):
-    network = randomise(KidneyNetwork(base_filters, depth, pooling, attention, normalization, reconstruction))
-    x = random_input(2, 2 ** (depth + 1), 3 * 2**depth, 3)
-    expected = reference.kidney_outputs(network, x, pooling, attention, reconstruction, depth)
-    outputs = arrays(network(x))
-    assert outputs.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_allclose(outputs[name], value, rtol=1e-3, atol=1e-4)
+def test_every_option_agrees_with_numpy(options):
+    check_formula(KidneyNetwork(*options), random_input(2, 2 * 2 ** options[1], 3 * 2 ** options[1], 3))
 
 
 def test_one_graph_serves_every_size():
-    network = randomise(KidneyNetwork(2, depth=2))
-    forward = tf.function(network, input_signature=[tf.TensorSpec((None, None, None, 3))])
-    for shape in ((1, 4, 8, 3), (3, 12, 4, 3)):
-        x = random_input(*shape)
-        np.testing.assert_allclose(forward(x)["logits"], network(x)["logits"], rtol=0, atol=1e-5)
+    check_every_size(KidneyNetwork(2, depth=2), (1, 4, 8, 3), (3, 12, 4, 3))
     fixed = KidneyNetwork(2, depth=2, size=(8, 12))
     assert KidneyNetwork.from_config(fixed.get_config()).input_shape == (None, 8, 12, 3)
 
@@ -101,13 +76,10 @@ def test_sizes_that_cannot_be_pooled_are_named(call):
     ("options", "message"),
     [
         ({"base_filters": 0}, "base_filters must be a positive integer, got 0"),
-        ({"base_filters": True}, "base_filters must be a positive integer"),
         ({"depth": 1.5}, "depth must be a positive integer"),
         ({"normalization": "layer"}, "normalization must be 'batch' or 'group', got 'layer'"),
         ({"batch_norm_momentum": 1.0}, "batch_norm_momentum must be less than 1"),
-        ({"pooling": "mean"}, "pooling must be 'polyphase' or 'haar' or 'max'"),
         ({"attention": "cbam"}, "attention must be true or false"),
-        ({"reconstruction": "all"}, "reconstruction must be 'centre'"),
     ],
 )
 def test_bad_arguments_are_named(options, message):
@@ -115,7 +87,7 @@ def test_bad_arguments_are_named(options, message):
         KidneyNetwork(**options)
 
 
-@pytest.mark.parametrize("options", [{}, {"pooling": "haar"}, {"pooling": "max", "attention": False, "name": "other"}])
+@pytest.mark.parametrize("options", [{"pooling": "haar"}, {"pooling": "max", "attention": False, "name": "other"}])
 def test_round_trip(options, tmp_path):
     check_round_trip(KidneyNetwork(2, depth=2, **options), random_input(1, 8, 4, 3), tmp_path)
 
@@ -127,7 +99,7 @@ def test_built_from_a_config():
     assert build(preset("small", "kidney", "coronal")).get_config()["pooling"] == "max"
 
 
-def test_momentum_reaches_every_batch_normalisation():
+def test_momentum_reaches_every_normalization():
     network = KidneyNetwork(2, depth=2, batch_norm_momentum=0.625)
     layers = [layer for layer in network._flatten_layers() if hasattr(layer, "moving_mean")]
     assert len(layers) == 11 and {layer.momentum for layer in layers} == {0.625}

@@ -42,8 +42,8 @@ class Service:
         """{name: array}, or the word for a fault; raises tf.errors.OpError for what the graph refuses."""
         with self._changed:
             self.requests += 1
-            fault, self._fault = self._fault, None if self._fault == "busy" else self._fault
             self._under_way += 1
+            fault, self._fault = self._fault, None if self._fault == "busy" else self._fault
             self.most_at_once = max(self.most_at_once, self._under_way)
             self._changed.notify_all()
             self._changed.wait_for(lambda: self.most_at_once >= self._awaited, timeout=60)
@@ -131,16 +131,13 @@ class GrpcServicer(prediction_service_pb2_grpc.PredictionServiceServicer, model_
 def rest_server(model, fault=None, awaited=1):
     """Yields the `Service` of a server."""
     service = Service(model, fault, awaited)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), RestHandler)
-    server.daemon_threads, server.service = True, service
-    service.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), RestHandler) as server:
+        server.daemon_threads, server.block_on_close, server.service = True, False, service
+        service.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield service
-    finally:
         service.stopped.set()
         server.shutdown()
-        server.server_close()
 
 
 @contextlib.contextmanager
@@ -153,8 +150,6 @@ def grpc_server(model, fault=None, awaited=1):
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(GrpcServicer(service), server)
     service.url = f"grpc://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
-    try:
-        yield service
-    finally:
-        service.stopped.set()
-        server.stop(None)
+    yield service
+    service.stopped.set()
+    server.stop(None)
