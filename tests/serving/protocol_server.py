@@ -150,6 +150,8 @@ def grpc_server(model, fault=None, awaited=1):
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(GrpcServicer(service), server)
     service.url = f"grpc://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
-    yield service
-    service.stopped.set()
-    server.stop(None)
+    try:
+        yield service
+    finally:
+        service.stopped.set()
+        server.stop(None)
