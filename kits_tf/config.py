@@ -64,7 +64,7 @@ class Config:
     decay_steps: int = 10_000  # "step" schedule: steps after which the learning rate is multiplied
     decay_factor: float = 0.3  # "step" schedule: the factor
     clip_norm: float = 0.0  # global norm to clip gradients to; 0: do not clip
-    accumulation: int = 1  # parts that a device computes the gradient of its batch in, to save memory
+    accumulation: int = 1  # micro-batches per device, whose gradients are averaged, to save memory
     average_decay: float = 0.0  # of the exponential moving average of the weights, which is validated; 0: none
     validate_every: int = 0  # steps between validations on whole volumes; 0: never
     patience: int = 0  # early stopping after this many validations without a better Dice; 0: never
@@ -163,7 +163,7 @@ KINDS: dict[str, type[KidneyConfig] | type[TumorConfig]] = {"kidney": KidneyConf
 
 
 SYSTEM_OPTIONS: dict[str, Any] = {"body_box": True, "min_component_share": 0.33}
-"""Deviations from the paper that measured better: in every preset but `paper`, for every network."""
+"""Deviations from the paper that are expected to help: in every preset but `paper`, for every network."""
 
 PRESET_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "kidney": {
@@ -265,7 +265,7 @@ def override(config: AnyConfig, assignments: Iterable[str]) -> AnyConfig:
 
 
 def unknown_option(key: str, names: Sequence[str]) -> str:
-    """Return what to say about a key that is not among the options of a network."""
+    """Return the error message for a key that is not an option of the network."""
     if key in FIXED:
         return f"{key} is set by --{key}"
     for stage, kind in KINDS.items():
@@ -277,7 +277,7 @@ def unknown_option(key: str, names: Sequence[str]) -> str:
 
 
 def parse_value(name: str, text: str, hint: Any) -> Any:
-    """Return `text` as a value of an option's type; text that is none is left to `check_value`."""
+    """Parse `text` as a value of an option's type; invalid text is returned for `check_value` to report."""
     if hint is bool:
         return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
     try:

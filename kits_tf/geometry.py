@@ -149,7 +149,7 @@ def plane_view(volume: np.ndarray, plane: str) -> np.ndarray:
 
 
 def lacking(size: Size, multiple: int) -> Size:
-    """Return what must be added to a size to make it a multiple."""
+    """Return the padding that makes a size a multiple."""
     return (multiple - size % multiple) % multiple  # -size % multiple would be negative in ONNX
 
 

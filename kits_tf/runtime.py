@@ -70,7 +70,7 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item], proc
     with concurrent.futures.ProcessPoolExecutor(processes, context, _start_with_one_thread) as pool:
         try:
             yield from pool.map(function, items)
-        except BaseException:  # of this process, too: leaving the block would wait for what is in work
+        except BaseException:  # also raised here: leaving the block would wait for running tasks
             for child in multiprocessing.active_children():
                 child.terminate()
             raise

@@ -90,7 +90,7 @@ def threads(commands: int) -> dict[str, str]:
 def add_anatomy(parser: argparse.ArgumentParser) -> None:
     """Add the flags that name organ maps to a parser."""
     for name in ("anatomy", "legend", "anatomy_ct"):
-        parser.add_argument(f"--{name}", help="as of kits-simulate; the bundled maps by default")
+        parser.add_argument(f"--{name}", help="see kits-simulate; the bundled maps by default")
 
 
 def anatomy_flags(arguments: argparse.Namespace) -> list[str]:

@@ -1,6 +1,6 @@
 """The entry point that every command shares: flags in, an exit code out, one line per error.
 
-A command is a module with flags of its own, so that several can be imported into one process:
+A command is a module with a separate `FlagValues`, so that several can be imported into one process:
 
     FLAGS = flags.FlagValues()
     flags.DEFINE_string("input", None, "What to segment.", required=True, flag_values=FLAGS, module_name="Input")
@@ -129,7 +129,7 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 
 def parse(flag_values: flags.FlagValues, argv: Sequence[str]) -> None:
-    """Parse the arguments into `flag_values`; raise UsageError for what is wrong with them."""
+    """Parse the arguments into `flag_values`; raise UsageError if they are invalid."""
     flag_values.unparse_flags()
     flag_values.set_gnu_getopt(True)  # or flags behind a stray argument would go unread
     try:

@@ -78,7 +78,7 @@ def main() -> int:
 
 
 def evaluate(flag: str, predictions: str) -> tuple[dict[str, Any], list[str]]:
-    """Score the predictions of a flag and print what is wrong with them; return entries of the JSON and remarks."""
+    """Score the predictions of a flag and print their problems; return entries of the JSON and remarks."""
     from kits_tf import runtime
     from kits_tf.evaluation import matching, scoring
     from kits_tf.progress import progress

@@ -79,7 +79,7 @@ def main() -> int:
     found = inputs.find_inputs(FLAGS.input, FLAGS.series)
     if found.skipped:
         more = f" and {len(found.skipped) - 5} more" if len(found.skipped) > 5 else ""
-        print(f"skipped, as no CT: {', '.join(found.skipped[:5])}{more}")
+        print(f"skipped (not a CT): {', '.join(found.skipped[:5])}{more}")
     sources = found.inputs if FLAGS.shard is None else inputs.share_of(found.inputs, FLAGS.shard)
     if not sources:
         print(f"part {FLAGS.shard} of {len(found.inputs)} CTs has none")
@@ -110,7 +110,7 @@ def check_flags() -> None:
         raise UsageError("kidney_masks", f"{masks} is the output folder too, where labels would replace the masks")
     for name in ("planes", "fusion"):
         if FLAGS[name].present:
-            raise UsageError(name, "is of no use with --stage=tumor, whose kidneys are those of --kidney_masks")
+            raise UsageError(name, "has no effect with --stage=tumor, whose kidneys are those of --kidney_masks")
 
 
 def parse_roi(text: str | None) -> tuple[slice, ...] | None:
@@ -128,7 +128,7 @@ def checkpoints() -> list[str]:
 
 
 def run_settings(roi: tuple[slice, ...] | None) -> dict[str, Any]:
-    """Return what the flags say that decides the labels; the weights are read for it, even if no network runs."""
+    """Return the settings that decide the labels; this reads the weights even if no network runs."""
     from kits_tf.inference import outputs
     from kits_tf.inference.segmenter import checked_checkpoints, checked_planes
 
@@ -158,7 +158,7 @@ def writers() -> dict[str, Writer]:
 
 
 def left_to_do(sources: Sequence[Input], settings: dict[str, Any]) -> tuple[list[Input], dict[Input, str]]:
-    """Return the CTs that are not done, and why others must not be replaced, which is said in a line each."""
+    """Return the CTs that are not done, and the reasons why others must not be replaced; print one line for each."""
     from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
     from kits_tf.inference import jobs, outputs
 
@@ -182,7 +182,7 @@ def left_to_do(sources: Sequence[Input], settings: dict[str, Any]) -> tuple[list
 
 
 def load_job(waiting: Sequence[Input], settings: dict[str, Any], roi: tuple[slice, ...] | None) -> Job:
-    """Return what the flags want done with each CT."""
+    """Return the job that the flags describe."""
     from kits_tf.data.records import is_record
     from kits_tf.inference import engines, jobs, segmenter
 

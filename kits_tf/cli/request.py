@@ -30,7 +30,7 @@ _SERVER: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Server"}
 _OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
 flags.DEFINE_string(
-    "input", None, "A NIfTI file, a DICOM series, a prepared folder, or any tree of these, as of kits-predict. "
+    "input", None, "A NIfTI file, a DICOM series, a prepared folder, or any tree of these; see kits-predict. "
     "Required without --check.", **_INPUT,
 )  # fmt: skip
 flags.DEFINE_string("server", "http://localhost:8501", "http://HOST:PORT for REST, grpc://HOST:PORT.", **_SERVER)
@@ -93,7 +93,7 @@ def check(client: Client) -> int:
 
 
 def left_to_do(sources: Sequence[Input]) -> tuple[list[Input], int]:
-    """Return the CTs that are not done, and how many must not be replaced, each said in a line."""
+    """Return the CTs that are not done, and how many must not be replaced; print one line for each of those."""
     from kits_tf.inference import outputs
 
     waiting, refused, settings = [], 0, {"server_model": FLAGS.model}
@@ -121,7 +121,7 @@ def segment_all(client: Client, sources: Sequence[Input]) -> int:
 
 
 def segment(client: Client, source: Input) -> Outcome:
-    """Segment one CT on the server and write what belongs to it; InputError where the server gives no labels."""
+    """Segment one CT on the server and write its outputs; InputError if the server returns no labels."""
     from kits_tf.inference import jobs, outputs
     from kits_tf.serving.client import ServerError, retry
 

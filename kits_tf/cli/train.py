@@ -123,7 +123,7 @@ def check_prepared(folder: str) -> None:
 
 
 def _absolute(name: str | None) -> str | None:
-    """Return the absolute path of a folder; a name that is no folder, such as that of released weights, as it is."""
+    """Return the absolute path of a folder; other names, such as that of released weights, are returned unchanged."""
     return str(pathlib.Path(name).resolve()) if name and pathlib.Path(name).is_dir() else name
 
 

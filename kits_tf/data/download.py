@@ -98,7 +98,7 @@ def download(
 
 
 class _FinalError(Exception):
-    """What no further attempt would mend."""
+    """An error that retrying cannot fix."""
 
 
 def _download(url: str, path: str, folder: Any, options: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""Makes a prepared folder: checks every case, writes the records and the split, and keeps what is already done.
+"""Makes a prepared folder: checks every case, writes the records and the split, and keeps finished cases.
 
-Beside each record lies a JSON with what `dataset.json` says of the case. It is written after the record and counts as
-long as the case's files are unchanged, so that an interrupted run can be resumed.
+Each record has a JSON file with its entry in `dataset.json`. It is written after the record and is valid while the
+case's files are unchanged, so that an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _process_case(case: kits19.Case, output_dir: PathLike | None) -> tuple[str, 
 
 
 def _read_entry(case: kits19.Case, output_dir: PathLike) -> Entry | None:
-    """Return what an earlier run found out about a case, if its files and its record are unchanged."""
+    """Return a case's entry from an earlier run, if its files and its record are unchanged."""
     try:
         content = json.loads(_entry_path(case, output_dir).read_text(encoding="utf-8"))
         is_whole = content["bytes"] == os.path.getsize(records.record_path(output_dir, case.id))
@@ -146,7 +146,7 @@ def _entry_path(case: kits19.Case, output_dir: PathLike) -> pathlib.Path:
 
 
 def _stamp(case: kits19.Case) -> dict[str, Any]:
-    """Return what changes with a case's files, the format or the checks."""
+    """Return a stamp that changes with a case's files, the format or the checks."""
     statuses = {name: (case.folder / name).stat() for name in (kits19.IMAGE_NAME, kits19.LABEL_NAME)}
     stamps = {name: [status.st_size, status.st_mtime_ns] for name, status in statuses.items()}
     return {"format": records.FORMAT, "checks": validate.VERSION, **stamps}

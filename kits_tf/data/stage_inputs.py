@@ -77,7 +77,7 @@ def _is_outdated(source: str, target: str) -> bool:
 
 
 def resized(record: Record, config: KidneyConfig) -> Record:
-    """Resize a case to the working grid, as prediction does; the result is a whole volume of its own."""
+    """Resize a case to the working grid, as prediction does; the result is an uncropped volume."""
     image, label = record.image, record.label > 0
     if not config.body_box:
         image, label = records.restore(image, record, records.AIR_HU), records.restore(label, record, False)

@@ -76,7 +76,7 @@ _Reasons = Iterator[tuple[pathlib.Path, str, str]]  # the file at fault, the rea
 
 
 def _errors(image: pathlib.Path, label: pathlib.Path, volume: Volume, labels: np.ndarray, grid: Grid) -> _Reasons:
-    """Yield what excludes a case; each check relies on those before it."""
+    """Yield reasons to exclude a case; each check relies on the previous ones."""
     affine = "correct the affine in both files"
     own = "make sure that it belongs to this case"
     scale = "store HU, or the slope and intercept that give them"
@@ -107,7 +107,7 @@ def _errors(image: pathlib.Path, label: pathlib.Path, volume: Volume, labels: np
 
 
 def _warnings(image: pathlib.Path, label: pathlib.Path, volume: Volume, labels: np.ndarray, grid: Grid) -> _Reasons:
-    """Yield what is odd about a usable case."""
+    """Yield warnings about a usable case."""
     for path, texts in ((image, volume.warnings), (label, grid.warnings)):
         yield from ((path, text, "check its header") for text in texts)
     parted = separated_axes(labels)

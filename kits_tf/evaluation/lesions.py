@@ -105,7 +105,7 @@ def max_axial_diameter_mm(mask: np.ndarray, spacing_mm: Sequence[float]) -> floa
 def detect(
     prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], voxel_ml: float | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """Look for each tumor of the reference in the prediction, and for false tumors; arguments as of `metrics.score`.
+    """Look for each tumor of the reference in the prediction, and for false tumors; see `metrics.score` for arguments.
 
     A tumor is found if the prediction's tumor covers a tenth of its voxels; a predicted one is false if less than a
     tenth of it is tumor in the reference.
@@ -149,7 +149,7 @@ def detection_rates(cases: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def side_scores(
     prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float]
 ) -> dict[str, dict[str, float] | None]:
-    """Return Dice of kidney with tumor and of tumor, right and left apart; arguments as of `metrics.score`.
+    """Return Dice of kidney with tumor and of tumor for each side; see `metrics.score` for the arguments.
 
     Sides are those of the union of prediction and reference.
 
@@ -176,7 +176,7 @@ def _sides(labels: np.ndarray, box: tuple[slice, ...], spacing_mm: Sequence[floa
 
 
 def _with_all(labels: np.ndarray, box: tuple[slice, ...], sides: np.ndarray) -> np.ndarray:
-    """Return a side map of a bounding box in which labels outside both kidneys have a side too, by their column."""
+    """Complete the side map of a bounding box: labels outside both kidneys get the side of their column."""
     is_left = np.arange(box[2].start, box[2].stop) >= labels.shape[2] // 2
     by_column = np.where(is_left, np.uint8(LEFT), np.uint8(RIGHT))
     return np.where((labels[box] > 0) & (sides == 0), by_column, sides)

@@ -41,13 +41,13 @@ def crop(volume: tf.Tensor, box: Box) -> tf.Tensor:
 
 
 def uncrop(part: tf.Tensor, box: Box, shape: tf.Tensor) -> tf.Tensor:
-    """Return a volume of the given shape that is zero but for the part, which begins where the box does."""
+    """Place a part at the start of its box in a volume of zeros of the given shape."""
     sizes = tf.shape(part)
     return tf.pad(part, [(box[axis][0], shape[axis] - box[axis][0] - sizes[axis]) for axis in range(3)])
 
 
 def kidney_sides(mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_share: float = 0.0) -> tf.Tensor:
-    """Return which foreground is the right (1) and the left (2) kidney; see `kits_tf.laterality.kidney_sides`."""
+    """Label the foreground as right (1) or left (2) kidney; see `kits_tf.laterality.kidney_sides`."""
     shape = tf.shape(mask)
 
     def of_box() -> tf.Tensor:

@@ -22,12 +22,12 @@ Function: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Output(NamedTuple):
-    """What is kept of a network's probability, so that memory does not grow with floats nobody asked for.
+    """The form in which a network's probability is stored, so that no more memory is used than the output needs.
 
     Attributes:
-        dtype: Of what is kept.
-        convert: Returns it, given a probability.
-        unite: Returns it of two planes, or of two kidneys, whose other voxels are zero.
+        dtype: Type of the stored values.
+        convert: Turns a probability into stored values.
+        unite: Combines the stored values of two planes, or of two kidneys that are zero elsewhere.
     """
 
     dtype: tf.DType

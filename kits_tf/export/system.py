@@ -106,7 +106,7 @@ class System:
         return tf.cast(sides > 0, tf.uint8) * KIDNEY + tf.cast(tumor, tf.uint8) * (TUMOR - KIDNEY), sides
 
     def _boxes(self, volume: tf.Tensor) -> dict[bool, Box]:
-        """Return the box of networks that are cut to the body and of those that are not, as far as there are any."""
+        """Return the boxes that the networks see, by `body_box`: the body, the whole volume, or both."""
         cut = {config.body_box for config in (*self._kidney_configs.values(), self._sides_config)}
         whole = tuple((tf.constant(0), size) for size in tf.unstack(tf.shape(volume), 3))
         return {body: body_box(volume) if body else whole for body in sorted(cut)}

@@ -28,7 +28,7 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 
 class Mean(Engine):
-    """Predicts the mean of members such as `Engine.probabilities`, and otherwise is like one of their engines."""
+    """Predicts the mean of several `Engine.probabilities`; its other properties are those of the engine `like`."""
 
     def __init__(self, members: Sequence[Predict], like: Engine) -> None:
         self._members = members
@@ -62,7 +62,7 @@ def check_alike(all_configs: Sequence[Mapping[str, Config]], folders: Sequence[s
 
 
 def augmented(engine: Engine, tta: str, configs: Mapping[str, Config]) -> Engine:
-    """Return an engine that averages over predictions of changed inputs, changed back.
+    """Return an engine that averages predictions of transformed inputs, after undoing the transforms.
 
     "shift": the input as it is, and moved by a quarter and by half of what pooling joins to one pixel; "flip": as it
     is, and with its first axis reversed (rows of an axial slab, slices of all others), never right for left.
@@ -87,7 +87,7 @@ def flipped(batch: np.ndarray) -> np.ndarray:
 
 
 def padded(batch: np.ndarray, width: tuple[int, int]) -> np.ndarray:
-    """Return a batch with so many zeros before and after each spatial axis."""
+    """Return a batch with `width` zeros (before, after) along each spatial axis."""
     return np.pad(batch, [(0, 0), *[width] * (batch.ndim - 2), (0, 0)])
 
 

@@ -1,4 +1,4 @@
-"""Fusion of the planes' kidney probabilities on the original grid, one byte or two a voxel."""
+"""Fusion of the planes' kidney probabilities on the original grid, in one or two bytes per voxel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Fusion:
     """Collects the probabilities of a number of planes and gives the kidney mask.
 
     A voxel is kidney if any plane finds it ("union"), more than half of them do ("majority"), or if their mean
-    probability is above 0.5 ("mean"). `probability` needs two bytes more a voxel, but for the mean.
+    probability is above 0.5 ("mean"). `probability` needs two more bytes per voxel, except for "mean".
     """
 
     def __init__(self, shape: tuple[int, ...], method: str, planes: int, keeps_probability: bool = False) -> None:

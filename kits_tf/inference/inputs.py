@@ -1,4 +1,4 @@
-"""The CTs that `--input` names, what is written for each under which name, and the only place that opens them."""
+"""Find the CTs named by `--input`, choose an output name for each, and open them."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Input:
 
     @property
     def name(self) -> str:
-        """What the sidecar and reports call it; names no patient of a DICOM series."""
+        """Name in the sidecar and reports; never that of a patient in a DICOM series."""
         return self.case or (self.series.name if self.series else self.path.name)
 
     @property
     def where(self) -> str:
-        """What messages call it; names no patient of a DICOM series."""
+        """Name in messages; never that of a patient in a DICOM series."""
         return self.fault.path if self.fault else self.series.where if self.series else str(self.path)
 
     @functools.cached_property
@@ -64,7 +64,7 @@ class Input:
 
     @property
     def body_box(self) -> geometry.BodyBox | None:
-        """The body box of a prepared case, which must not be searched anew in what was cut to it; else None."""
+        """The body box of a prepared case, which is already cropped to it; None for other CTs."""
         return records.read_box(self.path) if records.is_record(self.path) and not self.series else None
 
     def read(self) -> Volume:
@@ -77,7 +77,7 @@ class Input:
 
 
 class Found(NamedTuple):
-    """What `--input` names: the CTs, and what is skipped: neither a CT nor written by this package."""
+    """The CTs that `--input` names, and the names of skipped files: neither CTs nor outputs of this package."""
 
     inputs: list[Input]
     skipped: list[str]
@@ -87,8 +87,8 @@ def find_inputs(path: str | os.PathLike, series: str | None = None) -> Found:
     """Find the CTs of a NIfTI file, a DICOM series, a prepared folder, or any tree of these.
 
     A `.txt` file lists several, one a line; `series` is the Series Number or Series Instance UID of a DICOM series.
-    Every CT is returned once, with an output name of its own. What is wrong with one becomes its `fault`. Raises
-    UsageError where there is no such file or folder, no CT in it, or no such series.
+    Every CT is returned once, with a unique output name. One that cannot be used has the reason as its `fault`. Raises
+    UsageError if there is no such file or folder, no CT in it, or no such series.
     """
     path = pathlib.Path(path)
     inputs, skipped = _from_list(path) if path.is_file() and path.suffix.lower() == ".txt" else _find(path)
@@ -101,7 +101,7 @@ def find_inputs(path: str | os.PathLike, series: str | None = None) -> Found:
 
 
 def share_of(inputs: Sequence[Input], shard: str) -> list[Input]:
-    """Return the part of a list that `--shard=I/N` names: every N-th from the I-th; UsageError for no such part."""
+    """Return the part of a list that `--shard=I/N` names: every N-th from the I-th; UsageError if invalid."""
     try:
         number, count = map(int, shard.split("/"))
     except ValueError:
@@ -121,7 +121,7 @@ def mask_path(folder: str | os.PathLike, source: Input) -> pathlib.Path:
 
 
 def read_mask(folder: str | os.PathLike, source: Input, ct: Volume) -> np.ndarray:
-    """Return the kidney mask of a CT, bool on its grid; InputError where it lies on another."""
+    """Return the kidney mask of a CT, bool on the CT's grid; InputError if the grids differ."""
     path = mask_path(folder, source)
     labels, grid = volume.read_labels(path)
     matching.check_same_grid(path, grid, ct.grid)
@@ -147,7 +147,7 @@ def _faulty(source: Input, reason: str) -> Input:
 
 
 def _from_list(path: pathlib.Path) -> Found:
-    """Return the CTs of a list of paths relative to its own folder; a faulty line stops no other."""
+    """Return the CTs of a list of paths relative to the list; a faulty line does not stop the others."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except ValueError:
@@ -231,7 +231,7 @@ def _from_series(root: pathlib.Path) -> list[Input]:
 
 
 def _with_own_names(inputs: Iterable[Input]) -> list[Input]:
-    """Return the inputs, each once, with output names that differ; where names cannot differ, with a `fault`."""
+    """Return the inputs without duplicates, with unique output names; a `fault` where a name cannot be made unique."""
     once: dict[tuple, Input] = {}
     for one in inputs:
         once.setdefault((one.path.resolve(), one.series and one.series.uid, one.fault and str(one.fault)), one)

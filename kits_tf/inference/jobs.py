@@ -45,7 +45,7 @@ class Job:
     checkpoint: str  # name of the weights, for the sidecar
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # see `outputs.network_settings`
     kidney_masks: str | None = None  # folder of masks (label > 0) that replace stage 1
-    roi: Sequence[slice] | None = None  # as of `Segmenter.run`
+    roi: Sequence[slice] | None = None  # see `Segmenter.run`
     probabilities: bool = False  # whether to write them
     writers: Sequence[outputs.Writer] = ()  # write more beside the labels
 
@@ -59,7 +59,7 @@ def case_settings(settings: Mapping[str, Any], kidney_masks: str | None, source:
 def segment_all(
     job: Job, sources: Sequence[Input], workers: int, progress: Callable[[Input, float], object] = lambda *_: None
 ) -> Generator[Outcome, None, None]:
-    """Segment CTs, several at once as far as memory suffices, write what belongs to them and yield the outcomes.
+    """Segment CTs, up to `workers` at once as memory allows, write their outputs and yield the outcomes.
 
     `progress` is called with (CT, share done) from several threads. See also `run_all`.
     """
@@ -110,7 +110,7 @@ def _attempt(work: Callable[[Input, threading.Event], Outcome], source: Input, c
         return work(source, cancel)
     except InputError as error:
         return Outcome(source, reason=str(error))
-    except Exception as error:  # also a fault of the program or a library: the other CTs are not to suffer
+    except Exception as error:  # even a bug here or in a library: one failure must not stop the other CTs
         logging.getLogger(__name__).debug("failed", exc_info=True)
         return Outcome(source, reason=f"{source.where}: {_reason(source, error)}")
 
@@ -131,7 +131,7 @@ def segment(
     cancel: threading.Event | None = None,
     progress: Callable[[float], object] | None = None,
 ) -> Outcome:
-    """Segment one CT and write what belongs to it; `turn` is held while networks run.
+    """Segment one CT and write its outputs; `turn` is held while networks run.
 
     Raises InputError where the CT or its mask cannot be used, CancelledError where `cancel` was set.
     """

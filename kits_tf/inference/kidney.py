@@ -56,7 +56,7 @@ def stage_one(
 def run_plane(
     engine: Engine, network: str, config: KidneyConfig, volume: np.ndarray, add: Add, progress: Callable[[float], None]
 ) -> None:
-    """Run both halves of a plane; arguments as of `stage_one`, with `volume` on the network's own grid."""
+    """Run both halves of a plane; see `stage_one` for the arguments. `volume` is on the network's working grid."""
     right, left = geometry.halves(NumPy, config.plane, volume.shape, config.overlap)
     done, total = 0, left.indices[1] + (0 if config.plane == "sagittal" else right.indices[1])
     for half, mirrored in ((right, False), (left, config.mirror)):
@@ -107,7 +107,7 @@ def slab_batch(xp: Any, config: KidneyConfig, volume: Any, half: geometry.Half, 
 def kept_part(
     xp: Any, config: KidneyConfig, volume: Any, half: geometry.Half, probability: Any, mirrored: bool
 ) -> Any:
-    """Return what a half keeps of the network's output for `slab_batch`: [batch, height, kept columns]."""
+    """Crop the network's output for `slab_batch` to the columns that the half keeps: [batch, height, kept columns]."""
     height, width = slab_size(half, xp.shape(volume), config.plane)
     probability = probability[:, :height, :width]
     if mirrored and config.plane != "sagittal":

@@ -1,4 +1,4 @@
-"""What is written for a CT, its JSON sidecar, and the one rule for what is already done. Needs no TensorFlow."""
+"""Write the outputs of a CT with a JSON sidecar, and decide which CTs are done. Needs no TensorFlow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kits_tf.inference.inputs import Input
 
 SIDECAR_SUFFIX, SEG_SUFFIX, PAGE_SUFFIX = ".json", ".dcm", ".html"
-# Of files that belong to one version of the labels beside them, and are removed with it.
+# Suffixes of files derived from a label file; they are deleted when it is replaced.
 OF_THE_LABELS = (SIDECAR_SUFFIX, PAGE_SUFFIX, SEG_SUFFIX, *PROBABILITY_SUFFIXES.values())
 _SUFFIX = r"\.nii\.gz|\.(json|html|dcm|ctbl)|_labels\.txt|_\w+_probability\.nii\.gz"
 _WRITTEN = re.compile(rf"(.*_segmentation|prediction_\d{{5}})({_SUFFIX})")
@@ -45,7 +45,7 @@ class Case:
     volume: Volume
     labels: np.ndarray  # uint8 on the CT's working axes
     sidecar: dict[str, Any]
-    probabilities: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # as of `Segmentation`
+    probabilities: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # see `Segmentation`
 
 
 Writer = Callable[[pathlib.Path, Case], None]  # writes more beside a label file
@@ -96,8 +96,8 @@ def is_done(
 ) -> bool:
     """Return whether the labels of a CT, and the files with these suffixes beside them, are there.
 
-    They are if a sidecar with the same input digest and settings lies beside the labels. Raises InputError for files
-    that are not of this CT with these settings, and for labels changed since, which only the user may replace.
+    The labels must have a sidecar with the same input digest and settings. Raises InputError for files of another CT
+    or of other settings, and for edited labels with a file missing, which only the user may replace.
     """
     path = pathlib.Path(output_dir) / source.output_name
     there = [file for file in (path, *(beside(path, suffix) for suffix in OF_THE_LABELS)) if file.exists()]
@@ -116,7 +116,8 @@ def is_done(
         values = f"{changed[0]} {then.get(changed[0])}, now {settings[changed[0]]}"
         reason = f"was written with other settings ({values})"
     elif path.is_file() and sidecar["labels_digest"] != file_digest(path):
-        reason = f"was changed since it was written, and {lacking[0]} would be of other labels" if lacking else ""
+        if lacking:
+            reason = f"was changed since it was written, and {lacking[0]} would not match the edited labels"
         try:
             read_labels(path)
         except InputError as error:
@@ -127,11 +128,11 @@ def is_done(
 
 
 def write_case(case: Case, output_dir: pathlib.Path, writers: Iterable[Writer] = ()) -> list[str]:
-    """Write a CT's labels, its sidecar, probabilities and SEG, and call the writers of what else belongs beside them.
+    """Write a CT's labels, its sidecar, probabilities and SEG, and call the writers of further files.
 
     Each file is written whole or not at all, and the labels after their sidecar, so that an interrupted run resumes.
-    The sidecar is completed by the time of writing and the digest of the labels. Returns the names of files of the
-    labels before that were removed.
+    The sidecar gains the time of writing and the digest of the labels. Returns the names of files that belonged to
+    the previous labels and were removed.
     """
     path, start = pathlib.Path(output_dir) / case.source.output_name, time.perf_counter()
     with files.replacing(path) as temporary:
@@ -158,7 +159,7 @@ def sidecar_of(
     source: Input, volume: Volume, labels: np.ndarray, settings: Mapping[str, Any], sides: np.ndarray | None = None,
     **entries: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return a CT's sidecar without what `write_case` adds; `entries` are more, such as "engine" and "seconds"."""
+    """Return a CT's sidecar before `write_case` completes it; `entries` are added, such as "engine" and "seconds"."""
     found = measure(labels, volume.grid.spacing_mm, sides, volume.voxel_ml)
     if settings.get("stage") == "kidney":
         found |= {"tumor_ml": None, "tumors": None}
@@ -190,7 +191,7 @@ def hu_warnings(hu: np.ndarray) -> list[str]:
 
 
 def is_output_of(path: pathlib.Path, stems: Collection[str]) -> bool:
-    """Return whether a file is written by this package: beside labels of that stem, or beside a sidecar."""
+    """Return whether this package wrote a file: it has one of the stems, or a sidecar beside it."""
     match = _WRITTEN.fullmatch(path.name)
     if not match:
         return bool(_SUMMARY.fullmatch(path.name))

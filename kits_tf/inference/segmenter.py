@@ -55,7 +55,7 @@ def load_segmenter(
         name_or_folder: A checkpoint folder or the name of released weights, or several whose probabilities are
             averaged.
         engine: "auto" (the fastest that is installed), "tensorflow" or "openvino".
-        planes: Planes whose networks find the kidney, as a sequence or text with commas.
+        planes: Planes whose networks find the kidney, as a sequence or comma-separated text.
         fusion: "union", "majority" or "mean" of the planes.
         stage: "both", "kidney" or "tumor": the networks to load.
         precision: "auto", "float32" or "bfloat16".
@@ -142,7 +142,7 @@ class Segmenter:
         progress: Callable[[float], object] | None = None,
         cancel: threading.Event | None = None,
     ) -> Segmentation:
-        """Segment a CT with options and return all that was found; errors and other arguments are as of `segment`.
+        """Segment a CT with options and return all results; see `segment` for errors and other arguments.
 
         Args:
             hu: [slices, rows, columns] in HU, axes I, P, L.
@@ -220,7 +220,7 @@ class _Case:
         return self.body
 
     def _kidney_mask(self, kept: dict[str, np.ndarray]) -> np.ndarray:
-        """Return stage 1: the fused mask of all planes, before component filtering; adds to `kept` what is kept."""
+        """Return the fused mask of stage 1, before component filtering; add its probability to `kept` if requested."""
         configs = {name: c for name, c in self.segmenter.configs.items() if isinstance(c, KidneyConfig)}
         if not configs:
             raise ValueError("no kidney network is loaded: a kidney mask is required")
@@ -260,7 +260,7 @@ class _Case:
 
 
 def placed(part: np.ndarray, index: tuple[slice, ...], shape: tuple[int, ...]) -> np.ndarray:
-    """Return an array that is zero but for a part of it; the part itself where that is all of it."""
+    """Return an array of zeros with a part filled in; a part of the full shape is returned unchanged."""
     if part.shape == shape:
         return part
     whole = np.zeros(shape, part.dtype)
@@ -269,7 +269,7 @@ def placed(part: np.ndarray, index: tuple[slice, ...], shape: tuple[int, ...]) -
 
 
 def checked_checkpoints(names: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
-    """Return the folders of one or more names or folders, each once; else raise UsageError or InputError."""
+    """Return the folders of checkpoints; UsageError for none or a repeated one, InputError for a missing one."""
     folders = [checkpoint.find(name) for name in ([names] if isinstance(names, (str, os.PathLike)) else names)]
     if not folders or len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError("checkpoint_dir", f"must be one or more checkpoints, each once, got {names!r}")
@@ -285,7 +285,7 @@ def checked_planes(planes: str | Iterable[str]) -> list[str]:
 
 
 def checked_ct(hu: np.ndarray, spacing_mm: Sequence[float]) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """Return a CT as an array and float32 spacing, as the exported system sees it; ValueError for what is no CT."""
+    """Return a CT as an array and float32 spacing, as the exported system sees it; ValueError if it is not a CT."""
     hu = np.asarray(hu)
     if hu.ndim != 3 or 0 in hu.shape or hu.dtype.kind not in "iuf":
         raise ValueError(f"hu must be numbers [slices, rows, columns], got {hu.dtype} of shape {hu.shape}")

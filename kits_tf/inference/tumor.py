@@ -36,7 +36,8 @@ def stage_two_in_parts(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield `stage_two` on NumPy arrays some slices at a time, as (slice, float32 [n, rows, columns]).
 
-    Floats of a whole box, which specks far from a kidney make large, are never in memory, but for native voxels.
+    A stray component can make the bounding box large, so the full-resolution float array is never allocated (except
+    when `grid` is 0).
     """
     if not config.grid:
         yield slice(0, len(hu)), stage_two(NumPy, run, config, hu, mask, spacing_mm)

@@ -148,7 +148,7 @@ def find_series(folder: str | os.PathLike) -> list[Series]:
 
 
 def choose(series: Sequence[Series], wanted: str | None = None) -> Series:
-    """Return the series with a Series Number or Series Instance UID, or the only one; UsageError where not one is."""
+    """Return the series with a Series Number or Series Instance UID, or the only one; UsageError unless one fits."""
     chosen = [one for one in series if not wanted or wanted in (str(one.number), one.uid)]
     if len(chosen) == 1:
         return chosen[0]
@@ -158,7 +158,7 @@ def choose(series: Sequence[Series], wanted: str | None = None) -> Series:
 
 
 def read_series(series: Series) -> Volume:
-    """Read a series as a CT on the working axes in HU, padding as air; InputError as of `stack`, or for its pixels."""
+    """Read a series as a CT on the working axes in HU, padding as air; InputError as in `stack` or for bad pixels."""
     ordered = stack(series)
     first, grid = ordered.headers[0], ordered.grid
     hu = np.empty((len(ordered.headers), first.Rows, first.Columns), np.int16)
@@ -283,7 +283,7 @@ def _listed(unreadable: dict[Path, str], words: set[str] | None) -> str:
 
 
 def _series(folder: Path, uid: str, headers: list[pydicom.Dataset], damage: str | None) -> Series:
-    """Return a series whose second copies of an image are left out: instance, position and pixels agree."""
+    """Return a series without duplicates of an image: same instance, position and pixels."""
     instances: dict[str, pydicom.Dataset] = {}
     for header in headers:
         other = instances.setdefault(str(header.SOPInstanceUID), header)

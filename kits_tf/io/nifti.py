@@ -39,7 +39,7 @@ _SUFFIX = re.compile(r"\.nii(\.gz)?\Z", re.IGNORECASE)
 
 @dataclasses.dataclass
 class Nifti:
-    """The checked header of one file; `warnings` say what is odd about it."""
+    """The checked header of one file; `warnings` describe its oddities."""
 
     path: pathlib.Path
     header: nibabel.Nifti1Header

@@ -39,7 +39,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Shape and place of a volume on the working axes; `warnings` say what is odd about its file, one line each."""
+    """Shape and place of a volume on the working axes; `warnings` describe oddities of its file, one line each."""
 
     shape: tuple[int, ...]  # (slices, rows, columns)
     spacing_mm: tuple[float, ...]

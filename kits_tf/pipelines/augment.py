@@ -1,8 +1,8 @@
 """Random geometry, intensity, sharpness and noise in 2D and 3D; image and label move together, never mirrored.
 
-Every draw is a function of the sample's seed. Images are in [0, 1] with air 0; what is exactly air stays air, as
-the padding and surroundings of a masked kidney are in prediction. Axes are (height, width) or (slice, row, column),
-`shape` is either. Angles and displacements are in mm, whatever the voxels' sides.
+Every draw is a function of the sample's seed. Images are in [0, 1] with air 0; voxels that are exactly 0 stay
+0, like the padding and the surroundings of a masked kidney in prediction. Axes are (height, width) or (slice, row,
+column), `shape` is either. Angles and displacements are in mm, whatever the voxels' sides.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def warp(image: tf.Tensor, targets: Targets, positions: Sequence[tf.Tensor]) -> 
     """Read an image, air outside, and its targets at the same positions; see `augment` for the arguments."""
     stacked = tf.concat([image] + [tf.cast(target, tf.float32) - outside for target, outside in targets], axis=-1)
     first = tf.reshape(positions[0], [-1])[0]
-    # Always true. Without a branch, XLA computes what is read anew for each of its readers, in four times the time.
+    # Always true. Without the branch, XLA recomputes the result for each of its consumers, four times as slowly.
     moved = tf.cond(tf.math.is_finite(first), lambda: _read(stacked, positions), lambda: stacked)
     parts = tf.split(moved, [image.shape[-1], *(target.shape[-1] for target, _ in targets)], axis=-1)
     return parts[0], [part + outside for part, (_, outside) in zip(parts[1:], targets, strict=True)]
@@ -232,7 +232,7 @@ def soften(image: tf.Tensor, sigma: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 
 def resolution_matrix(size: int | tf.Tensor, sigma: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Return what `soften` does along one axis, as a matrix [size, size] whose rows sum to 1.
+    """Return the matrix [size, size], with rows that sum to 1, by which `soften` blurs one axis.
 
     A large voxel is a mean of small ones with Gaussian weights. Their variance is that of the blur, and (factor^2 - 1)
     / 12, by which the variance of a box `factor` long exceeds that of a box 1 long.

@@ -169,7 +169,7 @@ def _draw(
 
 
 def _half_bounds(frame: tf.Tensor, window: Window, is_left: tf.Tensor, config: KidneyConfig) -> Window:
-    """Return bounds in height and width, int32 [n, 2] each, of what a half sees of the slab."""
+    """Return the bounds, int32 [n, 2] for height and for width, of a half within the slab."""
     right, left = geometry.halves(arrays.tensorflow(), config.plane, frame, config.overlap)
     height = (0, frame[1]) if config.plane == "axial" else window
     low, high = (tf.where(is_left, left.columns[k], right.columns[k]) for k in (0, 1))
@@ -178,7 +178,7 @@ def _half_bounds(frame: tf.Tensor, window: Window, is_left: tf.Tensor, config: K
 
 
 def _with_index(pair: Sequence[Any], index: Any, plane: str) -> list[Any]:
-    """Return what belongs to height and width with what belongs to the index inserted, as a Content is ordered."""
+    """Insert the slab axis's value into a (height, width) pair, in the axis order of a Content."""
     return [*pair[: INDEX_AXIS[plane]], index, *pair[INDEX_AXIS[plane] :]]
 
 
@@ -203,7 +203,7 @@ def _cut(content: Content, place: Place, config: KidneyConfig) -> dict[str, tf.T
 def _box(
     array: tf.Tensor, indices: tf.Tensor, corner: tf.Tensor, place: Place, config: KidneyConfig, outside: int
 ) -> tf.Tensor:
-    """Return some slices of a Content's array at a place; what is missing of the patch is `outside`."""
+    """Cut a patch out of some slices of a Content's array; voxels beyond the array are filled with `outside`."""
     axis, depth, extent = INDEX_AXIS[config.plane], indices.shape[0], tf.shape(array)
     wanted = tf.stack(_with_index(patch_size(config), depth, config.plane))
     begin = tf.stack(_with_index(tf.unstack(place.start), corner[axis], config.plane)) - corner

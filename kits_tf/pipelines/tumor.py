@@ -87,7 +87,7 @@ def _finish(
 
 
 def outside(name: str, config: TumorConfig) -> float:
-    """Return what an array of a sample holds beyond its cube: air, no tumor, the longest distance from one."""
+    """Return the padding value of a sample's array: air, no tumor, or the largest distance from a tumor."""
     return stored_limit_mm(config) if name == "distance_mm" else 0.0
 
 

@@ -269,7 +269,7 @@ def _draw_ct(axes: Any, panel: Panel) -> None:
 
 
 def _draw_errors(axes: Any, panel: Panel, prediction: np.ndarray, reference: np.ndarray) -> None:
-    """Draw what was missed and what is extra as areas, and the outline of the reference."""
+    """Fill missed and extra areas, and draw the outline of the reference."""
     from matplotlib.colors import to_rgba
 
     areas = np.zeros((*prediction.shape, 4))

@@ -148,7 +148,7 @@ def page_file_name(name: str) -> str:
 
 
 def _against_reference(scene: figures.Scene, voxel_ml: float, with_tumors: bool) -> dict[str, Any]:
-    """Return scores, tumors found, and pictures of errors; None for what counts tumors if no tumor network ran."""
+    """Return scores, tumors found, and pictures of errors; tumor counts are None if no tumor network ran."""
     prediction, reference, spacing_mm = scene.prediction, scene.reference, scene.spacing_mm
     assert reference is not None
     scores = metrics.score(prediction, reference, spacing_mm, voxel_ml)
@@ -212,7 +212,7 @@ def _attenuation(hu: np.ndarray, labels: np.ndarray, with_tumors: bool) -> dict[
 
 
 def _sidecar_rows(sidecar: Mapping[str, Any]) -> dict[str, str]:
-    """Return what kits-predict recorded, under readable names."""
+    """Return the entries of a sidecar under readable names."""
     keys = [key for key in SIDECAR_NAMES if key in sidecar]
     keys += [key for key in sidecar if key not in SIDECAR_NAMES and key not in _MEASURED and sidecar[key] != []]
     return {SIDECAR_NAMES.get(key, key.replace("_", " ")): _plain(sidecar[key]) for key in keys}

@@ -193,7 +193,7 @@ def pack(hu: np.ndarray) -> bytes:
 
 
 def unpack(slices: Sequence[bytes], shape: Sequence[int]) -> np.ndarray:
-    """Return the labels, uint8 of a CT's shape, whose slices a reply holds as PNG; ServerError if it does not."""
+    """Decode the labels, uint8 of a CT's shape, from PNG slices; ServerError if they do not fit."""
     labels = np.zeros(shape, np.uint8)
     if len(slices) != len(labels):
         raise ServerError(f"the reply holds {len(slices)} slices, the CT has {len(labels)}")

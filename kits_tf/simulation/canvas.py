@@ -37,7 +37,7 @@ class Canvas:
         self.coarse, self.fine = (field.sample(grid) for field in textures)
 
     def paint(self, layer: Layer) -> None:
-        """Paint a layer over what is there."""
+        """Paint a layer over the existing ones."""
         box = self.grid.box(layer.shape.bounds, margin=1)
         if box is None:
             return

@@ -1,4 +1,4 @@
-"""What lies within the structures of a map: pyramids and calyces, the sinus, the bowel's contents, cortical bone."""
+"""The interior of a map's structures: pyramids and calyces, the sinus, the bowel's contents, cortical bone."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def read_legend(path: PathLike) -> dict[int, str]:
 
 
 def _read_structures(path: PathLike, legend: dict[int, str]) -> Structures:
-    """Return what `Anatomy.check` does, without a look at the CT."""
+    """Return the result of `Anatomy.check` without checking the CT."""
     read = volume.read_volume(path)
     labels = read.hu
     values = np.unique(labels)

@@ -24,7 +24,7 @@ SINUS_MM = 11.0  # gaps of less than twice this width within a kidney are its si
 DEPTH_STEP_MM = 0.5
 OWN_SURFACES = (KIDNEYS, BOWEL, ("bone",))  # groups whose depth is measured from their own surface, not the skin
 THIN = ("bone", "loose_bone", "artery", "cava", "portal", "adrenal", "cartilage")
-THIN_WEIGHT = 1.35  # makes up for what smoothing takes from thin structures
+THIN_WEIGHT = 1.35  # compensates for the loss of thin structures by smoothing
 
 BODY_HU, FAT_HU, BONE_HU = -300.0, -30.0, 150.0
 SKIN_MM = 4.0  # soft tissue nearer to the surface is skin, which each patient draws anew

@@ -96,7 +96,7 @@ def arch(bottom_mm: float, radius: float, half_width: float, half_thickness: flo
 
 
 def union(shapes: Sequence[Shape], blend_mm: float) -> Shape:
-    """Return what lies in any of the shapes; `blend_mm` rounds the creases where they meet."""
+    """Return the union of shapes; `blend_mm` rounds the creases where they meet."""
     low = np.min([shape.bounds[0] for shape in shapes], axis=0) - blend_mm
     high = np.max([shape.bounds[1] for shape in shapes], axis=0) + blend_mm
     blend = np.float32(blend_mm)

@@ -29,9 +29,9 @@ def training_sources(
     kidney_masks: str = "labels",
     report: Callable[[str], None] = print,
 ) -> list[Any]:
-    """Return what a network's pipeline reads: paths of cases, or for the tumor network dicts that describe kidneys.
+    """Return a pipeline's sources: paths of cases, or for the tumor network, dicts that describe kidneys.
 
-    What is missing is made first: working copies in `data_dir`, samples of kidneys in the network's `folder`.
+    Missing files are made first: working copies in `data_dir`, samples of kidneys in the network's `folder`.
 
     Raises:
         InputError, UsageError: A record is missing or unusable; the tumor network has no tumor to learn from.

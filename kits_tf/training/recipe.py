@@ -1,8 +1,8 @@
 """The paper's order for all four networks, as commands: three planes, kidneys of the training cases, then the tumor.
 
 A tumor network should learn from kidneys as it will meet them. A kidney network's predictions on its own training
-cases are too good, so the training cases are dealt to folds, and the kidneys of a fold are found by networks that were
-trained without it. The folds' networks are in `folds/K` beside the four networks, the kidneys in `kidneys`.
+cases are optimistic, so the training cases are divided into folds, and networks trained without a fold find its
+kidneys. The folds' networks are in `folds/K` beside the four networks, the kidneys in `kidneys`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Options:
 
 
 def steps(options: Options) -> list[Step]:
-    """Return the commands in their order, each of which needs what those before it write; check the folds."""
+    """Return the commands in the order in which they must run; check the folds."""
     data_dir = _view_of_fold(options)
     found = _train_planes("", data_dir, options.checkpoint_dir, options.kidney)
     masks = options.kidney_masks

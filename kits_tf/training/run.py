@@ -211,7 +211,7 @@ def explained_errors(folder: pathlib.Path, config: NetworkConfig, sources: list[
 
 
 def find_damaged(sources: list[Any], stage: str) -> str | None:
-    """Return what is wrong with the first source that cannot be read: "FILE: reason"."""
+    """Return "FILE: reason" for the first source that cannot be read, or None."""
     for source in sources:
         try:
             read_record(source) if stage == "kidney" else read_sample(str(source["path"]), with_distance=False)
@@ -221,7 +221,7 @@ def find_damaged(sources: list[Any], stage: str) -> str | None:
 
 
 def describe_start(trainer: loop.Trainer, state: TrainingState, num_sources: int, settings: Settings) -> str:
-    """Return what is about to be trained, in a line."""
+    """Return a one-line description of the training that is about to start."""
     config, replicas = trainer.config, trainer.strategy.num_replicas_in_sync
     kind = "cases" if config.stage == "kidney" else "kidneys"
     device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"

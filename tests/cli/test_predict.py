@@ -144,7 +144,7 @@ def test_bad_files_are_named_in_one_line_each_and_the_good_ones_written(tmp_path
         said = capsys.readouterr()
         named = [line.split(f"{data}/")[1].split(": ")[0] for line in said.err.splitlines()]
         assert sorted(named) == sorted(bad)
-        assert "skipped, as no CT: notes.txt\n" in said.out
+        assert "skipped (not a CT): notes.txt\n" in said.out
     assert names_in(out) == ["scan_segmentation.json", "scan_segmentation.nii.gz", "summary.csv"]
     statuses = [line.split(",")[2] for line in (out / "summary.csv").read_text().splitlines()[1:]]
     assert sorted(statuses) == ["done"] + ["failed"] * len(bad)

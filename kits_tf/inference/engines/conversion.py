@@ -1,4 +1,4 @@
-"""Networks converted for OpenVINO and cached: TensorFlow is needed once, in a process of its own.
+"""Networks converted for OpenVINO and cached: TensorFlow is needed once, in a separate process.
 
     python -m kits_tf.inference.engines.conversion CHECKPOINT_DIR TARGET_DIR NETWORK...
 
@@ -106,7 +106,7 @@ def _prune(cache: pathlib.Path) -> None:
 
 
 def _convert_in_subprocess(folder: pathlib.Path, target: pathlib.Path, networks: Sequence[str]) -> None:
-    """Run `convert` in a process of its own, so that TensorFlow takes none of this one's memory."""
+    """Run `convert` in a separate process, so that TensorFlow uses no memory of this one."""
     root = str(pathlib.Path(kits_tf.__file__).parents[1])
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),

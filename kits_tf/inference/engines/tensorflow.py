@@ -116,7 +116,7 @@ def tumor_function(probability: Callable[[Any], Any], config: TumorConfig) -> Ca
     def one_by_one(blocks: Sequence[Any]) -> list[Any]:
         found: list[Any] = []
         for block in blocks:
-            with tf.control_dependencies(found[-1:]):  # so that one at a time takes memory
+            with tf.control_dependencies(found[-1:]):  # so that only one is in memory at a time
                 found.append(probability(tf.identity(block)))
         return found
 
@@ -124,7 +124,7 @@ def tumor_function(probability: Callable[[Any], Any], config: TumorConfig) -> Ca
 
 
 def load_network(folder: pathlib.Path, config: Config) -> tf.Module:
-    """Return the `network_module` of the weights in a network's own folder; InputError where they are another's."""
+    """Return the `network_module` of the weights in a network's own folder; InputError if they do not fit it."""
     model = models.build(config)
     checkpoint.load_weights(folder, model)
     return network_module(model)
