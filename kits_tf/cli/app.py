@@ -149,7 +149,7 @@ def parse(flag_values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 
 def _flag_error(message: str, flag_values: flags.FlagValues) -> UsageError:
-    """Return absl's message as an error that names the flag and says what it must be."""
+    """Convert absl's message to an error with the flag's name and its valid values."""
     match = re.match(r"(?:flag|Missing value for flag) --(\w+)(?:=(.*?): (.*))?", message)
     if match is None or match[1] not in flag_values:
         return UsageError(None, message)

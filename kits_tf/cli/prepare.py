@@ -71,7 +71,7 @@ def _checked_split() -> Split:
 
 
 def _checked_cases() -> list[Case]:
-    """Return the cases to prepare, those that are named but missing included."""
+    """Return the cases to prepare, including those that are named but missing."""
     from kits_tf.data import kits19
 
     data_dir, output_dir = pathlib.Path(FLAGS.data_dir), pathlib.Path(FLAGS.output_dir).resolve()

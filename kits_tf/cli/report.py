@@ -135,7 +135,7 @@ def write_figure1(names: list[str], cases: dict[str, Case], path: pathlib.Path) 
 def read(
     prediction_path: pathlib.Path, image: Any, reference_path: pathlib.Path | None
 ) -> tuple[Volume, np.ndarray, np.ndarray | None]:
-    """Read the CT, the prediction and the reference of a case; InputError where they are unusable or grids differ."""
+    """Read the CT, the prediction and the reference of a case; InputError if they are unusable or grids differ."""
     from kits_tf.evaluation.matching import check_same_grid
     from kits_tf.io import dicom
     from kits_tf.io.volume import read_labels, read_volume

@@ -106,7 +106,7 @@ def _anatomies() -> tuple[Any, ...]:
 
 
 def _make(folder: pathlib.Path, seed: int, options: dict[str, Any], number: int) -> str | None:
-    """Write one case unless it is there; return why that failed, else None."""
+    """Write one case unless it exists; return the reason of a failure, else None."""
     from kits_tf import simulation
     from kits_tf.data import kits19
     from kits_tf.io import volume

@@ -218,7 +218,7 @@ def kidney_cube(
 
 
 def _to_cube(crop: np.ndarray, spacing_mm: Sequence[float], config: TumorConfig) -> np.ndarray:
-    """Resize a crop to the config's grid, or pad it where that is native."""
+    """Resize a crop to the config's grid, or pad it if the grid is native."""
     if config.grid:
         return kidney_crops.to_cube(xp, crop, spacing_mm, config.margin_mm, config.grid)
     return np.pad(crop, kidney_crops.native_padding(xp, crop.shape, spacing_mm, config.margin_mm, 2**config.depth))

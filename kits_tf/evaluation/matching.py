@@ -80,7 +80,7 @@ def find_labels(path: Path, flag: str) -> dict[str, Path]:
 
 
 def find_images(path: Path, flag: str = "images") -> dict[str, Path | dicom.Series]:
-    """Return the CTs of a folder, or the one file, as `find_labels` does, or the DICOM series below it."""
+    """Return a CT file, or the CTs in a folder (see `find_labels`) or its DICOM series."""
     files = [file for file in _files(path, kits19.IMAGE_NAME) if file == path or not _is_result(file)]
     if path.is_dir() and not files and dicom.holds_dicom(path):
         try:
@@ -139,7 +139,7 @@ def _by_case(path: Path, flag: str, files: list[Path], expected: str) -> dict[st
 
 
 def _files(path: Path, name: str) -> list[Path]:
-    """Return a file itself, or what a folder holds: a file called `name`, else NIfTI files and those of case folders.
+    """Return a file itself, or the files in a folder: that called `name`, else NIfTI files and those of case folders.
 
     Those named by kits-predict come first; hidden files and probabilities are left out.
     """

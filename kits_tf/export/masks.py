@@ -98,7 +98,7 @@ def find_runs(mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 
 def _run_starts(mask: tf.Tensor) -> tf.Tensor:
-    """Return where a stretch of true voxels along the columns begins."""
+    """Return the voxels at which a run of true voxels along the columns begins."""
     return mask & ~tf.pad(mask, [[0, 0], [0, 0], [1, 0]])[:, :, :-1]
 
 

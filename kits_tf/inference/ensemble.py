@@ -50,7 +50,7 @@ def mean_of(engines: Sequence[Engine]) -> Engine:
 
 
 def check_alike(all_configs: Sequence[Mapping[str, Config]], folders: Sequence[str | os.PathLike]) -> None:
-    """Raise UsageError where networks to be averaged see a CT in different ways."""
+    """Raise UsageError if networks to be averaged see a CT in different ways."""
     for configs, folder in zip(all_configs[1:], folders[1:], strict=True):
         for name, config in configs.items():
             ours, first = dataclasses.asdict(config), dataclasses.asdict(all_configs[0][name])

@@ -68,7 +68,7 @@ class Input:
         return records.read_box(self.path) if records.is_record(self.path) and not self.series else None
 
     def read(self) -> Volume:
-        """Read the CT; InputError where it cannot be read."""
+        """Read the CT; InputError if it cannot be read."""
         if self.fault:
             raise self.fault
         if self.series:

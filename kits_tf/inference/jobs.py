@@ -116,7 +116,7 @@ def _attempt(work: Callable[[Input, threading.Event], Outcome], source: Input, c
 
 
 def _reason(source: Input, error: Exception) -> str:
-    """Return an error in one line that names no patient."""
+    """Return an error in one line without a patient's name."""
     if isinstance(error, MemoryError | CancelledError):
         return "not enough memory" if isinstance(error, MemoryError) else "cancelled"
     if isinstance(error, OSError) and error.strerror:  # mostly one of writing
@@ -133,7 +133,7 @@ def segment(
 ) -> Outcome:
     """Segment one CT and write its outputs; `turn` is held while networks run.
 
-    Raises InputError where the CT or its mask cannot be used, CancelledError where `cancel` was set.
+    Raises InputError if the CT or its mask cannot be used, CancelledError if `cancel` was set.
     """
     start = time.perf_counter()
     settings = case_settings(job.settings, job.kidney_masks, source)

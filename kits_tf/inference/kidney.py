@@ -34,7 +34,7 @@ def stage_one(
     """Run one plane's network over a volume [slices, rows, columns], in HU and cut to the body if the config says so.
 
     `add` is called with parts that cover the volume once, `progress` with the share done; `working` keeps the volume
-    on working grids, by shape, for the planes that follow. Raises ValueError where such a grid is too large.
+    on working grids, by shape, for the planes that follow. Raises ValueError if such a grid is too large.
     """
     if geometry.is_native(config):
         run_plane(engine, network, config, hu, add, progress)
@@ -72,7 +72,7 @@ def run_plane(
 
 
 def check_size(what: str, shape: Sequence[int], most: int) -> None:
-    """Raise ValueError where an array of that shape would have more than `most` voxels."""
+    """Raise ValueError if an array of that shape would have more than `most` voxels."""
     if math.prod(shape) > most:
         raise ValueError(f"{what} would have {'x'.join(map(str, shape))} voxels, more than {most}")
 

@@ -52,12 +52,12 @@ Writer = Callable[[pathlib.Path, Case], None]  # writes more beside a label file
 
 
 def beside(path: pathlib.Path, suffix: str) -> pathlib.Path:
-    """Return the file beside a label file that has its name with another suffix."""
+    """Return the path of a label file with another suffix."""
     return path.with_name(nifti.stem(path) + suffix)
 
 
 def file_digest(path: str | os.PathLike) -> str:
-    """Return the first 16 hexadecimal digits of a file's SHA-256; InputError where it cannot be read."""
+    """Return the first 16 hexadecimal digits of a file's SHA-256; InputError if it cannot be read."""
     whole = hashlib.sha256()
     try:
         with open(path, "rb") as file:
@@ -71,7 +71,7 @@ def file_digest(path: str | os.PathLike) -> str:
 def network_settings(
     folders: Iterable[pathlib.Path], stage: str, planes: Iterable[str], fusion: str, tta: str, roi: str | None = None
 ) -> dict[str, Any]:
-    """Return the settings of a run that decide its labels, as JSON holds them; InputError where weights are missing.
+    """Return the settings that decide the labels of a run, as JSON types; InputError if weights are missing.
 
     Engine and precision are not among them, nor planes and fusion for the stage "tumor".
     """
@@ -179,7 +179,7 @@ def sidecar_of(
 
 
 def hu_warnings(hu: np.ndarray) -> list[str]:
-    """Return warnings where an array [slices, rows, columns] is hardly a CT in HU: labels, a shift, another unit."""
+    """Return warnings if an array [slices, rows, columns] does not look like a CT in HU."""
     sample = hu[:: max(1, len(hu) // 64), ::4, ::4] if min(hu.shape[1:]) > 64 else hu
     if hu.min() >= -500:
         return ["no value is below -500: it holds no air, or its values are not HU"]
@@ -199,7 +199,7 @@ def is_output_of(path: pathlib.Path, stems: Collection[str]) -> bool:
 
 
 def write_summary(sources: Sequence[Input], reasons: Mapping[Input, str], path: pathlib.Path) -> str:
-    """Write the CTs of a run, and why some failed, as CSV beside their labels; return them as text in columns."""
+    """Write a CSV of the CTs of a run, with reasons for failures; return it as text in columns."""
     import pandas as pd
 
     table = pd.DataFrame([_row(source, path.parent, reasons.get(source, "")) for source in sources], dtype=object)

@@ -151,7 +151,7 @@ class Segmenter:
                 under `min_component_share` of the largest on their side are dropped.
             roi: Region of interest as slices of (slices, rows, columns). The CT is cut to its slices; outside its rows
                 and columns nothing is kidney.
-            box: The body box where it is known, such as of a prepared case.
+            box: The body box if it is known, as for a prepared case.
             probabilities: Whether to return probabilities; 4 bytes more a voxel.
             progress: As in `segment`.
             cancel: As in `segment`.
@@ -301,7 +301,7 @@ def checked_ct(hu: np.ndarray, spacing_mm: Sequence[float]) -> tuple[np.ndarray,
 
 
 def checked_roi(roi: Sequence[slice] | None, shape: tuple[int, ...]) -> list[slice]:
-    """Return a region of interest, None for all, with bounds inside the shape; ValueError where it is empty."""
+    """Return a region of interest, None for all, with bounds inside the shape; ValueError if it is empty."""
     whole = (slice(None),) * 3
     bounds = [part.indices(size) for part, size in zip(whole if roi is None else roi, shape, strict=True)]
     if any(start >= stop or step != 1 for start, stop, step in bounds):

@@ -223,7 +223,7 @@ def read_dataset(path: str | os.PathLike, **options: Any) -> pydicom.Dataset:
 
 
 def _start(path: Path) -> bytes:
-    """Return a file's first bytes; none where it cannot be read."""
+    """Return a file's first bytes; empty if it cannot be read."""
     try:
         with open(path, "rb") as stream:
             return stream.read(132)

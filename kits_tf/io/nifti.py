@@ -59,7 +59,7 @@ def stem(path: pathlib.PurePath) -> str:
 
 
 def read_header(path: str | os.PathLike) -> Nifti:
-    """Read the header of a NIfTI file; InputError where it is not one 3D volume of real numbers on a usable grid."""
+    """Read the header of a NIfTI file; InputError if it is not one 3D volume of real numbers on a usable grid."""
     path = pathlib.Path(path)
     with _reading(path) as stream:
         block = stream.read(540)
@@ -156,7 +156,7 @@ def new_header(affine: np.ndarray, shape: tuple[int, ...]) -> nibabel.Nifti1Head
 
 @contextlib.contextmanager
 def _reading(path: pathlib.Path) -> Iterator[Any]:
-    """Open a file, decompressed if it is gzip whatever its name says, and report its faults as `InputError`."""
+    """Open a file, decompressing gzip whatever the file's name, and report its faults as `InputError`."""
     try:
         with open(path, "rb") as raw:
             is_gzip = raw.peek(2)[:2] == b"\x1f\x8b"

@@ -177,7 +177,7 @@ def spline_weights(places: tf.Tensor) -> tf.Tensor:
 def source_positions(
     shape: Sequence[int | tf.Tensor], matrix: tf.Tensor, field: tf.Tensor | None = None
 ) -> list[tf.Tensor]:
-    """Return where each output voxel is read along each axis: `matrix` from the centre, plus a field in voxels."""
+    """Return the input position of each output voxel, by axis: `matrix` from the centre, plus a field in voxels."""
     centres = [tf.cast(size - 1, tf.float32) / 2 for size in shape]
     columns = [[-1] + [1] * (len(shape) - 1 - axis) for axis in range(len(shape))]
     offsets = [tf.reshape(_steps(s) - c, column) for s, c, column in zip(shape, centres, columns, strict=True)]

@@ -1,4 +1,4 @@
-"""Sampling grids, and smooth random fields in patient space that are the same on whatever grid they are sampled."""
+"""Sampling grids, and smooth random fields in patient space that do not depend on the sampling grid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Vector = Sequence[float] | np.ndarray
 
 
 def random_generator(*key: int) -> np.random.Generator:
-    """Return the generator of a key of integers: equal keys give equal numbers, whatever else was drawn."""
+    """Return the generator of a key of integers: equal keys give equal numbers, regardless of other draws."""
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence([int(part) for part in key])))
 
 

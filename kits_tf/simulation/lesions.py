@@ -33,7 +33,7 @@ class Mass(NamedTuple):
 
 
 def draw_tumors(rng: np.random.Generator, surfaces: Surfaces) -> list[Mass]:
-    """Return where a patient's kidney tumors are."""
+    """Return the kidney tumors of a patient."""
     masses = []
     for _ in range(_draw_count(rng, NUM_TUMORS)):
         volume_ml = float(np.clip(MEDIAN_ML * np.exp(rng.normal(0, SPREAD)), SMALLEST_ML, LARGEST_ML))

@@ -70,7 +70,7 @@ class Trainer:
         return self._names, values
 
     def agree(self, *numbers: float) -> list[float]:
-        """Return the means of numbers over all workers, so that clocks and signals lead to one decision everywhere."""
+        """Return the means of numbers over all workers, so that all take the same decision on clocks and signals."""
         if self.strategy.num_replicas_in_sync == 1:
             return list(numbers)
         return self._reduce(tf.constant(numbers, tf.float32)).numpy().tolist()

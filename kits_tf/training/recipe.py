@@ -1,4 +1,4 @@
-"""The paper's order for all four networks, as commands: three planes, kidneys of the training cases, then the tumor.
+"""The paper's training as commands: three planes, kidneys of the training cases, then the tumor.
 
 A tumor network should learn from kidneys as it will meet them. A kidney network's predictions on its own training
 cases are optimistic, so the training cases are divided into folds, and networks trained without a fold find its

@@ -172,7 +172,7 @@ class TrainingState:
 
 
 def float32_network(config: NetworkConfig) -> keras.Model:
-    """Build a network in float32, as prediction loads it, whatever the global dtype policy is."""
+    """Build a network in float32, as prediction loads it, regardless of the global dtype policy."""
     policy = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy("float32")
     try:

@@ -36,7 +36,7 @@ def resolve(name: str) -> str:
 def load(name: str, folder: pathlib.Path, configs: Mapping[str, Config], precision: str = "auto") -> Engine:
     """Load the networks of a checkpoint folder, with their configs by name, into an engine.
 
-    Raises InputError for weights of other networks, UsageError where the engine cannot be used so.
+    Raises InputError for weights of other networks, UsageError if the engine cannot be used so.
     """
     if precision not in ENGINE_PRECISIONS:
         raise UsageError("engine_precision", f"must be one of {', '.join(ENGINE_PRECISIONS)}, got {precision!r}")
