@@ -21,8 +21,7 @@ PARTS = {
     "compile networks": ("engines/openvino.py", "_compile"),
     "wait for networks": ("engines/openvino.py", "_finish"),
     "sides": ("laterality.py", "kidney_sides"),
-    "to cubes": ("kidney_crops.py", "to_cube"),
-    "from cubes": ("kidney_crops.py", "from_cube"),
+    "resample cubes": ("inference/tumor.py", "resampled"),
     "compress and write": ("io/volume.py", "write_labels"),
 }
 

@@ -48,6 +48,14 @@ def test_every_benchmark_is_described_and_has_a_result():
     assert all(result["machine"]["cores"] for result in results.values())
 
 
+def test_profiled_functions_exist():
+    from experiments.benchmarks.predict_profile import PARTS
+
+    for file, function in PARTS.values():
+        [path] = [path for path in (common.ROOT / "kits_tf").rglob("*.py") if str(path).endswith(f"/{file}")]
+        assert f"def {function}(" in path.read_text()
+
+
 def test_help_names_the_recorded_result():
     line = [sys.executable, "-m", "experiments.benchmarks.predict_engines", "--help"]
     assert "--output" in subprocess.run(line, cwd=common.ROOT, check=True, capture_output=True, text=True).stdout
