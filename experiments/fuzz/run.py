@@ -59,7 +59,7 @@ def one_round(seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def reasons(output: str, name: str) -> list[str]:
     """Return the lines of the output that name a file as failed."""
-    return [line for line in output.splitlines() if line.startswith("kits-predict:") and f"/{name}.nii.gz" in line]
+    return [line for line in output.splitlines() if f"/{name}.nii.gz: " in line and ".nii.gz: warning:" not in line]
 
 
 def check(run: common.Run, lines: dict[str, list[str]], out: pathlib.Path, bounds: argparse.Namespace) -> list[str]:
