@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kits_tf.inference.engines.base import Engine
 
 BATCH_PIXELS = 2**18  # of a batch: enough to fill a device, little enough for memory
-MAX_GRID_VOXELS = 2**30  # of the grid that a CT is resized to for a network: four gigabytes as float32
+MAX_GRID_VOXELS = 2**27  # of the grid that a CT is resized to for a network: half a gigabyte as float32
 
 Add = Callable[[Callable[[np.ndarray], np.ndarray], np.ndarray], None]
 """add(view, probability), where `view` maps a volume to a view of it that has the probability's shape."""

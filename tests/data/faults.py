@@ -101,6 +101,7 @@ FAULTS = {
     "rows for columns": (edit_both(lambda a: a.transpose(0, 2, 1)), IMAGE_NAME, "swapped"),
     "label rows for columns": (label_rows_for_columns, LABEL_NAME, "swapped"),
     "label of another case": (edit_labels(lambda a: np.roll(a, -28, axis=1)), LABEL_NAME, "does not fit"),
+    "no spacing": (edit_bytes(IMAGE_NAME, without_spacing), IMAGE_NAME, "spacing"),
     "micrometres": (edit_both(np.copy, (5.0, 4000.0, 4000.0)), IMAGE_NAME, "spacing"),
 }  # fmt: skip
 """What was done, the file at fault, and a word of the reason."""
@@ -111,7 +112,6 @@ FINE = {
 }
 
 ODD = {
-    "no spacing": (edit_bytes(IMAGE_NAME, without_spacing), "spacing"),
     "transplant": (edit_labels(transplant), "above the other"),
     "label partly in air": (edit_labels(lambda labels: np.roll(labels, -24, axis=1)), "fat or air"),
     "tumor alone": (edit_labels(lambda labels: 2 * (labels > 0).astype(np.uint8)), "have 0 ml"),
