@@ -272,7 +272,7 @@ def unknown_option(key: str, names: Sequence[str]) -> str:
         if key in (field.name for field in dataclasses.fields(kind)):
             return f"{key} is an option of the {stage} network only"
     near = difflib.get_close_matches(key, names)
-    hint = f"did you mean {' or '.join(near)}?" if near else "see kits_tf/config.py for all options"
+    hint = f"did you mean {' or '.join(near)}?" if near else "--list_options shows all options"
     return f"no such option; {hint}"
 
 

@@ -34,7 +34,7 @@ def gives_back(grid, blocks):
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("nonsense=3", "'nonsense=3': no such option; see kits_tf/config.py"),
+        ("nonsense=3", "'nonsense=3': no such option; --list_options"),
         ("plane=axial", "plane is set by --plane"),
         ("bas_filter=3", "did you mean base_filters?"),
         ("grid=16", "grid is an option of the tumor network only"),

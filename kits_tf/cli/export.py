@@ -25,7 +25,7 @@ flags.DEFINE_enum(
     "format", "saved_model", ["saved_model", "openvino", "onnx"], "Only saved_model includes the system.", **_OUTPUT
 )
 flags.DEFINE_integer(
-    "version", 1, "Name of the version's folder; an existing one is never replaced.", lower_bound=1, **_OUTPUT
+    "model_version", 1, "Name of the version's folder; an existing one is never replaced.", lower_bound=1, **_OUTPUT
 )
 
 
@@ -37,7 +37,7 @@ def main() -> int:
         runtime.load_tensorflow()
         from kits_tf.export.formats import export
 
-        export(FLAGS.checkpoint_dir, FLAGS.output_dir, FLAGS.version, FLAGS.format)
+        export(FLAGS.checkpoint_dir, FLAGS.output_dir, FLAGS.model_version, FLAGS.format)
     except InputError as error:
         raise UsageError("checkpoint_dir", str(error)) from None
     return app.EXIT_DONE

@@ -62,7 +62,7 @@ def split_cases(ids: Sequence[str], num_validation: int, num_test: int, seed: in
     order = shuffled(ids, seed)
     if len(order) <= num_validation + num_test:
         reason = f"{num_validation} validation and {num_test} test cases of {len(order)} leave none for training"
-        raise UsageError("num_validation", f"{reason}; must be fewer (as must --num_test)")
+        raise UsageError("num_validation", f"{reason}; choose fewer, such as --num_validation=0 --num_test=0")
     split = dict.fromkeys(order[:num_test], "test")
     split |= dict.fromkeys(order[num_test : num_test + num_validation], "validation")
     return {name: split.get(name, "training") for name in ids}

@@ -59,8 +59,9 @@ def export(
     configs = checkpoint.load_configs(source, NETWORKS)
     names = [*NETWORKS, SYSTEM] if kind == "saved_model" else NETWORKS
     for name in names:
-        if (output_dir / name / str(version)).exists():  # a server may be reading it
-            raise UsageError("version", f"{output_dir / name / str(version)} already exists; choose another number")
+        target = output_dir / name / str(version)
+        if target.exists():  # a server may be reading it
+            raise UsageError("model_version", f"{target} already exists; choose another number")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=output_dir) as temporary:

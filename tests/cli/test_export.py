@@ -22,7 +22,7 @@ def run(*arguments):
         (["--output_dir=models", "--checkpoint_dir=/nowhere"], "--checkpoint_dir"),
         (["--output_dir=models", "--checkpoint_dir="], "--checkpoint_dir"),
         (["--output_dir=models", "--format=caffe"], "--format"),
-        (["--output_dir=models", "--version=0"], "--version"),
+        (["--output_dir=models", "--model_version=0"], "--model_version"),
     ],
 )
 def test_unusable_flags(arguments, named, capsys, tmp_path, monkeypatch):
@@ -35,9 +35,9 @@ def test_unusable_flags(arguments, named, capsys, tmp_path, monkeypatch):
 
 def test_an_existing_version(tmp_path, capsys):
     (tmp_path / "tumor" / "4").mkdir(parents=True)
-    assert run(f"--output_dir={tmp_path}", "--version=4") == 2
+    assert run(f"--output_dir={tmp_path}", "--model_version=4") == 2
     line = capsys.readouterr().err
-    assert line.count("\n") == 1 and "--version" in line and "tumor/4" in line
+    assert line.count("\n") == 1 and "--model_version" in line and "tumor/4" in line
     assert [path.name for path in tmp_path.iterdir()] == ["tumor"]
 
 
@@ -73,7 +73,7 @@ def test_all_is_done(tmp_path, monkeypatch, capsys, kind, count):
             report(f"{name}: {asked}")
 
     monkeypatch.setattr(formats, "_write", write)
-    assert run(f"--output_dir={tmp_path}", f"--format={kind}", "--version=2") == 0
+    assert run(f"--output_dir={tmp_path}", f"--format={kind}", "--model_version=2") == 0
     assert len(list(tmp_path.glob("*/2/MODEL_CARD.md"))) == count
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == count and all(line.endswith(kind) for line in lines)

@@ -58,7 +58,7 @@ def stored_bytes(folder):
 
 
 def test_an_existing_version_is_kept(exported_models, decisive_weights):
-    with pytest.raises(UsageError, match="--version: .*already exists"):
+    with pytest.raises(UsageError, match="--model_version: .*already exists"):
         formats.export(decisive_weights, exported_models)
 
 
