@@ -209,7 +209,8 @@ def _walk(root: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[pathlib.Path]
         is_leaf = records.is_prepared(parent) or kits19.case_number(os.path.basename(place)) is not None
         folders[:] = [] if place in seen or is_leaf else sorted(name for name in folders if name[0] != ".")
         if place not in seen:
-            yield pathlib.Path(parent), [pathlib.Path(parent, name) for name in sorted(names) if name[0] != "."]
+            paths = (pathlib.Path(parent, name) for name in sorted(names) if name[0] != ".")
+            yield pathlib.Path(parent), [one for one in paths if one.is_file() or one.is_symlink()]  # no pipes
         seen.add(place)
 
 

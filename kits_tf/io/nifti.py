@@ -204,9 +204,11 @@ def _checked_affine(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[n
     if header["pixdim"][0] not in (-1, 1):  # the standard reads any other value as 1
         header["pixdim"][0] = 1
     affine = np.asarray(header.get_best_affine(), np.float64)
+    if not np.isfinite(affine).all():
+        raise InputError(path, "affine with values that are not finite")
     sides = voxel_sizes(affine)
     axes = affine[:3, :3] / np.where(sides > 0, sides, 1)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(axes)) < 1e-3:
+    if abs(np.linalg.det(axes)) < 1e-3:
         raise InputError(path, "singular affine")
     if (sides < SPACING_MM[0]).any() or (sides > SPACING_MM[1]).any():
         raise InputError(path, f"unusable spacing {_numbers(sides)} mm")

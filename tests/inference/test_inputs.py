@@ -1,5 +1,7 @@
 """Prove which CTs a path names, under which names they are written, and what is skipped."""
 
+import os
+
 import pytest
 
 from kits_tf.errors import UsageError
@@ -41,6 +43,7 @@ def test_a_tree_of_everything(tmp_path):
     write(localizer, tmp_path / "archive" / "scout")
     (tmp_path / "elsewhere.nii.gz").symlink_to(tmp_path / "a.nii.gz")
     (tmp_path / "loop").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.nii.gz")  # whoever opens it waits
     result = find_inputs(tmp_path)
     names = {one.output_name.removesuffix("_segmentation.nii.gz") for one in result.inputs}
     digests = {name for name in names if name.startswith("abdomen_")}

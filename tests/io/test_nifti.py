@@ -54,6 +54,7 @@ BAD = {
     "zero_spacing": (file_bytes(pixdim=(2, 0)), "unusable spacing 3, 0, 0.8 mm"),
     "negative_spacing": (file_bytes(pixdim=(2, -0.8), sform_code=0, qform_code=1), "damaged NIfTI header"),
     "microns": (file_bytes(affine=np.diag([700, 700, 3000, 1])), "unusable spacing"),
+    "infinite_affine": (file_bytes(srow_x=[np.inf, 0, 0, 0]), "not finite"),
     "parallel_axes": (file_bytes(srow_x=[1, 0, 0, 0], srow_y=[1, 0, 0, 0]), "singular affine"),
     "no_orientation": (file_bytes(sform_code=0, qform_code=0), "no orientation"),
     "bad_quaternion": (file_bytes(sform_code=0, qform_code=1, quatern_b=5, quatern_c=5), "damaged NIfTI header"),
