@@ -18,7 +18,7 @@ from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kits_tf.inference.inputs import Input
     from kits_tf.inference.jobs import Job, Outcome
@@ -83,7 +83,7 @@ def main() -> int:
     sources = found.inputs if FLAGS.shard is None else inputs.share_of(found.inputs, FLAGS.shard)
     if not sources:
         print(f"part {FLAGS.shard} of {len(found.inputs)} CTs has none")
-    waiting, reasons = left_to_do(sources, settings)
+    waiting, reasons = left_to_do(sources, is_written(settings), FLAGS.overwrite)
     if waiting:
         app.check_output_folder("output_dir", FLAGS.output_dir)
         if FLAGS.report:
@@ -157,22 +157,31 @@ def writers() -> dict[str, Writer]:
     return found | ({viewers.SLICER_SUFFIX: lambda path, case: viewers.write(path)} if FLAGS.viewer_files else {})
 
 
-def left_to_do(sources: Sequence[Input], settings: dict[str, Any]) -> tuple[list[Input], dict[Input, str]]:
-    """Return the CTs that are not done, and the reasons why others must not be replaced; print one line for each."""
+def is_written(settings: dict[str, Any]) -> Callable[[Input], bool]:
+    """Return a function of a CT: whether all outputs that the flags ask for are there; see `outputs.is_done`."""
     from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
     from kits_tf.inference import jobs, outputs
 
     suffixes = list(writers())
     if FLAGS.probabilities:
         suffixes += [suffix for stage, suffix in PROBABILITY_SUFFIXES.items() if FLAGS.stage in (stage, "both")]
+
+    def is_done(source: Input) -> bool:
+        of_case = jobs.case_settings(settings, FLAGS.kidney_masks, source)
+        return outputs.is_done(source, FLAGS.output_dir, of_case, suffixes)
+
+    return is_done
+
+
+def left_to_do(
+    sources: Sequence[Input], is_done: Callable[[Input], bool], overwrite: bool
+) -> tuple[list[Input], dict[Input, str]]:
+    """Return the CTs that are not done, and the reasons why others must not be replaced; print one line for each."""
     waiting, refused = [], {}
     for source in sources:
         try:
-            if not FLAGS.overwrite and not source.fault:
-                of_case = jobs.case_settings(settings, FLAGS.kidney_masks, source)
-                if outputs.is_done(source, FLAGS.output_dir, of_case, suffixes):
-                    continue
-            waiting.append(source)
+            if overwrite or source.fault or not is_done(source):
+                waiting.append(source)
         except InputError as error:
             refused[source] = str(error)
             print(error, file=sys.stderr, flush=True)

@@ -56,18 +56,21 @@ def main() -> int:
     client = connect()
     if FLAGS.check:
         return check(client)
+    from kits_tf.cli.predict import left_to_do
     from kits_tf.data.records import is_record
-    from kits_tf.inference import inputs
+    from kits_tf.inference import inputs, outputs
 
-    sources = inputs.find_inputs(FLAGS.input).inputs
-    waiting, refused = left_to_do(sources)
-    if done := len(sources) - len(waiting) - refused:
-        print(f"{done} of {len(sources)} CTs are already written; --overwrite segments them again")
+    settings = {"server_model": FLAGS.model}
+    waiting, refused = left_to_do(
+        inputs.find_inputs(FLAGS.input).inputs,
+        lambda source: outputs.is_done(source, FLAGS.output_dir, settings),
+        FLAGS.overwrite,
+    )
     if waiting:
         app.check_output_folder("output_dir", FLAGS.output_dir)
     if any(is_record(source.path) for source in waiting):
         runtime.load_tensorflow()
-    return app.EXIT_SOME_FAILED if segment_all(client, waiting) + refused else app.EXIT_DONE
+    return app.EXIT_SOME_FAILED if segment_all(client, waiting) + len(refused) else app.EXIT_DONE
 
 
 def connect() -> Client:
@@ -92,21 +95,6 @@ def check(client: Client) -> int:
     return app.EXIT_DONE
 
 
-def left_to_do(sources: Sequence[Input]) -> tuple[list[Input], int]:
-    """Return the CTs that are not done, and how many must not be replaced; print one line for each of those."""
-    from kits_tf.inference import outputs
-
-    waiting, refused, settings = [], 0, {"server_model": FLAGS.model}
-    for source in sources:
-        try:
-            if FLAGS.overwrite or source.fault or not outputs.is_done(source, FLAGS.output_dir, settings):
-                waiting.append(source)
-        except InputError as error:
-            refused += 1
-            print(error, file=sys.stderr, flush=True)
-    return waiting, refused
-
-
 def segment_all(client: Client, sources: Sequence[Input]) -> int:
     """Segment CTs, several at once, and print a line about each; return how many failed."""
     from kits_tf.cli.predict import print_outcome
@@ -126,7 +114,6 @@ def segment(client: Client, source: Input) -> Outcome:
     from kits_tf.serving.client import ServerError, retry
 
     start = time.perf_counter()
-    source.digest  # noqa: B018  # before the CT is read, so that a change meanwhile is noticed by the next run
     volume = source.read()
     seconds = {"read": time.perf_counter() - start}
     try:

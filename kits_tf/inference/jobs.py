@@ -137,7 +137,6 @@ def segment(
     """
     start = time.perf_counter()
     settings = case_settings(job.settings, job.kidney_masks, source)
-    source.digest  # noqa: B018  # before the CT is read, so that a change meanwhile is noticed by the next run
     volume = source.read()
     mask = inputs.read_mask(job.kidney_masks, source, volume) if job.kidney_masks else None
     seconds = {"read": time.perf_counter() - start}
