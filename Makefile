@@ -24,14 +24,16 @@ $(VENV)/.installed-test: $(BIN)/pip setup.py pyproject.toml
 
 demo: $(VENV)/.installed
 	rm -rf $(DEMO)
-	$(BIN)/kits-simulate --output_dir=$(DEMO)/ct --cases=0 --seed=15 --size=256 --slices=80 \
+	mkdir -p $(DEMO)/ct
+	cp -R kits_tf/samples/trunk_ct $(DEMO)/ct/case_00000
+	$(BIN)/kits-simulate --output_dir=$(DEMO)/ct --cases=1 --seed=15 --size=256 --slices=80 \
 	    --phases=nephrographic --pixel_spacing_mm=1.5,1.7 --slice_spacing_mm=3.5,4.0
 	$(BIN)/kits-predict --input=$(DEMO)/ct --output_dir=$(DEMO)/prediction
 	$(BIN)/kits-evaluate --predictions=$(DEMO)/prediction --references=$(DEMO)/ct --output=$(DEMO)/scores.json
 	$(BIN)/kits-report --predictions=$(DEMO)/prediction --images=$(DEMO)/ct --references=$(DEMO)/ct \
 	    --output_dir=$(DEMO)/report
 	@echo
-	@echo "CTs and labels:  $(DEMO)/ct"
+	@echo "CTs and labels:  $(DEMO)/ct (case_00000: real, without a tumor; case_00001: simulated, with one)"
 	@echo "Predictions:     $(DEMO)/prediction"
 	@echo "Scores:          $(DEMO)/scores.json"
 	@echo "Report:          $(DEMO)/report/index.html"

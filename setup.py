@@ -15,7 +15,7 @@ setup(
     packages=[*find_packages(include=["kits_tf", "kits_tf.*"]), CHECKPOINTS],
     package_dir={CHECKPOINTS: "checkpoints"},
     package_data={
-        "kits_tf": ["py.typed", "*/*.config", "*/*.md", "simulation/maps/*", "report/templates/*"],
+        "kits_tf": ["py.typed", "*/*.config", "*/*.md", "simulation/maps/*", "samples/*/*", "report/templates/*"],
         CHECKPOINTS: [f"{name}/{file}" for name in sorted(RELEASED) for file in FILES],
     },
 )

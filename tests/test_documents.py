@@ -17,8 +17,8 @@ from tests import planted
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
-    for pattern in ("*.md", "docs/**/*.md", "checkpoints/**/*.md", "experiments/**/*.md", "kits_tf/simulation/**/*.md")
-    for path in ROOT.glob(pattern)
+    for folder in ("", "docs/**/", "checkpoints/**/", "experiments/**/", "kits_tf/samples/", "kits_tf/simulation/**/")
+    for path in ROOT.glob(f"{folder}*.md")
 )
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 NOT_RUN = "<!-- not run: "
@@ -79,6 +79,7 @@ def test_the_demos_commands_have_usable_flags():
     assert [words[0] for words in commands] == ["kits-simulate", "kits-predict", "kits-evaluate", "kits-report"]
     for words in commands:
         app.parse(importlib.import_module(f"kits_tf.cli.{words[0][5:]}").FLAGS, words)
+    assert (ROOT / re.findall(r"cp -R (\S+) ", recipe)[0] / "imaging.nii.gz").is_file()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)
