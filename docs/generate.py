@@ -31,6 +31,7 @@ REASONS = {
     "dice_over": "small tumors count as much as large ones",
     "dice_weight": "cross-entropy alone converges too slowly within a short schedule",
     "foreground_fraction": "more samples with foreground within a short schedule",
+    "fusion": "false positives differ from plane to plane; the union adds them up",
     "grid": "memory and time on a CPU",
     "inplane_mm": "one resolution for all scanners, and fewer pixels",
     "keep": "the best validated weights are kept, not the last",

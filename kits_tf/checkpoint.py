@@ -24,6 +24,9 @@ CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.weights.h5"
 CARD_NAME = "MODEL_CARD.md"  # only released weights have one
 
+SHARED_OPTIONS = ("min_component_share", "fusion")
+"""Options of what networks find together: the same in all networks of a checkpoint that have them."""
+
 DEFAULT = "simulated"
 """The released weights that are used unless others are named."""
 
@@ -71,8 +74,7 @@ def load_configs(folder: pathlib.Path, names: Iterable[str]) -> dict[str, Kidney
     """Read the configs of networks from a checkpoint folder: {network name: config}, in the given order.
 
     Raises:
-        InputError: a config or weights file is missing or invalid, or `min_component_share` differs between networks,
-            whose foreground is one mask.
+        InputError: a config or weights file is missing or invalid, or the networks differ in `SHARED_OPTIONS`.
     """
     configs: dict[str, KidneyConfig | TumorConfig] = {}
     for name in names:
@@ -82,12 +84,26 @@ def load_configs(folder: pathlib.Path, names: Iterable[str]) -> dict[str, Kidney
             raise InputError(path, f"is the config of {network_name(configs[name])}, not of {name}")
         if not (folder / name / WEIGHTS_NAME).is_file():
             raise InputError(folder / name / WEIGHTS_NAME, "no such file; has the network been trained?")
-        first = next(iter(configs))
-        share, expected = configs[name].min_component_share, configs[first].min_component_share
-        if share != expected:
-            reason = f"min_component_share must be the same in all networks, got {share:g} and {expected:g} in {first}"
-            raise InputError(path, reason)
+        for other in configs:
+            if different := shared_difference(configs[name], configs[other]):
+                raise InputError(path, f"{different} in {other}")
     return configs
+
+
+def shared_difference(network_config: Config, other: Config) -> str:
+    """Return which of `SHARED_OPTIONS` is not the same in two configs, and both values; empty if there is none.
+
+    Example:
+        >>> axial, tumor = config.preset("paper", "kidney", "axial"), config.preset("best", "tumor")
+        >>> shared_difference(axial, tumor)
+        'min_component_share must be the same in all networks, got 0.0 and 0.33'
+    """
+    for name in SHARED_OPTIONS:
+        if hasattr(network_config, name) and hasattr(other, name):
+            ours, theirs = getattr(network_config, name), getattr(other, name)
+            if ours != theirs:
+                return f"{name} must be the same in all networks, got {ours} and {theirs}"
+    return ""
 
 
 def digest(folder: str | os.PathLike, name: str) -> bytes:

@@ -26,11 +26,12 @@ Reconstruction: TypeAlias = Literal["centre", "slab", "none"]
 TumorAttention: TypeAlias = Literal["cbam", "gate", "both", "none"]
 Regression: TypeAlias = Literal["intensity", "tumor_intensity", "signed_distance"]
 Blocks: TypeAlias = Literal["split", "overlap", "polyphase"]
+Fusion: TypeAlias = Literal["union", "majority", "mean"]
 
 PLANES: tuple[Plane, ...] = get_args(Plane)
 PRESETS = ("paper", "best", "small")
 STAGES = ("both", "kidney", "tumor")
-FUSIONS = ("union", "majority", "mean")
+FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 TEST_TIME_AUGMENTATIONS = ("none", "shift", "flip")
 ENGINES = ("auto", "tensorflow", "openvino")
 ENGINE_PRECISIONS = ("auto", "float32", "bfloat16")
@@ -123,6 +124,7 @@ class KidneyConfig(Config):
     slice_mm: float = 0.0  # working slice distance; 0: as in the CT
     mirror: bool = False  # flip the left half, so that one network sees both kidneys alike
     overlap: int = 0  # columns that an axial or coronal half sees beyond the middle
+    fusion: Fusion = "union"  # of the planes: what any, or most of them find, or their mean probability
     patch_rows: int = 512  # training patch: axial rows x columns, coronal slices x columns, sagittal slices x rows
     patch_columns: int = 256  # see patch_rows
     patch_slices: int = 128  # see patch_rows

@@ -47,16 +47,19 @@ def test_released_weights_are_inside_or_beside_the_package(tmp_path, monkeypatch
     assert checkpoint.find("abdomen") == home / "abdomen"
 
 
-@pytest.mark.parametrize("odd", NAMES)
-def test_networks_that_drop_different_components_are_refused(tmp_path, odd):
+@pytest.mark.parametrize(
+    ("odd", "option", "value"),
+    [(odd, "min_component_share", 0.2) for odd in NAMES] + [(odd, "fusion", "mean") for odd in NAMES[:3]],
+)
+def test_networks_that_differ_in_what_they_share_are_refused(tmp_path, odd, option, value):
     for name in NAMES:
         stage, _, plane = name.partition("_")
-        share = 0.2 if name == odd else 0.33
-        one = dataclasses.replace(preset("best", stage, plane or None), min_component_share=share)
+        one = preset("best", stage, plane or None)
+        one = dataclasses.replace(one, **({option: value} if name == odd else {}))
         config.save(one, tmp_path / name / CONFIG_NAME)
         (tmp_path / name / WEIGHTS_NAME).touch()
     culprit = NAMES[1] if odd == NAMES[0] else odd
-    with pytest.raises(InputError, match=f"^{tmp_path / culprit / CONFIG_NAME}: min_component_share .* same"):
+    with pytest.raises(InputError, match=f"^{tmp_path / culprit / CONFIG_NAME}: {option} .* same"):
         checkpoint.load_configs(tmp_path, NAMES)
     rest = [name for name in NAMES if name != odd]
     assert list(checkpoint.load_configs(tmp_path, rest)) == rest

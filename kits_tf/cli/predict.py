@@ -54,7 +54,9 @@ flags.DEFINE_enum(
 )  # fmt: skip
 flags.DEFINE_enum("stage", "both", config.STAGES, "Kidney alone, tumor alone, or both.", **_NETWORKS)
 flags.DEFINE_list("planes", list(config.PLANES), "The planes whose networks find the kidney.", **_NETWORKS)
-flags.DEFINE_enum("fusion", "union", config.FUSIONS, "How the planes' masks are fused.", **_NETWORKS)
+flags.DEFINE_enum(
+    "fusion", None, config.FUSIONS, "How planes are fused; default: as the checkpoint says.", **_NETWORKS
+)
 flags.DEFINE_enum(
     "tta", "none", config.TEST_TIME_AUGMENTATIONS, "Test-time augmentation: average over the input shifted by parts "
     "of a pooled pixel, or flipped.", **_NETWORKS,

@@ -110,10 +110,8 @@ def _check_folders(config: NetworkConfig) -> None:
         path = pathlib.Path(FLAGS.checkpoint_dir, name, checkpoint.CONFIG_NAME)
         if name == checkpoint.network_name(config) or not path.is_file():
             continue
-        there, share = configs.load(path).min_component_share, config.min_component_share
-        if there != share:
-            what = f"min_component_share must be the same in all networks, got {share:g}, and {there:g} in {path}"
-            raise UsageError("checkpoint_dir", what)
+        if different := checkpoint.shared_difference(config, configs.load(path)):
+            raise UsageError("checkpoint_dir", f"{different} in {path}")
 
 
 def check_prepared(folder: str) -> None:

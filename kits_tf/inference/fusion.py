@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
+
+from kits_tf.config import FUSIONS, Config, KidneyConfig
 
 THRESHOLD = 0.5
 UNIT = 20_000  # fixed point of probabilities: three planes fit 16 bits
@@ -55,6 +57,11 @@ class Fusion:
             for values in self._probability:
                 np.rint(values / self._planes, out=values, casting="unsafe")
         return self._probability
+
+
+def fusion_of_planes(configs: Mapping[str, Config]) -> str:
+    """Return how the planes of a checkpoint are fused, an option that its kidney networks share."""
+    return next((config.fusion for config in configs.values() if isinstance(config, KidneyConfig)), FUSIONS[0])
 
 
 def fixed_point(probability: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
 from kits_tf.errors import InputError
 from kits_tf.evaluation.lesions import measure
 from kits_tf.evaluation.matching import read_sidecar
-from kits_tf.inference.fusion import UNIT
+from kits_tf.inference.fusion import UNIT, fusion_of_planes
 from kits_tf.io import nifti
 from kits_tf.io.volume import Volume, read_labels, write_labels, write_scaled
 
@@ -69,22 +69,26 @@ def file_digest(path: str | os.PathLike) -> str:
 
 
 def network_settings(
-    folders: Iterable[pathlib.Path], stage: str, planes: Iterable[str], fusion: str, tta: str, roi: str | None = None
+    folders: Iterable[pathlib.Path],
+    stage: str,
+    planes: Iterable[str],
+    fusion: str | None,
+    tta: str,
+    roi: str | None = None,
 ) -> dict[str, Any]:
     """Return the settings that decide the labels of a run, as JSON types; InputError if weights are missing.
 
-    Engine and precision are not among them, nor planes and fusion for the stage "tumor".
+    Engine and precision are not among them, nor planes and fusion for the stage "tumor". `fusion` None is that of the
+    first checkpoint; all must have the same to be averaged.
     """
-    planes = sorted(planes)
+    planes, folders = sorted(planes), list(folders)
     names = checkpoint.network_names(stage, planes)
-    weights = sorted(
-        b"".join(checkpoint.digest(folder, name) for name in checkpoint.load_configs(folder, names))
-        for folder in folders
-    )
+    configs = [checkpoint.load_configs(folder, names) for folder in folders]
+    weights = sorted(b"".join(checkpoint.digest(folder, name) for name in names) for folder in folders)
     return {
         "stage": stage,
         "planes": planes if stage != "tumor" else None,
-        "fusion": fusion if stage != "tumor" else None,
+        "fusion": None if stage == "tumor" else fusion or fusion_of_planes(configs[0]),
         "tta": tta,
         "roi": roi,
         "weights": hashlib.sha256(b"".join(weights)).hexdigest()[:16],

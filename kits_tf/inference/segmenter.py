@@ -17,7 +17,7 @@ from kits_tf.arrays import NumPy
 from kits_tf.config import FUSIONS, PLANES, STAGES, TEST_TIME_AUGMENTATIONS, Config, KidneyConfig, TumorConfig
 from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference import engines, ensemble, kidney
-from kits_tf.inference.fusion import THRESHOLD, Fusion, fixed_point
+from kits_tf.inference.fusion import THRESHOLD, Fusion, fixed_point, fusion_of_planes
 from kits_tf.laterality import config_of_sides, kidney_sides, kidneys
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def load_segmenter(
     name_or_folder: str | os.PathLike | Sequence[str | os.PathLike],
     engine: str = "auto",
     planes: str | Iterable[str] = PLANES,
-    fusion: str = "union",
+    fusion: str | None = None,
     stage: str = "both",
     precision: str = "auto",
     tta: str = "none",
@@ -56,7 +56,7 @@ def load_segmenter(
             averaged.
         engine: "auto" (the fastest that is installed), "tensorflow" or "openvino".
         planes: Planes whose networks find the kidney, as a sequence or comma-separated text.
-        fusion: "union", "majority" or "mean" of the planes.
+        fusion: "union", "majority" or "mean" of the planes; None for the checkpoint's own.
         stage: "both", "kidney" or "tumor": the networks to load.
         precision: "auto", "float32" or "bfloat16".
         tta: Test-time augmentation: "none", "shift" or "flip"; see `ensemble.augmented`.
@@ -74,7 +74,8 @@ def load_segmenter(
         >>> sorted(segmenter.configs)
         ['kidney_axial']
     """
-    choices = (("fusion", fusion, FUSIONS), ("stage", stage, STAGES), ("tta", tta, TEST_TIME_AUGMENTATIONS))
+    choices: list[tuple[str, str, Sequence[str]]] = [("stage", stage, STAGES), ("tta", tta, TEST_TIME_AUGMENTATIONS)]
+    choices += [("fusion", fusion, FUSIONS)] if fusion is not None else []
     for flag, value, known in choices:
         if value not in known:
             raise UsageError(flag, f"must be one of {', '.join(known)}, got {value!r}")
@@ -93,15 +94,15 @@ class Segmenter:
         engine: Runs the networks.
         configs: The config of each network, by network name. Without kidney networks every call needs a mask; without
             the tumor network labels stop at kidney.
-        fusion: "union", "majority" or "mean".
+        fusion: "union", "majority" or "mean"; None for the networks' own.
     """
 
     def __init__(
-        self, engine: Engine, configs: Mapping[str, KidneyConfig | TumorConfig], fusion: str = "union"
+        self, engine: Engine, configs: Mapping[str, KidneyConfig | TumorConfig], fusion: str | None = None
     ) -> None:
         self.engine = engine
         self.configs = configs
-        self.fusion = fusion
+        self.fusion = fusion_of_planes(configs) if fusion is None else fusion
         self._process = os.getpid()
 
     def segment(

@@ -1,5 +1,6 @@
 """Prove when a CT counts as done, as not done, and when what is there must be left alone; and what is written."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -7,6 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
+from kits_tf import config
+from kits_tf.config import PLANES
 from kits_tf.errors import InputError
 from kits_tf.inference import outputs
 from kits_tf.inference.inputs import from_file
@@ -97,6 +100,15 @@ def test_an_interrupted_run_resumes_and_leaves_nothing_half_written(source, tmp_
     with pytest.raises(KeyboardInterrupt):
         write(source, tmp_path / "out", writers=[stop])
     np.testing.assert_array_equal(read_labels(tmp_path / "out" / NAME)[0], LABELS)
+
+
+def test_the_fusion_in_the_settings_is_the_checkpoints_own_unless_given(tmp_path):
+    one = identity_checkpoint(tmp_path)
+    for plane in PLANES:
+        path = one / f"kidney_{plane}" / "config.json"
+        config.save(dataclasses.replace(config.load(path), fusion="majority"), path)
+    for given, used in ((None, "majority"), ("mean", "mean"), ("union", "union")):
+        assert outputs.network_settings([one], "both", PLANES, given, "none")["fusion"] == used
 
 
 def test_the_settings_are_those_that_decide_the_labels(tmp_path):

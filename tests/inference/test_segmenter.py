@@ -9,7 +9,7 @@ import pytest
 
 from kits_tf import geometry
 from kits_tf.arrays import NumPy
-from kits_tf.config import PLANES, SYSTEM_OPTIONS, preset
+from kits_tf.config import FUSIONS, PLANES, SYSTEM_OPTIONS, preset
 from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference.fusion import UNIT
 from kits_tf.inference.segmenter import Segmenter, load_segmenter
@@ -139,6 +139,16 @@ def test_every_fusion_of_identity_networks_is_exact(fusion, planes, options):
     expected = 2 * (geometry.scale(NumPy, hu) > 0.5).astype(np.uint8)
     expected[4, 4, 40] = 0 if options.get("body_box") else 2
     np.testing.assert_array_equal(segmenter(planes, fusion, **options).segment(hu, BIG_MM), expected)
+
+
+@pytest.mark.parametrize("own", FUSIONS)
+def test_planes_are_fused_as_their_networks_say_unless_told_otherwise(own):
+    configs = segmenter(fusion=None).configs
+    configs = {
+        name: dataclasses.replace(one, **({"fusion": own} if name != "tumor" else {})) for name, one in configs.items()
+    }
+    assert Segmenter(IdentityEngine(), configs).fusion == own
+    assert [Segmenter(IdentityEngine(), configs, given).fusion for given in FUSIONS] == list(FUSIONS)
 
 
 @pytest.mark.parametrize(
