@@ -25,7 +25,7 @@ Pooling: TypeAlias = Literal["polyphase", "haar", "max"]
 Reconstruction: TypeAlias = Literal["centre", "slab", "none"]
 TumorAttention: TypeAlias = Literal["cbam", "gate", "both", "none"]
 Regression: TypeAlias = Literal["intensity", "tumor_intensity", "signed_distance"]
-Blocks: TypeAlias = Literal["split", "overlap", "polyphase"]
+Blocks: TypeAlias = Literal["split", "overlap", "polyphase", "none"]
 Fusion: TypeAlias = Literal["union", "majority", "mean"]
 
 PLANES: tuple[Plane, ...] = get_args(Plane)
@@ -136,7 +136,7 @@ class TumorConfig(Config):
 
     stage: Literal["tumor"] = "tumor"
     base_filters: int = 32  # filters of the finest level
-    batch_size: int = 2  # sub-blocks of a step, over all devices
+    batch_size: int = 2  # sub-blocks (cubes with blocks=none) of a step, over all devices
     depth: int = 3  # number of poolings
     attention: TumorAttention = "cbam"  # CBAM after every block, gates on skips, both or none
     regression: Regression = "intensity"  # target of the regression head
@@ -147,11 +147,12 @@ class TumorConfig(Config):
     max_small_tumor_weight: float = 4.0  # upper bound of that weight
     margin_mm: float = 10.0  # side of the cube beyond the longest side of the kidney's box
     grid: int = 160  # the cube is resized to grid^3 voxels; 0: keep the CT's voxels
-    blocks: Blocks = "split"  # how a cube is divided into four sub-blocks
+    blocks: Blocks = "split"  # how a cube is divided into four sub-blocks; "none": the network sees it whole
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require("grid", self.grid % 2 == 0, "even, since sub-blocks halve it")
+        fits = self.blocks == "none" or self.grid % 2 == 0
+        self._require("grid", fits, "even, since sub-blocks halve it")
         fits = self.blocks != "overlap" or self.grid == 0 or self.grid >= 2 * BLOCK_OVERLAP
         self._require("grid", fits, f"0 or at least {2 * BLOCK_OVERLAP} with blocks='overlap'")
         most_mm = MAX_DISTANCE_MM * (1 - self.max_scaling)

@@ -1,4 +1,4 @@
-"""Geometry of stage 2: the cube around a kidney, its resizing to a fixed grid, its four sub-blocks, and back.
+"""Geometry of stage 2: the cube around a kidney, its resizing to a fixed grid, its sub-blocks, and back.
 
 A kidney is the crop of a volume to its bounding box, with everything outside the kidney set to air. Air is zero after
 scaling, so a cube that reaches beyond the crop, or beyond the volume, needs no other padding. Functions with the
@@ -103,18 +103,26 @@ def unpad(xp: ArrayModule, x: Array, padding: Padding) -> Array:
     return x[tuple(slice(before, shape[axis] - after) for axis, (before, after) in enumerate(padding))]
 
 
+def num_blocks(mode: str) -> int:
+    """Return the number of sub-blocks of a cube."""
+    return 1 if mode == "none" else 4
+
+
 def split(xp: ArrayModule, cube: Array, mode: str) -> Array:
-    """Split a cube into the four sub-blocks that the network sees one at a time.
+    """Split a cube into the sub-blocks that the network sees one at a time.
 
     Args:
         xp: the array module.
-        cube: [slices, rows, columns], rows and columns even.
+        cube: [slices, rows, columns], rows and columns even unless it stays whole.
         mode: "split": the in-plane quarters. "overlap": the same, reaching 8 voxels beyond the middle. "polyphase":
-            the four phases of stride 2, each of which shows the whole kidney.
+            the four phases of stride 2, each of which shows the whole kidney. "none": the cube itself.
 
     Returns:
-        [4, slices, rows / 2, columns / 2] (8 larger in both for "overlap"), order (row, column) 00, 01, 10, 11.
+        [4, slices, rows / 2, columns / 2] (8 larger in both for "overlap"), order (row, column) 00, 01, 10, 11; for
+        "none" [1, slices, rows, columns].
     """
+    if mode == "none":
+        return cube[None]
     shape = xp.shape(cube)
     rows, columns = shape[1] // 2, shape[2] // 2
     if mode == "polyphase":
@@ -126,10 +134,12 @@ def split(xp: ArrayModule, cube: Array, mode: str) -> Array:
 
 
 def join(xp: ArrayModule, blocks: Array, mode: str) -> Array:
-    """Return the cube [slices, rows, columns] of four sub-blocks [4, slices, rows, columns]: undo `split`.
+    """Return the cube [slices, rows, columns] of sub-blocks [n, slices, rows, columns]: undo `split`.
 
     Where sub-blocks overlap, each voxel is read from the one whose quarter it lies in.
     """
+    if mode == "none":
+        return blocks[0]
     if mode == "polyphase":
         shape = xp.shape(blocks)
         phases = xp.reshape(blocks, (2, 2, shape[1], shape[2], shape[3]))

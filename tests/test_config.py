@@ -10,7 +10,7 @@ from kits_tf.config import PLANES, PRESETS, TumorConfig, check_sizes, override, 
 from kits_tf.errors import InputError, UsageError
 
 
-@pytest.mark.parametrize("blocks", ["split", "overlap", "polyphase"])
+@pytest.mark.parametrize("blocks", ["split", "overlap", "polyphase", "none"])
 @pytest.mark.parametrize("grid", [0, 1, 2, 8, 14, 15, 16, 17, 18, 65, 97])
 def test_a_grid_is_refused_where_its_sub_blocks_do_not_give_it_back(blocks, grid):
     if grid == 0 or gives_back(grid, blocks):

@@ -75,9 +75,10 @@ def masked(xp: Any, config: TumorConfig, hu: Any, mask: Any) -> Any:
 
 
 def run_cube(xp: Any, run: Callable[[Any], Any], config: TumorConfig, cube: Any) -> Any:
-    """Run the four sub-blocks of a cube [slices, rows, columns] and join their probabilities."""
+    """Run the sub-blocks of a cube [slices, rows, columns] and join their probabilities."""
     blocks = kidney_crops.split(xp, cube, config.blocks)
     shape = xp.shape(blocks)
     padded = geometry.pad_to_multiple(xp, blocks[..., None], 2**config.depth, (1, 2, 3))
-    results = [found[0, : shape[1], : shape[2], : shape[3]] for found in run([padded[i : i + 1] for i in range(4)])]
+    batches = [padded[i : i + 1] for i in range(kidney_crops.num_blocks(config.blocks))]
+    results = [found[0, : shape[1], : shape[2], : shape[3]] for found in run(batches)]
     return kidney_crops.join(xp, xp.stack(results), config.blocks)

@@ -14,12 +14,10 @@ from kits_tf.data.stage_inputs import HUNDREDTHS, read_sample, stored_limit_mm
 from kits_tf.pipelines import sampling
 from kits_tf.pipelines.augment import augment, compiled, enlargement
 
-NUM_BLOCKS = 4
-
 
 def per_visit(config: TumorConfig) -> int:
     """Return how many samples are drawn each time a kidney is opened: all sub-blocks, or one if all look alike."""
-    return 1 if config.blocks == "polyphase" else NUM_BLOCKS
+    return 1 if config.blocks == "polyphase" else kidney_crops.num_blocks(config.blocks)
 
 
 def samples(
@@ -60,7 +58,7 @@ def _visit(path: tf.Tensor, seed: tf.Tensor, config: TumorConfig) -> dict[str, t
         finish = compiled(finish)
     cube = finish(kidney, spacing_mm, sampling.fold(seed, 2))
     count = per_visit(config)
-    chosen = tf.argsort(sampling.uniform([NUM_BLOCKS], sampling.fold(seed, 1)))[:count]
+    chosen = tf.argsort(sampling.uniform([kidney_crops.num_blocks(config.blocks)], sampling.fold(seed, 1)))[:count]
     parts = {name: blocks(array, config, outside(name, config)) for name, array in cube.items()}
     parts = {name: tf.gather(array, chosen)[..., None] for name, array in parts.items()}
     return parts | {"tumor_ml": tf.fill([count], tumor_ml)}
@@ -92,7 +90,7 @@ def outside(name: str, config: TumorConfig) -> float:
 
 
 def blocks(cube: tf.Tensor, config: TumorConfig, beyond: float = 0.0) -> tf.Tensor:
-    """Return the four sub-blocks, padded at their ends with `beyond` to sizes that the network can pool."""
+    """Return the sub-blocks, padded at their ends with `beyond` to sizes that the network can pool."""
     xp = arrays.tensorflow()
     parts = kidney_crops.split(xp, cube, config.blocks) - beyond
     return geometry.pad_to_multiple(xp, parts, 2**config.depth, (1, 2, 3)) + beyond

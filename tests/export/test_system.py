@@ -27,7 +27,7 @@ OPTIONS = {
         {**NATIVE, "min_component_share": 0.0, "mirror": True, "overlap": 3},
         {"min_component_share": 0.0, "grid": 0, "blocks": "overlap"},
     ),
-    "whole": ({"slice_mm": 0.0, "body_box": False}, {"blocks": "split"}),  # sides by the body all the same
+    "whole": ({"slice_mm": 0.0, "body_box": False}, {"grid": 17, "blocks": "none"}),  # sides by the body all the same
 }
 
 

@@ -56,7 +56,7 @@ def test_the_working_grid_returns_a_smooth_volume(plane, slice_mm):
     np.testing.assert_allclose(probability[inner], geometry.scale(NumPy, hu)[inner], atol=1e-4)
 
 
-@pytest.mark.parametrize("blocks", ("split", "overlap", "polyphase"))
+@pytest.mark.parametrize("blocks", ("split", "overlap", "polyphase", "none"))
 @pytest.mark.parametrize("tta", ("none", "shift", "flip"))
 @pytest.mark.parametrize("shape", [(1, 32, 48), (29, 33, 17), (45, 111, 113)], ids=str)
 def test_stage_two_returns_the_masked_crop(shape, tta, blocks):

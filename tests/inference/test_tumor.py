@@ -21,7 +21,7 @@ def random_kidney(shape):
     return rng.integers(-1024, 2126, shape, dtype=np.int16), rng.random(shape) < 0.7
 
 
-@pytest.mark.parametrize("blocks", ("split", "overlap", "polyphase"))
+@pytest.mark.parametrize("blocks", ("split", "overlap", "polyphase", "none"))
 @pytest.mark.parametrize("shape", [(30, 110, 90), (1, 1, 1), (2, 300, 20), (7, 33, 1)], ids=str)
 def test_parts_give_what_the_whole_does(shape, blocks):
     config, engine = dataclasses.replace(CONFIG, blocks=blocks), IdentityEngine()

@@ -32,8 +32,8 @@ def draw(records, folder, config, count, step=0):
     return list(tumor.samples(sources, config, order, step).take(count).as_numpy_iterator())
 
 
-@pytest.mark.parametrize("blocks", ["split", "overlap", "polyphase"])
-def test_a_visit_gives_the_four_blocks_of_a_cube(records, tmp_path, blocks):
+@pytest.mark.parametrize("blocks", ["split", "overlap", "polyphase", "none"])
+def test_a_visit_gives_the_blocks_of_a_cube(records, tmp_path, blocks):
     config = dataclasses.replace(CONFIG, blocks=blocks, grid=32 if blocks == "overlap" else 16)
     sources = kidney_samples(records, config, "labels", tmp_path)
     expected = {"image": [], "label": [], "distance_mm": []}
@@ -43,7 +43,7 @@ def test_a_visit_gives_the_four_blocks_of_a_cube(records, tmp_path, blocks):
         for name, array in zip(expected, (image, cube["label"], cube["distance"] / 100), strict=True):
             expected[name] += list(kidney_crops.split(NumPy, array, blocks))
     pool = 8  # visits; with two kidneys these are four epochs
-    per_visit = 1 if blocks == "polyphase" else 4
+    per_visit = 1 if blocks in ("polyphase", "none") else 4
     assert tumor.per_visit(config) == per_visit
     samples = draw(records, tmp_path, config, pool * per_visit)
     for sample in samples:
