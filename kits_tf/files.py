@@ -1,12 +1,15 @@
-"""Atomic writing: a temporary name in the same folder, then a rename."""
+"""Atomic writing, by a temporary name in the same folder and then a rename; and digests of files."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import uuid
 from collections.abc import Iterator
+
+from kits_tf.errors import InputError
 
 
 @contextlib.contextmanager
@@ -40,3 +43,15 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write text atomically as UTF-8; bytes of file names that are not UTF-8 are escaped."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def digest(path: str | os.PathLike) -> str:
+    """Return the first 16 hexadecimal digits of a file's SHA-256; InputError if it cannot be read."""
+    whole = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(2**20):
+                whole.update(chunk)
+    except OSError as error:
+        raise InputError(path, error.strerror) from None
+    return whole.hexdigest()[:16]

@@ -21,9 +21,9 @@ FLAGS = flags.FlagValues()
 _INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
 _OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
-flags.DEFINE_string("predictions", None, "Folder of predictions, or one label file.", required=True, **_INPUT)
+flags.DEFINE_string("predictions", None, "A label file, or any tree of them.", required=True, **_INPUT)
 flags.DEFINE_string(
-    "references", None, "KiTS19-layout folder, folder of label files, or one label file.", required=True, **_INPUT
+    "references", None, "A label file, or any tree of them, such as the KiTS19 layout.", required=True, **_INPUT
 )
 flags.DEFINE_string("compare", None, "Other predictions of the same cases to compare with.", **_INPUT)
 flags.DEFINE_string("cases", "", "Cases to score, such as 0-9,160; all by default.", **_INPUT)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from absl import flags
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from kits_tf.evaluation import matching
+    from kits_tf.inference.inputs import Input
     from kits_tf.io.volume import Volume
     from kits_tf.report.pages import CasePage
 
@@ -26,23 +28,20 @@ FLAGS = flags.FlagValues()
 _INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
 _OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
-flags.DEFINE_string("predictions", None, "Folder of predictions, or one label file.", required=True, **_INPUT)
+flags.DEFINE_string("predictions", None, "A label file, or any tree of them.", required=True, **_INPUT)
 flags.DEFINE_string(
-    "images",
-    None,
-    "KiTS19-layout folder, folder of CTs, one CT, or a folder with DICOM series.",
-    required=True,
-    **_INPUT,
-)
-flags.DEFINE_string("references", None, "KiTS19-layout folder, folder of label files, or one label file.", **_INPUT)
+    "images", None, "The CTs, as kits-predict --input: a NIfTI file, a DICOM series, a prepared folder, any tree of "
+    "these, or a .txt file that lists such paths.", required=True, **_INPUT,
+)  # fmt: skip
+flags.DEFINE_string("references", None, "A label file, or any tree of them, such as the KiTS19 layout.", **_INPUT)
 flags.DEFINE_string("output_dir", None, "Folder for the pages.", required=True, **_OUTPUT)
 flags.DEFINE_list(
     "figure1", [], "Cases to draw as in the paper's Figure 1 (CT, reference, prediction) in figure1.png; requires "
     "--references.", **_OUTPUT,
 )  # fmt: skip
 
-Case = tuple[pathlib.Path, Any, pathlib.Path | None]
-"""Prediction, CT (a path or a DICOM series; None if there is none) and reference."""
+Case: TypeAlias = "tuple[pathlib.Path, Input | None, pathlib.Path | None]"
+"""Prediction, CT and reference; None if there is none."""
 
 
 def main() -> int:
@@ -92,23 +91,51 @@ def main() -> int:
 def find_cases() -> dict[str, Case]:
     """Return the files of every prediction; UsageError if a folder does not exist or has nothing for any of them."""
     from kits_tf.evaluation import matching
-    from kits_tf.io.dicom import Series
 
-    def partners(flag: str, others: Mapping[str, Any], is_one: bool) -> dict[str, Any]:
-        found = matching.counterparts(predictions, others, is_one)
-        if not found:
+    def partners(flag: str, others: Mapping[str, matching.Other], is_one: bool) -> dict[str, str]:
+        if not (found := matching.counterparts(predictions, others, is_one)):
             raise UsageError(flag, f"must hold a counterpart of a prediction; {matching.NAMING}")
-        return {name: others[other] for name, other in found.items()}
+        return found
 
     predictions = matching.find_labels(pathlib.Path(FLAGS.predictions), "predictions")
-    path = pathlib.Path(FLAGS.images)
-    found = matching.find_images(path)
-    images = partners("images", found, path.is_file() or any(isinstance(one, Series) for one in found.values()))
-    references = {}
+    images = find_images(predictions)
+    is_one = pathlib.Path(FLAGS.images).is_file() or any(source.series for source in images.values())
+    image_of = partners("images", {name: other_of(source) for name, source in images.items()}, is_one)
+    references, reference_of = {}, {}
     if FLAGS.references:
         path = pathlib.Path(FLAGS.references)
-        references = partners("references", matching.find_labels(path, "references"), path.is_file())
-    return {name: (predictions[name], images.get(name), references.get(name)) for name in sorted(predictions)}
+        references = matching.find_labels(path, "references")
+        reference_of = partners("references", matching.as_others(references, path), path.is_file())
+    return {
+        name: (predictions[name], images.get(image_of.get(name, "")), references.get(reference_of.get(name, "")))
+        for name in sorted(predictions)
+    }
+
+
+def find_images(predictions: Mapping[str, pathlib.Path]) -> dict[str, Input]:
+    """Return the CTs of --images under any names; labels in the same folder are none."""
+    from kits_tf.inference import inputs
+
+    try:
+        found = inputs.find_inputs(FLAGS.images).inputs
+    except UsageError as error:
+        raise UsageError("images" if error.flag == "input" else error.flag, error.reason) from None
+    labels = {path.resolve() for path in predictions.values()}
+    return {str(number): one for number, one in enumerate(found) if one.path.resolve() not in labels}
+
+
+def other_of(source: Input) -> matching.Other:
+    """Return the names and the digest of a CT."""
+    from kits_tf.evaluation import matching
+
+    def digest() -> str | None:
+        try:
+            return None if source.fault else source.digest
+        except InputError:
+            return None
+
+    names = {matching.case_id(pathlib.Path(name)) for name in (source.output_name, source.name) if name}
+    return matching.Other(names, digest)
 
 
 def check_figure1(cases: dict[str, Case]) -> None:
@@ -133,16 +160,15 @@ def write_figure1(names: list[str], cases: dict[str, Case], path: pathlib.Path) 
 
 
 def read(
-    prediction_path: pathlib.Path, image: Any, reference_path: pathlib.Path | None
+    prediction_path: pathlib.Path, image: Input | None, reference_path: pathlib.Path | None
 ) -> tuple[Volume, np.ndarray, np.ndarray | None]:
     """Read the CT, the prediction and the reference of a case; InputError if they are unusable or grids differ."""
     from kits_tf.evaluation.matching import check_same_grid
-    from kits_tf.io import dicom
-    from kits_tf.io.volume import read_labels, read_volume
+    from kits_tf.io.volume import read_labels
 
     if image is None:
         raise InputError(prediction_path, "no CT for it in --images")
-    volume = dicom.read_series(image) if isinstance(image, dicom.Series) else read_volume(image)
+    volume = image.read()
     labels: list[Any] = [None, None]
     for number, path in enumerate(filter(None, (prediction_path, reference_path))):
         labels[number], grid = read_labels(path)

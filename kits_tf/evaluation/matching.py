@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import functools
 import json
+import os
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from kits_tf import geometry
-from kits_tf.data import kits19
+from kits_tf import files, geometry
+from kits_tf.data import kits19, records
 from kits_tf.errors import InputError, UsageError
-from kits_tf.io import dicom, nifti
+from kits_tf.io import nifti
 from kits_tf.io.volume import Grid
 
 _CASE = re.compile(r"(?:case|prediction)_(\d{5})")
@@ -22,9 +25,17 @@ _RESULT = "_segmentation"  # kits-predict adds this to the name of a CT that is 
 _PROBABILITIES = tuple(kits19.PROBABILITY_SUFFIXES.values())
 _TOLERANCE = 0.1  # of a voxel's shortest side: headers are rounded
 NAMING = (
-    "labels of case_NNNNN/imaging.nii.gz are prediction_NNNNN.nii.gz, case_NNNNN.nii.gz or "
-    "case_NNNNN/segmentation.nii.gz; labels of NAME.nii.gz are NAME_segmentation.nii.gz"
+    "labels belong to the CT that their JSON names by its digest, else to that of their name: labels of "
+    "case_NNNNN/imaging.nii.gz are prediction_NNNNN.nii.gz, case_NNNNN.nii.gz or case_NNNNN/segmentation.nii.gz; "
+    "labels of NAME.nii.gz are NAME_segmentation.nii.gz"
 )
+
+
+class Other(NamedTuple):
+    """What a prediction may belong to, a CT or a reference: its names, and a function that hashes its CT."""
+
+    names: Collection[str]
+    digest: Callable[[], str | None]  # None if there is no CT or it cannot be read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +49,7 @@ class Match:
 
 
 def match(predictions: Path, references: Path, cases: str = "", flag: str = "predictions") -> Match:
-    """Pair predictions with references, each a KiTS19-layout folder, a folder of label files or a label file.
+    """Pair predictions with references, each a label file or any tree of them, such as the KiTS19 layout.
 
     Args:
         predictions: Folder or file, named by `flag`.
@@ -49,46 +60,104 @@ def match(predictions: Path, references: Path, cases: str = "", flag: str = "pre
     found, known = find_labels(predictions, flag), find_labels(references, "references")
     wanted = {kits19.case_name(number) for number in kits19.parse_cases(cases)} if cases else set(found) | set(known)
     found, known = ({case: path for case, path in all_of.items() if case in wanted} for all_of in (found, known))
-    partners = counterparts(found, known, references.is_file())
+    partners = counterparts(found, as_others(known, references), references.is_file())
     if not partners:
         raise UsageError(flag, f"{predictions} holds no labels of the requested cases of {references}; {NAMING}")
     pairs = {partner: (found[case], known[partner]) for case, partner in partners.items()}
+    cts = {path.parent: read_sidecar(prediction).get("input_digest") for prediction, path in pairs.values()}
+    lone = sorted(set(known) - set(pairs))  # but a CT beside its reference is no reference
+    lone = [case for case in lone if not (ct := cts.get(known[case].parent)) or _digest(known[case]) != ct]
     return Match(
         pairs=dict(sorted(pairs.items())),
-        missing={} if predictions.is_file() else {case: known[case] for case in sorted(set(known) - set(pairs))},
+        missing={} if predictions.is_file() else {case: known[case] for case in lone},
         extra=[] if references.is_file() else [found[case] for case in sorted(set(found) - set(partners))],
         absent=sorted(wanted - set(known) - set(found)),
     )
 
 
-def counterparts(predictions: Set[str] | Mapping[str, Any], others: Mapping[str, Any], is_one: bool) -> dict[str, str]:
-    """Return {prediction: its reference or CT} of equal names, or of single ones if the user named a file (`is_one`).
+def counterparts(predictions: Mapping[str, Path], others: Mapping[str, Other], is_one: bool = False) -> dict[str, str]:
+    """Return {prediction: its reference or CT}.
+
+    They are the same case if the prediction's sidecar has the digest of the other's CT, else if only they have a name
+    in common; also if they are the only ones and the user named a file (`is_one`).
 
     Example:
-        >>> counterparts({"case_00001", "b"}, {"case_00001": "imaging.nii.gz"}, False)
-        {'case_00001': 'case_00001'}
+        >>> counterparts({"case_00001": Path("a.nii")}, {"b": Other(["case_00001"], lambda: None)})
+        {'case_00001': 'b'}
     """
     if is_one and len(predictions) == len(others) == 1:
         return dict(zip(predictions, others, strict=True))
-    return {case: case for case in sorted(predictions) if case in others}
+    named: dict[str, list[str]] = collections.defaultdict(list)
+    for other, one in others.items():
+        for name in set(one.names):
+            named[name].append(other)
+    digests = {case: read_sidecar(path).get("input_digest") for case, path in predictions.items()}
+    digests = {case: digest for case, digest in digests.items() if digest}
+    pairs: dict[str, str] = {}
+    for case, digest in digests.items():  # of one name first, so that few CTs need to be hashed
+        alike = [other for other in named[case] if others[other].digest() == digest]
+        pairs |= {case: alike[0]} if len(alike) == 1 else {}
+    if set(digests) - set(pairs):
+        holders: dict[str | None, list[str]] = collections.defaultdict(list)
+        for other in others:
+            holders[others[other].digest()].append(other)
+        alone = {case: holders[digest][0] for case, digest in digests.items() if len(holders[digest]) == 1}
+        pairs = alone | pairs
+    for case in predictions:
+        if case not in pairs and len(free := set(named[case]) - set(pairs.values())) == 1:
+            pairs |= {case: free.pop()}
+    return dict(sorted(pairs.items()))
 
 
 def find_labels(path: Path, flag: str) -> dict[str, Path]:
-    """Return the label files of a folder, or the one file, by case; raise a UsageError for `flag` if there is none."""
-    expected = f"label files (.nii.gz, .nii) or case_NNNNN folders with a {kits19.LABEL_NAME}"
-    return _by_case(path, flag, _files(path, kits19.LABEL_NAME), expected)
+    """Return the label files of a tree, or the one file, by case; raise a UsageError for `flag` if there is none.
+
+    A case is named by its file (see `case_id`), and by its folders too where several files have one name.
+    """
+    if not path.exists():
+        raise UsageError(flag, f"{path}: no such file or folder")
+    if not path.is_dir():
+        return {case_id(path): path}
+    by_place: dict[tuple[str, Path], Path] = {}
+    for folder, paths in walk(path):
+        labels = [file for file in paths if nifti.is_nifti(file) and not file.name.endswith(_PROBABILITIES)]
+        labels = [file for file in labels if file.name == kits19.LABEL_NAME] or [
+            file for file in labels if file.name != kits19.IMAGE_NAME
+        ]
+        for file in sorted(labels, key=lambda file: not _is_result(file)):
+            is_of_folder = file.name == kits19.LABEL_NAME and folder != path
+            by_place.setdefault((case_id(file), folder.parent if is_of_folder else folder), file)
+    if not by_place:
+        expected = f"label files (.nii.gz, .nii) or case_NNNNN folders with a {kits19.LABEL_NAME}"
+        raise UsageError(flag, f"{path} must hold {expected}")
+    count = collections.Counter(case for case, _ in by_place)
+    return {case if count[case] == 1 else _long_name(file, path): file for (case, _), file in by_place.items()}
 
 
-def find_images(path: Path, flag: str = "images") -> dict[str, Path | dicom.Series]:
-    """Return a CT file, or the CTs in a folder (see `find_labels`) or its DICOM series."""
-    files = [file for file in _files(path, kits19.IMAGE_NAME) if file == path or not _is_result(file)]
-    if path.is_dir() and not files and dicom.holds_dicom(path):
-        try:
-            return {series.name: series for series in dicom.find_series(path)}
-        except (InputError, UsageError) as error:
-            raise UsageError(flag, error.reason if isinstance(error, UsageError) else str(error)) from None
-    expected = f"CTs (.nii.gz, .nii), DICOM series or case_NNNNN folders with an {kits19.IMAGE_NAME}"
-    return dict(_by_case(path, flag, files, expected).items())
+def as_others(labels: Mapping[str, Path], root: Path) -> dict[str, Other]:
+    """Return the references that `find_labels` found in `root`; a CT alone with one in a folder is its CT."""
+    return {
+        case: Other(
+            {case, case_id(path), _long_name(path, root)}, functools.cache(functools.partial(_ct_digest, path))
+        )
+        for case, path in labels.items()
+    }
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield the folders of a tree with their files, sorted, linked folders once; hidden ones are passed over.
+
+    Folders within a prepared folder or a KiTS19 case are not looked at.
+    """
+    seen = set()
+    for parent, folders, names in os.walk(root, followlinks=True):
+        place = os.path.realpath(parent)
+        is_leaf = records.is_prepared(parent) or kits19.case_number(os.path.basename(place)) is not None
+        folders[:] = [] if place in seen or is_leaf else sorted(name for name in folders if name[0] != ".")
+        if place not in seen:
+            paths = (Path(parent, name) for name in sorted(names) if name[0] != ".")
+            yield Path(parent), [one for one in paths if one.is_file() or one.is_symlink()]  # no pipes
+        seen.add(place)
 
 
 def case_id(path: Path) -> str:
@@ -129,25 +198,27 @@ def is_kidney_only(sidecar: Mapping[str, Any], labels: np.ndarray) -> bool:
     return sidecar.get("tumor_ml", 0) is None and not (labels > 1).any()
 
 
-def _by_case(path: Path, flag: str, files: list[Path], expected: str) -> dict[str, Path]:
-    """Return the first file of each case."""
-    if not path.exists():
-        raise UsageError(flag, f"{path}: no such file or folder")
-    if not files:
-        raise UsageError(flag, f"{path} must hold {expected}")
-    return {case_id(file): file for file in reversed(files)}
+def _long_name(path: Path, root: Path) -> str:
+    """Return the case of a label file with its folders below `root`."""
+    folders: Sequence[str] = path.parent.relative_to(root).parts if root.is_dir() else ()
+    if path.name == kits19.LABEL_NAME and folders and case_id(path) == folders[-1]:
+        folders = folders[:-1]
+    return "_".join([*folders, case_id(path)])
 
 
-def _files(path: Path, name: str) -> list[Path]:
-    """Return a file itself, or the files in a folder: that called `name`, else NIfTI files and those of case folders.
+def _ct_digest(path: Path) -> str | None:
+    """Return the digest of the only other NIfTI file in a reference's folder, results left out."""
+    others = [file for file in path.parent.iterdir() if nifti.is_nifti(file) and not _is_result(file)]
+    others = [file for file in others if file.name != path.name and file.name[0] != "."]
+    return _digest(others[0]) if len(others) == 1 else None
 
-    Those named by kits-predict come first; hidden files and probabilities are left out.
-    """
-    if not path.is_dir() or (path / name).is_file():
-        return [path / name if path.is_dir() else path]
-    files = [file for file in sorted(path.iterdir()) if nifti.is_nifti(file) and file.is_file()]
-    files = [file for file in files if not file.name.endswith(_PROBABILITIES)]
-    return sorted(files, key=lambda file: not _is_result(file)) + sorted(path.glob(f"case_?????/{name}"))
+
+def _digest(path: Path) -> str | None:
+    """Return the digest of a file, None if it cannot be read."""
+    try:
+        return files.digest(path)
+    except InputError:
+        return None
 
 
 def _is_result(path: Path) -> bool:

@@ -9,16 +9,16 @@ import hashlib
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from kits_tf import geometry
+from kits_tf import files, geometry
 from kits_tf.data import kits19, records
 from kits_tf.errors import InputError, UsageError
 from kits_tf.evaluation import matching
-from kits_tf.inference.outputs import file_digest, is_output_of
+from kits_tf.inference.outputs import is_output_of
 from kits_tf.io import dicom, nifti, privacy, volume
 from kits_tf.io.volume import Volume
 
@@ -49,7 +49,7 @@ class Input:
     def digest(self) -> str:
         """Digest of the file, or of the images of the DICOM series: 16 hexadecimal digits."""
         if not self.series:
-            return file_digest(self.path)
+            return files.digest(self.path)
         uids = sorted(str(header.SOPInstanceUID) for header in self.series.headers)
         return hashlib.sha256("\n".join(uids).encode()).hexdigest()[:16]
 
@@ -180,7 +180,7 @@ def _find(path: pathlib.Path) -> Found:
         raise UsageError("input", f"{path}: no such file or folder")
     inputs: list[Input] = []
     others: list[pathlib.Path] = []
-    for folder, paths in _walk(path):
+    for folder, paths in matching.walk(path):
         if records.is_prepared(folder):
             inputs += [_named(pathlib.Path(file), records.case_of(file)) for file in records.find_records(folder)]
             continue
@@ -200,19 +200,6 @@ def _find(path: pathlib.Path) -> Found:
     if used and rest > 0:  # names of files may name a patient
         return Found(inputs, [f"DICOM files of no CT series, such as localizers ({rest})", *skipped])
     return Found(inputs, list(skipped))
-
-
-def _walk(root: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[pathlib.Path]]]:
-    """Yield the folders of a tree with their files, sorted, linked folders once; hidden ones are passed over."""
-    seen = set()
-    for parent, folders, names in os.walk(root, followlinks=True):
-        place = os.path.realpath(parent)
-        is_leaf = records.is_prepared(parent) or kits19.case_number(os.path.basename(place)) is not None
-        folders[:] = [] if place in seen or is_leaf else sorted(name for name in folders if name[0] != ".")
-        if place not in seen:
-            paths = (pathlib.Path(parent, name) for name in sorted(names) if name[0] != ".")
-            yield pathlib.Path(parent), [one for one in paths if one.is_file() or one.is_symlink()]  # no pipes
-        seen.add(place)
 
 
 def _from_series(root: pathlib.Path) -> list[Input]:

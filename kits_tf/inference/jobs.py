@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
+from kits_tf import files
 from kits_tf.errors import CancelledError, InputError, one_line
 from kits_tf.inference import inputs, outputs
 from kits_tf.inference.inputs import Input
@@ -52,7 +53,7 @@ class Job:
 
 def case_settings(settings: Mapping[str, Any], kidney_masks: str | None, source: Input) -> dict[str, Any]:
     """Return the settings of one CT: those of the run, and the digest of its kidney mask."""
-    mask = kidney_masks and outputs.file_digest(inputs.mask_path(kidney_masks, source))
+    mask = kidney_masks and files.digest(inputs.mask_path(kidney_masks, source))
     return {**settings, "kidney_mask": mask or None}
 
 

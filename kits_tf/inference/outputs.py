@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import hashlib
 import json
-import os
 import pathlib
 import re
 import resource
@@ -54,18 +53,6 @@ Writer = Callable[[pathlib.Path, Case], None]  # writes more beside a label file
 def beside(path: pathlib.Path, suffix: str) -> pathlib.Path:
     """Return the path of a label file with another suffix."""
     return path.with_name(nifti.stem(path) + suffix)
-
-
-def file_digest(path: str | os.PathLike) -> str:
-    """Return the first 16 hexadecimal digits of a file's SHA-256; InputError if it cannot be read."""
-    whole = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while chunk := file.read(2**20):
-                whole.update(chunk)
-    except OSError as error:
-        raise InputError(path, error.strerror) from None
-    return whole.hexdigest()[:16]
 
 
 def network_settings(
@@ -119,7 +106,7 @@ def is_done(
     elif changed := [name for name in settings if then.get(name) != settings[name]]:
         values = f"{changed[0]} {then.get(changed[0])}, now {settings[changed[0]]}"
         reason = f"was written with other settings ({values})"
-    elif path.is_file() and sidecar["labels_digest"] != file_digest(path):
+    elif path.is_file() and sidecar["labels_digest"] != files.digest(path):
         if lacking:
             reason = f"was changed since it was written, and {lacking[0]} would not match the edited labels"
         try:
@@ -143,7 +130,7 @@ def write_case(case: Case, output_dir: pathlib.Path, writers: Iterable[Writer] =
         write_labels(case.labels, case.volume, temporary)
         seconds = case.sidecar.get("seconds", {}) | {"write": time.perf_counter() - start}
         seconds = {name: round(value, 3) for name, value in (seconds | {"total": sum(seconds.values())}).items()}
-        case.sidecar.update(seconds=seconds, labels_digest=file_digest(temporary))
+        case.sidecar.update(seconds=seconds, labels_digest=files.digest(temporary))
         old = [beside(path, suffix) for suffix in OF_THE_LABELS if beside(path, suffix).exists()]
         for file in old:
             file.unlink()

@@ -3,12 +3,14 @@
 import importlib.util
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 
+from kits_tf import files
 from kits_tf.cli import app, report
-from kits_tf.io.volume import Volume, write_labels, write_volume
+from kits_tf.io.volume import Volume, read_volume, write_labels, write_volume
 
 SPACING_MM = (4.0, 2.0, 2.0)
 
@@ -117,6 +119,25 @@ def test_one_file_with_one_ct_whatever_its_name(folders):
     flags += [f"--images={folders / 'other.nii.gz'}", f"--output_dir={folders / 'pages'}"]
     assert app.execute(report.main, report.FLAGS, ["kits-report", *flags]) == 0
     assert (folders / "pages/case_00001.html").exists()
+
+
+def test_cts_of_a_tree_or_a_list_are_found_by_content_not_by_name(folders):
+    """The sidecars have the digests of CTs that lie elsewhere, one under the name of the other."""
+    for number in range(2):
+        ct = folders / f"data/case_{number:05d}/imaging.nii.gz"
+        hu = read_volume(ct).hu + np.int16(number)
+        moved = folders / f"archive/p/{1 - number}/case_{1 - number:05d}.nii.gz"
+        write_volume(Volume(hu, SPACING_MM), moved)
+        sidecar = folders / f"predictions/prediction_{number:05d}.json"
+        sidecar.write_text(json.dumps({"input_digest": files.digest(moved), "input": f"number {number}"}))
+    (folders / "archive/broken.nii.gz").write_bytes(b"")
+    (folders / "archive/notes.txt").write_text("no CT")
+    (folders / "list.txt").write_text("# two\narchive/p/0\narchive/p/1\n")
+    for images in ("archive", "list.txt"):
+        assert run(folders, images=images) == 0
+        for number in range(2):  # HU of the kidneys are 31 and, one higher, 32
+            rows = re.findall(r"<td>kidney without tumor</td><td>(\d+)", page(folders, f"case_{number:05d}"))
+            assert rows == [str(31 + number)]
 
 
 @pytest.mark.parametrize("flag", ["images", "references"])

@@ -1,10 +1,20 @@
 """Files find their counterparts by case, grids that differ are refused, and sidecars are read."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from kits_tf.errors import InputError, UsageError
-from kits_tf.evaluation.matching import check_same_grid, find_images, find_labels, is_kidney_only, match, read_sidecar
+from kits_tf.evaluation.matching import (
+    Other,
+    check_same_grid,
+    counterparts,
+    find_labels,
+    is_kidney_only,
+    match,
+    read_sidecar,
+)
 from kits_tf.io.volume import Grid, working_affine
 
 
@@ -63,7 +73,42 @@ def test_labels_and_cts_in_one_folder_are_told_apart(tmp_path):
     for name in ("SCAN.NII.GZ", "SCAN_segmentation.nii.gz", "SCAN_segmentation_kidney_probability.nii.gz"):
         touch(tmp_path / name)
     assert find_labels(tmp_path, "predictions") == {"SCAN": tmp_path / "SCAN_segmentation.nii.gz"}
-    assert find_images(tmp_path) == {"SCAN": tmp_path / "SCAN.NII.GZ"}
+
+
+def test_labels_of_one_name_in_several_folders_are_named_by_them_and_found_in_another_tree(tmp_path):
+    for name in ("a/b/scan_segmentation.nii.gz", "c/scan_segmentation.nii.gz", "c/prediction_00003.nii.gz"):
+        touch(tmp_path / "out" / name)
+    flat = ("a_b_scan_segmentation.nii.gz", "c_scan_segmentation.nii.gz", "case_00003/segmentation.nii.gz")
+    for name in flat:
+        touch(tmp_path / "flat" / name)
+    assert sorted(find_labels(tmp_path / "out", "predictions")) == ["a_b_scan", "c_scan", "case_00003"]
+    for one, other in (("out", "flat"), ("flat", "out")):
+        assert list(match(tmp_path / one, tmp_path / other).pairs) == ["a_b_scan", "c_scan", "case_00003"]
+
+
+def test_content_decides_before_names(tmp_path):
+    """Each patient's folder has a CT and a reference; predictions have the digests of CTs, and misleading names."""
+    for patient, name in (("p1", "ct"), ("p2", "ct"), ("p3", "other")):
+        touch(tmp_path / f"data/{patient}/{name}.nii.gz").write_bytes(patient.encode())
+        touch(tmp_path / f"data/{patient}/drawn.nii.gz").write_bytes(b"labels of " + patient.encode())
+    written = {"p1_drawn": "p2", "anything": "p1", "other": "p3"}
+    for name, patient in written.items():
+        touch(tmp_path / f"out/{name}_segmentation.nii.gz")
+        digest = hashlib.sha256(patient.encode()).hexdigest()[:16]
+        (tmp_path / f"out/{name}_segmentation.json").write_text(f'{{"input_digest": "{digest}"}}')
+    found = match(tmp_path / "out", tmp_path / "data")
+    assert (found.missing, found.extra) == ({}, [])  # no CT counts as a reference
+    assert {reference.parent.name: prediction.name for prediction, reference in found.pairs.values()} == {
+        patient: f"{name}_segmentation.nii.gz" for name, patient in written.items()
+    }
+
+
+def test_equal_content_is_told_apart_by_names_and_without_them_left_out(tmp_path):
+    others = {name: Other([name], lambda: "same") for name in ("a", "b")}
+    for name in ("a", "c"):
+        touch(tmp_path / f"{name}.nii.gz")
+        (tmp_path / f"{name}.json").write_text('{"input_digest": "same"}')
+    assert counterparts(find_labels(tmp_path, "predictions"), others) == {"a": "a"}
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "empty", "others"])
