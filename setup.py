@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 
 CHECKPOINTS = "kits_tf.checkpoints"
 RELEASED = [card.parent.name for card in pathlib.Path("checkpoints").glob("*/MODEL_CARD.md")]
-FILES = ("MODEL_CARD.md", "*/config.json", "*/model.weights.h5")
+FILES = ("MODEL_CARD.md", "notice.txt", "*/config.json", "*/model.weights.h5")
 
 setup(
     packages=[*find_packages(include=["kits_tf", "kits_tf.*"]), CHECKPOINTS],

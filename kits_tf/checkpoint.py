@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.weights.h5"
 CARD_NAME = "MODEL_CARD.md"  # only released weights have one
+NOTICE_NAME = "notice.txt"
 
 SHARED_OPTIONS = ("min_component_share", "fusion")
 """Options of what networks find together: the same in all networks of a checkpoint that have them."""
@@ -112,6 +113,21 @@ def digest(folder: str | os.PathLike, name: str) -> bytes:
     for part in (CONFIG_NAME, WEIGHTS_NAME):
         whole.update((pathlib.Path(folder) / name / part).read_bytes())
     return whole.digest()
+
+
+def load_notice(folder: pathlib.Path) -> str:
+    """Return what users of a checkpoint must be told, in one line: its `notice.txt`, or "" if it has none.
+
+    Raises:
+        InputError: the file is unreadable.
+    """
+    path = folder / NOTICE_NAME
+    try:
+        return " ".join(path.read_text(encoding="utf-8").split())
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"cannot be read as text ({type(error).__name__})") from None
 
 
 def load_weights(folder: pathlib.Path, model: keras.Model) -> None:

@@ -47,6 +47,17 @@ def test_released_weights_are_inside_or_beside_the_package(tmp_path, monkeypatch
     assert checkpoint.find("abdomen") == home / "abdomen"
 
 
+def test_released_weights_have_a_notice_and_other_checkpoints_may_have_one(tmp_path):
+    for name in checkpoint.released_names():
+        assert "eye" in checkpoint.load_notice(checkpoint.find(name))
+    assert checkpoint.load_notice(tmp_path) == ""
+    (tmp_path / checkpoint.NOTICE_NAME).write_text("For one\n scanner. \n", encoding="utf-8")
+    assert checkpoint.load_notice(tmp_path) == "For one scanner."
+    (tmp_path / checkpoint.NOTICE_NAME).write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=f"^{tmp_path / checkpoint.NOTICE_NAME}: cannot be read as text"):
+        checkpoint.load_notice(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("odd", "option", "value"),
     [(odd, "min_component_share", 0.2) for odd in NAMES] + [(odd, "fusion", "mean") for odd in NAMES[:3]],

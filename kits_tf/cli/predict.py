@@ -92,7 +92,10 @@ def main() -> int:
             from kits_tf.report import pages
 
             pages.require_libraries("report")
-        reasons |= segment(load_job(waiting, settings, roi), waiting)
+        job = load_job(waiting, settings, roi)
+        if job.segmenter.notice:
+            print(f"notice: {job.segmenter.notice}", file=sys.stderr, flush=True)
+        reasons |= segment(job, waiting)
     if len(sources) > 1 or (FLAGS.shard and sources):
         name = f"summary_{FLAGS.shard.replace('/', '_of_')}.csv" if FLAGS.shard else "summary.csv"
         print(outputs.write_summary(sources, reasons, pathlib.Path(FLAGS.output_dir) / name))

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import pathlib
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
@@ -157,11 +158,11 @@ def _require(extra: str, *modules: str) -> None:
 def card(name: str, source: pathlib.Path, configs: Configs, kind: str) -> str:
     """Return the model card of a network or the system: its ports, the whole preprocessing, the weights' own card."""
     path = source / checkpoint.CARD_NAME
-    weights = path.read_text(encoding="utf-8") if path.is_file() else ""
+    weights = re.sub(r"\A---\n.*?\n---\n", "", path.read_text(encoding="utf-8"), flags=re.S) if path.is_file() else ""
     own = {key: dataclasses.asdict(config) for key, config in configs.items() if name in (key, SYSTEM)}
     text = CARD_TEMPLATE.read_text(encoding="utf-8").format(
         name=name,
-        warning="" if weights.startswith("#") else weights.partition("\n")[0],
+        notice=checkpoint.load_notice(source),
         version=kits_tf.__version__,
         checkpoint=source.name,
         format=FORMATS[kind],

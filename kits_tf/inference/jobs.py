@@ -152,6 +152,7 @@ def segment(
     sidecar = outputs.sidecar_of(
         source, volume, found.labels, settings, found.sides, engine=job.segmenter.engine.name,
         precision=job.segmenter.engine.precision, seconds=seconds | found.seconds, checkpoint=job.checkpoint,
+        notice=job.segmenter.notice or None,
     )  # fmt: skip
     if mask is not None:
         inside = tuple(job.roi or ())

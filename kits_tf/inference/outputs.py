@@ -140,7 +140,7 @@ def write_case(case: Case, output_dir: pathlib.Path, writers: Iterable[Writer] =
     if case.source.series:
         from kits_tf.io.dicom_seg import write_segmentation
 
-        write_segmentation(case.labels, case.source.series, beside(path, SEG_SUFFIX))
+        write_segmentation(case.labels, case.source.series, beside(path, SEG_SUFFIX), case.sidecar.get("notice") or "")
     for write in writers:
         write(path, case)
     return [file.name for file in old if not file.exists()]

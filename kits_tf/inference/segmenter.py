@@ -84,7 +84,8 @@ def load_segmenter(
     configs = [checkpoint.load_configs(folder, names) for folder in folders]
     ensemble.check_alike(configs, folders)
     members = [engines.load(engine, folder, own, precision) for folder, own in zip(folders, configs, strict=True)]
-    return Segmenter(ensemble.augmented(ensemble.mean_of(members), tta, configs[0]), configs[0], fusion)
+    notice = " ".join(filter(None, dict.fromkeys(map(checkpoint.load_notice, folders))))
+    return Segmenter(ensemble.augmented(ensemble.mean_of(members), tta, configs[0]), configs[0], fusion, notice)
 
 
 class Segmenter:
@@ -95,14 +96,20 @@ class Segmenter:
         configs: The config of each network, by network name. Without kidney networks every call needs a mask; without
             the tumor network labels stop at kidney.
         fusion: "union", "majority" or "mean"; None for the networks' own.
+        notice: What users of the weights must be told, in one line; see `checkpoint.load_notice`.
     """
 
     def __init__(
-        self, engine: Engine, configs: Mapping[str, KidneyConfig | TumorConfig], fusion: str | None = None
+        self,
+        engine: Engine,
+        configs: Mapping[str, KidneyConfig | TumorConfig],
+        fusion: str | None = None,
+        notice: str = "",
     ) -> None:
         self.engine = engine
         self.configs = configs
         self.fusion = fusion_of_planes(configs) if fusion is None else fusion
+        self.notice = notice
         self._process = os.getpid()
 
     def segment(

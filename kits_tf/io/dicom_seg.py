@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     import pydicom
 
 SERIES_NUMBER = 900  # away from the numbers that scanners give
+MAX_DESCRIPTION = 1024  # characters of a DICOM short text
 
 
-def write_segmentation(labels: np.ndarray, series: Series, path: str | os.PathLike) -> None:
+def write_segmentation(labels: np.ndarray, series: Series, path: str | os.PathLike, notice: str = "") -> None:
     """Write labels as a DICOM SEG with the patient and study of its CT; a segment without voxels is described too.
 
     Args:
         labels: uint8 [slices, rows, columns] on the working axes: 0 background, 1 kidney, 2 tumor.
         series: the series of the CT.
         path: the file to write.
+        notice: what readers must be told, in one line; the description of both segments.
 
     Raises:
         InputError: a header of the series cannot be repeated in a DICOM SEG.
@@ -41,7 +43,7 @@ def write_segmentation(labels: np.ndarray, series: Series, path: str | os.PathLi
                 source_images=_source_images(series, ordered),
                 pixel_array=np.ascontiguousarray(to_stored(labels, ordered.orientation)),
                 segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-                segment_descriptions=_segments(),
+                segment_descriptions=_segments(notice),
                 series_instance_uid=highdicom.UID(),
                 series_number=SERIES_NUMBER,
                 sop_instance_uid=highdicom.UID(),
@@ -78,8 +80,8 @@ def _source_images(series: Series, ordered: Stack) -> list[pydicom.Dataset]:
     return images
 
 
-def _segments() -> list[highdicom.seg.SegmentDescription]:
-    """Return the two segments in the codes and colors that viewers know."""
+def _segments(notice: str) -> list[highdicom.seg.SegmentDescription]:
+    """Return the two segments in the codes and colors that viewers know, described by the notice."""
     import highdicom
     from pydicom.sr.codedict import codes
 
@@ -87,7 +89,7 @@ def _segments() -> list[highdicom.seg.SegmentDescription]:
         name="kits-tf", family=codes.DCM.ArtificialIntelligence, version=__version__
     )
     kidney = codes.SCT.Kidney
-    return [
+    segments = [
         highdicom.seg.SegmentDescription(
             segment_number=number,
             segment_label=label,
@@ -103,3 +105,7 @@ def _segments() -> list[highdicom.seg.SegmentDescription]:
             (2, "Tumor", codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Neoplasm, [kidney], palette.TUMOR),
         )
     ]
+    if notice:
+        for segment in segments:
+            segment.SegmentDescription = notice.encode("ascii", "replace").decode()[:MAX_DESCRIPTION]
+    return segments

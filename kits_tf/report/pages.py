@@ -46,7 +46,7 @@ SIDECAR_NAMES = {
     "seconds": "time, s",
     "peak_memory_mb": "peak memory, MB",
 }
-_MEASURED = ("kidney_ml", "tumor_ml", "kidneys", "tumors")  # of a sidecar; the page measures anew
+_ELSEWHERE = ("kidney_ml", "tumor_ml", "kidneys", "tumors", "notice")  # of a sidecar; the page measures anew
 
 
 @dataclasses.dataclass
@@ -114,6 +114,7 @@ def build_case(
         "strips": _tumor_strips(scene, volume.voxel_ml) if with_tumors else [],
         "against": None,
         "sidecar": _sidecar_rows(sidecar or {}),
+        "notice": (sidecar or {}).get("notice"),
     }
     row = {
         "thumbnail": _source(thumbnail),
@@ -214,7 +215,7 @@ def _attenuation(hu: np.ndarray, labels: np.ndarray, with_tumors: bool) -> dict[
 def _sidecar_rows(sidecar: Mapping[str, Any]) -> dict[str, str]:
     """Return the entries of a sidecar under readable names."""
     keys = [key for key in SIDECAR_NAMES if key in sidecar]
-    keys += [key for key in sidecar if key not in SIDECAR_NAMES and key not in _MEASURED and sidecar[key] != []]
+    keys += [key for key in sidecar if key not in SIDECAR_NAMES and key not in _ELSEWHERE and sidecar[key] != []]
     return {SIDECAR_NAMES.get(key, key.replace("_", " ")): _plain(sidecar[key]) for key in keys}
 
 

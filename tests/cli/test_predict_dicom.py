@@ -65,6 +65,26 @@ def test_all_series_of_a_folder_are_segmented_or_the_one_that_is_named(tmp_path,
     assert names == ["ct_3_segmentation.dcm", "ct_8_segmentation.dcm"]
 
 
+def test_the_notice_of_the_weights_is_said_once_and_is_in_every_output(tmp_path, identity, predict, capsys):
+    """A notice in markup and beyond ASCII, which DICOM may not know."""
+    pytest.importorskip("matplotlib")
+    folder, out = write(images(HU, SPACING_MM), tmp_path / "ct"), tmp_path / "out"
+    assert predict(folder) == 0
+    assert capsys.readouterr().err == "" and json.loads(next(out.glob("*.json")).read_text())["notice"] is None
+    (identity / "notice.txt").write_text("Learned from <b>Zürich</b>:\ntumors need an eye.\n", encoding="utf-8")
+    write_volume(Volume(HU, SPACING_MM), tmp_path / "all" / "other.nii.gz")
+    folder.rename(tmp_path / "all" / "ct")
+    assert predict(tmp_path / "all", "--report", "--overwrite") == 0
+    notice = "Learned from <b>Zürich</b>: tumors need an eye."
+    assert capsys.readouterr().err == f"notice: {notice}\n"
+    assert [json.loads(path.read_text())["notice"] for path in out.glob("*.json")] == [notice] * 2
+    for path in out.glob("*.html"):
+        assert path.read_text().count("Learned from &lt;b&gt;Zürich&lt;/b&gt;: tumors need an eye.") == 1
+    (path,) = out.glob("*.dcm")
+    described = [segment.SegmentDescription for segment in pydicom.dcmread(path).SegmentSequence]
+    assert described == [notice.replace("ü", "?")] * 2
+
+
 def test_messages_about_files_in_the_patients_folder_name_no_patient(tmp_path, predict, capsys):
     folder = write(images(HU, SPACING_MM), tmp_path / "mustermann")
     inside, masks = f"--output_dir={folder}", tmp_path / "masks"

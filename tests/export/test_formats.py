@@ -94,10 +94,11 @@ def test_a_card_states_inputs_preprocessing_and_every_option(tmp_path):
         assert any(option in dataclasses.asdict(config) for config in configs.values())
 
 
-def test_a_card_keeps_that_of_the_weights_and_its_warning_comes_first(tmp_path):
-    (tmp_path / checkpoint.CARD_NAME).write_text("**Trained on simulations alone.**\n\n# Weights\n\nHow.\n")
+def test_a_card_keeps_that_of_the_weights_and_their_notice_comes_first(tmp_path):
+    (tmp_path / checkpoint.NOTICE_NAME).write_text("Trained on\nsimulations alone.\n")
+    (tmp_path / checkpoint.CARD_NAME).write_text("---\nlicense: apache-2.0\n---\n\n# Weights\n\nHow.\n")
     text = formats.card("system", tmp_path, tiny_configs(), "saved_model")
-    assert text.startswith("**Trained on simulations alone.**\n\n# system")
+    assert text.startswith("Trained on simulations alone.\n\n# system") and "apache-2.0" not in text
     assert "### Weights" in text and text.rstrip().endswith("How.") and text.count('"stage"') == 4
     for signature in ("serving_default", "compact", "probabilities", "measurements"):
         assert f"`{signature}`" in text
