@@ -29,7 +29,7 @@ Blocks: TypeAlias = Literal["split", "overlap", "polyphase", "none"]
 Fusion: TypeAlias = Literal["union", "majority", "mean"]
 
 PLANES: tuple[Plane, ...] = get_args(Plane)
-PRESETS = ("paper", "best", "small")
+PRESETS = ("paper", "best", "small", "default")
 STAGES = ("both", "kidney", "tumor")
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 TEST_TIME_AUGMENTATIONS = ("none", "shift", "flip")
@@ -205,9 +205,9 @@ PRESET_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "max_rotation_degrees": 20.0,
             "max_scaling": 0.2,
             "grid": 64,
-            "blocks": "polyphase",
+            "blocks": "none",
             "num_steps": 1650,
-            "batch_size": 8,
+            "batch_size": 4,
             "tumor_weight": 1.0,
             "max_small_tumor_weight": 2.0,
             "learning_rate": 0.01,
@@ -221,12 +221,28 @@ PRESET_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
+PRESET_OPTIONS["kidney"]["default"] = {
+    **PRESET_OPTIONS["kidney"]["small"],
+    "base_filters": 16,
+    "fusion": "majority",
+    "max_rotation_degrees": 20.0,
+    "max_scaling": 0.35,
+    "max_shift_hu": 40.0,
+    "max_intensity_scaling": 0.2,
+    "max_noise_hu": 20.0,
+    "max_elastic_mm": 6.0,
+    "max_gamma": 0.4,
+    "max_blur_mm": 1.5,
+    "max_coarsening": 0.8,
+}
+PRESET_OPTIONS["tumor"]["default"] = {**PRESET_OPTIONS["tumor"]["small"], "base_filters": 16}
+
 
 def preset(name: str, stage: str, plane: str | None = None) -> KidneyConfig | TumorConfig:
     """Return the config of a preset.
 
     Args:
-        name: "paper", "best" or "small".
+        name: "paper", "best", "small" or "default".
         stage: "kidney" or "tumor".
         plane: of the kidney network; None for the tumor. The coronal and sagittal networks use max pooling.
 

@@ -22,12 +22,12 @@ NATIVE = {"inplane_mm": 0.0, "slice_mm": 0.0}
 
 
 OPTIONS = {
-    "small": ({}, {}),
+    "small": ({}, {"grid": 17}),
     "native": (
         {**NATIVE, "min_component_share": 0.0, "mirror": True, "overlap": 3},
         {"min_component_share": 0.0, "grid": 0, "blocks": "overlap"},
     ),
-    "whole": ({"slice_mm": 0.0, "body_box": False}, {"grid": 17, "blocks": "none"}),  # sides by the body all the same
+    "whole": ({"slice_mm": 0.0, "body_box": False}, {"blocks": "polyphase"}),  # sides by the body all the same
 }
 
 
