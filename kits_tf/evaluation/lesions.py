@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import ndimage, spatial
 
 from kits_tf.evaluation.metrics import dice
+from kits_tf.io.volume import Grid
 from kits_tf.laterality import LEFT, RIGHT, SIDE_NAMES, bounding_box, box_within, kidney_sides
 
 MIN_TUMOR_ML = 0.1
@@ -38,48 +39,96 @@ class Tumor:
 
 
 def measure(
-    labels: np.ndarray, spacing_mm: Sequence[float], sides: np.ndarray | None = None, voxel_ml: float | None = None
+    labels: np.ndarray, spacing_mm: Sequence[float], sides: np.ndarray | None = None, grid: Grid | None = None
 ) -> dict[str, Any]:
-    """Measure kidneys with their tumors (label > 0, as the challenge counts) and tumors.
+    """Measure kidneys (label > 0, as the challenge counts), the tissue of kidneys (label 1) and tumors (label 2).
 
     Args:
         labels: uint8 [slices, rows, columns], axes (I, P, L): 0 background, 1 kidney, 2 tumor.
         spacing_mm: Voxel size (slice, row, column).
         sides: uint8 of the labels' shape, 1 in the right kidney, 2 in the left; by default see `laterality`.
-        voxel_ml: Volume of a voxel; by default the product of the spacing, which is too large in a sheared grid.
+        grid: Place of the labels; without it volumes are too large in a sheared grid, and tumors have no place.
 
     Returns:
-        Dict with `kidney_ml`, `tumor_ml`, `kidneys` (list of {"side", "volume_ml"}, right before left, without empty
-        ones) and `tumors` (list of {"side", "volume_ml", "max_axial_diameter_mm"}, largest first).
+        Dict with `kidney_ml`, `kidney_tissue_ml`, `tumor_ml`, `kidneys` (list of {"side", "volume_ml", "tissue_ml",
+        "tumor_ml"}, right before left, without empty ones) and `tumors` (list of {"side", "volume_ml",
+        "max_axial_diameter_mm"} and the entries of `place`, largest first).
 
     Example:
         >>> labels = np.zeros((4, 20, 40), np.uint8)
         >>> labels[:, 5:15, 5:15] = 1
         >>> measure(labels, (5.0, 2.0, 2.0))["kidneys"]
-        [{'side': 'right', 'volume_ml': 8.0}]
+        [{'side': 'right', 'volume_ml': 8.0, 'tissue_ml': 8.0, 'tumor_ml': 0.0}]
     """
     box = bounding_box(labels)
     if box is None:
-        return {"kidney_ml": 0.0, "tumor_ml": 0.0, "kidneys": [], "tumors": []}
-    voxel_ml = float(np.prod(spacing_mm)) / 1000 if voxel_ml is None else voxel_ml
+        return {"kidney_ml": 0.0, "kidney_tissue_ml": 0.0, "tumor_ml": 0.0, "kidneys": [], "tumors": []}
+    voxel_ml = grid.voxel_ml if grid else float(np.prod(spacing_mm)) / 1000
     sides = _sides(labels, box, spacing_mm) if sides is None else np.where(labels[box] > 0, sides[box], 0)
 
-    def volume_ml(mask: np.ndarray) -> float:
-        return round(int(np.count_nonzero(mask)) * voxel_ml, 3)
+    def volumes_ml(mask: np.ndarray) -> list[float]:
+        counts = [int(np.count_nonzero(mask & found)) for found in (inside > 0, inside == 1, inside == 2)]
+        return [round(count * voxel_ml, 3) for count in counts]
 
-    by_side = {name: volume_ml(sides == side) for side, name in SIDE_NAMES.items()}
-    return {
-        "kidney_ml": volume_ml(labels[box]),
-        "tumor_ml": volume_ml(labels[box] == 2),
-        "kidneys": [{"side": name, "volume_ml": kidney_ml} for name, kidney_ml in by_side.items() if kidney_ml],
-        "tumors": [tumor.summary() for tumor in find_tumors(labels, spacing_mm, sides, voxel_ml)],
+    inside = labels[box]
+    whole = dict(zip(("kidney_ml", "kidney_tissue_ml", "tumor_ml"), volumes_ml(inside > 0), strict=True))
+    by_side = {name: volumes_ml(sides == side) for side, name in SIDE_NAMES.items()}
+    entries = ("volume_ml", "tissue_ml", "tumor_ml")
+    tumors = find_tumors(labels, spacing_mm, sides, voxel_ml)
+    return whole | {
+        "kidneys": [
+            {"side": name, **dict(zip(entries, found, strict=True))} for name, found in by_side.items() if found[0]
+        ],
+        "tumors": [tumor.summary() | (place(tumor, grid) if grid else {}) for tumor in tumors],
     }
+
+
+def without_tumors(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result of `measure` where tumors were not looked for: what is unknown is None."""
+    kidneys = [kidney | {"tissue_ml": None, "tumor_ml": None} for kidney in measured["kidneys"]]
+    return {**measured, "kidney_tissue_ml": None, "tumor_ml": None, "kidneys": kidneys, "tumors": None}
+
+
+def place(tumor: Tumor, grid: Grid) -> dict[str, Any]:
+    """Return where a tumor is, as viewers of its label file and CT tell.
+
+    Returns:
+        {"centroid_ras_mm": [x, y, z], "slices": [first, last] axial slice by the label file's own index from 0,
+        "z_mm": of both in RAS} and, if the grid has them, "instances", the DICOM Instance Numbers of both.
+    """
+    centroid = np.argwhere(tumor.mask).mean(axis=0) + [side.start for side in tumor.box]
+    ends = sorted((tumor.box[0].start, tumor.box[0].stop - 1), key=lambda index: grid.file_index(0, index))
+    points = np.array([[*centroid, 1], *([index, *centroid[1:], 1] for index in ends)]) @ grid.affine[:3].T
+    found = {
+        "centroid_ras_mm": [round(value, 1) + 0.0 for value in points[0].tolist()],
+        "slices": [grid.file_index(0, index) for index in ends],
+        "z_mm": [round(value, 2) + 0.0 for value in points[1:, 2].tolist()],
+    }
+    return found | ({"instances": [grid.instances[index] for index in ends]} if grid.instances else {})
+
+
+def finding(measured: Mapping[str, Any]) -> str:
+    """Return in words what was found, from `measure` or a sidecar.
+
+    Example:
+        >>> finding({"kidney_ml": 310.0, "tumor_ml": 0.0, "tumors": []})
+        'no tumor found'
+    """
+    tumors = measured.get("tumors")
+    if not measured.get("kidney_ml"):
+        return "no kidney found"
+    if tumors is None:
+        return "tumors not looked for"
+    if not tumors:
+        return f"no tumor of {MIN_TUMOR_ML} ml or more found" if measured["tumor_ml"] else "no tumor found"
+    first = f"{tumors[0]['side']}, {tumors[0]['volume_ml']:.1f} ml, {tumors[0]['max_axial_diameter_mm']:.1f} mm"
+    return f"1 tumor found: {first}" if len(tumors) == 1 else f"{len(tumors)} tumors found, the largest {first}"
 
 
 def find_tumors(
     labels: np.ndarray, spacing_mm: Sequence[float], sides: np.ndarray | None = None, voxel_ml: float | None = None
 ) -> list[Tumor]:
-    """Return the tumors of 0.1 ml or more, largest first; see `measure`, but `sides` covers the bounding box."""
+    """Return the tumors of 0.1 ml or more, largest first; `sides` covers the bounding box, else as for `measure`."""
     around = bounding_box(labels)
     if around is None:
         return []

@@ -19,7 +19,7 @@ import kits_tf
 from kits_tf import checkpoint, files
 from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
 from kits_tf.errors import InputError
-from kits_tf.evaluation.lesions import measure
+from kits_tf.evaluation import lesions
 from kits_tf.evaluation.matching import read_sidecar
 from kits_tf.inference.fusion import UNIT, fusion_of_planes
 from kits_tf.io import nifti
@@ -151,15 +151,15 @@ def sidecar_of(
     **entries: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Return a CT's sidecar before `write_case` completes it; `entries` are added, such as "engine" and "seconds"."""
-    found = measure(labels, volume.grid.spacing_mm, sides, volume.voxel_ml)
-    if settings.get("stage") == "kidney":
-        found |= {"tumor_ml": None, "tumors": None}
+    found = lesions.measure(labels, volume.grid.spacing_mm, sides, volume.grid)
+    found = lesions.without_tumors(found) if settings.get("stage") == "kidney" else found
     return {
         "input": source.name,
         "shape": list(volume.shape),
         "spacing_mm": [round(side, 6) for side in volume.spacing_mm],
         **entries,
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "finding": lesions.finding(found),
         **found,
         "input_digest": source.digest,
         "settings": dict(settings),

@@ -168,7 +168,7 @@ def read_series(series: Series) -> Volume:
             hu = hu.astype(np.float32)
         hu[number] = image
     hu = np.ascontiguousarray(to_working(hu, ordered.orientation))
-    return Volume(hu, grid.spacing_mm, grid.affine, warnings=grid.warnings)
+    return Volume(hu, grid.spacing_mm, grid.affine, warnings=grid.warnings, instances=grid.instances)
 
 
 def stack(series: Series) -> Stack:
@@ -207,8 +207,17 @@ def stack(series: Series) -> Stack:
     shape = len(headers), int(numbers["Rows"][0, 0]), int(numbers["Columns"][0, 0])
     missing = [key for key in COPIED_TO_SEG if any(key not in header for header in headers)]
     warnings = (f"the images lack {', '.join(missing)}; a DICOM SEG fills them",) if missing else ()
-    grid = dataclasses.replace(working_grid(affine, shape, orientation), warnings=warnings)
+    grid = working_grid(affine, shape, orientation)
+    grid = dataclasses.replace(grid, warnings=warnings, instances=_instances(headers, orientation))
     return Stack(headers, float(slice_mm), orientation, grid)
+
+
+def _instances(headers: tuple[pydicom.Dataset, ...], orientation: np.ndarray) -> tuple[int, ...]:
+    """Return the Instance Number of each slice on the working axes; none if one lacks it or slices are not axial."""
+    numbers = [header.get("InstanceNumber") for header in headers]
+    if orientation[0, 0] != 2 or any(number is None for number in numbers):
+        return ()
+    return tuple(int(number) for number in (numbers if orientation[0, 1] < 0 else numbers[::-1]))
 
 
 def read_dataset(path: str | os.PathLike, **options: Any) -> pydicom.Dataset:

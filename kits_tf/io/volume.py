@@ -46,22 +46,43 @@ class Grid:
     affine: np.ndarray  # float64 [4, 4], (slice, row, column, 1) to RAS mm
     source: Source | None = dataclasses.field(default=None, repr=False, compare=False)  # None if not from NIfTI
     warnings: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    instances: tuple[int, ...] = dataclasses.field(default=(), compare=False)  # see `Volume`
 
     @property
     def voxel_ml(self) -> float:
         """Volume of a voxel in ml, right for sheared grids too."""
         return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
 
+    def file_index(self, axis: int, index: int) -> int:
+        """Return the index, from 0, that a slice, row or column (`axis` 0, 1, 2) has in the file or its label file."""
+        _, direction = self._stored_axis(axis)
+        return index if direction > 0 else self.shape[axis] - 1 - index
+
+    def file_axis(self, axis: int) -> str:
+        """Return the name of the file's axis, i, j or k, that slices, rows or columns (`axis` 0, 1, 2) are along."""
+        return "ijk"[self._stored_axis(axis)[0]]
+
+    def _stored_axis(self, axis: int) -> tuple[int, int]:
+        """Return the number of a working axis in the file, and its direction there, 1 or -1."""
+        if self.source is None:
+            return axis, 1
+        number, direction = ornt_transform(axcodes2ornt(WORKING_AXES), self.source.orientation)[axis]
+        return int(number), int(direction)
+
 
 @dataclasses.dataclass
 class Volume:
-    """A CT on the working axes, see also `Grid`; without an affine it is axis-parallel at the origin."""
+    """A CT on the working axes, see also `Grid`; without an affine it is axis-parallel at the origin.
+
+    `instances` has the DICOM Instance Number of each slice of an axial series, and is empty for other CTs.
+    """
 
     hu: np.ndarray  # [slices, rows, columns], int16 where all values are whole and fit, else float32
     spacing_mm: Sequence[float]
     affine: np.ndarray = None  # type: ignore[assignment]  # set below
     source: Source | None = dataclasses.field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
+    instances: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.spacing_mm = tuple(float(side) for side in self.spacing_mm)
@@ -76,7 +97,7 @@ class Volume:
     @property
     def grid(self) -> Grid:
         """The volume's `Grid`."""
-        return Grid(self.hu.shape, tuple(self.spacing_mm), self.affine, self.source, self.warnings)
+        return Grid(self.hu.shape, tuple(self.spacing_mm), self.affine, self.source, self.warnings, self.instances)
 
     @property
     def voxel_ml(self) -> float:

@@ -22,7 +22,7 @@ from kits_tf.evaluation import lesions, metrics
 from kits_tf.evaluation.matching import is_kidney_only
 from kits_tf.evaluation.statistics import score_frame
 from kits_tf.evaluation.tables import format_score
-from kits_tf.io.volume import Volume
+from kits_tf.io.volume import Grid, Volume
 from kits_tf.report import figures
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def build_case(
     scene = figures.Scene(volume.hu, volume.spacing_mm, prediction, reference)
     with_tumors = not is_kidney_only(sidecar or {}, prediction)
     shape, spacing = _plain(list(volume.shape)), " x ".join(f"{side:.3g}" for side in volume.spacing_mm)
-    measured = lesions.measure(prediction, volume.spacing_mm, voxel_ml=volume.voxel_ml)
+    measured = lesions.measure(prediction, volume.spacing_mm, grid=volume.grid)
     targets = [scene.labels > 0] + [scene.labels > 1] * bool((scene.labels > 1).any())
     planes = [panel for target in targets for panel in figures.plane_panels(scene, target)]
     thumbnail = figures.draw(planes[-3:-2], width_pixels=240)
@@ -124,7 +124,7 @@ def build_case(
         "scores": None,
     }
     if reference is not None:
-        content["against"] = against = _against_reference(scene, volume.voxel_ml, with_tumors)
+        content["against"] = against = _against_reference(scene, volume.grid, with_tumors)
         row |= {"scores": against["scores"], "missed": against["missed"], "false": against["false"]}
     return CasePage(name, row, content)
 
@@ -148,10 +148,11 @@ def page_file_name(name: str) -> str:
     return f"{name}.html" if name.lower() != "index" else "index_case.html"
 
 
-def _against_reference(scene: figures.Scene, voxel_ml: float, with_tumors: bool) -> dict[str, Any]:
+def _against_reference(scene: figures.Scene, grid: Grid, with_tumors: bool) -> dict[str, Any]:
     """Return scores, tumors found, and pictures of errors; tumor counts are None if no tumor network ran."""
     prediction, reference, spacing_mm = scene.prediction, scene.reference, scene.spacing_mm
     assert reference is not None
+    voxel_ml = grid.voxel_ml
     scores = metrics.score(prediction, reference, spacing_mm, voxel_ml)
     if not with_tumors:
         scores = {metric: value if metric in metrics.KIDNEY_METRICS else None for metric, value in scores.items()}
@@ -171,7 +172,7 @@ def _against_reference(scene: figures.Scene, voxel_ml: float, with_tumors: bool)
             name: ["" if metric is None else format_score(metric, scores[metric]) for metric in row]
             for name, row in SCORE_ROWS.items()
         },
-        "reference": lesions.measure(reference, spacing_mm, voxel_ml=voxel_ml),
+        "reference": lesions.measure(reference, spacing_mm, grid=grid),
         "sides": {
             side: [f"{found['kidney_dice']:.4f}", f"{found['tumor_dice']:.4f}" if with_tumors else "-"]
             for side, found in sides.items()

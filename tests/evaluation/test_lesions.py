@@ -2,6 +2,7 @@
 
 import math
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -9,10 +10,13 @@ from kits_tf.evaluation.lesions import (
     detect,
     detection_rates,
     find_tumors,
+    finding,
     max_axial_diameter_mm,
     measure,
     side_scores,
+    without_tumors,
 )
+from kits_tf.io.volume import read_labels
 
 SPACING_MM = (4.0, 2.0, 2.0)  # a voxel has 0.016 ml
 
@@ -55,13 +59,57 @@ def test_sides_follow_the_columns_right_before_left():
     labels[3:6, 7:9, 57:59] = labels[3:6, 11:13, 57:59] = 2
     labels[4, 12, 58] = 1
     result = measure(labels, SPACING_MM)
-    assert result["kidneys"] == [{"side": "right", "volume_ml": 9.6}, {"side": "left", "volume_ml": 5.76}]
+    right, left = result["kidneys"]
+    assert right == {"side": "right", "volume_ml": 9.6, "tissue_ml": 9.6, "tumor_ml": 0.0}
+    assert left == {"side": "left", "volume_ml": 5.76, "tissue_ml": 5.392, "tumor_ml": 0.368}
     assert (result["kidney_ml"], result["tumor_ml"]) == pytest.approx((960 * 0.016, 23 * 0.016))
+    assert result["kidney_tissue_ml"] == pytest.approx(937 * 0.016)
     assert [tumor["side"] for tumor in result["tumors"]] == ["left", "left"]
     assert [tumor["volume_ml"] for tumor in result["tumors"]] == pytest.approx([12 * 0.016, 11 * 0.016])
     assert measure(labels[..., ::-1], SPACING_MM)["tumors"][0]["side"] == "right"
-    assert measure(labels, SPACING_MM, voxel_ml=0.01)["kidney_ml"] == 9.6
-    assert measure(labels * 0, SPACING_MM) == {"kidney_ml": 0.0, "tumor_ml": 0.0, "kidneys": [], "tumors": []}
+    assert measure(labels * 0, SPACING_MM) == {
+        "kidney_ml": 0.0, "kidney_tissue_ml": 0.0, "tumor_ml": 0.0, "kidneys": [], "tumors": []
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("codes", ["IPL", "RAS", "LPS", "ASL"])
+def test_a_tumor_is_placed_as_nibabel_places_it_in_the_label_file(tmp_path, codes):
+    """Its voxels are looked up in the file itself, stored in any orientation."""
+    values = np.zeros((12, 30, 40), np.uint8)
+    values[2:9, 8:14, 6:16] = 2
+    affine = np.array([[0, 0, -2.0, 11], [0, -2, 0, -7], [-4, 0.5, 0, 300], [0, 0, 0, 1]])  # sheared
+    image = nibabel.Nifti1Image(values, affine)
+    here, there = nibabel.orientations.io_orientation(affine), nibabel.orientations.axcodes2ornt(codes)
+    nibabel.save(image.as_reoriented(nibabel.orientations.ornt_transform(here, there)), tmp_path / "labels.nii")
+    labels, grid = read_labels(tmp_path / "labels.nii")
+    result = measure(labels, grid.spacing_mm, grid=grid)
+    (tumor,) = result["tumors"]
+    stored = nibabel.load(tmp_path / "labels.nii")
+    found = np.argwhere(np.asarray(stored.dataobj) == 2)
+    axis = next(number for number, code in enumerate(codes) if code in "SI")
+    assert grid.file_axis(0) == "ijk"[axis]
+    assert tumor["slices"] == [found[:, axis].min(), found[:, axis].max()]
+    centroid = nibabel.affines.apply_affine(stored.affine, found.mean(axis=0))
+    assert tumor["centroid_ras_mm"] == pytest.approx(centroid, abs=0.051)
+    ends = np.array([found.mean(axis=0)] * 2)
+    ends[:, axis] = tumor["slices"]
+    assert tumor["z_mm"] == pytest.approx(nibabel.affines.apply_affine(stored.affine, ends)[:, 2], abs=0.006)
+    assert result["kidney_ml"] == pytest.approx(len(found) * abs(np.linalg.det(affine)) / 1000)
+
+
+def test_what_was_found_is_said_in_words():
+    labels = two_kidneys()
+    assert finding(measure(labels * 0, SPACING_MM)) == "no kidney found"
+    assert finding(measure(labels, SPACING_MM)) == "no tumor found"
+    assert finding(without_tumors(measure(labels, SPACING_MM))) == "tumors not looked for"
+    labels[2, 6, 5:7] = 2
+    assert finding(measure(labels, SPACING_MM)) == "no tumor of 0.1 ml or more found"
+    labels[2:6, 6:11, 27:32] = 2
+    assert (
+        finding(measure(labels, SPACING_MM)) == "1 tumor found: left, 1.6 ml, 12.8 mm"
+    )  # edges, not corners: 10 x 8 mm
+    labels[2:6, 6:11, 5:12] = 2
+    assert finding(measure(labels, SPACING_MM)).startswith("2 tumors found, the largest right, 2.2 ml")
 
 
 def test_a_side_map_overrides_the_columns():

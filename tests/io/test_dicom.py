@@ -71,7 +71,11 @@ def test_every_voxel_is_where_its_own_image_says(tmp_path, orientation):
     for image, plane in zip(made, values, strict=True):
         for (i, j), value in np.ndenumerate(plane):
             lps = np.array(image.ImagePositionPatient) + j * SPACING_MM[2] * row + i * SPACING_MM[1] * column
-            np.testing.assert_allclose(ras(volume, np.argwhere(volume.hu == value)[0]), lps * (-1, -1, 1), atol=1e-6)
+            voxel = np.argwhere(volume.hu == value)[0]
+            np.testing.assert_allclose(ras(volume, voxel), lps * (-1, -1, 1), atol=1e-6)
+            if volume.instances:
+                assert volume.instances[voxel[0]] == image.InstanceNumber
+    assert len(volume.instances) == (len(values) if row[2] == column[2] == 0 else 0)  # of axial slices alone
 
 
 @pytest.mark.parametrize("slope, intercept", [(1, -1024), (2, -1000), (0.5, -1024), (1, -1024.5)])
