@@ -283,6 +283,16 @@ def override(config: AnyConfig, assignments: Iterable[str]) -> AnyConfig:
         raise UsageError("set", error) from None
 
 
+def assignments(config: Config) -> list[str]:
+    """Return all options of a config as `KEY=VALUE` strings.
+
+    Example:
+        >>> assignments(preset("paper", "tumor"))[:2]
+        ['stage=tumor', 'base_filters=32']
+    """
+    return [f"{name}={value}" for name, value in dataclasses.asdict(config).items()]
+
+
 def unknown_option(key: str, names: Sequence[str]) -> str:
     """Return the error message for a key that is not an option of the network."""
     if key in FIXED:

@@ -1,6 +1,7 @@
 """Start of TensorFlow, without the lines it prints before it reads its log level, and of worker processes."""
 
 import concurrent.futures
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -16,13 +17,16 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def load_tensorflow() -> None:
+def load_tensorflow(device: str = "auto") -> None:
     """Import TensorFlow and Keras and initialise the devices; output on stderr is held back unless the import fails.
 
     Settings that the user has made in the environment are kept. `TF_CPP_MIN_LOG_LEVEL=0` shows everything.
 
+    Args:
+        device: "auto" for all devices, "cpu", or "gpu:N" for one GPU. Of no effect on GPUs that are in use already.
+
     Raises:
-        UsageError: Keras is set to another backend.
+        UsageError: Keras is set to another backend, or there is no such GPU.
     """
     # TensorFlow enables its oneDNN kernels only on processors with AVX-512 VNNI or AMX; without them 3D convolutions
     # take three to ten times as long on others.
@@ -48,6 +52,15 @@ def load_tensorflow() -> None:
     backend = keras.config.backend()
     if backend != "tensorflow":
         raise UsageError(None, f"Keras runs on {backend}, this command needs TensorFlow; unset KERAS_BACKEND")
+    gpus = tf.config.list_physical_devices("GPU")
+    number = int(device.partition(":")[2] or -1)
+    if number >= len(gpus):
+        raise UsageError(
+            "device", f"must be one of {len(gpus)} GPUs that TensorFlow finds, counted from 0, got {device}"
+        )
+    if device != "auto":
+        with contextlib.suppress(RuntimeError):  # they are in use
+            tf.config.set_visible_devices(gpus[number : number + 1] if number >= 0 else [], "GPU")
 
 
 def start_worker() -> None:

@@ -117,7 +117,7 @@ def load_segmenter_once(*arguments, load=segmenter.load_segmenter, **options):
 def test_python_runs(path, inputs, monkeypatch):
     """The blocks of a document run one after the other in one namespace, those that cannot at least parse."""
     monkeypatch.chdir(inputs)
-    monkeypatch.setattr(engines, "resolve", lambda name: "tensorflow")  # converting networks takes half a minute
+    monkeypatch.setattr(engines, "resolve", lambda *_: "tensorflow")  # converting networks takes half a minute
     monkeypatch.setattr(segmenter, "load_segmenter", load_segmenter_once)
     names = {"__name__": "document"}
     blocks = python_blocks(text_of(path))

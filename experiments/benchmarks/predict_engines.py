@@ -11,8 +11,8 @@ from kits_tf.evaluation.metrics import dice
 from kits_tf.io.volume import read_labels
 
 ENGINES = {
-    "openvino_bfloat16": ("--engine=openvino", "--engine_precision=bfloat16"),
-    "openvino_float32": ("--engine=openvino", "--engine_precision=float32"),
+    "openvino_bfloat16": ("--engine=openvino", "--precision=bfloat16"),
+    "openvino_float32": ("--engine=openvino", "--precision=float32"),
     "tensorflow": ("--engine=tensorflow",),
 }
 

@@ -14,20 +14,20 @@ def main() -> None:
     parser = common.parser(__doc__, __file__)
     parser.add_argument("--data_dir", type=pathlib.Path, required=True, help="cases in the KiTS19 layout")
     parser.add_argument("--cases", default="")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     folder = common.BUILD / "prepared"
     shutil.rmtree(folder, ignore_errors=True)
-    flags = f"--data_dir={arguments.data_dir}", f"--output_dir={folder}", f"--cases={arguments.cases}"
+    flags = f"--input={arguments.data_dir}", f"--output_dir={folder}", f"--cases={arguments.cases}"
     first, second = (
-        common.command("prepare", *flags, "--num_validation=0", "--num_test=0", f"--processes={arguments.processes}")
+        common.command("prepare", *flags, "--num_validation=0", "--num_test=0", f"--workers={arguments.workers}")
         for _ in range(2)
     )
     cases = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["cases"]
     sizes = [path.stat().st_size for path in (folder / "cases").iterdir()]
     result = {
         "selected": arguments.cases,
-        "processes": arguments.processes,
+        "workers": arguments.workers,
         "first": first.figures(),
         "second": second.figures(),
         "cases": len(cases),

@@ -68,7 +68,7 @@ def parts(
         stage: ",".join(str(number) for number in range(num_cases) if number % 5 in remainders)
         for stage, remainders in (("kidney", (0, 1, 2)), ("tumor", (3, 4)))
     }
-    prepare: tuple[str, ...] = ("prepare", f"--data_dir={simulations}", "--num_validation=0", "--num_test=0")
+    prepare: tuple[str, ...] = ("prepare", f"--input={simulations}", "--num_validation=0", "--num_test=0")
     train = ("train", f"--checkpoint_dir={checkpoints}")
     return [
         [(*simulate, *anatomy, *FINE, f"--cases=0-{fine - 1}")],

@@ -44,6 +44,21 @@ def group(flag_values: flags.FlagValues, name: str) -> dict[str, Any]:
     return {"flag_values": flag_values, "module_name": name}
 
 
+class _DeviceParser(flags.ArgumentParser):
+    syntactic_help = "auto, cpu or gpu:N, such as gpu:0"
+
+    def parse(self, argument: str) -> str:
+        if not re.fullmatch(r"auto|cpu|gpu:\d+", argument):
+            raise ValueError(argument)
+        return argument
+
+
+def define_device(flag_values: flags.FlagValues, group_name: str) -> None:
+    """Define `--device`, for `runtime.load_tensorflow`."""
+    text = "What the networks run on: auto (all GPUs, else the CPU), cpu or gpu:N, such as gpu:0."
+    flags.DEFINE(_DeviceParser(), "device", "auto", text, **group(flag_values, group_name))
+
+
 def run(main: Callable[[], int | None], flag_values: flags.FlagValues) -> NoReturn:
     """Run a command as the whole program and exit with its code."""
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -87,7 +102,7 @@ def execute(main: Callable[[], int | None], flag_values: flags.FlagValues, argv:
         complain(name, f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
         return EXIT_UNUSABLE
     except concurrent.futures.BrokenExecutor:
-        complain(name, "a process was killed, likely for lack of memory; use fewer --processes")
+        complain(name, "a process was killed, likely for lack of memory; use fewer --workers")
         return EXIT_SOME_FAILED
     except KeyboardInterrupt as error:
         complain(name, str(error) or "interrupted")

@@ -40,8 +40,8 @@ for _name, _default, _what in (("image_url", download.IMAGE_URL, "CT"), ("label_
     _help = f"Address of a {_what} file; {{case}} stands for case_00007, {{number}} for 7. Empty: no {_what} files."
     flags.DEFINE(_TemplateParser(), _name, _default, _help, flag_values=FLAGS)
 flags.DEFINE_integer("workers", 4, "Files to fetch at the same time.", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_integer("tries", 6, "Attempts before a file is given up.", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_float("timeout_s", 30.0, "Seconds of silence that end an attempt.", lower_bound=0.01, flag_values=FLAGS)
+flags.DEFINE_integer("attempts", 6, "How often a file is asked for at most.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_float("timeout_seconds", 30.0, "Silence that ends an attempt.", lower_bound=0.01, flag_values=FLAGS)
 
 
 def main() -> int:
@@ -56,7 +56,7 @@ def main() -> int:
     if not urls:
         raise UsageError("cases", f"must be in 0-{kits19.NUM_LABELLED - 1} for labels alone; others are not public")
     app.check_output_folder("output_dir", FLAGS.output_dir)
-    results = download.download(urls, FLAGS.output_dir, FLAGS.workers, FLAGS.tries, FLAGS.timeout_s)
+    results = download.download(urls, FLAGS.output_dir, FLAGS.workers, FLAGS.attempts, FLAGS.timeout_seconds)
     failures = 0
     for error in progress(results, "Downloading", len(urls), unit="file"):
         if error is not None:

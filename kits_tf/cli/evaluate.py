@@ -28,7 +28,7 @@ flags.DEFINE_string(
 flags.DEFINE_string("compare", None, "Other predictions of the same cases to compare with.", **_INPUT)
 flags.DEFINE_string("cases", "", "Cases to score, such as 0-9,160; all by default.", **_INPUT)
 _WORK: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Work"}
-flags.DEFINE_integer("processes", 1, "Processes; each holds two label volumes in memory.", lower_bound=1, **_WORK)
+flags.DEFINE_integer("workers", 1, "Cases in work at once; each holds two label volumes.", lower_bound=1, **_WORK)
 flags.DEFINE_string("output", None, "JSON file for the scores.", **_OUTPUT)
 flags.DEFINE_string("csv", None, "CSV file for the scores, one row per case.", **_OUTPUT)
 flags.DEFINE_string("markdown", None, "Markdown file for the table.", **_OUTPUT)
@@ -87,7 +87,7 @@ def evaluate(flag: str, predictions: str) -> tuple[dict[str, Any], list[str]]:
     found = matching.match(pathlib.Path(predictions), pathlib.Path(references), FLAGS.cases, flag)
     pairs = sorted((found.pairs | {case: (None, path) for case, path in found.missing.items()}).items())
     results, failed, lines = {}, {}, []
-    outcomes = runtime.in_processes(scoring.score_case, pairs, FLAGS.processes)
+    outcomes = runtime.in_processes(scoring.score_case, pairs, FLAGS.workers)
     for case, result, error in progress(outcomes, "Scoring", total=len(pairs)):
         if result is not None:
             results[case] = result

@@ -48,8 +48,9 @@ flags.DEFINE_multi_string(
     "comma-separated or by repeating the flag, are averaged.", **_NETWORKS,
 )  # fmt: skip
 flags.DEFINE_enum("engine", "auto", config.ENGINES, "What runs the networks; auto is the fastest.", **_NETWORKS)
+app.define_device(FLAGS, "Networks")
 flags.DEFINE_enum(
-    "engine_precision", "auto", config.ENGINE_PRECISIONS, "What networks compute in; auto is bfloat16 where engine "
+    "precision", "auto", config.ENGINE_PRECISIONS, "What networks compute in; auto is bfloat16 where engine "
     "and processor do so natively.", **_NETWORKS,
 )  # fmt: skip
 flags.DEFINE_enum("stage", "both", config.STAGES, "Kidney alone, tumor alone, or both.", **_NETWORKS)
@@ -200,10 +201,11 @@ def load_job(waiting: Sequence[Input], settings: dict[str, Any], roi: tuple[slic
     from kits_tf.data.records import is_record
     from kits_tf.inference import engines, jobs, segmenter
 
-    if engines.resolve(FLAGS.engine) == "tensorflow" or any(is_record(source.path) for source in waiting):
-        runtime.load_tensorflow()
+    engine = engines.resolve(FLAGS.engine, FLAGS.device)
+    if engine == "tensorflow" or any(is_record(source.path) for source in waiting):
+        runtime.load_tensorflow(FLAGS.device if engine == "tensorflow" else "cpu")
     loaded = segmenter.load_segmenter(
-        checkpoints(), FLAGS.engine, FLAGS.planes, FLAGS.fusion, FLAGS.stage, FLAGS.engine_precision, FLAGS.tta
+        checkpoints(), engine, FLAGS.planes, FLAGS.fusion, FLAGS.stage, FLAGS.precision, FLAGS.tta
     )
     return jobs.Job(
         loaded, pathlib.Path(FLAGS.output_dir), ",".join(checkpoints()), settings, FLAGS.kidney_masks, roi,

@@ -2,7 +2,7 @@
 
 Bad cases are named and left out. Run again, it prepares new and changed cases only.
 
-    kits-prepare --data_dir=kits19/data --output_dir=prepared
+    kits-prepare --input=kits19/data --output_dir=prepared
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FlagValues()
 DATA, SPLIT = (app.group(FLAGS, name) for name in ("Data", "Split"))
-flags.DEFINE_string("data_dir", None, "Folder with case_NNNNN folders.", required=True, **DATA)
+flags.DEFINE_string("input", None, "Folder with case_NNNNN folders.", required=True, **DATA)
+flags.DEFINE_alias("data_dir", "input", **DATA)
 flags.DEFINE_string("output_dir", None, "Folder to write the prepared data to.", required=True, **DATA)
 flags.DEFINE_string("cases", "", "Case numbers and ranges, e.g. 0-9,160; all if empty.", **DATA)
 flags.DEFINE_bool("strict", False, "Write nothing if any case is bad.", **DATA)
-flags.DEFINE_integer("processes", None, "Cases to work on at once. Default: as cores, memory and cases allow.",
+flags.DEFINE_integer("workers", None, "Cases in work at once. Default: as cores, memory and cases allow.",
                      lower_bound=1, **DATA)  # fmt: skip
 flags.DEFINE_integer("num_validation", 27, "Cases for validation.", lower_bound=0, **SPLIT)
 flags.DEFINE_integer("num_test", 27, "Cases for testing.", lower_bound=0, **SPLIT)
@@ -45,8 +46,8 @@ def main() -> int:
     from kits_tf.data import prepare
 
     split, cases = _checked_split(), _checked_cases()
-    processes = FLAGS.processes or _default_processes(cases)
-    findings = prepare.prepare(cases, FLAGS.output_dir, split, FLAGS.strict, processes, _report)
+    workers = FLAGS.workers or _default_workers(cases)
+    findings = prepare.prepare(cases, FLAGS.output_dir, split, FLAGS.strict, workers, _report)
     if not findings:
         print(f"{len(cases)} cases in {FLAGS.output_dir}")
         return app.EXIT_DONE
@@ -74,21 +75,22 @@ def _checked_cases() -> list[Case]:
     """Return the cases to prepare, including those that are named but missing."""
     from kits_tf.data import kits19
 
-    data_dir, output_dir = pathlib.Path(FLAGS.data_dir), pathlib.Path(FLAGS.output_dir).resolve()
-    found = kits19.find_cases(data_dir)
+    folder, output_dir = pathlib.Path(FLAGS.input), pathlib.Path(FLAGS.output_dir).resolve()
+    found = kits19.find_cases(folder)
     if not found:
-        raise UsageError("data_dir", f"must be a folder with case_NNNNN folders, got {FLAGS.data_dir}")
-    if output_dir == data_dir.resolve() or any(output_dir.is_relative_to(case.folder.resolve()) for case in found):
-        raise UsageError("output_dir", f"{FLAGS.output_dir} is among the cases of --data_dir; must be another folder")
+        name = "data_dir" if FLAGS["data_dir"].present else "input"
+        raise UsageError(name, f"must be a folder with case_NNNNN folders, got {FLAGS.input}")
+    if output_dir == folder.resolve() or any(output_dir.is_relative_to(case.folder.resolve()) for case in found):
+        raise UsageError("output_dir", f"{FLAGS.output_dir} is among the cases of --input; must be another folder")
     if not FLAGS.cases:
         return found
-    cases = [kits19.case_at(data_dir / kits19.case_name(number)) for number in kits19.parse_cases(FLAGS.cases)]
+    cases = [kits19.case_at(folder / kits19.case_name(number)) for number in kits19.parse_cases(FLAGS.cases)]
     if not any(case.folder.is_dir() for case in cases):
-        raise UsageError("cases", f"{FLAGS.cases!r} names no case of {FLAGS.data_dir}")
+        raise UsageError("cases", f"{FLAGS.cases!r} names no case of {FLAGS.input}")
     return cases
 
 
-def _default_processes(cases: list[Case]) -> int:
+def _default_workers(cases: list[Case]) -> int:
     """Return as many processes as cores and memory allow, and are worth their start."""
     import psutil
 

@@ -29,8 +29,8 @@ PARTS = (*configs.PLANES, "kidneys", "tumor")
 KIDNEY_SETS, FOLD_SETS, TUMOR_SETS = ("set", "kidney_set"), ("set", "kidney_set", "fold_set"), ("set", "tumor_set")
 
 DATA, NETWORKS, TRAINING, STEPS = (app.group(FLAGS, name) for name in ("Data", "Networks", "Training", "Steps"))
-flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare.", required=True, **DATA)
-flags.DEFINE_string("checkpoint_dir", None, "Folder of the four networks.", required=True, **DATA)
+flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare (required).", **DATA)
+flags.DEFINE_string("checkpoint_dir", None, "Folder of the four networks (required).", **DATA)
 flags.DEFINE_string("kidney_masks", "out_of_fold", "Kidneys of the tumor network: out_of_fold, labels or a folder of "
                     "predictions.", **DATA)  # fmt: skip
 flags.DEFINE_integer("num_folds", 5, "Folds of the out-of-fold predictions.", lower_bound=2, **DATA)
@@ -40,8 +40,10 @@ flags.DEFINE_multi_string("set", [], "KEY=VALUE for all networks, as in kits-tra
 flags.DEFINE_multi_string("kidney_set", [], "KEY=VALUE for the kidney networks.", **NETWORKS)
 flags.DEFINE_multi_string("fold_set", [], "KEY=VALUE for the folds' kidney networks.", **NETWORKS)
 flags.DEFINE_multi_string("tumor_set", [], "KEY=VALUE for the tumor network.", **NETWORKS)
+flags.DEFINE_bool("list_options", False, "Print the options of all networks with their values, and stop.", **NETWORKS)
 flags.DEFINE_string("pretrained", None, "Checkpoint folder or released weights to start from.", **NETWORKS)
 flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", 0, LARGEST_SEED, **TRAINING)
+app.define_device(FLAGS, "Training")
 flags.DEFINE_enum("strategy", "auto", ["auto", "one", "mirrored"], "How devices share the work.", **TRAINING)
 flags.DEFINE_enum("precision", "float32", list(configs.PRECISIONS), "Precision of the training.", **TRAINING)
 flags.DEFINE_bool("deterministic", False, "Give the same bits on every run, slower.", **TRAINING)
@@ -52,13 +54,19 @@ flags.DEFINE_bool("print_only", False, "Print the commands and write the folds' 
 
 def main() -> int:
     """Run the recipe's commands; return the exit code of the one that failed, else 0."""
+    networks = _network_configs()
+    if FLAGS.list_options:
+        for name, config in networks.items():
+            print(f"{name}:", *configs.assignments(config), sep="\n  ")
+        return app.EXIT_DONE
     _check_flags()
     from kits_tf.training import recipe
 
     kidney, folds, tumor = (_training_flags(sets) for sets in (KIDNEY_SETS, FOLD_SETS, TUMOR_SETS))
     folders = pathlib.Path(FLAGS.data_dir), pathlib.Path(FLAGS.checkpoint_dir)
     splits = FLAGS.kidney_masks, FLAGS.num_folds, FLAGS.fold
-    options = recipe.Options(*folders, *splits, kidney, folds, tumor, predict=(f"--engine={FLAGS.engine}",))
+    predict = tuple(f"--{name}={FLAGS[name].value}" for name in ("engine", "device"))
+    options = recipe.Options(*folders, *splits, kidney, folds, tumor, predict)
     steps = [step for step in recipe.steps(options) if step.part in FLAGS.parts]
     if not steps:
         raise UsageError("parts", "kidneys are found with --kidney_masks=out_of_fold only")
@@ -94,24 +102,33 @@ def _check_flags() -> None:
     """Raise UsageError for flags that cannot be used, before anything runs."""
     if not FLAGS.parts or not set(FLAGS.parts) <= set(PARTS):
         raise UsageError("parts", f"must be some of {','.join(PARTS)}, got {','.join(FLAGS.parts)}")
+    for name in ("data_dir", "checkpoint_dir"):  # not with --list_options
+        if FLAGS[name].value is None:
+            raise UsageError(name, "is required")
     check_prepared(FLAGS.data_dir)
     app.check_output_folder("checkpoint_dir", FLAGS.checkpoint_dir)
     if FLAGS.pretrained is not None:
         checkpoint.find(FLAGS.pretrained)
     if FLAGS.kidney_masks not in ("out_of_fold", "labels") and not pathlib.Path(FLAGS.kidney_masks).is_dir():
         raise UsageError("kidney_masks", f"must be out_of_fold, labels or a folder, got {FLAGS.kidney_masks}")
+
+
+def _network_configs() -> dict[str, configs.NetworkConfig]:
+    """Return the configs of the four networks; raise UsageError if an option does not fit."""
+    found: dict[str, configs.NetworkConfig] = {}
     for plane in configs.PLANES:
-        for sets in (KIDNEY_SETS, FOLD_SETS):
-            _check_options(configs.preset(FLAGS.preset, "kidney", plane), sets)
-    _check_options(configs.preset(FLAGS.preset, "tumor"), TUMOR_SETS)
+        preset = configs.preset(FLAGS.preset, "kidney", plane)
+        _override(preset, FOLD_SETS)
+        found[f"kidney_{plane}"] = _override(preset, KIDNEY_SETS)
+    return found | {"tumor": _override(configs.preset(FLAGS.preset, "tumor"), TUMOR_SETS)}
 
 
-def _check_options(preset: configs.NetworkConfig, sets: Sequence[str]) -> None:
-    """Raise UsageError if the options of some flags do not fit a preset; names the flag that has the option."""
+def _override(preset: configs.NetworkConfig, sets: Sequence[str]) -> configs.NetworkConfig:
+    """Return a preset with the options of some flags; the UsageError if they do not fit names the flag that has it."""
     try:
-        configs.check_sizes(
-            configs.override(preset, [assignment for name in sets for assignment in getattr(FLAGS, name)])
-        )
+        config = configs.override(preset, [assignment for name in sets for assignment in getattr(FLAGS, name)])
+        configs.check_sizes(config)
+        return config
     except UsageError as error:
         option = re.sub(r"\W.*", "", str(error.reason).lstrip("'"))
         holders = [name for name in sets if any(a.startswith(option) for a in getattr(FLAGS, name))]
@@ -120,8 +137,9 @@ def _check_options(preset: configs.NetworkConfig, sets: Sequence[str]) -> None:
 
 def _training_flags(sets: Sequence[str]) -> tuple[str, ...]:
     """Return the flags of kits-train for networks with the options of some flags."""
-    names = ["preset", "seed", "strategy", "precision", *(["pretrained"] if FLAGS.pretrained is not None else [])]
-    common = [f"--{name}={FLAGS[name].value}" for name in names] + ["--deterministic"] * FLAGS.deterministic
+    names = ("preset", "seed", "device", "strategy", "precision", "pretrained")
+    common = [f"--{name}={FLAGS[name].value}" for name in names if FLAGS[name].value is not None]
+    common += ["--deterministic"] * FLAGS.deterministic
     return (*common, *(f"--set={assignment}" for name in sets for assignment in getattr(FLAGS, name)))
 
 

@@ -69,7 +69,7 @@ def main() -> int:
     if waiting:
         app.check_output_folder("output_dir", FLAGS.output_dir)
     if any(is_record(source.path) for source in waiting):
-        runtime.load_tensorflow()
+        runtime.load_tensorflow("cpu")
     return app.EXIT_SOME_FAILED if segment_all(client, waiting) + len(refused) else app.EXIT_DONE
 
 
@@ -78,7 +78,7 @@ def connect() -> Client:
     from kits_tf.serving import client
 
     if FLAGS.server.startswith("grpc:"):
-        runtime.load_tensorflow()  # its messages consist of TensorFlow's
+        runtime.load_tensorflow("cpu")  # its messages consist of TensorFlow's
     return client.connect(FLAGS.server, FLAGS.model, FLAGS.timeout_seconds)
 
 

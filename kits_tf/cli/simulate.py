@@ -26,7 +26,8 @@ flags.DEFINE_string("output_dir", None, "Folder for the cases; complete ones are
 flags.DEFINE_integer("num_cases", None, "Number of cases, from 0 on.", lower_bound=1, upper_bound=100_000, **_cases)
 flags.DEFINE_string("cases", "", "Case numbers and ranges instead, e.g. 0-9,160.", **_cases)
 flags.DEFINE_integer("seed", 0, "Seed; a case depends on it and its own number alone.", lower_bound=0, **_cases)
-flags.DEFINE_integer("processes", None, "Processes; one per core by default.", lower_bound=1, **_cases)
+flags.DEFINE_integer("workers", None, "Cases in work at once; one per core by default.", lower_bound=1, **_cases)
+flags.DEFINE_alias("processes", "workers", **_cases)
 flags.DEFINE_integer(
     "size", 512, "Rows and columns; below 512, pixels grow.", lower_bound=32, upper_bound=2048, **_scan
 )
@@ -56,7 +57,7 @@ def main() -> int:
     work = functools.partial(_make, folder, FLAGS.seed, options)
     failures = 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    reasons = runtime.in_processes(work, numbers, FLAGS.processes or cores)
+    reasons = runtime.in_processes(work, numbers, FLAGS.workers or cores)
     for reason in progress(reasons, "Simulating", total=len(numbers)):
         if reason is not None:
             failures += 1

@@ -6,7 +6,6 @@ Example:
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import pathlib
 
@@ -38,6 +37,7 @@ flags.DEFINE_integer("batch_size", None, "Samples of a step, over all devices.",
 flags.DEFINE_float("learning_rate", None, "Highest learning rate.", **TRAINING)
 flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", 0, LARGEST_SEED, **TRAINING)
 flags.DEFINE_bool("tensorboard", True, "Write for TensorBoard, if it is installed.", **TRAINING)
+app.define_device(FLAGS, "Devices")
 flags.DEFINE_enum("strategy", "auto", list(configs.STRATEGIES), "How devices share the work.", **DEVICES)
 flags.DEFINE_string("tpu", None, "'local' on a TPU VM, a TPU's name on Google Cloud, or grpc://HOST:PORT.", **DEVICES)
 flags.DEFINE_enum("precision", "float32", list(configs.PRECISIONS), "Precision of the computations.", **DEVICES)
@@ -50,10 +50,10 @@ def main() -> int:
     _check_network_flags()
     config = _make_config()
     if FLAGS.list_options:
-        print("\n".join(f"{name}={value}" for name, value in dataclasses.asdict(config).items()))
+        print(*configs.assignments(config), sep="\n")
         return app.EXIT_DONE
     _check_folders(config)
-    runtime.load_tensorflow()
+    runtime.load_tensorflow(FLAGS.device)
     from kits_tf.training import run, state
 
     masks = None if FLAGS.stage == "kidney" else _absolute(FLAGS.kidney_masks or "labels")
@@ -78,6 +78,8 @@ def _check_network_flags() -> None:
         raise UsageError("kidney_masks", "is for --stage=tumor only")
     if FLAGS.tpu is not None and FLAGS.strategy not in ("tpu", "auto"):
         raise UsageError("tpu", "is for --strategy=tpu only")
+    if FLAGS.device != "auto" and FLAGS.strategy not in ("auto", "one"):
+        raise UsageError("device", f"must be auto with --strategy={FLAGS.strategy}, got {FLAGS.device}")
 
 
 def _make_config() -> NetworkConfig:

@@ -51,8 +51,8 @@ def download(
     urls: Mapping[str, str],
     output_dir: str | os.PathLike[str],
     workers: int = 4,
-    tries: int = 6,
-    timeout_s: float = 30.0,
+    attempts: int = 6,
+    timeout_seconds: float = 30.0,
 ) -> Iterator[InputError | None]:
     """Download files; intact files that exist are kept.
 
@@ -60,8 +60,8 @@ def download(
         urls: Addresses by path in `output_dir`, of gzip files.
         output_dir: Folder of the `case_NNNNN` folders.
         workers: Files at the same time.
-        tries: Attempts before a file is given up.
-        timeout_s: Seconds of silence that end an attempt.
+        attempts: How often a file is asked for at most.
+        timeout_seconds: Silence that ends an attempt.
 
     Yields:
         For each file, as it is done, None or what went wrong.
@@ -70,9 +70,9 @@ def download(
 
     pooch.get_logger().setLevel("ERROR")
     unhashed = dict.fromkeys(urls)  # no hashes are published
-    folder = pooch.create(output_dir, "", registry=unhashed, urls=dict(urls), retry_if_failed=tries - 1)
+    folder = pooch.create(output_dir, "", registry=unhashed, urls=dict(urls), retry_if_failed=attempts - 1)
     # Without the header, servers may wrap gzip in gzip, which requests would undo.
-    options = {"timeout": timeout_s, "chunk_size": _CHUNK_BYTES, "headers": {"Accept-Encoding": "identity"}}
+    options = {"timeout": timeout_seconds, "chunk_size": _CHUNK_BYTES, "headers": {"Accept-Encoding": "identity"}}
 
     def fetch(name: str) -> InputError | None:
         path = pathlib.Path(output_dir, name)

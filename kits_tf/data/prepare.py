@@ -123,7 +123,7 @@ def _process_case(case: kits19.Case, output_dir: PathLike | None) -> tuple[str, 
     del volume, labels  # a CT of a thousand slices is large
     entry |= {"hu": hu_percentiles(record.image, record.label), "warnings": [str(finding) for finding in findings]}
     if output_dir is not None:
-        runtime.load_tensorflow()  # in whichever process this is
+        runtime.load_tensorflow("cpu")  # in whichever process this is
         path = records.record_path(output_dir, case.id)
         records.write_record(record, path)
         content = {"stamp": _stamp(case), "bytes": os.path.getsize(path), "entry": entry}

@@ -94,7 +94,7 @@ def run(
 
 def configure_process(settings: Settings, machine: Machine) -> None:
     """Set seeds, precision and determinism of this process, before a network is built."""
-    if settings.precision == "mixed_float16" and not tf.config.list_physical_devices("GPU"):
+    if settings.precision == "mixed_float16" and not tf.config.get_visible_devices("GPU"):
         raise UsageError("precision", "mixed_float16 needs a GPU; on a CPU use float32 or mixed_bfloat16")
     keras.utils.set_random_seed(settings.seed)
     keras.mixed_precision.set_dtype_policy(settings.precision)

@@ -37,7 +37,7 @@ def make_strategy(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
         tpu: A TPU's name or address; None for that of the environment variable TPU_NAME.
     """
     if name == "auto":
-        machine = "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one"
+        machine = "mirrored" if len(tf.config.get_visible_devices("GPU")) > 1 else "one"
         name = "tpu" if tpu is not None else "multi_worker" if "TF_CONFIG" in os.environ else machine
     if name == "tpu":
         return _tpu_strategy(tpu)

@@ -125,8 +125,8 @@ def test_two_folders_are_compared_case_by_case(folders, capsys):
     assert "--compare" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_bad_cases_are_named_and_the_others_scored(folders, processes, capsys):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bad_cases_are_named_and_the_others_scored(folders, workers, capsys):
     predictions = folders / "predictions"
     (predictions / "prediction_00000.nii.gz").rename(predictions / "prediction_00050.nii.gz")
     (predictions / "prediction_00001.nii.gz").write_text("no volume")
@@ -134,7 +134,7 @@ def test_bad_cases_are_named_and_the_others_scored(folders, processes, capsys):
     write(folders / "references/case_00004/segmentation.nii.gz", labels())
     write(predictions / "prediction_00004.nii.gz", labels())
     (folders / "references/case_00004/segmentation.nii.gz").write_bytes(b"")
-    assert run(folders, f"--processes={processes}") == 1
+    assert run(folders, f"--workers={workers}") == 1
     result = scores(folders)
     assert (result["missing"], result["extra"]) == (["case_00000"], ["prediction_00050.nii.gz"])
     assert list(result["failed"]) == ["case_00001", "case_00002", "case_00004"]

@@ -19,7 +19,7 @@ def raw_data(tmp_path):
 
 
 def run(data, output, *arguments, split=("--num_validation=1", "--num_test=0")):
-    line = ["kits-prepare", f"--data_dir={data}", f"--output_dir={output}", *split, *arguments]
+    line = ["kits-prepare", f"--input={data}", f"--output_dir={output}", *split, *arguments]
     return app.execute(prepare.main, prepare.FLAGS, line)
 
 
@@ -79,6 +79,7 @@ def test_strict_writes_all_or_nothing(data, tmp_path, capsys):
         ("--num_validation=3", "num_validation"), ("--cases=0", "num_validation"), ("--cases=7", "cases"),
         ("--cases=a", "cases"), ("--num_test=-1", "num_test"), ("--num_folds=2", "num_validation"),
         ("--fold=1", "fold"), ("--split_file=x.json", "num_"), ("--data_dir=/nowhere", "data_dir"),
+        ("--input=/nowhere", "input"),
         ("--split_file=/nowhere.json --num_validation=0", "num_"),
     ],
 )  # fmt: skip
@@ -118,7 +119,7 @@ def test_splits_are_changed_in_a_second_run(data, tmp_path, capsys):
 def test_processes_write_what_one_would(data, tmp_path):
     (data / "case_00001" / kits19.IMAGE_NAME).write_text("no image")
     for name, processes in (("one", 1), ("two", 2)):
-        assert run(data, tmp_path / name, f"--processes={processes}", "--num_validation=0") == 1
+        assert run(data, tmp_path / name, f"--workers={processes}", "--num_validation=0") == 1
     for name in ("dataset.json", "cases/case_00000.tfrecord", "cases/case_00002.tfrecord"):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 

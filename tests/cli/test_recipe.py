@@ -36,6 +36,15 @@ def test_bad_flags_are_one_line_and_train_nothing(prepared, tmp_path, capsys, ar
     assert flag in error and not (tmp_path / "out" / "kidney_axial").exists()
 
 
+def test_options_of_all_networks_are_listed_without_data(capsys):
+    flags = ["--preset=small", "--set=learning_rate=0.5", "--tumor_set=grid=32", "--list_options"]
+    assert app.execute(recipe.main, recipe.FLAGS, ["kits-recipe", *flags]) == 0
+    text = capsys.readouterr().out
+    names = [line[:-1] for line in text.splitlines() if line[0] != " "]
+    assert names == ["kidney_axial", "kidney_coronal", "kidney_sagittal", "tumor"]
+    assert text.count("  learning_rate=0.5\n") == 4 and text.count("  grid=32\n") == 1
+
+
 def test_the_commands_can_be_printed_for_other_machines(prepared, tmp_path, capsys):
     flags = ["--num_folds=2", "--print_only", "--parts=coronal", f"--pretrained={tmp_path}"]
     assert run(prepared, tmp_path / "out", *flags, *TINY) == 0

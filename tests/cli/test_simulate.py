@@ -30,7 +30,7 @@ def run(*arguments):
 
 
 def test_cases_are_the_same_in_any_order_and_number_of_processes(tmp_path, organs):
-    assert run(f"--output_dir={tmp_path / 'a'}", "--num_cases=2", "--processes=2", *organs, *TINY) == 0
+    assert run(f"--output_dir={tmp_path / 'a'}", "--num_cases=2", "--workers=2", *organs, *TINY) == 0
     assert run(f"--output_dir={tmp_path / 'b'}", "--cases=1", "--processes=1", *organs, *TINY) == 0
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["case_00000", "case_00001"]
     for name, dtype in (("imaging.nii.gz", np.int16), ("segmentation.nii.gz", np.uint8)):
@@ -59,7 +59,7 @@ def test_a_case_that_cannot_be_written_is_named_and_the_others_are_made(tmp_path
     output = tmp_path / "ct"
     output.mkdir()
     (output / "case_00000").write_text("a file in the way")
-    assert run(f"--output_dir={output}", "--num_cases=2", "--processes=1", *organs, *TINY) == 1
+    assert run(f"--output_dir={output}", "--num_cases=2", "--workers=1", *organs, *TINY) == 1
     [line] = [line for line in capsys.readouterr().err.splitlines() if "case_00000" in line]
     assert line.startswith("kits-simulate: ")
     assert (output / "case_00001" / "imaging.nii.gz").is_file()
@@ -67,7 +67,7 @@ def test_a_case_that_cannot_be_written_is_named_and_the_others_are_made(tmp_path
 
 def test_a_killed_process_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(simulate, "functools", types.SimpleNamespace(partial=lambda *_: os._exit))
-    assert run(f"--output_dir={tmp_path}", "--num_cases=2", "--processes=2") == 1
+    assert run(f"--output_dir={tmp_path}", "--num_cases=2", "--workers=2") == 1
     message = capsys.readouterr().err
     assert message.startswith("kits-simulate: a process was killed") and message.count("\n") == 1
 

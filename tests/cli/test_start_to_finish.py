@@ -23,8 +23,8 @@ def everything(tmp_path_factory):
     """A folder in which every command has run, each on what the one before left."""
     home = tmp_path_factory.mktemp("home")
     data, prepared, checkpoints = home / "data", home / "prepared", home / "checkpoints"
-    run(simulate, f"--output_dir={data}", "--num_cases=2", "--seed=14", "--size=64", "--slices=32", "--processes=1")
-    run(prepare, f"--data_dir={data}", f"--output_dir={prepared}", "--num_validation=1", "--num_test=0")
+    run(simulate, f"--output_dir={data}", "--num_cases=2", "--seed=14", "--size=64", "--slices=32", "--workers=1")
+    run(prepare, f"--input={data}", f"--output_dir={prepared}", "--num_validation=1", "--num_test=0")
     trained = [f"--data_dir={prepared}", f"--checkpoint_dir={checkpoints}", *TINY]
     run(train, "--stage=kidney", "--plane=axial", *trained, *COARSE)
     run(train, "--stage=tumor", *trained, "--kidney_masks=labels", "--set=grid=16")

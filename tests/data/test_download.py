@@ -58,8 +58,10 @@ def local_server(monkeypatch):
 def fetch(server, tmp_path, *behaviours):
     """Downloads one file through these behaviours; returns what went wrong."""
     server.behaviours["/ct"] = list(behaviours)
-    timeout_s = 1.0 if "stall" in behaviours else 30.0  # a busy machine may be silent for a while
-    [error] = download.download({"case_00000/ct.nii.gz": server.url + "ct"}, tmp_path, tries=4, timeout_s=timeout_s)
+    timeout_seconds = 1.0 if "stall" in behaviours else 30.0  # a busy machine may be silent for a while
+    [error] = download.download(
+        {"case_00000/ct.nii.gz": server.url + "ct"}, tmp_path, attempts=4, timeout_seconds=timeout_seconds
+    )
     return error
 
 
@@ -80,7 +82,7 @@ def test_what_cannot_be_had_is_given_up(server, tmp_path, behaviours, word, atte
 
 def run(server, output_dir, *arguments):
     urls = [f"--image_url={server.url}images/{{case}}.nii.gz", f"--label_url={server.url}{{number}}/labels"]
-    line = ["kits-download", f"--output_dir={output_dir}", *urls, "--tries=2", *arguments]
+    line = ["kits-download", f"--output_dir={output_dir}", *urls, "--attempts=2", *arguments]
     return app.execute(command.main, command.FLAGS, line)
 
 
@@ -106,7 +108,7 @@ def test_missing_files_are_named_and_the_others_fetched(server, tmp_path, capsys
 
 
 def test_a_host_that_is_not_found_is_not_tried_again(server, tmp_path, capsys):
-    assert run(server, tmp_path, "--cases=0", "--image_url=http://a.invalid/{case}", "--tries=50") == 1
+    assert run(server, tmp_path, "--cases=0", "--image_url=http://a.invalid/{case}", "--attempts=50") == 1
     assert "a.invalid" in capsys.readouterr().err and server.requests == ["/0/labels"]
 
 

@@ -21,15 +21,21 @@ if TYPE_CHECKING:
     from kits_tf.inference.engines.base import Engine
 
 
-def resolve(name: str) -> str:
-    """Return the engine of a name; "auto" is OpenVINO on a CPU where it is installed, else TensorFlow."""
+def resolve(name: str, device: str = "auto") -> str:
+    """Return the engine of a name; "auto" is OpenVINO on a CPU where it is installed, else TensorFlow.
+
+    `device` is "auto", "cpu" or "gpu:N"; a GPU needs TensorFlow.
+    """
+    is_gpu = device.startswith("gpu")
     if name == "auto":
-        has_gpu = pathlib.Path("/proc/driver/nvidia/gpus").is_dir()
+        has_gpu = is_gpu or (device == "auto" and pathlib.Path("/proc/driver/nvidia/gpus").is_dir())
         return "openvino" if importlib.util.find_spec("openvino") and not has_gpu else "tensorflow"
     if name not in ENGINES:
         raise UsageError("engine", f"must be one of {', '.join(ENGINES)}, got {name!r}")
     if importlib.util.find_spec(name) is None:
         raise UsageError("engine", f"{name} is not installed; install this package's extra `{name}`")
+    if is_gpu and name == "openvino":
+        raise UsageError("device", f"must be auto or cpu with --engine=openvino, got {device}")
     return name
 
 
@@ -39,5 +45,5 @@ def load(name: str, folder: pathlib.Path, configs: Mapping[str, Config], precisi
     Raises InputError for weights of other networks, UsageError if the engine cannot be used so.
     """
     if precision not in ENGINE_PRECISIONS:
-        raise UsageError("engine_precision", f"must be one of {', '.join(ENGINE_PRECISIONS)}, got {precision!r}")
+        raise UsageError("precision", f"must be one of {', '.join(ENGINE_PRECISIONS)}, got {precision!r}")
     return importlib.import_module(f"{__name__}.{resolve(name)}").load(folder, configs, precision)

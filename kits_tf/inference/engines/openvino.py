@@ -115,7 +115,7 @@ def _chosen_precision(precision: str) -> str:
         return precision
     is_able = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "bfloat16" and not is_able:
-        raise UsageError("engine_precision", "bfloat16 needs a processor with AVX-512 or AMX; use float32")
+        raise UsageError("precision", "bfloat16 needs a processor with AVX-512 or AMX; use float32")
     cpu = pathlib.Path("/proc/cpuinfo")
     is_native = not cpu.is_file() or not {"amx_bf16", "avx512_bf16"}.isdisjoint(cpu.read_text().split())
     return "bfloat16" if is_able and (precision == "bfloat16" or is_native) else "float32"

@@ -29,7 +29,7 @@ MATRIX = tf.TensorSpec([None, None], tf.float32)
 def load(folder: pathlib.Path, configs: Mapping[str, Config], precision: str) -> TensorFlowEngine:
     """Load the networks of a checkpoint folder onto every GPU, or else the CPU; see `engines.load`."""
     if precision == "bfloat16":
-        raise UsageError("engine_precision", "--engine=tensorflow computes in float32; bfloat16 needs openvino")
+        raise UsageError("precision", "--engine=tensorflow computes in float32; bfloat16 needs openvino")
     devices = [gpu.name for gpu in tf.config.list_logical_devices("GPU")] or ["/CPU:0"]
     copies = []
     for device in devices:

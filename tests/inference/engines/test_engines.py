@@ -41,8 +41,16 @@ def test_engine_gives_the_sigmoid_of_the_models_logits(folder, engine, network, 
 
 
 def test_a_precision_that_an_engine_lacks_is_refused(folder):
-    with pytest.raises(UsageError, match="^--engine_precision: "):
+    with pytest.raises(UsageError, match="^--precision: "):
         engines.load("tensorflow", folder, {}, "bfloat16")
+
+
+def test_a_gpu_needs_tensorflow():
+    pytest.importorskip("openvino")
+    assert engines.resolve("auto", "gpu:0") == "tensorflow"
+    assert engines.resolve("auto", "cpu") == "openvino"
+    with pytest.raises(UsageError, match="^--device: must be auto or cpu with --engine=openvino, got gpu:0"):
+        engines.resolve("openvino", "gpu:0")
 
 
 def test_bfloat16_rounds_neither_the_ct_nor_activations(tmp_path):
