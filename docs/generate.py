@@ -20,6 +20,7 @@ COMMANDS = sorted(path.stem for path in pathlib.Path(cli.__path__[0]).glob("*.py
 COMMANDS.remove("app")
 NOTE = "<!-- Made by `python -m docs.generate` from the code. Do not edit. -->\n\n"
 REASONS = {
+    "augment": "the released weights were trained by `experiments/default_weights`, which augments in its own way",
     "base_filters": "width that CPU cores can train and run",
     "batch_norm_momentum": "0.99 still holds 5 % of its initial statistics after 300 steps",
     "batch_size": "more kidneys a step, so that batch normalization sees some with tumor",
@@ -52,6 +53,7 @@ REASONS = {
     "patch_columns": "a half of the body on the working grid",
     "patch_rows": "the body on the working grid",
     "patch_slices": "the kidneys and their surroundings on the working grid",
+    "regression_weight": "in the released weights, cross-entropy weighs three times as much as soft Dice",
     "schedule": "a short schedule ends better at a small learning rate",
     "slice_mm": "as `inplane_mm`; the three slices of a slab are then interpolated ones",
     "tumor_weight": "the soft Dice loss balances the classes already",

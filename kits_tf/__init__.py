@@ -2,11 +2,11 @@
 
     import kits_tf
 
-    segmenter = kits_tf.load_segmenter("simulated")                # released weights, or a checkpoint folder
+    segmenter = kits_tf.load_segmenter("default")                  # released weights, or a checkpoint folder
     volume = kits_tf.read_volume("imaging.nii.gz")                 # a NIfTI file or a DICOM series
     labels = segmenter.segment(volume.hu, volume.spacing_mm)       # 0 background, 1 kidney, 2 tumor
     kits_tf.write_labels(labels, volume, "segmentation.nii.gz")
-    network = kits_tf.load_network("simulated", "kidney_axial")    # a Keras model
+    network = kits_tf.load_network("default", "kidney_axial")      # a Keras model
 
 Importing this package imports neither TensorFlow nor Keras; each function does so when it is first used.
 """

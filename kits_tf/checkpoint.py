@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.weights.h5"
-CARD_NAME = "MODEL_CARD.md"  # only released weights have one
+CARD_NAME = "README.md"  # only released weights have one
 NOTICE_NAME = "notice.txt"
 
 SHARED_OPTIONS = ("min_component_share", "fusion")
 """Options of what networks find together: the same in all networks of a checkpoint that have them."""
 
-DEFAULT = "simulated"
+DEFAULT = "default"
 """The released weights that are used unless others are named."""
 
 PACKAGE = pathlib.Path(__file__).resolve().parent
@@ -160,7 +160,7 @@ def load_network(name_or_folder: str | os.PathLike, network: str) -> UNet:
 
     Example:
         >>> import kits_tf
-        >>> network = kits_tf.load_network("simulated", "kidney_axial")
+        >>> network = kits_tf.load_network("default", "kidney_axial")
         >>> network.input_shape
         (None, None, None, 3)
     """

@@ -27,7 +27,7 @@ def test_a_folder_or_a_name_is_found(tmp_path, monkeypatch):
         assert checkpoint.find(name) == checkpoint.released_root() / name
 
 
-@pytest.mark.parametrize("name", ["", "nothing", "/nowhere", "simulated/tumor"])
+@pytest.mark.parametrize("name", ["", "nothing", "/nowhere", "default/tumor"])
 def test_other_names_are_refused(tmp_path, monkeypatch, name):
     """The empty string would be the current folder, where a checkpoint may be."""
     monkeypatch.chdir(tmp_path)
@@ -40,7 +40,7 @@ def test_released_weights_are_inside_or_beside_the_package(tmp_path, monkeypatch
     inside = package.startswith("site/")
     home = tmp_path / package / "checkpoints" if inside else tmp_path / "checkpoints"
     (home / "abdomen" / "tumor").mkdir(parents=True)
-    (home / "abdomen" / "MODEL_CARD.md").write_text("")
+    (home / "abdomen" / "README.md").write_text("")
     (home / "still_in_training" / "tumor").mkdir(parents=True)
     monkeypatch.setattr(checkpoint, "PACKAGE", tmp_path / package)
     assert checkpoint.released_names() == ["abdomen"]
@@ -56,6 +56,12 @@ def test_released_weights_have_a_notice_and_other_checkpoints_may_have_one(tmp_p
     (tmp_path / checkpoint.NOTICE_NAME).write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match=f"^{tmp_path / checkpoint.NOTICE_NAME}: cannot be read as text"):
         checkpoint.load_notice(tmp_path)
+
+
+def test_released_weights_are_small():
+    """Every clone and wheel has them."""
+    for name in checkpoint.released_names():
+        assert sum(path.stat().st_size for path in checkpoint.find(name).glob("*/*.h5")) <= 25e6
 
 
 @pytest.mark.parametrize(

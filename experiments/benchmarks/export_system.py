@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=108)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--checkpoint_dir", default="simulated")
+    parser.add_argument("--checkpoint_dir", default="default")
     arguments = parser.parse_args()
     cases = synthetic.simulated_ct(arguments.slices, arguments.size)
     with tempfile.TemporaryDirectory() as name:

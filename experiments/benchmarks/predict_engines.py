@@ -21,7 +21,7 @@ def main() -> None:
     """Segment the CTs with each engine and compare the labels."""
     parser = common.parser(__doc__, __file__)
     parser.add_argument("--data_dir", required=True, help="CTs in the KiTS19 layout")
-    parser.add_argument("--checkpoint_dir", default="simulated")
+    parser.add_argument("--checkpoint_dir", default="default")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

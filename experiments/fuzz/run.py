@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600.0, help="bound on a round")
     parser.add_argument("--gigabytes", type=float, default=3.0, help="bound on the memory of a round")
     parser.add_argument("--kinds", nargs="+", default=sorted(KINDS), choices=sorted(KINDS), metavar="KIND")
-    parser.add_argument("--checkpoint_dir", default="simulated")
+    parser.add_argument("--checkpoint_dir", default="default")
     arguments = parser.parse_args()
     rounds = [one_round(seed, arguments) for seed in range(arguments.seed, arguments.seed + arguments.rounds)]
     common.write_result(arguments.output, {"kinds": arguments.kinds, "count": len(arguments.kinds), "rounds": rounds})

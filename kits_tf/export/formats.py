@@ -26,6 +26,7 @@ SYSTEM = "system"
 FORMATS = {"saved_model": "SavedModel", "openvino": "OpenVINO IR", "onnx": "ONNX"}
 TOLERANCES = {"saved_model": 1e-5, "openvino": 1e-4, "onnx": 1e-4}
 ONNX_OPSET = 17
+CARD_NAME = "MODEL_CARD.md"
 CARD_TEMPLATE = pathlib.Path(__file__).with_name("model_card.md")
 
 Configs: TypeAlias = Mapping[str, KidneyConfig | TumorConfig]
@@ -69,7 +70,7 @@ def export(
             folder = pathlib.Path(temporary)
             _write(source, configs, folder, kind, report)
             for name in names:
-                (folder / name / checkpoint.CARD_NAME).write_text(card(name, source, configs, kind), encoding="utf-8")
+                (folder / name / CARD_NAME).write_text(card(name, source, configs, kind), encoding="utf-8")
             for name in names:
                 (output_dir / name).mkdir(exist_ok=True)
                 (folder / name).rename(output_dir / name / str(version))

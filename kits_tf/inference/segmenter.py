@@ -70,7 +70,7 @@ def load_segmenter(
 
     Example:
         >>> import kits_tf
-        >>> segmenter = kits_tf.load_segmenter("simulated", planes="axial", stage="kidney")
+        >>> segmenter = kits_tf.load_segmenter("default", planes="axial", stage="kidney")
         >>> sorted(segmenter.configs)
         ['kidney_axial']
     """

@@ -67,7 +67,7 @@ def test_stages_apart_give_what_both_give_together(tmp_path, flags):
     [
         *("--input=/nowhere", "--planes=axial,oblique", "--planes=", "--fusion=average", "--engine=abacus"),
         *("--precision=int4", "--tta=rotate", "--roi=1:2", "--roi=1:2,a:b,:", "--roi=-1:2,:,:", "--shard=3/2"),
-        *("--shard=", "--workers=0", "--checkpoint_dir=,", "--checkpoint_dir=simulated,simulated", "--kidney_masks=."),
+        *("--shard=", "--workers=0", "--checkpoint_dir=,", "--checkpoint_dir=default,default", "--kidney_masks=."),
         *("--series=3", "--series=", "--checkpoint_dir=/nowhere", "--checkpoint_dir=nothing", "--overwrte"),
         *("--kidney_masks= --stage=tumor", "--kidney_masks=gone --stage=tumor"),
         *(f"{flag} --stage=tumor --kidney_masks=." for flag in ("--planes=axial,coronal,sagittal", "--fusion=union")),

@@ -104,7 +104,7 @@ def test_unusable_arguments_are_named(name, value):
     [
         *(("fusion", "maximum"), ("tta", "rotate"), ("stage", "kidneys")),
         *(("planes", planes) for planes in ("axal", "", "axial,axial", (), ["axial", "oblique"])),
-        *(("name_or_folder", names) for names in ([], ["simulated", "simulated"])),
+        *(("name_or_folder", names) for names in ([], ["default", "default"])),
     ],
     ids=str,
 )

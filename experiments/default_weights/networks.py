@@ -1,0 +1,39 @@
+"""The four networks of the default weights: their options and the order in which they are trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from kits_tf import config
+from kits_tf.config import KidneyConfig, TumorConfig
+
+KIDNEY = ("kidney_axial", "kidney_coronal", "kidney_sagittal")
+NETWORKS = (*KIDNEY, "tumor")
+
+# What differs from the preset `default`. `augment` is off since training augments in its own way, see `batches`.
+SHARED: dict[str, Any] = {"learning_rate": 1e-3, "warmup_steps": 50, "augment": False}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "kidney": {
+        **SHARED,
+        "batch_size": 48,
+        "foreground_fraction": 0.4,
+        "clip_norm": 2.0,
+        "batch_norm_momentum": 0.98,
+    },
+    "tumor": {
+        **SHARED,
+        "foreground_fraction": 0.45,
+        "batch_norm_momentum": 0.97,
+        # Cross-entropy three times as heavy as soft Dice, in units of the cross-entropy.
+        "dice_weight": 1 / 3,
+        "regression_weight": 0.1 / 3,
+        "clip_norm": 2 / 3,
+    },
+}
+
+
+def config_of(name: str, **changes: Any) -> KidneyConfig | TumorConfig:
+    """Return the config of a network, with changes such as `num_steps`."""
+    stage, _, plane = name.partition("_")
+    return dataclasses.replace(config.preset("default", stage, plane or None), **OPTIONS[stage], **changes)
