@@ -16,8 +16,7 @@ from kits_tf import checkpoint, cli, config
 from kits_tf.cli import app
 
 REFERENCE = pathlib.Path(__file__).resolve().parent / "reference"
-COMMANDS = sorted(path.stem for path in pathlib.Path(cli.__path__[0]).glob("*.py") if path.stem[0] != "_")
-COMMANDS.remove("app")
+COMMANDS = sorted({path.stem for path in pathlib.Path(cli.__path__[0]).glob("*.py")} - {"__init__", "app", "batch"})
 NOTE = "<!-- Made by `python -m docs.generate` from the code. Do not edit. -->\n\n"
 REASONS = {
     "augment": "the released weights were trained by `experiments/default_weights`, which augments in its own way",

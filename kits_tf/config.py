@@ -33,6 +33,7 @@ PRESETS = ("paper", "best", "small", "default")
 STAGES = ("both", "kidney", "tumor")
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 TEST_TIME_AUGMENTATIONS = ("none", "shift", "flip")
+LABEL_FORMATS = ("seg.nrrd", "stl")  # beside NIfTI, and DICOM SEG of a DICOM series
 ENGINES = ("auto", "tensorflow", "openvino")
 ENGINE_PRECISIONS = ("auto", "float32", "bfloat16")
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")

@@ -14,27 +14,22 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from kits_tf import checkpoint, config, progress, runtime
-from kits_tf.cli import app
+from kits_tf.cli import app, batch
 from kits_tf.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Generator, Sequence
 
     from kits_tf.inference.inputs import Input
     from kits_tf.inference.jobs import Job, Outcome
-    from kits_tf.inference.outputs import Case, Writer
+    from kits_tf.inference.outputs import Writer
 
 FLAGS = flags.FlagValues()
 _INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
 _NETWORKS: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Networks"}
 _OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
-flags.DEFINE_string(
-    "input", None, "A NIfTI file, a DICOM series, a prepared folder, or any tree of these; or a .txt file that lists "
-    "such paths, one a line.", required=True, **_INPUT,
-)  # fmt: skip
-flags.DEFINE_string("series", None, "Only the DICOM series of this Series Number or Series Instance UID.", **_INPUT)
-flags.DEFINE_string("shard", None, "I/N: only the I-th of N parts of the CTs, for N machines at once.", **_INPUT)
+batch.define_input_flags(FLAGS)
 flags.DEFINE_string(
     "roi", None, "Region of interest SLICES,ROWS,COLUMNS, each START:STOP from 0 in the order I,P,L, such as "
     "20:80,:,0:256; slices outside are not looked at, other voxels outside are background.", **_INPUT,
@@ -63,44 +58,25 @@ flags.DEFINE_enum(
     "of a pooled pixel, or flipped.", **_NETWORKS,
 )  # fmt: skip
 flags.DEFINE_integer("workers", 3, "CTs in work at once, if memory suffices.", lower_bound=1, **_NETWORKS)
-flags.DEFINE_string("output_dir", None, "Folder to write labels and JSON sidecars to.", required=True, **_OUTPUT)
-flags.DEFINE_bool("overwrite", False, "Replace labels that are there.", **_OUTPUT)
+batch.define_output_flags(FLAGS)
 flags.DEFINE_bool("probabilities", False, "Write the probabilities of kidney and tumor too.", **_OUTPUT)
-flags.DEFINE_bool("report", False, "Write the page of kits-report beside each label file.", **_OUTPUT)
-flags.DEFINE_bool(
-    "viewer_files", False, "Write names and colors of the labels for 3D Slicer and ITK-SNAP too.", **_OUTPUT
-)
 
 
 def main() -> int:
     """Segment every CT of --input; return the exit code."""
-    from kits_tf.inference import inputs, outputs
+    from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
+    from kits_tf.inference import jobs
 
     check_flags()
     roi = parse_roi(FLAGS.roi)
     settings = run_settings(roi)
-    found = inputs.find_inputs(FLAGS.input, FLAGS.series)
-    if found.skipped:
-        more = f" and {len(found.skipped) - 5} more" if len(found.skipped) > 5 else ""
-        print(f"skipped (not a CT): {', '.join(found.skipped[:5])}{more}")
-    sources = found.inputs if FLAGS.shard is None else inputs.share_of(found.inputs, FLAGS.shard)
-    if not sources:
-        print(f"part {FLAGS.shard} of {len(found.inputs)} CTs has none")
-    waiting, reasons = left_to_do(sources, is_written(settings), FLAGS.overwrite)
-    if waiting:
-        app.check_output_folder("output_dir", FLAGS.output_dir)
-        if FLAGS.report:
-            from kits_tf.report import pages
-
-            pages.require_libraries("report")
-        job = load_job(waiting, settings, roi)
-        if job.segmenter.notice:
-            print(f"notice: {job.segmenter.notice}", file=sys.stderr, flush=True)
-        reasons |= segment(job, waiting)
-    if len(sources) > 1 or (FLAGS.shard and sources):
-        name = f"summary_{FLAGS.shard.replace('/', '_of_')}.csv" if FLAGS.shard else "summary.csv"
-        print(outputs.write_summary(sources, reasons, pathlib.Path(FLAGS.output_dir) / name))
-    return app.EXIT_SOME_FAILED if reasons else app.EXIT_DONE
+    probabilities = [PROBABILITY_SUFFIXES[stage] for stage in PROBABILITY_SUFFIXES if FLAGS.stage in (stage, "both")]
+    return batch.run(
+        FLAGS,
+        lambda source: jobs.case_settings(settings, FLAGS.kidney_masks, source),
+        lambda waiting, writers: segment(load_job(waiting, settings, roi, writers), waiting),
+        probabilities if FLAGS.probabilities else [],
+    )
 
 
 def check_flags() -> None:
@@ -147,57 +123,10 @@ def run_settings(roi: tuple[slice, ...] | None) -> dict[str, Any]:
         raise UsageError("checkpoint_dir", str(error)) from None
 
 
-def writers() -> dict[str, Writer]:
-    """Return the writers of the files that the flags want beside the labels, by suffix."""
-    from kits_tf.inference.outputs import PAGE_SUFFIX, beside
-    from kits_tf.io import nifti
-    from kits_tf.report import viewers
-
-    def write_page(path: pathlib.Path, case: Case) -> None:
-        from kits_tf.report import pages
-
-        name = nifti.stem(pathlib.PurePath(case.source.name))
-        pages.write_case_page(beside(path, PAGE_SUFFIX), name, case.volume, case.labels, case.sidecar)
-
-    found: dict[str, Writer] = {PAGE_SUFFIX: write_page} if FLAGS.report else {}
-    return found | ({viewers.SLICER_SUFFIX: lambda path, case: viewers.write(path)} if FLAGS.viewer_files else {})
-
-
-def is_written(settings: dict[str, Any]) -> Callable[[Input], bool]:
-    """Return a function of a CT: whether all outputs that the flags ask for are there; see `outputs.is_done`."""
-    from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
-    from kits_tf.inference import jobs, outputs
-
-    suffixes = list(writers())
-    if FLAGS.probabilities:
-        suffixes += [suffix for stage, suffix in PROBABILITY_SUFFIXES.items() if FLAGS.stage in (stage, "both")]
-
-    def is_done(source: Input) -> bool:
-        of_case = jobs.case_settings(settings, FLAGS.kidney_masks, source)
-        return outputs.is_done(source, FLAGS.output_dir, of_case, suffixes)
-
-    return is_done
-
-
-def left_to_do(
-    sources: Sequence[Input], is_done: Callable[[Input], bool], overwrite: bool
-) -> tuple[list[Input], dict[Input, str]]:
-    """Return the CTs that are not done, and the reasons why others must not be replaced; print one line for each."""
-    waiting, refused = [], {}
-    for source in sources:
-        try:
-            if overwrite or source.fault or not is_done(source):
-                waiting.append(source)
-        except InputError as error:
-            refused[source] = str(error)
-            print(error, file=sys.stderr, flush=True)
-    if done := len(sources) - len(waiting) - len(refused):
-        print(f"{done} of {len(sources)} CTs are already written; --overwrite segments them again")
-    return waiting, refused
-
-
-def load_job(waiting: Sequence[Input], settings: dict[str, Any], roi: tuple[slice, ...] | None) -> Job:
-    """Return the job that the flags describe."""
+def load_job(
+    waiting: Sequence[Input], settings: dict[str, Any], roi: tuple[slice, ...] | None, writers: Sequence[Writer]
+) -> Job:
+    """Return the job that the flags describe; print the notice of the weights."""
     from kits_tf.data.records import is_record
     from kits_tf.inference import engines, jobs, segmenter
 
@@ -207,39 +136,23 @@ def load_job(waiting: Sequence[Input], settings: dict[str, Any], roi: tuple[slic
     loaded = segmenter.load_segmenter(
         checkpoints(), engine, FLAGS.planes, FLAGS.fusion, FLAGS.stage, FLAGS.precision, FLAGS.tta
     )
+    if loaded.notice:
+        print(f"notice: {loaded.notice}", file=sys.stderr, flush=True)
     return jobs.Job(
         loaded, pathlib.Path(FLAGS.output_dir), ",".join(checkpoints()), settings, FLAGS.kidney_masks, roi,
-        FLAGS.probabilities, list(writers().values()),
+        FLAGS.probabilities, writers,
     )  # fmt: skip
 
 
-def segment(job: Job, waiting: Sequence[Input]) -> dict[Input, str]:
-    """Segment CTs, print a line about each and return why some failed."""
+def segment(job: Job, waiting: Sequence[Input]) -> Generator[Outcome, None, None]:
+    """Segment CTs, show their progress and yield the outcomes."""
     from kits_tf.inference import jobs
 
-    reasons = {}
     with progress.shares(len(waiting), "Segmenting") as show:
-        with contextlib.closing(jobs.segment_all(job, waiting, FLAGS.workers, show)) as running:
-            for number, outcome in enumerate(running, 1):
-                print_outcome(f"[{number}/{len(waiting)}]", outcome)
+        with contextlib.closing(jobs.segment_all(job, waiting, FLAGS.workers, show)) as outcomes:
+            for outcome in outcomes:
+                yield outcome
                 show(outcome.source, 1.0)  # a failed one too
-                if outcome.reason:
-                    reasons[outcome.source] = outcome.reason
-    return reasons
-
-
-def print_outcome(position: str, outcome: Outcome) -> None:
-    """Print a line about what became of a CT, on stderr if it failed; warnings come before it."""
-    if outcome.reason:
-        print(f"{position} {outcome.reason}", file=sys.stderr, flush=True)
-        return
-    found, name = outcome.sidecar, outcome.source.output_name
-    for warning in found["warnings"]:
-        print(f"{outcome.source.where}: warning: {warning}", file=sys.stderr, flush=True)
-    tumor = "" if found["tumor_ml"] is None else f"tumor {found['tumor_ml']:.1f} ml, "
-    removed = f"; removed {', '.join(outcome.removed)}, of the labels before" if outcome.removed else ""
-    seconds = found["seconds"]["total"]
-    print(f"{position} {name}: kidney {found['kidney_ml']:.1f} ml, {tumor}{seconds:.1f} s{removed}", flush=True)
 
 
 def run() -> None:

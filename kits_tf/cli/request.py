@@ -5,7 +5,6 @@ Example: kits-request --input=scan.nii.gz --output_dir=labels --server=http://lo
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 import sys
 import time
@@ -14,25 +13,21 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from kits_tf import runtime
-from kits_tf.cli import app
+from kits_tf.cli import app, batch
 from kits_tf.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from kits_tf.inference.inputs import Input
     from kits_tf.inference.jobs import Outcome
+    from kits_tf.inference.outputs import Writer
     from kits_tf.serving.client import Client
 
 FLAGS = flags.FlagValues()
-_INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
 _SERVER: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Server"}
-_OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
-flags.DEFINE_string(
-    "input", None, "A NIfTI file, a DICOM series, a prepared folder, or any tree of these; see kits-predict. "
-    "Required without --check.", **_INPUT,
-)  # fmt: skip
+batch.define_input_flags(FLAGS, " Required without --check.")
 flags.DEFINE_string("server", "http://localhost:8501", "http://HOST:PORT for REST, grpc://HOST:PORT.", **_SERVER)
 flags.DEFINE_string("model", "system", "The served model's name.", **_SERVER)
 flags.DEFINE_integer("workers", 2, "CTs in work at once.", lower_bound=1, **_SERVER)
@@ -43,10 +38,7 @@ flags.DEFINE_integer(
 )  # fmt: skip
 flags.DEFINE_float("wait_seconds", 2.0, "Before the second attempt; then doubled each time.", lower_bound=0, **_SERVER)
 flags.DEFINE_bool("check", False, "Only ask whether the server is ready.", **_SERVER)
-flags.DEFINE_string(
-    "output_dir", None, "Folder to write labels and JSON sidecars to. Required without --check.", **_OUTPUT
-)
-flags.DEFINE_bool("overwrite", False, "Replace labels that are there.", **_OUTPUT)
+batch.define_output_flags(FLAGS, " Required without --check.")
 
 
 def main() -> int:
@@ -56,21 +48,10 @@ def main() -> int:
     client = connect()
     if FLAGS.check:
         return check(client)
-    from kits_tf.cli.predict import left_to_do
-    from kits_tf.data.records import is_record
-    from kits_tf.inference import inputs, outputs
-
     settings = {"server_model": FLAGS.model}
-    waiting, refused = left_to_do(
-        inputs.find_inputs(FLAGS.input).inputs,
-        lambda source: outputs.is_done(source, FLAGS.output_dir, settings),
-        FLAGS.overwrite,
+    return batch.run(
+        FLAGS, lambda source: settings, lambda waiting, writers: segment_all(client, waiting, settings, writers)
     )
-    if waiting:
-        app.check_output_folder("output_dir", FLAGS.output_dir)
-    if any(is_record(source.path) for source in waiting):
-        runtime.load_tensorflow("cpu")
-    return app.EXIT_SOME_FAILED if segment_all(client, waiting) + len(refused) else app.EXIT_DONE
 
 
 def connect() -> Client:
@@ -95,20 +76,19 @@ def check(client: Client) -> int:
     return app.EXIT_DONE
 
 
-def segment_all(client: Client, sources: Sequence[Input]) -> int:
-    """Segment CTs, several at once, and print a line about each; return how many failed."""
-    from kits_tf.cli.predict import print_outcome
+def segment_all(
+    client: Client, waiting: Sequence[Input], settings: Mapping[str, Any], writers: Sequence[Writer]
+) -> Generator[Outcome, None, None]:
+    """Segment CTs, several at once, and yield the outcomes."""
+    from kits_tf.data.records import is_record
     from kits_tf.inference import jobs
 
-    failed = 0
-    with contextlib.closing(jobs.run_all(lambda one, _: segment(client, one), sources, FLAGS.workers)) as outcomes:
-        for number, outcome in enumerate(outcomes, 1):
-            print_outcome(f"[{number}/{len(sources)}]", outcome)
-            failed += bool(outcome.reason)
-    return failed
+    if any(is_record(source.path) for source in waiting):
+        runtime.load_tensorflow("cpu")
+    yield from jobs.run_all(lambda source, _: segment(client, source, settings, writers), waiting, FLAGS.workers)
 
 
-def segment(client: Client, source: Input) -> Outcome:
+def segment(client: Client, source: Input, settings: Mapping[str, Any], writers: Sequence[Writer]) -> Outcome:
     """Segment one CT on the server and write its outputs; InputError if the server returns no labels."""
     from kits_tf.inference import jobs, outputs
     from kits_tf.serving.client import ServerError, retry
@@ -122,10 +102,10 @@ def segment(client: Client, source: Input) -> Outcome:
         raise InputError(source.where, error) from None
     seconds["request"] = time.perf_counter() - start - seconds["read"]
     sidecar = outputs.sidecar_of(
-        source, volume, labels, {"server_model": FLAGS.model}, engine="server", seconds=seconds, checkpoint=FLAGS.model
+        source, volume, labels, settings, engine="server", seconds=seconds, checkpoint=FLAGS.model
     )
-    removed = outputs.write_case(outputs.Case(source, volume, labels, sidecar), pathlib.Path(FLAGS.output_dir))
-    return jobs.Outcome(source, sidecar, removed=removed)
+    case = outputs.Case(source, volume, labels, sidecar)
+    return jobs.Outcome(source, sidecar, removed=outputs.write_case(case, pathlib.Path(FLAGS.output_dir), writers))
 
 
 def run() -> None:

@@ -28,12 +28,18 @@ from kits_tf.io.volume import Volume, read_labels, write_labels, write_scaled
 if TYPE_CHECKING:
     from kits_tf.inference.inputs import Input
 
-SIDECAR_SUFFIX, SEG_SUFFIX, PAGE_SUFFIX = ".json", ".dcm", ".html"
+SIDECAR_SUFFIX, SEG_SUFFIX, PAGE_SUFFIX, SLICER_SUFFIX = ".json", ".dcm", ".html", ".seg.nrrd"
+SURFACE_SUFFIXES = {1: "_kidney.stl", 2: "_tumor.stl"}  # by label
 # Suffixes of files derived from a label file; they are deleted when it is replaced.
-OF_THE_LABELS = (SIDECAR_SUFFIX, PAGE_SUFFIX, SEG_SUFFIX, *PROBABILITY_SUFFIXES.values())
-_SUFFIX = r"\.nii\.gz|\.(json|html|dcm|ctbl)|_labels\.txt|_\w+_probability\.nii\.gz"
-_WRITTEN = re.compile(rf"(.*_segmentation|prediction_\d{{5}})({_SUFFIX})")
-_SUMMARY = re.compile(r"summary(_\d+_of_\d+)?\.csv")
+OF_THE_LABELS = (
+    *(SIDECAR_SUFFIX, PAGE_SUFFIX, SEG_SUFFIX, SLICER_SUFFIX),
+    *(*SURFACE_SUFFIXES.values(), *PROBABILITY_SUFFIXES.values()),
+)
+SLICER_COLORS, SNAP_COLORS = "kits_labels.ctbl", "kits_labels_itk_snap.txt"  # once a folder
+_WRITTEN = re.compile(
+    rf"(.*_segmentation|prediction_\d{{5}})({'|'.join(map(re.escape, ('.nii.gz', *OF_THE_LABELS)))})"
+)
+_OF_A_FOLDER = re.compile(rf"summary(_\d+_of_\d+)?\.csv|{re.escape(SLICER_COLORS)}|{re.escape(SNAP_COLORS)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +191,7 @@ def is_output_of(path: pathlib.Path, stems: Collection[str]) -> bool:
     """Return whether this package wrote a file: it has one of the stems, or a sidecar beside it."""
     match = _WRITTEN.fullmatch(path.name)
     if not match:
-        return bool(_SUMMARY.fullmatch(path.name))
+        return bool(_OF_A_FOLDER.fullmatch(path.name))
     return match[1] in stems or "input_digest" in read_sidecar(path.with_name(f"{match[1]}.nii.gz"))
 
 

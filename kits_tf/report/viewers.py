@@ -1,4 +1,4 @@
-"""Names and colors of the labels for 3D Slicer and ITK-SNAP, in files beside a label map."""
+"""Names and colors of the labels for 3D Slicer and ITK-SNAP, in one file each a folder of label maps."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ import os
 import pathlib
 
 from kits_tf import files, palette
+from kits_tf.inference.outputs import SLICER_COLORS, SNAP_COLORS
 
-SLICER_SUFFIX, SNAP_SUFFIX = ".ctbl", "_labels.txt"
 _LABELS = ((1, "kidney", palette.KIDNEY), (2, "tumor", palette.TUMOR))
 
 
-def write(path: str | os.PathLike) -> None:
-    """Write a color table for 3D Slicer and a label description for ITK-SNAP beside a label file.
-
-    Args:
-        path: The label file; the others have its name and end in `.ctbl` and `_labels.txt`.
-    """
-    path = pathlib.Path(path)
-    stem = path.name.removesuffix(".nii.gz")
-    files.write_text(path.with_name(stem + SLICER_SUFFIX), slicer_table())
-    files.write_text(path.with_name(stem + SNAP_SUFFIX), snap_descriptions())
+def write(folder: str | os.PathLike) -> None:
+    """Write a color table for 3D Slicer and a label description for ITK-SNAP into a folder of label maps."""
+    for name, text in ((SLICER_COLORS, slicer_table()), (SNAP_COLORS, snap_descriptions())):
+        files.write_text(pathlib.Path(folder) / name, text)
 
 
 def slicer_table() -> str:

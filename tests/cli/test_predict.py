@@ -162,3 +162,23 @@ def test_sigterm_ends_a_run_with_143_and_nothing_half_written(tmp_path, checkpoi
     labels = {path.name.split("_")[0] for path in out.glob("*.nii.gz")}
     assert labels == {path.name.split("_")[0] for path in out.iterdir()} and 1 <= len(labels) < 16
     assert run(*flags) == 0
+
+
+def test_every_format_is_written_beside_the_labels_and_colors_once_a_folder(tmp_path, flags, capsys):
+    nrrd = pytest.importorskip("nrrd")
+    pytest.importorskip("slicerio")
+    for name in ("a", "b"):
+        save(image_of(small_ct(), "RAS"), tmp_path / "data" / f"{name}.nii.gz")
+    flags[0] = f"--input={tmp_path / 'data'}"
+    assert run(*flags, "--format=seg.nrrd", "--format=stl", "--viewer_files") == 0
+    ends = ("nii.gz", "json", "seg.nrrd", "kidney.stl", "tumor.stl")
+    names = {f"{name}_segmentation{'_' if end[-1] == 'l' else '.'}{end}" for name in "ab" for end in ends}
+    assert set(names_in(tmp_path / "out")) == names | {"kits_labels.ctbl", "kits_labels_itk_snap.txt", "summary.csv"}
+    labels = labels_of(tmp_path / "out" / "a_segmentation.nii.gz")
+    voxels, header = nrrd.read(str(tmp_path / "out" / "a_segmentation.seg.nrrd"))
+    assert labels.any()
+    np.testing.assert_array_equal(voxels, labels[::-1, ::-1])  # L, P, S of R, A, S
+    assert (tmp_path / "out" / "a_segmentation_kidney.stl").stat().st_size > 84
+    capsys.readouterr()
+    assert run(*flags, "--format=stl") == 0
+    assert "2 of 2 CTs are already written" in capsys.readouterr().out

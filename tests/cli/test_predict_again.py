@@ -62,19 +62,19 @@ def test_labels_of_another_ct_are_not_taken_for_those_of_this_one(tmp_path, flag
 
 def test_what_is_missing_beside_labels_is_written_with_the_same_labels(tmp_path, flags, capsys):
     pytest.importorskip("matplotlib")
-    out, more = tmp_path / "out", ["--report", "--viewer_files", "--probabilities"]
+    out, more = tmp_path / "out", ["--report", "--format=stl", "--probabilities"]
     assert run(*flags) == 0
     before = (out / "ct_segmentation.nii.gz").read_bytes()
     assert run(*flags, *more) == 0
-    ends = [".ctbl", ".html", ".json", ".nii.gz", "_kidney_probability.nii.gz", "_labels.txt"]
-    ends.append("_tumor_probability.nii.gz")
+    ends = [".html", ".json", ".nii.gz", *(f"_{name}" for name in ("kidney.stl", "kidney_probability.nii.gz"))]
+    ends += [f"_{name}" for name in ("tumor.stl", "tumor_probability.nii.gz")]
     assert names_in(out) == [f"ct_segmentation{end}" for end in ends]
     assert (out / "ct_segmentation.nii.gz").read_bytes() == before
     assert "Not recorded" not in (out / "ct_segmentation.html").read_text()
     capsys.readouterr()
     assert run(*flags, *more) == 0 and "already written" in capsys.readouterr().out
     assert run(*flags, "--overwrite") == 0
-    assert "removed ct_segmentation.html, ct_segmentation_kidney_probability.nii.gz" in capsys.readouterr().out
+    assert "removed ct_segmentation.html, ct_segmentation_kidney.stl" in capsys.readouterr().out
     assert "ct_segmentation.html" not in names_in(out)
 
 

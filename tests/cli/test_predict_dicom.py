@@ -30,9 +30,9 @@ def test_dicom_and_nifti_of_one_volume(tmp_path, predict, capfd):
     folder = write(images(HU, SPACING_MM, origin=(5, 6, 7)), tmp_path / "data" / "mustermann-erika")
     write_volume(Volume(HU, SPACING_MM, working_affine(SPACING_MM, (-5, -6, 7))), tmp_path / "ct.nii.gz")
     for path in (folder, tmp_path / "ct.nii.gz"):
-        assert predict(path, "--report", "--viewer_files") == 0
+        assert predict(path, "--report") == 0
     (stem,) = {name.split("_segmentation")[0] for name in names_in(out)} - {"ct"}
-    names = [f"{stem}_segmentation{end}" for end in (".ctbl", ".dcm", ".html", ".json", ".nii.gz", "_labels.txt")]
+    names = [f"{stem}_segmentation{end}" for end in (".dcm", ".html", ".json", ".nii.gz")]
     assert [name for name in names_in(out) if name.startswith(stem)] == names
     ours, same = (out / f"{name}_segmentation.nii.gz" for name in (stem, "ct"))
     assert labels_of(ours).any()
@@ -41,7 +41,7 @@ def test_dicom_and_nifti_of_one_volume(tmp_path, predict, capfd):
 
     assert json.loads((out / f"{stem}_segmentation.json").read_text())["input"] == stem
     said = "".join(capfd.readouterr()) + stem
-    said += "".join((out / name).read_text() for name in names if name.endswith(("json", "html", "txt")))
+    said += "".join((out / name).read_text() for name in names if name.endswith(("json", "html")))
     assert "mustermann" not in said.lower() and PATIENT_ID not in said
     assert pydicom.dcmread(out / f"{stem}_segmentation.dcm").PatientID == PATIENT_ID
 

@@ -61,7 +61,9 @@ def test_a_tree_of_everything(tmp_path):
 def test_what_was_written_into_the_tree_is_no_ct(tmp_path):
     cts = ["a.nii", "b.nii.gz", "b_segmentation_old.nii.gz", "c_segmentation.nii.gz", "case_00007.nii.gz"]
     stems = ["a_segmentation", "b_segmentation", "prediction_00007"]
-    ends = [".json", ".html", ".nii.gz", "_kidney_probability.nii.gz", "_tumor_probability.nii.gz", ".ctbl"]
+    ends = [".json", ".html", ".nii.gz", "_kidney_probability.nii.gz", "_tumor_probability.nii.gz"]
+    ends += [".seg.nrrd", "_kidney.stl", "_tumor.stl"]
+    touch(tmp_path, "kits_labels.ctbl", "kits_labels_itk_snap.txt")
     touch(tmp_path, *cts, "summary.csv", *(stem + end for stem in stems for end in ends))
     touch(tmp_path, "out/prediction_00003.nii.gz")
     (tmp_path / "out" / "prediction_00003.json").write_text('{"input_digest": "0"}')

@@ -6,8 +6,8 @@ from kits_tf.report import viewers
 
 
 def test_slicer_lines_are_index_name_and_four_numbers(tmp_path):
-    viewers.write(tmp_path / "scan_segmentation.nii.gz")
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".ctbl", ".txt"]
+    viewers.write(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kits_labels.ctbl", "kits_labels_itk_snap.txt"]
     lines = [line for line in viewers.slicer_table().splitlines() if not line.startswith("#")]
     assert lines == ["0 background 0 0 0 0", "1 kidney 86 180 233 255", "2 tumor 230 159 0 255"]
 

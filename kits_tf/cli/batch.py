@@ -1,0 +1,156 @@
+"""What kits-predict and kits-request share: flags of CTs and outputs, what is left to do, a line for each, the table."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import sys
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from absl import flags
+
+from kits_tf import config
+from kits_tf.cli import app
+from kits_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from kits_tf.inference.inputs import Input
+    from kits_tf.inference.jobs import Outcome
+    from kits_tf.inference.outputs import Case, Writer
+
+Segment: TypeAlias = "Callable[[Sequence[Input], Sequence[Writer]], Generator[Outcome, None, None]]"
+"""Segments CTs, calls the writers beside the labels of each, and yields the outcomes."""
+
+
+def define_input_flags(flag_values: flags.FlagValues, note: str = "") -> None:
+    """Define --input, --series and --shard; --input is required unless a `note` says when."""
+    group = app.group(flag_values, "Input")
+    flags.DEFINE_string(
+        "input", None, "A NIfTI file, a DICOM series, a prepared folder, or any tree of these; or a .txt file that "
+        f"lists such paths, one a line.{note}", required=not note, **group,
+    )  # fmt: skip
+    flags.DEFINE_string("series", None, "Only the DICOM series of this Series Number or Series Instance UID.", **group)
+    flags.DEFINE_string("shard", None, "I/N: only the I-th of N parts of the CTs, for N machines at once.", **group)
+
+
+def define_output_flags(flag_values: flags.FlagValues, note: str = "") -> None:
+    """Define the flags of what is written; --output_dir is required unless a `note` says when."""
+    group = app.group(flag_values, "Output")
+    flags.DEFINE_string(
+        "output_dir", None, f"Folder to write labels and JSON sidecars to.{note}", required=not note, **group
+    )
+    flags.DEFINE_bool("overwrite", False, "Replace labels that are there.", **group)
+    flags.DEFINE_multi_enum(
+        "format", [], config.LABEL_FORMATS, "Write the labels in this format too, beside NIfTI: a segmentation of 3D "
+        "Slicer, or surfaces of kidney and tumor. Several by repeating the flag.", **group,
+    )  # fmt: skip
+    flags.DEFINE_bool("report", False, "Write the page of kits-report beside each label file.", **group)
+    flags.DEFINE_bool(
+        "viewer_files", False, "Write names and colors of the labels for 3D Slicer and ITK-SNAP too, once a folder.",
+        **group,
+    )  # fmt: skip
+
+
+def run(
+    flag_values: flags.FlagValues,
+    settings_of: Callable[[Input], Mapping[str, Any]],
+    segment: Segment,
+    suffixes: Collection[str] = (),
+) -> int:
+    """Segment the CTs of --input that are not done, print a line for each, write the table and return the exit code.
+
+    Args:
+        flag_values: Parsed flags, those above among them.
+        settings_of: Returns the settings that decide the labels of a CT.
+        segment: Segments CTs.
+        suffixes: Suffixes of files that a case must have to be done, beyond those of the flags above.
+    """
+    from kits_tf.inference import inputs, outputs
+
+    found = inputs.find_inputs(flag_values.input, flag_values.series)
+    if found.skipped:
+        more = f" and {len(found.skipped) - 5} more" if len(found.skipped) > 5 else ""
+        print(f"skipped (not a CT): {', '.join(found.skipped[:5])}{more}")
+    shard, output_dir = flag_values.shard, pathlib.Path(flag_values.output_dir)
+    sources = inputs.share_of(found.inputs, shard) if shard else found.inputs
+    if not sources:
+        print(f"part {shard} of {len(found.inputs)} CTs has none")
+    writers = chosen_writers(flag_values)
+
+    def is_done(source: Input) -> bool:
+        return outputs.is_done(source, output_dir, settings_of(source), [*suffixes, *writers])
+
+    waiting, reasons = left_to_do(sources, is_done, flag_values.overwrite)
+    if waiting:
+        app.check_output_folder("output_dir", output_dir)
+        with contextlib.closing(segment(waiting, list(writers.values()))) as outcomes:
+            for number, outcome in enumerate(outcomes, 1):
+                print_outcome(f"[{number}/{len(waiting)}]", outcome)
+                if outcome.reason:
+                    reasons[outcome.source] = outcome.reason
+    if flag_values.viewer_files and sources:
+        from kits_tf.report import viewers
+
+        viewers.write(output_dir)
+    if len(sources) > 1 or (shard and sources):
+        name = f"summary_{shard.replace('/', '_of_')}.csv" if shard else "summary.csv"
+        print(outputs.write_summary(sources, reasons, output_dir / name))
+    return app.EXIT_SOME_FAILED if reasons else app.EXIT_DONE
+
+
+def chosen_writers(flag_values: flags.FlagValues) -> dict[str, Writer]:
+    """Return the writers of the files that --format and --report want beside the labels, by suffix.
+
+    Raises:
+        UsageError: A library that they need is not installed.
+    """
+    from kits_tf.inference import formats, outputs
+    from kits_tf.io import nifti
+
+    def write_page(path: pathlib.Path, case: Case) -> None:
+        from kits_tf.report import pages
+
+        name = nifti.stem(pathlib.PurePath(case.source.name))
+        pages.write_case_page(
+            outputs.beside(path, outputs.PAGE_SUFFIX), name, case.volume, case.labels, case.sidecar
+        )
+
+    writers = formats.writers(flag_values.format)
+    if flag_values.report:
+        from kits_tf.report import pages
+
+        pages.require_libraries("report")
+        writers[outputs.PAGE_SUFFIX] = write_page
+    return writers
+
+
+def left_to_do(
+    sources: Sequence[Input], is_done: Callable[[Input], bool], overwrite: bool
+) -> tuple[list[Input], dict[Input, str]]:
+    """Return the CTs that are not done, and the reasons why others must not be replaced; print one line for each."""
+    waiting, refused = [], {}
+    for source in sources:
+        try:
+            if overwrite or source.fault or not is_done(source):
+                waiting.append(source)
+        except InputError as error:
+            refused[source] = str(error)
+            print(error, file=sys.stderr, flush=True)
+    if done := len(sources) - len(waiting) - len(refused):
+        print(f"{done} of {len(sources)} CTs are already written; --overwrite segments them again")
+    return waiting, refused
+
+
+def print_outcome(position: str, outcome: Outcome) -> None:
+    """Print a line about what became of a CT, on stderr if it failed; warnings come before it."""
+    if outcome.reason:
+        print(f"{position} {outcome.reason}", file=sys.stderr, flush=True)
+        return
+    found, name = outcome.sidecar, outcome.source.output_name
+    for warning in found["warnings"]:
+        print(f"{outcome.source.where}: warning: {warning}", file=sys.stderr, flush=True)
+    tumor = "" if found["tumor_ml"] is None else f"tumor {found['tumor_ml']:.1f} ml, "
+    removed = f"; removed {', '.join(outcome.removed)}, of the labels before" if outcome.removed else ""
+    seconds = found["seconds"]["total"]
+    print(f"{position} {name}: kidney {found['kidney_ml']:.1f} ml, {tumor}{seconds:.1f} s{removed}", flush=True)
