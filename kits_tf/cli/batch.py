@@ -1,4 +1,4 @@
-"""What kits-predict and kits-request share: flags of CTs and outputs, what is left to do, a line for each, the table."""
+"""What kits-predict and kits-request share: flags of CTs and outputs, what is left to do, lines, and the table."""
 
 from __future__ import annotations
 
@@ -112,9 +112,7 @@ def chosen_writers(flag_values: flags.FlagValues) -> dict[str, Writer]:
         from kits_tf.report import pages
 
         name = nifti.stem(pathlib.PurePath(case.source.name))
-        pages.write_case_page(
-            outputs.beside(path, outputs.PAGE_SUFFIX), name, case.volume, case.labels, case.sidecar
-        )
+        pages.write_case_page(outputs.beside(path, outputs.PAGE_SUFFIX), name, case.volume, case.labels, case.sidecar)
 
     writers = formats.writers(flag_values.format)
     if flag_values.report:

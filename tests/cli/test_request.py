@@ -78,9 +78,8 @@ def test_several_at_once_with_corrupt_ones_among_them(serve, decisive_weights, t
         assert ask(server.url, data, out, "--workers=6") == 1
     assert_a_line_each(capsys, CORRUPT, "")
     assert server.most_at_once == 6
-    assert {path.name for path in out.iterdir()} == {
-        f"{name}_segmentation{end}" for name in expected for end in (".nii.gz", ".json")
-    }
+    names = {f"{name}_segmentation{end}" for name in expected for end in (".nii.gz", ".json")}
+    assert {path.name for path in out.iterdir()} == names | {"summary.csv"}
     for name, labels in expected.items():
         assert set(np.unique(labels)) == {0, 1, 2}
         np.testing.assert_array_equal(read_labels(out / f"{name}_segmentation.nii.gz")[0], labels)
@@ -95,7 +94,7 @@ def test_a_faulty_server_is_one_line_a_ct(serve, tmp_path, capsys, fault, second
         assert ask(server.url, data, out, f"--attempts={attempts}", f"--timeout_seconds={seconds}") == 1
         assert server.requests == 2 * attempts
     assert_a_line_each(capsys, NAMES[:2], says)
-    assert not out.exists() or not list(out.iterdir())
+    assert [path.name for path in out.iterdir()] == ["summary.csv"]
 
 
 def assert_a_line_each(capsys, names, says):
@@ -149,6 +148,23 @@ def test_labels_of_another_ct_or_ones_own_are_not_taken_for_those_of_a_ct(offlin
     assert sidecar["engine"] == "server" and sidecar["checkpoint"] == "system"
     assert set(sidecar["seconds"]) == {"read", "request", "write", "total"}
     assert sidecar["kidney_ml"] == pytest.approx(5 * 16 * 10 * 36 / 1000)
+
+
+def test_files_and_lines_are_those_of_kits_predict(offline, tmp_path, capsys):
+    write_cts(tmp_path, NAMES[:2])
+    for name in ("notes.doc", "bad.nii.gz"):
+        (tmp_path / name).write_text("no CT")
+    out = tmp_path / "out"
+    assert ask("http://nowhere", tmp_path, out, "--format=stl", "--viewer_files", "--shard=1/1") == 1
+    ends = ("segmentation.json", "segmentation.nii.gz", "segmentation_kidney.stl", "segmentation_tumor.stl")
+    of_folder = ["kits_labels.ctbl", "kits_labels_itk_snap.txt", "summary_1_of_1.csv"]
+    assert sorted(path.name for path in out.iterdir()) == [*(f"{n}_{e}" for n in NAMES[:2] for e in ends), *of_folder]
+    rows = [line.split(",") for line in (out / "summary_1_of_1.csv").read_text().splitlines()[1:]]
+    assert [row[2] for row in rows] == ["failed", "done", "done"]
+    said = capsys.readouterr()
+    assert said.out.startswith("skipped (not a CT): notes.doc\n")
+    (line,) = said.err.splitlines()
+    assert "bad.nii.gz: " in line
 
 
 def test_odd_hu_are_warned_of(offline, tmp_path, capsys):
