@@ -46,6 +46,7 @@ REASONS = {
     "max_scaling": "few cases; kidneys vary in size",
     "max_shift_hu": "as `max_gamma`",
     "max_small_tumor_weight": "as `tumor_weight`",
+    "min_component_ml": "a piece of this size is no kidney",
     "min_component_share": "a piece much smaller than the kidney on its side is a false positive",
     "mirror": "one network sees both sides alike, so that each case counts twice; the paper learns each side apart",
     "num_steps": "a schedule of minutes on a CPU, not of hours on a GPU",

@@ -25,7 +25,7 @@ WEIGHTS_NAME = "model.weights.h5"
 CARD_NAME = "README.md"  # only released weights have one
 NOTICE_NAME = "notice.txt"
 
-SHARED_OPTIONS = ("min_component_share", "fusion")
+SHARED_OPTIONS = ("min_component_ml", "min_component_share", "fusion")
 """Options of what networks find together: the same in all networks of a checkpoint that have them."""
 
 DEFAULT = "default"
@@ -97,7 +97,7 @@ def shared_difference(network_config: Config, other: Config) -> str:
     Example:
         >>> axial, tumor = config.preset("paper", "kidney", "axial"), config.preset("best", "tumor")
         >>> shared_difference(axial, tumor)
-        'min_component_share must be the same in all networks, got 0.0 and 0.33'
+        'min_component_ml must be the same in all networks, got 0.0 and 2.0'
     """
     for name in SHARED_OPTIONS:
         if hasattr(network_config, name) and hasattr(other, name):

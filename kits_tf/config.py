@@ -55,6 +55,7 @@ class Config:
     clip_low_hu: float = -1024.0  # HU are clipped to this range and scaled to [0, 1]
     clip_high_hu: float = 2125.0  # upper end of that range
     body_box: bool = False  # crop slices to the patient's body first
+    min_component_ml: float = 0.0  # drop smaller components of the kidney mask
     min_component_share: float = 0.0  # drop components smaller than this fraction of the largest on their side
     dice_weight: float = 0.0  # weight of the soft Dice loss beside the cross-entropy
     dice_over: Literal["batch", "sample"] = "batch"  # voxels that the soft Dice loss sums over
@@ -166,7 +167,7 @@ NetworkConfig = KidneyConfig | TumorConfig
 KINDS: dict[str, type[KidneyConfig] | type[TumorConfig]] = {"kidney": KidneyConfig, "tumor": TumorConfig}
 
 
-SYSTEM_OPTIONS: dict[str, Any] = {"body_box": True, "min_component_share": 0.33}
+SYSTEM_OPTIONS: dict[str, Any] = {"body_box": True, "min_component_ml": 2.0, "min_component_share": 0.33}
 """Deviations from the paper that are expected to help: in every preset but `paper`, for every network."""
 
 PRESET_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
@@ -366,6 +367,10 @@ def save(config: Config, path: str | os.PathLike) -> None:
     files.write_text(path, json.dumps(dataclasses.asdict(config), indent=2) + "\n")
 
 
+BEFORE = {"min_component_ml": 2.0}
+"""What versions without an option did, where that is not its default: configs that lack it are read so."""
+
+
 def load(path: str | os.PathLike) -> KidneyConfig | TumorConfig:
     """Read a `config.json`.
 
@@ -374,7 +379,7 @@ def load(path: str | os.PathLike) -> KidneyConfig | TumorConfig:
     """
     try:
         options = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-        return KINDS[options["stage"]](**options)
+        return KINDS[options["stage"]](**{**BEFORE, **options})
     except FileNotFoundError:
         raise InputError(path, "no such file; a checkpoint folder holds a config.json for each network") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -14,17 +14,23 @@ from kits_tf.config import Config
 Box: TypeAlias = tuple[slice, ...]
 
 CHUNK_VOXELS = 2**23  # of a mask that are labelled at a time, to bound memory
-MIN_COMPONENT_ML = 2.0
+MIN_COMPONENT_ML = 2.0  # where no config says otherwise
 HORSESHOE_SHARE = 0.2  # a component with more than this on both sides of the middle is cut there
 RIGHT, LEFT = 1, 2
 SIDE_NAMES = {RIGHT: "right", LEFT: "left"}
 
 
-def kidney_sides(mask: np.ndarray, spacing_mm: tuple[float, ...], middle: float, min_share: float = 0.0) -> np.ndarray:
+def kidney_sides(
+    mask: np.ndarray,
+    spacing_mm: tuple[float, ...],
+    middle: float,
+    min_share: float = 0.0,
+    min_ml: float = MIN_COMPONENT_ML,
+) -> np.ndarray:
     """Assign the foreground to the patient's right and left kidney.
 
-    Components (6-neighbourhood) under 2 ml are dropped. The others belong to the side of their centroid, to the right
-    if it is on the middle. One with more than 20 % of its volume on both sides, a horseshoe kidney, is cut at the
+    Small components (6-neighbourhood) are dropped. The others belong to the side of their centroid, to the right if it
+    is on the middle. One with more than 20 % of its volume on both sides, a horseshoe kidney, is cut at the
     middle. Finally, components that are small compared with the largest on their side are dropped.
 
     Args:
@@ -33,6 +39,7 @@ def kidney_sides(mask: np.ndarray, spacing_mm: tuple[float, ...], middle: float,
         middle: first column of the left half.
         min_share: drop components smaller than this fraction of the largest on their side. A horseshoe kidney is on
             both sides and is kept if it is large enough for one.
+        min_ml: drop components smaller than this.
 
     Returns:
         uint8 array of the mask's shape: 0 background, 1 right (columns below the middle), 2 left.
@@ -49,7 +56,7 @@ def kidney_sides(mask: np.ndarray, spacing_mm: tuple[float, ...], middle: float,
         size += np.bincount(component, minlength=components.count)
         left += np.bincount(component[column >= middle], minlength=components.count)
         columns += np.bincount(component, column, minlength=components.count).astype(np.int64)
-    found = sides_of_components(NumPy, size, left, columns, spacing_mm, middle, min_share).astype(np.uint8)
+    found = sides_of_components(NumPy, size, left, columns, spacing_mm, middle, min_share, min_ml).astype(np.uint8)
     for chunk, voxels, component in components:
         is_left = voxels % inside.shape[2] + first >= middle
         part = np.zeros(inside[chunk].shape, np.uint8)
@@ -59,8 +66,9 @@ def kidney_sides(mask: np.ndarray, spacing_mm: tuple[float, ...], middle: float,
 
 
 def sides_of_components(
-    xp: ArrayModule, size: Array, left: Array, columns: Array, spacing_mm: Array, middle: Size, min_share: float
-) -> Array:
+    xp: ArrayModule, size: Array, left: Array, columns: Array, spacing_mm: Array, middle: Size, min_share: float,
+    min_ml: float,
+) -> Array:  # fmt: skip
     """Return the sides of components by the rules of `kidney_sides`, on NumPy arrays or TensorFlow tensors.
 
     Args:
@@ -71,6 +79,7 @@ def sides_of_components(
         spacing_mm: (slice, row, column).
         middle: first column of the left half.
         min_share: fraction of the largest component on the same side.
+        min_ml: least volume.
 
     Returns:
         [2, n] integers: the side of the voxels right of the middle and of those left of it; 0 drops them.
@@ -80,7 +89,7 @@ def sides_of_components(
     centroid = xp.cast(columns, xp.float64) / size
     whole = xp.where(centroid + 0.5 <= xp.cast(middle, xp.float64), RIGHT, LEFT)
     is_horseshoe = (left_share > HORSESHOE_SHARE) & (left_share < 1 - HORSESHOE_SHARE)
-    is_speck = size * (spacing_mm[0] * spacing_mm[1] * spacing_mm[2]) / 1000 < MIN_COMPONENT_ML
+    is_speck = size * (spacing_mm[0] * spacing_mm[1] * spacing_mm[2]) / 1000 < min_ml
     least = [min_share * xp.max(size * xp.cast(is_horseshoe | (whole == side), xp.float64)) for side in (RIGHT, LEFT)]
     is_small = size < xp.where(is_horseshoe, xp.minimum(*least), xp.where(whole == RIGHT, *least))
     dropped = is_speck | is_small

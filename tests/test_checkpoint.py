@@ -66,7 +66,8 @@ def test_released_weights_are_small():
 
 @pytest.mark.parametrize(
     ("odd", "option", "value"),
-    [(odd, "min_component_share", 0.2) for odd in NAMES] + [(odd, "fusion", "mean") for odd in NAMES[:3]],
+    [(odd, f"min_component_{least}", 0.2) for odd in NAMES for least in ("ml", "share")]
+    + [(odd, "fusion", "mean") for odd in NAMES[:3]],
 )
 def test_networks_that_differ_in_what_they_share_are_refused(tmp_path, odd, option, value):
     for name in NAMES:
@@ -87,6 +88,15 @@ def test_configs_from_before_an_option_have_its_default(tmp_path):
     config.save(preset("paper", "tumor"), path)
     path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "min_component_share"}))
     assert config.load(path) == preset("paper", "tumor")
+
+
+def test_configs_from_before_min_component_ml_drop_what_they_dropped(tmp_path):
+    """2 ml were fixed then, in `paper`, too; now it keeps every component."""
+    path = tmp_path / CONFIG_NAME
+    config.save(preset("paper", "tumor"), path)
+    assert config.load(path).min_component_ml == 0
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "min_component_ml"}))
+    assert config.load(path).min_component_ml == 2
 
 
 def test_a_loaded_network_is_the_saved_one(tmp_path):

@@ -38,7 +38,13 @@ def test_two_components_on_one_side_are_one_kidney():
     assert found[0].box == (slice(0, 5), slice(2, 6), slice(1, 8))
 
 
-def test_a_speck_under_two_ml_is_dropped_and_two_ml_stay():
+@pytest.mark.parametrize("voxels, least_ml, kept", [(7, 2.0, 0), (8, 2.0, 8), (1, 0.0, 1), (7, 1.75, 7), (7, 1.8, 0)])
+def test_specks_under_a_volume_are_dropped_and_that_volume_stays(voxels, least_ml, kept):
+    mask = planted(((0, 1), (0, 1), (0, voxels)))
+    assert np.count_nonzero(kidney_sides(mask, SPACING_MM, 10, min_ml=least_ml)) == kept
+
+
+def test_without_a_config_two_ml_are_asked_for():
     assert not kidney_sides(planted(((0, 1), (0, 1), (0, 7))), SPACING_MM, 10).any()
     assert kidney_sides(planted(((0, 1), (0, 1), (0, 8))), SPACING_MM, 10).sum() == 8
 

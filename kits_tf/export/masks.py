@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 
 from kits_tf.arrays import tensorflow
-from kits_tf.laterality import sides_of_components
+from kits_tf.laterality import MIN_COMPONENT_ML, sides_of_components
 
 Box: TypeAlias = tuple[tuple[Any, Any], ...]
 
@@ -46,18 +46,22 @@ def uncrop(part: tf.Tensor, box: Box, shape: tf.Tensor) -> tf.Tensor:
     return tf.pad(part, [(box[axis][0], shape[axis] - box[axis][0] - sizes[axis]) for axis in range(3)])
 
 
-def kidney_sides(mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_share: float = 0.0) -> tf.Tensor:
+def kidney_sides(
+    mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_share: float = 0.0, min_ml: float = MIN_COMPONENT_ML
+) -> tf.Tensor:
     """Label the foreground as right (1) or left (2) kidney; see `kits_tf.laterality.kidney_sides`."""
     shape = tf.shape(mask)
 
     def of_box() -> tf.Tensor:
         box = bounding_box(mask)
-        return uncrop(_sides_of_runs(crop(mask, box), spacing_mm, middle - box[2][0], min_share), box, shape)
+        return uncrop(_sides_of_runs(crop(mask, box), spacing_mm, middle - box[2][0], min_share, min_ml), box, shape)
 
     return tf.cond(tf.reduce_any(mask), of_box, lambda: tf.zeros(shape, tf.uint8))
 
 
-def _sides_of_runs(mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_share: float) -> tf.Tensor:
+def _sides_of_runs(
+    mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_share: float, min_ml: float
+) -> tf.Tensor:
     """Return `kidney_sides` of a mask that is not empty."""
     size, middle = tf.shape(mask, tf.int64), tf.cast(middle, tf.int64)
     start, length, component = find_runs(mask)
@@ -70,7 +74,9 @@ def _sides_of_runs(mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, mi
 
     left = per_component(tf.maximum(stop - tf.maximum(first, middle), 0))
     columns = per_component((first + stop - 1) * length // 2)
-    sides = sides_of_components(tensorflow(), per_component(length), left, columns, spacing_mm, middle, min_share)
+    sides = sides_of_components(
+        tensorflow(), per_component(length), left, columns, spacing_mm, middle, min_share, min_ml
+    )
     side_of_run = tf.cast(tf.gather(sides, component, axis=1), tf.uint8)
     total, before = tf.reduce_sum(length), tf.cumsum(length, exclusive=True)
     run = tf.cumsum(tf.scatter_nd(before[:, None], tf.ones_like(before, tf.int32), total[None])) - 1  # of each voxel

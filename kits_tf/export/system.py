@@ -114,7 +114,7 @@ class System:
     def _sides(self, mask: tf.Tensor, spacing_mm: tf.Tensor, boxes: dict[bool, Box]) -> tf.Tensor:
         config = self._sides_config
         middle = geometry.middle_column(boxes[config.body_box][2])
-        return kidney_sides(mask, spacing_mm, middle, config.min_component_share)
+        return kidney_sides(mask, spacing_mm, middle, config.min_component_share, config.min_component_ml)
 
     def _stage_one(
         self, volume: tf.Tensor, spacing_mm: tf.Tensor, boxes: dict[bool, Box], output: Output

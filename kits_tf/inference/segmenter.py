@@ -155,8 +155,8 @@ class Segmenter:
         Args:
             hu: [slices, rows, columns] in HU, axes I, P, L.
             spacing_mm: (slice, row, column).
-            mask: bool of the CT's shape that replaces the result of stage 1. As there, pieces under 2 ml and those
-                under `min_component_share` of the largest on their side are dropped.
+            mask: bool of the CT's shape that replaces the result of stage 1. As there, pieces under `min_component_ml`
+                and those under `min_component_share` of the largest on their side are dropped.
             roi: Region of interest as slices of (slices, rows, columns). The CT is cut to its slices; outside its rows
                 and columns nothing is kidney.
             box: The body box if it is known, as for a prepared case.
@@ -206,7 +206,8 @@ class _Case:
         middle = geometry.middle_column(self._box(sides_config).columns)
         kept = {name: placed(array[inside], inside, array.shape) for name, array in kept.items()}
         mask = placed(mask[inside], inside, mask.shape)
-        sides = kidney_sides(mask, self.spacing_mm, middle, sides_config.min_component_share)
+        least = sides_config.min_component_share, sides_config.min_component_ml
+        sides = kidney_sides(mask, self.spacing_mm, middle, *least)
         del mask
         labels = np.minimum(sides, KIDNEY)
         self.seconds["kidney"] = time.perf_counter() - start

@@ -87,7 +87,7 @@ def test_a_card_states_inputs_preprocessing_and_every_option(tmp_path):
     configs = tiny_configs()
     text = formats.card("tumor", tmp_path, configs, "onnx")
     assert text.startswith("# tumor") and "as ONNX" in text and "The weights" not in text
-    assert "[-1024, 2125] HU" in text and "above -300 HU" in text and "under 2 ml" in text
+    assert "[-1024, 2125] HU" in text and "above -300 HU" in text and "under `min_component_ml`" in text
     assert '"clip_low_hu": -200.0' in text and text.count('"stage"') == 1
     for option in ("body_box", "slice_mm", "inplane_mm", "overlap", "mirror", "margin_mm", "grid", "blocks", "depth"):
         assert f"`{option}`" in text

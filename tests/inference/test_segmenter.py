@@ -184,7 +184,7 @@ def test_a_piece_that_is_small_beside_its_sides_kidney_is_dropped_where_the_conf
 @pytest.mark.parametrize("spacing_mm", [(0.01, 0.3, 0.3), (100.0, 100.0, 100.0), (0.3, 10.0, 10.0)], ids=str)
 def test_one_slice_and_two_thousand_at_any_spacing(shape, spacing_mm):
     hu = ct(((0, shape[0]), (4, 16), (2, 9)), ((0, shape[0]), (4, 16), (15, 22)), shape=shape)
-    kidneys_alone = segmenter()
+    kidneys_alone = segmenter(min_component_ml=2.0)
     del kidneys_alone.configs["tumor"]
     found = kidneys_alone.segment(hu, spacing_mm)
     kept = 84 * shape[0] * np.prod(spacing_mm) >= 2000  # else it is a speck
