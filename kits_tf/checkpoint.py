@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.weights.h5"
+HISTORY_NAME, VALIDATION_NAME = "history.csv", "validation.csv"  # of the training, not needed to predict
+KIDNEYS_NAME = "kidneys"  # folder of the kidneys that kits-recipe predicts for the tumor network
 CARD_NAME = "README.md"  # only released weights have one
 NOTICE_NAME = "notice.txt"
 

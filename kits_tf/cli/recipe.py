@@ -83,6 +83,11 @@ def main() -> int:
         if code:
             app.complain("kits-recipe", f"{step.name} ended with exit code {code}; the same command resumes there")
             return code
+    table = recipe.summary(folders[1])
+    if not table.empty:
+        print(f"\n{table.to_string()}\n")
+    if len(table) == len(networks):
+        print(f"next: kits-predict --input=SCANS --output_dir=LABELS --checkpoint_dir={folders[1]}")
     return app.EXIT_DONE
 
 

@@ -24,7 +24,8 @@ OVERRIDES = ("num_steps", "batch_size", "base_filters", "learning_rate")
 DATA, NETWORK, TRAINING, DEVICES = (app.group(FLAGS, name) for name in ("Data", "Network", "Training", "Devices"))
 flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare (required).", **DATA)
 flags.DEFINE_string("checkpoint_dir", None, "Folder of all networks; one is made in it (required).", **DATA)
-flags.DEFINE_string("kidney_masks", None, "Kidneys of the tumor network: 'labels' or a folder of predictions.", **DATA)
+flags.DEFINE_string("kidney_masks", None, "Kidneys of the tumor network: 'labels' or a folder of predictions. "
+                    "Default: kidneys/ in --checkpoint_dir, made by kits-recipe.", **DATA)  # fmt: skip
 flags.DEFINE_enum("stage", None, ["kidney", "tumor"], "Network to train.", required=True, **NETWORK)
 flags.DEFINE_enum("plane", None, list(configs.PLANES), "Plane of the kidney network.", **NETWORK)
 flags.DEFINE_enum("preset", "paper", list(configs.PRESETS), "Options to start from.", **NETWORK)
@@ -56,7 +57,7 @@ def main() -> int:
     runtime.load_tensorflow(FLAGS.device)
     from kits_tf.training import run, state
 
-    masks = None if FLAGS.stage == "kidney" else _absolute(FLAGS.kidney_masks or "labels")
+    masks = None if FLAGS.stage == "kidney" else _absolute(_kidney_masks())
     settings = state.Settings(FLAGS.seed, FLAGS.precision, masks, pretrained=_absolute(FLAGS.pretrained))
     machine = run.Machine(FLAGS.strategy, FLAGS.tpu, FLAGS.jit, FLAGS.deterministic, FLAGS.tensorboard)
     report = functools.partial(print, flush=True)
@@ -103,8 +104,12 @@ def _check_folders(config: NetworkConfig) -> None:
             raise UsageError(name, "is required")
     if FLAGS.pretrained is not None:
         checkpoint.find(FLAGS.pretrained)
-    if FLAGS.kidney_masks not in (None, "labels") and not pathlib.Path(FLAGS.kidney_masks).is_dir():
-        raise UsageError("kidney_masks", f"must be 'labels' or a folder, got {FLAGS.kidney_masks}")
+    if FLAGS.stage == "tumor" and _kidney_masks() != "labels" and not pathlib.Path(_kidney_masks()).is_dir():
+        what = f"must be 'labels' or a folder, got {FLAGS.kidney_masks}"
+        default = (
+            f"is required, as there are no predicted kidneys in {_kidney_masks()}: a folder of predictions, or labels"
+        )
+        raise UsageError("kidney_masks", what if FLAGS.kidney_masks else f"{default}; kits-recipe predicts them")
     if "://" not in FLAGS.data_dir:  # cloud storage is read later
         check_prepared(FLAGS.data_dir)
     app.check_output_folder("checkpoint_dir", FLAGS.checkpoint_dir)
@@ -120,6 +125,11 @@ def check_prepared(folder: str) -> None:
     """Raise UsageError unless a folder was made by kits-prepare."""
     if not pathlib.Path(folder, "dataset.json").is_file():
         raise UsageError("data_dir", f"{folder} has no dataset.json; must be a folder made by kits-prepare")
+
+
+def _kidney_masks() -> str:
+    """Return "labels" or the folder of predictions that the tumor network learns from."""
+    return FLAGS.kidney_masks or str(pathlib.Path(FLAGS.checkpoint_dir, checkpoint.KIDNEYS_NAME))
 
 
 def _absolute(name: str | None) -> str | None:

@@ -18,10 +18,12 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from kits_tf import files
+from kits_tf.checkpoint import HISTORY_NAME, VALIDATION_NAME
 
-HISTORY_NAME, VALIDATION_NAME, CURVES_NAME = "history.csv", "validation.csv", "curves.png"
+CURVES_NAME = "curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
-LINE_SECONDS, CURVE_POINTS = 15.0, 400
+LINE_SECONDS, ESTIMATE_SECONDS = 15.0, 10.0
+CURVE_POINTS = 400  # that smoothing leaves apart
 
 
 class HistoryLogger(keras.callbacks.Callback):
@@ -43,37 +45,79 @@ class HistoryLogger(keras.callbacks.Callback):
 
 
 class ProgressLogger(keras.callbacks.Callback):
-    """Show step, losses, score, speed and time left of a run that resumes at `step`: a bar, or lines in a log."""
+    """Show step, losses, score, speed and time left of a run of `total` steps: a bar, or lines in a log.
 
-    def __init__(self, name: str, step: int, total: int) -> None:
+    The first call compiles the step; speed and time left are those of the calls after it.
+    """
+
+    def __init__(self, name: str, total: int) -> None:
         super().__init__()
-        self._name, self._score, self._is_terminal = name, dict[str, str](), sys.stderr.isatty()
-        options: dict[str, Any] = {"file": sys.stderr}
-        if not self._is_terminal:
-            form = "{desc}: step {n_fmt}/{total_fmt}{postfix}, {rate_noinv_fmt}, {remaining} left"
-            options = {"file": io.StringIO(), "bar_format": form}
-        self._bar = tqdm(desc=name, initial=step, total=total, unit=" steps", smoothing=0, **options)
-        self._printed_at = 0.0  # the first call, which compiles the step, is shown at once
+        self._name, self._total, self._scores = name, total, dict[str, float]()
+        self._started_at = self._printed_at = time.monotonic()
+        self._bar: tqdm | None = None  # until the step is compiled
+        self._is_estimated = False
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._bar.set_postfix({k: f"{v:.4f}" for k, v in (logs or {}).items()} | self._score, refresh=False)
+        numbers = {"loss": 0.0, **(logs or {}), **self._scores}  # Keras sorts the logs
+        values = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        now = time.monotonic()
+        if self._bar is None:
+            seconds = now - self._started_at
+            self._print(f"step {epoch}/{self._total}, {values}, compiled in {seconds:.0f} s")
+            self._started_at = self._printed_at = now
+            self._bar = self._make_bar(epoch)
+            return
+        self._bar.set_postfix_str(values, refresh=False)
         self._bar.update(epoch - self._bar.n)
-        is_last = self._bar.n == self._bar.total
-        if not self._is_terminal and (is_last or time.monotonic() - self._printed_at > LINE_SECONDS):
-            self._printed_at = time.monotonic()
+        is_last = epoch == self._total
+        if not self._is_estimated and now - self._started_at > ESTIMATE_SECONDS:
+            self._is_estimated = True
+            self._print(estimate(epoch - int(self._bar.initial), self._total - epoch, now - self._started_at))
+        if self._bar.fp is not sys.stderr and (is_last or now - self._printed_at > LINE_SECONDS):
+            self._printed_at = now
             print(" ".join(str(self._bar).split()), flush=True)
+
+    def _make_bar(self, step: int) -> tqdm:
+        options: dict[str, Any] = {"file": sys.stderr}
+        if not sys.stderr.isatty():
+            form = "{desc}: step {n_fmt}/{total_fmt}{postfix}, {rate_noinv_fmt}, {remaining} left"
+            options = {"file": io.StringIO(), "bar_format": form}
+        return tqdm(desc=self._name, initial=step, total=self._total, unit=" steps", smoothing=0, **options)
+
+    def _print(self, text: str) -> None:
+        """Print a line that stays, above a bar."""
+        with tqdm.external_write_mode():
+            print(f"{self._name}: {text}", flush=True)
 
     def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
         values = dict(logs or {})
         step, best, best_step = (int(values.pop("step")), values.pop("best"), int(values.pop("best_step")))
-        self._score = {name: f"{value:.4f}" for name, value in values.items()}
-        score = " ".join(f"{name} {value}" for name, value in self._score.items())
-        line = f"{self._name}: step {step}, validation {score}, best {best:.4f} at step {best_step}"
-        with tqdm.external_write_mode():
-            print(line, flush=True)
+        self._scores = {f"validation {name}": value for name, value in values.items()}
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self._scores.items())
+        self._print(f"step {step}, {scores}, best {best:.4f} at step {best_step}")
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
+
+
+def estimate(steps: int, left: int, seconds: float) -> str:
+    """Return what `left` more steps will take, in words, after `steps` in so many seconds.
+
+    Example:
+        >>> estimate(steps=50, left=90_000, seconds=10.0)
+        'about 5.0 hours for the other 90000 steps, at 5 steps a second'
+    """
+    rate = steps / seconds
+    hours = left / rate / 3600
+    time_left = (
+        f"{hours / 24:.1f} days"
+        if hours >= 48
+        else f"{hours:.1f} hours"
+        if hours >= 1
+        else f"{60 * hours:.0f} minutes"
+    )
+    return f"about {time_left} for the other {left} steps, at {rate:.2g} steps a second"
 
 
 class TensorBoardLogger(keras.callbacks.Callback):
@@ -127,15 +171,29 @@ def draw_curves(folder: pathlib.Path) -> bool:
     except ImportError:
         return False
     history = pd.read_csv(log, index_col="step")
-    smooth = history.rolling(max(1, len(history) // CURVE_POINTS), min_periods=1).mean()
-    panels = {"Training losses": smooth.drop(columns="learning_rate"), "Learning rate": history[["learning_rate"]]}
-    if (folder / VALIDATION_NAME).is_file():
-        panels["Validation"] = pd.read_csv(folder / VALIDATION_NAME, index_col="step").iloc[:, :1]
-    figure = Figure(figsize=(8, 3 * len(panels)), layout="constrained")
-    for axes, (title, table) in zip(figure.subplots(len(panels), sharex=True), panels.items(), strict=True):
-        axes.plot(table, label=list(table.columns), marker="o" if title == "Validation" else "", markersize=3)
-        axes.set(title=title, xlabel="step", yscale="log" if title == "Training losses" else "linear")
-        axes.legend()
+    rate, losses = history.pop("learning_rate"), history
+    window = max(1, len(losses) // CURVE_POINTS)
+    smooth = losses.rolling(window, min_periods=1).mean()
+    validation = folder / VALIDATION_NAME
+    heights = [3, 2, 1] if validation.is_file() else [3, 1]
+    figure = Figure(figsize=(10, 1.5 * sum(heights)), layout="constrained")
+    top, *middle, bottom = figure.subplots(len(heights), sharex=True, height_ratios=heights)
+    for name in losses:
+        [line] = top.plot(smooth[name], label=f"{name} {smooth[name].iloc[-1]:.4g}")
+        top.plot(losses[name], color=line.get_color(), alpha=0.15, linewidth=0.5, zorder=0)
+    top.set(title=f"Training losses, means over {window} steps", ylabel="loss", yscale="log")
+    for axes in middle:
+        scores = pd.read_csv(validation, index_col="step")
+        mean = scores.iloc[:, 0]
+        axes.plot(scores.iloc[:, 1:], color="gray", alpha=0.3, linewidth=0.7)
+        axes.plot(mean, marker="o", markersize=3, label=f"{mean.name}, mean of {scores.shape[1] - 1} cases (gray)")
+        axes.plot(mean.idxmax(), mean.max(), "k*", label=f"best: {mean.max():.4f} at step {mean.idxmax()}")
+        axes.set(title="Validation on whole CTs", ylabel="Dice")
+    bottom.plot(rate, color="black")
+    bottom.set(title="Learning rate", xlabel="step")
+    bottom.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
+    for axes in (top, *middle):
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
     figure.suptitle(folder.name)
     with files.replacing(picture) as temporary:
         figure.savefig(temporary)

@@ -12,15 +12,23 @@ import json
 import os
 import pathlib
 
+import pandas as pd
+
+from kits_tf import config as configs
 from kits_tf import files
-from kits_tf.checkpoint import WEIGHTS_NAME, network_names
+from kits_tf.checkpoint import (
+    CONFIG_NAME,
+    HISTORY_NAME,
+    KIDNEYS_NAME,
+    VALIDATION_NAME,
+    WEIGHTS_NAME,
+    network_names,
+)
 from kits_tf.config import PLANES
 from kits_tf.data.records import INDEX_NAME, read_index
 from kits_tf.data.splits import fold_cases
 from kits_tf.data.stage_inputs import mask_path
 from kits_tf.errors import UsageError
-
-KIDNEYS = "kidneys"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +62,7 @@ def steps(options: Options) -> list[Step]:
     masks = options.kidney_masks
     if masks == "out_of_fold":
         found += _out_of_fold(options, data_dir)
-        masks = str(options.checkpoint_dir / KIDNEYS)
+        masks = str(options.checkpoint_dir / KIDNEYS_NAME)
     flags = ("--stage=tumor", f"--kidney_masks={masks}", *_folders(data_dir, options.checkpoint_dir))
     return [*found, Step("tumor", "tumor", ("kits-train", *flags, *options.tumor))]
 
@@ -94,7 +102,7 @@ def _folders(data_dir: pathlib.Path, checkpoint_dir: pathlib.Path) -> tuple[str,
 
 def _predict(name: str, data_dir: pathlib.Path, checkpoint_dir: pathlib.Path, options: Options) -> Step:
     """Return the step that finds the kidneys of the cases of a prepared folder."""
-    output_dir = options.checkpoint_dir / KIDNEYS
+    output_dir = options.checkpoint_dir / KIDNEYS_NAME
     folders = f"--input={data_dir}", f"--output_dir={output_dir}", f"--checkpoint_dir={checkpoint_dir}"
     return Step(name, "kidneys", ("kits-predict", "--stage=kidney", *folders, *options.predict))
 
@@ -107,6 +115,35 @@ def is_outdated(step: Step) -> bool:
     ids = [case["id"] for case in read_index(flags["input"])["cases"]]  # other steps predict into the same folder
     paths = [mask_path(flags["output_dir"], case) for case in ids]
     return any(path.stat().st_mtime_ns < newest for path in paths if path.is_file())
+
+
+def summary(checkpoint_dir: pathlib.Path) -> pd.DataFrame:
+    """Return a row for each network of the recipe that has weights: steps, loss, Dice of the validation, weights.
+
+    The loss is the mean over the last 100 steps; the validation is that of the weights that were kept.
+    """
+    rows = {}
+    for name in network_names():
+        folder = checkpoint_dir / name
+        if not (folder / WEIGHTS_NAME).is_file() or not (folder / HISTORY_NAME).is_file():
+            continue
+        history = pd.read_csv(folder / HISTORY_NAME)
+        rows[name] = {
+            "steps": str(history["step"].iloc[-1]),
+            "loss": f"{history['loss'].tail(100).mean():.4f}",
+            "validation": _kept_score(folder),
+            "weights": str(folder / WEIGHTS_NAME),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _kept_score(folder: pathlib.Path) -> str:
+    """Return the Dice of the validation of the weights that a network keeps, and its step; a dash without one."""
+    if not (folder / VALIDATION_NAME).is_file():
+        return "-"
+    scores = pd.read_csv(folder / VALIDATION_NAME, index_col="step").iloc[:, 0]
+    row = int(scores.argmax()) if configs.load(folder / CONFIG_NAME).keep == "best" else -1
+    return f"Dice {scores.iloc[row]:.4f} at step {scores.index[row]}"
 
 
 def _view_of_fold(options: Options) -> pathlib.Path:

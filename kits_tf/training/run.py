@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kits_tf import config as configs
 from kits_tf import files
 from kits_tf.checkpoint import WEIGHTS_NAME, load_weights, network_name
 from kits_tf.config import NetworkConfig
@@ -148,6 +149,9 @@ def train(
         states.write_settings(state.folder, trainer.config, settings)
         chosen = make_callbacks(state, trainer.config, machine, report)
     report(describe_start(trainer, state, len(sources), settings))
+    if device_name(trainer.strategy).startswith("CPU") and is_wide(trainer.config):
+        hint = "use a GPU, --preset=small or a smaller --base_filters"
+        report(f"warning: networks as wide as the paper's train for days to months on a CPU; {hint}")
     callback_list = keras.callbacks.CallbackList(chosen)
     callback_list.on_train_begin()
     try:
@@ -164,7 +168,7 @@ def train(
 
 def make_callbacks(state: TrainingState, config: NetworkConfig, machine: Machine, report: Report) -> list[Any]:
     """Return the callbacks of the chief."""
-    progress = callbacks.ProgressLogger(network_name(config), state.step, config.num_steps)
+    progress = callbacks.ProgressLogger(network_name(config), config.num_steps)
     chosen = [callbacks.HistoryLogger(state.folder, state.step), progress]
     if machine.tensorboard and importlib.util.find_spec("tensorboard"):
         chosen.append(callbacks.TensorBoardLogger(state.folder))
@@ -222,14 +226,33 @@ def find_damaged(sources: list[Any], stage: str) -> str | None:
 
 def describe_start(trainer: loop.Trainer, state: TrainingState, num_sources: int, settings: Settings) -> str:
     """Return a one-line description of the training that is about to start."""
-    config, replicas = trainer.config, trainer.strategy.num_replicas_in_sync
-    kind = "cases" if config.stage == "kidney" else "kidneys"
-    device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    config, masks = trainer.config, settings.kidney_masks or "labels"
+    kidneys = "kidneys of the labels" if masks == "labels" else f"kidneys predicted in {masks}"
+    kind = "cases" if config.stage == "kidney" else kidneys
     fresh = f"starts from {settings.pretrained}" if settings.pretrained else "starts"
     start = f"resumes at step {state.step}" if state.step else fresh
-    steps = f"{config.num_steps} steps of {config.batch_size} samples on {replicas} {device}"
-    size = f"{trainer.model.count_params() / 1e6:.2g} million parameters"
-    return f"{network_name(config)}: {start}, {steps}, {size}, {num_sources} {kind}"
+    steps = f"{config.num_steps} steps of {config.batch_size} samples from {num_sources} {kind}"
+    size = f"{trainer.model.count_params() / 1e6:.3g} million parameters"
+    return (
+        f"{network_name(config)}: {start}, {steps}; {size} in {settings.precision} on {device_name(trainer.strategy)}"
+    )
+
+
+def device_name(strategy: tf.distribute.Strategy) -> str:
+    """Return what a strategy trains on, such as "NVIDIA H100" or "CPU with 2 cores", how many in front of several."""
+    gpus = tf.config.get_visible_devices("GPU")
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        name = "TPU"
+    elif gpus:
+        name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    else:
+        name = f"CPU with {len(os.sched_getaffinity(0))} cores"
+    return name if strategy.num_replicas_in_sync == 1 else f"{strategy.num_replicas_in_sync} x {name}"
+
+
+def is_wide(config: NetworkConfig) -> bool:
+    """Return whether a network has at least as many filters as the paper's."""
+    return config.base_filters >= configs.preset("paper", config.stage, getattr(config, "plane", None)).base_filters
 
 
 def describe_saved(step: int) -> str:

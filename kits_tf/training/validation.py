@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from kits_tf.checkpoint import network_name
+from kits_tf.checkpoint import VALIDATION_NAME, network_name
 from kits_tf.config import NetworkConfig
 from kits_tf.data.records import AIR_HU, case_of, read_record, restore
 from kits_tf.data.stage_inputs import check_mask, kidney_mask
@@ -16,7 +16,7 @@ from kits_tf.errors import CancelledError
 from kits_tf.evaluation.metrics import dice
 from kits_tf.inference.engines.tensorflow import TensorFlowEngine
 from kits_tf.inference.segmenter import KIDNEY, Segmenter
-from kits_tf.training.callbacks import VALIDATION_NAME, append_rows, drop_rows
+from kits_tf.training.callbacks import append_rows, drop_rows
 from kits_tf.training.state import TrainingState
 from kits_tf.training.strategies import ALONE, Worker
 

@@ -32,7 +32,8 @@ def run(data, folder, *arguments):
         ("KIDNEY --jit=always", "--jit"), ("KIDNEY --device=gpu", "--device: must be auto, cpu or gpu:N"),
         ("KIDNEY --device=gpu:9", "--device"), ("KIDNEY --device=cpu --strategy=mirrored", "--device"),
         ("KIDNEY --jit=on --strategy=mirrored", "--jit"),
-        ("--stage=tumor --jit=on --strategy=one --set=grid=0", "--jit"), ("KIDNEY --set=accumulation=3", "--set"),
+        ("--stage=tumor --kidney_masks=labels --jit=on --strategy=one --set=grid=0", "--jit"),
+        ("KIDNEY --set=accumulation=3", "--set"),
         ("KIDNEY --preset=small --set=depth=5", "patch_rows must be"), ("KIDNEY --strategy=one --tpu=local", "--tpu"),
         ("--stage=tumor --set=grid=8 --set=blocks=overlap", "grid"), ("KIDNEY --strategy=multi_worker", "--strategy"),
         ("KIDNEY --strategy=tpu", "--tpu: is required by --strategy=tpu here"),
@@ -63,9 +64,46 @@ def test_flags_and_set_reach_the_config(prepared, monkeypatch):
     assert (config.base_filters, config.batch_size, config.num_steps, config.depth) == (2, 1, 2, 1)
     assert (config.learning_rate, config.mirror, config.plane, settings.seed) == (0.5, True, "axial", 4)
     assert settings.kidney_masks is None and machine.strategy == "auto" and machine.jit == "auto"
-    assert run(prepared, "x", "--stage=tumor", "--batch_size=12", "--set=accumulation=4") == 0
+    tumor = ["--stage=tumor", "--batch_size=12", "--set=accumulation=4"]
+    assert run(prepared, "x", *tumor, "--kidney_masks=labels") == 0
     assert seen[1][1][2].kidney_masks == "labels"
     assert (seen[1][0].batch_size, seen[1][0].accumulation) == (12, 4)
+
+
+def test_the_tumor_network_learns_from_predicted_kidneys_unless_labels_are_asked_for(
+    prepared, tmp_path, capsys, monkeypatch
+):
+    from kits_tf.training import run as training
+
+    seen = []
+    monkeypatch.setattr(training, "run", lambda config, data, folder, settings, *_: seen.append(settings) or True)
+    assert run(prepared, tmp_path, "--stage=tumor") == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("kits-train: --kidney_masks: is required, as there are no predicted kidneys in ")
+    assert error.endswith("kits-recipe predicts them")
+    (tmp_path / "kidneys").mkdir()
+    assert run(prepared, tmp_path, "--stage=tumor") == 0
+    assert seen[0].kidney_masks == str(tmp_path / "kidneys")
+
+
+def test_the_opening_says_what_trains_on_what(prepared, tmp_path, capsys, monkeypatch):
+    from kits_tf.training import run as training
+
+    assert run(prepared, tmp_path, "--stage=tumor", "--kidney_masks=labels", *TINY[:4], "--set=grid=16") == 0
+    lines = capsys.readouterr().out.splitlines()
+    [opening] = [line for line in lines if line.startswith("tumor: starts")]
+    pattern = (
+        r"2 steps of 1 samples from 4 kidneys of the labels; 0\.0\d+ million parameters in float32 on CPU with \d+ c"
+    )
+    assert re.search(pattern, opening) and not any("warning" in line for line in lines)
+    monkeypatch.setattr(training, "is_wide", lambda config: True)
+    assert run(prepared, tmp_path, *KIDNEY, *TINY, *PATCH) == 0
+    assert any(
+        line.startswith("warning: networks as wide as the paper's") for line in capsys.readouterr().out.splitlines()
+    )
+    monkeypatch.undo()
+    wide = {name for name in config.PRESETS if training.is_wide(config.preset(name, "tumor"))}
+    assert "paper" in wide and "small" not in wide
 
 
 def test_a_folder_of_a_finished_run_or_another_network_is_left_alone(prepared, tmp_path, capsys):

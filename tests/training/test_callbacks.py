@@ -1,6 +1,9 @@
 """Proves that history.csv has neither gaps nor repeats, what a log shows, and that curves are written."""
 
+import types
+
 import tensorflow as tf
+import tqdm
 
 from kits_tf.training import callbacks
 
@@ -28,17 +31,27 @@ def test_rows_beyond_the_resumed_step_and_cut_rows_are_dropped(tmp_path):
 
 
 def test_a_log_gets_plain_lines(capsys, monkeypatch):
+    """By a clock of the test: compiling takes 40 s, a step then 0.5 s."""
+    clock = types.SimpleNamespace(now=1000.0)
+    for module in (callbacks.time, tqdm.std):
+        monkeypatch.setattr(module, "monotonic" if module is callbacks.time else "time", lambda: clock.now)
     monkeypatch.setattr(callbacks, "LINE_SECONDS", 1000)
-    logger = callbacks.ProgressLogger("tumor", 50, 100)
-    logger.on_epoch_end(60, {"loss": 0.5})
-    logger.on_epoch_end(70, {"loss": 0.4})  # soon after the last line
-    logger.on_test_end({"step": 70, "tumor_dice": 0.6, "best": 0.7, "best_step": 55})
-    logger.on_epoch_end(100, {"loss": 0.3})
+    logger = callbacks.ProgressLogger("tumor", 7300)
+    clock.now += 40
+    logger.on_epoch_end(60, {"dice_loss": 0.2, "loss": 0.5})
+    for step in (70, 80, 100):  # after 5, 10 and 20 s
+        clock.now += {70: 5, 80: 5, 100: 10}[step]
+        logger.on_epoch_end(step, {"dice_loss": 0.2, "loss": 0.4})
+    logger.on_test_end({"step": 100, "tumor_dice": 0.6, "best": 0.7, "best_step": 55})
+    clock.now += 3600
+    logger.on_epoch_end(7300, {"dice_loss": 0.2, "loss": 0.3})
     logger.on_train_end()
-    first, validation, last = capsys.readouterr().out.splitlines()
-    assert first.startswith("tumor: step 60/100, loss=0.5000, ") and first.endswith(" left")
-    assert validation == "tumor: step 70, validation tumor_dice 0.6000, best 0.7000 at step 55"
-    assert last.startswith("tumor: step 100/100, loss=0.3000, tumor_dice=0.6000, ")
+    assert capsys.readouterr().out.splitlines() == [
+        "tumor: step 60/7300, loss 0.5, dice_loss 0.2, compiled in 40 s",
+        "tumor: about 1.0 hours for the other 7200 steps, at 2 steps a second",
+        "tumor: step 100, validation tumor_dice 0.6000, best 0.7000 at step 55",
+        "tumor: step 7300/7300, loss 0.3, dice_loss 0.2, validation tumor_dice 0.6, 2.00 steps/s, 00:00 left",
+    ]
 
 
 def test_losses_and_scores_reach_tensorboard(tmp_path):

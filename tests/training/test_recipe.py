@@ -1,11 +1,13 @@
 """Proves which commands the recipe runs on which cases: no case's kidneys come from a network that trained on it."""
 
+import dataclasses
 import json
 import os
 import pathlib
 
 import pytest
 
+from kits_tf import config as configs
 from kits_tf.data.records import FORMAT, INDEX_NAME, read_index
 from kits_tf.errors import UsageError
 from kits_tf.training import recipe
@@ -98,6 +100,24 @@ def test_records_are_linked_also_after_they_have_moved_and_a_second_run_writes_n
     assert (view / INDEX_NAME).stat().st_mtime_ns == before
     assert (view / "cases" / "case_00000.tfrecord").read_bytes() == b"record"
     assert sorted(path.name for path in view.iterdir()) == ["cases", INDEX_NAME, "working"]
+
+
+def test_the_summary_tells_of_each_network_the_weights_that_are_kept(tmp_path):
+    for name, keep in (("kidney_axial", "last"), ("tumor", "best")):
+        stage, _, plane = name.partition("_")
+        config = dataclasses.replace(configs.preset("small", stage, plane or None), keep=keep, validate_every=50)
+        configs.save(config, tmp_path / name / "config.json")
+        rows = [f"{step},0.1,{9 if step <= 50 else 0.25}" for step in range(1, 151)]
+        (tmp_path / name / "history.csv").write_text("step,learning_rate,loss\n" + "\n".join(rows) + "\n")
+        (tmp_path / name / "validation.csv").write_text("step,dice,case_00001\n50,0.5,0.5\n100,0.9,0.9\n150,0.7,0.7\n")
+        (tmp_path / name / "model.weights.h5").write_text("")
+    (tmp_path / "kidney_coronal").mkdir()
+    table = recipe.summary(tmp_path)
+    assert list(table.index) == ["kidney_axial", "tumor"]
+    assert list(table["validation"]) == ["Dice 0.7000 at step 150", "Dice 0.9000 at step 100"]
+    assert set(table["loss"]) == {"0.2500"} and set(table["steps"]) == {"150"}
+    (tmp_path / "tumor" / "validation.csv").unlink()
+    assert recipe.summary(tmp_path)["validation"]["tumor"] == "-"
 
 
 def test_kidneys_older_than_their_networks_are_outdated(data):
