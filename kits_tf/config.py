@@ -31,6 +31,7 @@ Fusion: TypeAlias = Literal["union", "majority", "mean"]
 PLANES: tuple[Plane, ...] = get_args(Plane)
 PRESETS = ("paper", "best", "small", "default")
 STAGES = ("both", "kidney", "tumor")
+SPLITS = ("training", "validation", "test")
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 TEST_TIME_AUGMENTATIONS = ("none", "shift", "flip")
 LABEL_FORMATS = ("seg.nrrd", "stl")  # beside NIfTI, and DICOM SEG of a DICOM series

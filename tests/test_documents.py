@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import pathlib
 import re
 import shlex
@@ -15,17 +16,26 @@ from kits_tf.inference import engines, segmenter
 from tests import planted
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted(
+PAGES = sorted(
     path.relative_to(ROOT)
     for folder in ("", "docs/**/", "checkpoints/**/", "experiments/**/", "kits_tf/samples/", "kits_tf/simulation/**/")
     for path in ROOT.glob(f"{folder}*.md")
 )
+NOTEBOOKS = sorted(path.relative_to(ROOT) for path in ROOT.glob("docs/**/*.ipynb"))
+DOCUMENTS = [*PAGES, *NOTEBOOKS]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 NOT_RUN = "<!-- not run: "
 
 
-def text_of(path: pathlib.Path) -> str:
-    return (ROOT / path).read_text(encoding="utf-8")
+def text_of(path: pathlib.Path | str) -> str:
+    """Return the text of a document, that of a notebook as Markdown."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    return text if str(path).endswith(".md") else "\n\n".join(map(markdown_of, json.loads(text)["cells"]))
+
+
+def markdown_of(cell: dict) -> str:
+    source = "".join(cell["source"])
+    return source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```\n"
 
 
 def code_of(text: str) -> str:
@@ -49,6 +59,14 @@ def anchors_of(path: pathlib.Path) -> set[str]:
     """Return the anchors that GitHub gives to the headings of a document."""
     headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=str)
+def test_notebooks_are_kept_without_outputs(path):
+    notebook = json.loads((ROOT / path).read_text(encoding="utf-8"))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook["cells"])
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)
@@ -117,6 +135,7 @@ def load_segmenter_once(*arguments, load=segmenter.load_segmenter, **options):
 def test_python_runs(path, inputs, monkeypatch):
     """The blocks of a document run one after the other in one namespace, those that cannot at least parse."""
     monkeypatch.chdir(inputs)
+    monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setattr(engines, "resolve", lambda *_: "tensorflow")  # converting networks takes half a minute
     monkeypatch.setattr(segmenter, "load_segmenter", load_segmenter_once)
     names = {"__name__": "document"}

@@ -24,13 +24,14 @@ Segment: TypeAlias = "Callable[[Sequence[Input], Sequence[Writer]], Generator[Ou
 
 
 def define_input_flags(flag_values: flags.FlagValues, note: str = "") -> None:
-    """Define --input, --series and --shard; --input is required unless a `note` says when."""
+    """Define --input, --series, --split and --shard; --input is required unless a `note` says when."""
     group = app.group(flag_values, "Input")
     flags.DEFINE_string(
         "input", None, "A NIfTI file, a DICOM series, a prepared folder, or any tree of these; or a .txt file that "
         f"lists such paths, one a line.{note}", required=not note, **group,
     )  # fmt: skip
     flags.DEFINE_string("series", None, "Only the DICOM series of this Series Number or Series Instance UID.", **group)
+    flags.DEFINE_enum("split", None, config.SPLITS, "Only the cases of a prepared folder for this.", **group)
     flags.DEFINE_string("shard", None, "I/N: only the I-th of N parts of the CTs, for N machines at once.", **group)
 
 
@@ -68,7 +69,7 @@ def run(
     """
     from kits_tf.inference import inputs, outputs
 
-    found = inputs.find_inputs(flag_values.input, flag_values.series)
+    found = inputs.find_inputs(flag_values.input, flag_values.series, flag_values.split)
     if found.skipped:
         more = f" and {len(found.skipped) - 5} more" if len(found.skipped) > 5 else ""
         print(f"skipped (not a CT): {', '.join(found.skipped[:5])}{more}")

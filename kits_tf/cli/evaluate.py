@@ -11,11 +11,15 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from kits_tf import config
 from kits_tf.cli import app
+
+if TYPE_CHECKING:
+    from kits_tf.evaluation import scoring
 
 FLAGS = flags.FlagValues()
 _INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
@@ -23,24 +27,23 @@ _OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
 flags.DEFINE_string("predictions", None, "A label file, or any tree of them.", required=True, **_INPUT)
 flags.DEFINE_string(
-    "references", None, "A label file, or any tree of them, such as the KiTS19 layout.", required=True, **_INPUT
-)
+    "references", None, "A label file, any tree of them, such as the KiTS19 layout, or a prepared folder.",
+    required=True, **_INPUT,
+)  # fmt: skip
 flags.DEFINE_string("compare", None, "Other predictions of the same cases to compare with.", **_INPUT)
 flags.DEFINE_string("cases", "", "Cases to score, such as 0-9,160; all by default.", **_INPUT)
+flags.DEFINE_enum("split", None, config.SPLITS, "Only the cases of a prepared --references for this.", **_INPUT)
 _WORK: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Work"}
 flags.DEFINE_integer("workers", 1, "Cases in work at once; each holds two label volumes.", lower_bound=1, **_WORK)
 flags.DEFINE_string("output", None, "JSON file for the scores.", **_OUTPUT)
 flags.DEFINE_string("csv", None, "CSV file for the scores, one row per case.", **_OUTPUT)
 flags.DEFINE_string("markdown", None, "Markdown file for the table.", **_OUTPUT)
-flags.DEFINE_bool(
-    "published", None, "Show published scores beneath the table; by default for KiTS19 cases alone.", **_OUTPUT
-)
+flags.DEFINE_bool("published", False, "Show published scores on KiTS19 beneath the table.", **_OUTPUT)
 
 
 def main() -> int:
     """Score every case of --references; return the exit code."""
     from kits_tf import files
-    from kits_tf.data import kits19
     from kits_tf.evaluation import lesions, metrics, statistics, tables
 
     for flag, path in (("output", FLAGS.output), ("csv", FLAGS.csv), ("markdown", FLAGS.markdown)):
@@ -56,8 +59,7 @@ def main() -> int:
         "challenge_winner": metrics.CHALLENGE_WINNER,
         "detection": lesions.detection_rates(report["lesions"].values()),
     }
-    is_kits19 = any(kits19.case_number(case) is not None for case in report["cases"])
-    table = tables.score_table(frame, summary, is_kits19 if FLAGS.published is None else FLAGS.published)
+    table = tables.score_table(frame, summary, FLAGS.published)
     texts = [tables.terminal_text(table, len(frame)), tables.detection_text(report["detection"])]
     if FLAGS.compare:
         other, _ = evaluate("compare", FLAGS.compare)
@@ -80,14 +82,14 @@ def main() -> int:
 def evaluate(flag: str, predictions: str) -> tuple[dict[str, Any], list[str]]:
     """Score the predictions of a flag and print their problems; return entries of the JSON and remarks."""
     from kits_tf import runtime
-    from kits_tf.evaluation import matching, scoring
+    from kits_tf.evaluation import matching
     from kits_tf.progress import progress
 
     references = FLAGS.references
-    found = matching.match(pathlib.Path(predictions), pathlib.Path(references), FLAGS.cases, flag)
+    found = matching.match(pathlib.Path(predictions), pathlib.Path(references), FLAGS.cases, flag, FLAGS.split)
     pairs = sorted((found.pairs | {case: (None, path) for case, path in found.missing.items()}).items())
     results, failed, lines = {}, {}, []
-    outcomes = runtime.in_processes(scoring.score_case, pairs, FLAGS.workers)
+    outcomes = runtime.in_processes(score_case, pairs, FLAGS.workers)
     for case, result, error in progress(outcomes, "Scoring", total=len(pairs)):
         if result is not None:
             results[case] = result
@@ -113,6 +115,17 @@ def evaluate(flag: str, predictions: str) -> tuple[dict[str, Any], list[str]]:
         "tumors_not_looked_for": kidney_only,
         "is_incomplete": bool(failed or found.missing or found.absent or (FLAGS.cases and found.extra)),
     }, remarks
+
+
+def score_case(item: tuple[str, tuple[pathlib.Path | None, pathlib.Path]]) -> scoring.Outcome:
+    """Score a case, see `scoring.score_case`, in whichever process this is."""
+    from kits_tf import runtime
+    from kits_tf.data import records
+    from kits_tf.evaluation import scoring
+
+    if records.is_record(item[1][1]):
+        runtime.load_tensorflow("cpu")
+    return scoring.score_case(item)
 
 
 def run() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from absl import flags
 
+from kits_tf import config
 from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
@@ -33,7 +34,10 @@ flags.DEFINE_string(
     "images", None, "The CTs, as kits-predict --input: a NIfTI file, a DICOM series, a prepared folder, any tree of "
     "these, or a .txt file that lists such paths.", required=True, **_INPUT,
 )  # fmt: skip
-flags.DEFINE_string("references", None, "A label file, or any tree of them, such as the KiTS19 layout.", **_INPUT)
+flags.DEFINE_string(
+    "references", None, "A label file, any tree of them, such as the KiTS19 layout, or a prepared folder.", **_INPUT
+)
+flags.DEFINE_enum("split", None, config.SPLITS, "Only the cases of a prepared folder for this.", **_INPUT)
 flags.DEFINE_string("output_dir", None, "Folder for the pages.", required=True, **_OUTPUT)
 flags.DEFINE_list(
     "figure1", [], "Cases to draw as in the paper's Figure 1 (CT, reference, prediction) in figure1.png; requires "
@@ -90,6 +94,8 @@ def main() -> int:
 
 def find_cases() -> dict[str, Case]:
     """Return the files of every prediction; UsageError if a folder does not exist or has nothing for any of them."""
+    from kits_tf import runtime
+    from kits_tf.data import records
     from kits_tf.evaluation import matching
 
     def partners(flag: str, others: Mapping[str, matching.Other], is_one: bool) -> dict[str, str]:
@@ -98,6 +104,12 @@ def find_cases() -> dict[str, Case]:
         return found
 
     predictions = matching.find_labels(pathlib.Path(FLAGS.predictions), "predictions")
+    folders = [folder for folder in (FLAGS.images, FLAGS.references) if folder]
+    if FLAGS.split:
+        cases = matching.split_cases(folders, FLAGS.split)
+        predictions = {name: path for name, path in predictions.items() if name in cases}
+    if any(map(records.is_prepared, folders)):
+        runtime.load_tensorflow("cpu")
     images = find_images(predictions)
     is_one = pathlib.Path(FLAGS.images).is_file() or any(source.series for source in images.values())
     image_of = partners("images", {name: other_of(source) for name, source in images.items()}, is_one)
@@ -163,8 +175,7 @@ def read(
     prediction_path: pathlib.Path, image: Input | None, reference_path: pathlib.Path | None
 ) -> tuple[Volume, np.ndarray, np.ndarray | None]:
     """Read the CT, the prediction and the reference of a case; InputError if they are unusable or grids differ."""
-    from kits_tf.evaluation.matching import check_same_grid
-    from kits_tf.io.volume import read_labels
+    from kits_tf.evaluation.matching import check_same_grid, read_labels
 
     if image is None:
         raise InputError(prediction_path, "no CT for it in --images")

@@ -39,7 +39,7 @@ import numpy as np
 
 from kits_tf import files, geometry
 from kits_tf.errors import InputError
-from kits_tf.io.volume import Volume
+from kits_tf.io.volume import Grid, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -213,6 +213,12 @@ def read_volume(path: PathLike) -> Volume:
     return Volume(restore(record.image, record, AIR_HU), record.spacing_mm, record.affine)
 
 
+def read_labels(path: PathLike) -> tuple[np.ndarray, Grid]:
+    """Read the labels of a record in the whole volume, uint8, and their grid."""
+    record = read_record(path)
+    return restore(record.label, record, 0), Grid(record.full_shape, record.spacing_mm, record.affine)
+
+
 def read_header(path: str | tf.Tensor) -> dict[str, tf.Tensor]:
     """Read the header of a record in TensorFlow ops, eagerly or in a graph.
 
@@ -294,20 +300,36 @@ def record_path(folder: PathLike, case: str) -> str:
 
 def read_index(folder: PathLike) -> dict[str, Any]:
     """Return the content of a prepared folder's `dataset.json`; raise InputError if kits-prepare did not write it."""
-    import tensorflow as tf
-
     path = os.path.join(folder, INDEX_NAME)
+    if not is_file(path):
+        raise InputError(path, "no such file; prepare the data by kits-prepare")
     try:
-        with tf.io.gfile.GFile(path) as file:
-            index = json.loads(file.read())
+        index = json.loads(_read_text(path))
         [(case["id"], case["split"]) for case in index["cases"]]
-    except tf.errors.NotFoundError:
-        raise InputError(path, "no such file; prepare the data by kits-prepare") from None
-    except (tf.errors.OpError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise InputError(path, "not written by kits-prepare") from None
     if index.get("format") != FORMAT:
         raise InputError(path, "written by another version; run kits-prepare again")
     return index
+
+
+def _read_text(path: str) -> str:
+    """Return the text of a local or remote file; raise OSError if it cannot be read."""
+    if "://" not in path:  # without loading TensorFlow
+        with open(path, encoding="utf-8") as local:
+            return local.read()
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(path) as remote:
+            return remote.read()
+    except tf.errors.OpError as error:
+        raise OSError(errno.EIO, error.message, path) from None
+
+
+def split_of(folder: PathLike) -> dict[str, str]:
+    """Return the split of each case id of a prepared folder: "training", "validation" or "test"."""
+    return {case["id"]: case["split"] for case in read_index(folder)["cases"]}
 
 
 def find_records(folder: PathLike, split: str | None = None) -> list[str]:

@@ -9,13 +9,12 @@ import json
 import pathlib
 from typing import TYPE_CHECKING
 
+from kits_tf.config import SPLITS
 from kits_tf.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
-
-SPLITS = ("training", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)

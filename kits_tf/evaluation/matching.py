@@ -17,7 +17,7 @@ import numpy as np
 from kits_tf import files, geometry
 from kits_tf.data import kits19, records
 from kits_tf.errors import InputError, UsageError
-from kits_tf.io import nifti
+from kits_tf.io import nifti, volume
 from kits_tf.io.volume import Grid
 
 _CASE = re.compile(r"(?:case|prediction)_(\d{5})")
@@ -48,17 +48,21 @@ class Match:
     absent: list[str]
 
 
-def match(predictions: Path, references: Path, cases: str = "", flag: str = "predictions") -> Match:
+def match(
+    predictions: Path, references: Path, cases: str = "", flag: str = "predictions", split: str | None = None
+) -> Match:
     """Pair predictions with references, each a label file or any tree of them, such as the KiTS19 layout.
 
     Args:
         predictions: Folder or file, named by `flag`.
-        references: Folder or file.
+        references: Folder or file, or a prepared folder.
         cases: Case numbers and ranges to look at; "" for all.
+        split: Split of the prepared folder to look at; None for all.
         flag: For the UsageError if one does not exist or is empty, or nothing belongs together.
     """
     found, known = find_labels(predictions, flag), find_labels(references, "references")
     wanted = {kits19.case_name(number) for number in kits19.parse_cases(cases)} if cases else set(found) | set(known)
+    wanted &= split_cases([references], split) if split else wanted
     found, known = ({case: path for case, path in all_of.items() if case in wanted} for all_of in (found, known))
     partners = counterparts(found, as_others(known, references), references.is_file())
     if not partners:
@@ -110,14 +114,17 @@ def counterparts(predictions: Mapping[str, Path], others: Mapping[str, Other], i
 
 
 def find_labels(path: Path, flag: str) -> dict[str, Path]:
-    """Return the label files of a tree, or the one file, by case; raise a UsageError for `flag` if there is none.
+    """Return the label files of a tree or of a prepared folder, or the one file, by case.
 
-    A case is named by its file (see `case_id`), and by its folders too where several files have one name.
+    A case is named by its file (see `case_id`), and by its folders too where several files have one name. Raises a
+    UsageError for `flag` if there is none.
     """
     if not path.exists():
         raise UsageError(flag, f"{path}: no such file or folder")
     if not path.is_dir():
         return {case_id(path): path}
+    if records.is_prepared(path):
+        return {records.case_of(record): Path(record) for record in records.find_records(path)}
     by_place: dict[tuple[str, Path], Path] = {}
     for folder, paths in walk(path):
         labels = [file for file in paths if nifti.is_nifti(file) and not file.name.endswith(_PROBABILITIES)]
@@ -132,6 +139,19 @@ def find_labels(path: Path, flag: str) -> dict[str, Path]:
         raise UsageError(flag, f"{path} must hold {expected}")
     count = collections.Counter(case for case, _ in by_place)
     return {case if count[case] == 1 else _long_name(file, path): file for (case, _), file in by_place.items()}
+
+
+def split_cases(folders: Collection[Path | str], split: str) -> set[str]:
+    """Return the cases of a split of those folders that kits-prepare made; raise UsageError if none did."""
+    prepared = [folder for folder in folders if records.is_prepared(folder)]
+    if not prepared:
+        raise UsageError("split", f"needs a folder of kits-prepare, got {' and '.join(map(str, folders))}")
+    return {case for folder in prepared for case, own in records.split_of(folder).items() if own == split}
+
+
+def read_labels(path: Path) -> tuple[np.ndarray, Grid]:
+    """Return the labels of a NIfTI file or a prepared case, uint8, and their grid."""
+    return records.read_labels(path) if records.is_record(path) else volume.read_labels(path)
 
 
 def as_others(labels: Mapping[str, Path], root: Path) -> dict[str, Other]:

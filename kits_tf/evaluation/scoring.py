@@ -23,7 +23,7 @@ def score_case(item: tuple[str, tuple[pathlib.Path | None, pathlib.Path]]) -> Ou
     """
     case, (prediction_path, reference_path) = item
     try:
-        reference, grid = read_labels(reference_path)
+        reference, grid = matching.read_labels(reference_path)
     except InputError as caught:
         return case, None, str(caught)
     prediction, error = np.zeros_like(reference), None

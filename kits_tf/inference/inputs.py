@@ -84,12 +84,13 @@ class Found(NamedTuple):
     skipped: list[str]
 
 
-def find_inputs(path: str | os.PathLike, series: str | None = None) -> Found:
+def find_inputs(path: str | os.PathLike, series: str | None = None, split: str | None = None) -> Found:
     """Find the CTs of a NIfTI file, a DICOM series, a prepared folder, or any tree of these.
 
-    A `.txt` file lists several, one a line; `series` is the Series Number or Series Instance UID of a DICOM series.
-    Every CT is returned once, with a unique output name. One that cannot be used has the reason as its `fault`. Raises
-    UsageError if there is no such file or folder, no CT in it, or no such series.
+    A `.txt` file lists several, one a line; `series` is the Series Number or Series Instance UID of a DICOM series,
+    `split` that of prepared cases. Every CT is returned once, with a unique output name. One that cannot be used has
+    the reason as its `fault`. Raises UsageError if there is no such file or folder, no CT in it, no such series or
+    no case of the split.
     """
     path = pathlib.Path(path)
     inputs, skipped = _from_list(path) if path.is_file() and path.suffix.lower() == ".txt" else _find(path)
@@ -98,7 +99,17 @@ def find_inputs(path: str | os.PathLike, series: str | None = None) -> Found:
         inputs = [one for one in inputs if one.series and series in (str(one.series.number), one.series.uid)]
         if not inputs:
             raise UsageError("series", f"must be one of the series in {path}: {'; '.join(there[:20]) or 'none'}")
-    return Found(_with_own_names(inputs), skipped)
+    return Found(_with_own_names(_of_split(inputs, split, path) if split else inputs), skipped)
+
+
+def _of_split(inputs: Sequence[Input], split: str, path: pathlib.Path) -> list[Input]:
+    """Return the prepared cases of a split; raise UsageError if there are none."""
+    cases = [one for one in inputs if records.is_record(one.path)]
+    splits = {folder: records.split_of(folder) for folder in {one.path.parent.parent for one in cases}}
+    found = [one for one in cases if splits[one.path.parent.parent][str(one.case)] == split]
+    if not found:
+        raise UsageError("split", f"must be one that kits-prepare made; {path} has no prepared case for {split}")
+    return found
 
 
 def share_of(inputs: Sequence[Input], shard: str) -> list[Input]:

@@ -53,6 +53,20 @@ def one_line(capsys):
     return error
 
 
+def test_a_prepared_folder_serves_as_images_and_references_and_selects_a_split(prepared, tmp_path):
+    for number in range(4):
+        volume = read_volume(prepared.parent / f"raw/case_{number:05d}/imaging.nii.gz")
+        write_labels(
+            (volume.hu > 150).astype(np.uint8), volume, tmp_path / f"predictions/prediction_{number:05d}.nii.gz"
+        )
+    both = [f"--references={prepared}", "--split=validation"]
+    assert run(tmp_path, *both, images=prepared) == 0
+    index = json.loads((prepared / "dataset.json").read_text())["cases"]
+    names = {f"{case['id']}.html" for case in index if case["split"] == "validation"}
+    assert {path.name for path in (tmp_path / "pages").iterdir()} == {*names, "index.html"} and len(names) == 2
+    assert "Dice" in page(tmp_path, next(iter(names)).removesuffix(".html"))
+
+
 def test_pages_link_to_their_neighbours_and_the_index(folders):
     assert run(folders, f"--references={folders / 'data'}") == 0
     assert sorted(path.name for path in (folders / "pages").iterdir()) == [

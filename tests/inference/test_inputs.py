@@ -27,6 +27,18 @@ def faults(path):
     return [str(one.fault) for one in find_inputs(path).inputs if one.fault]
 
 
+def test_a_split_is_that_of_prepared_cases(prepared, tmp_path):
+    splits = [set(found(prepared, split=split)) for split in ("training", "validation")]
+    assert [len(names) for names in splits] == [2, 2] and set.union(*splits) == set(found(prepared))
+    (tmp_path / "scans").mkdir()
+    touch(tmp_path / "scans", "a.nii.gz")
+    (tmp_path / "scans" / "prepared").symlink_to(prepared)
+    assert set(found(tmp_path, split="validation")) == splits[1]
+    for path, split in ((prepared, "test"), (tmp_path / "scans" / "a.nii.gz", "training")):
+        with pytest.raises(UsageError, match=f"^--split: .* no prepared case for {split}"):
+            find_inputs(path, split=split)
+
+
 def test_a_tree_of_everything(tmp_path):
     """NIfTI files, KiTS19 cases, DICOM series of two patients, a linked folder, and what is none of these."""
     touch(tmp_path, "a.nii.gz", "deep/er/B.NII", "case_00210/imaging.nii.gz", "case_00210/segmentation.nii.gz")
