@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 
 CHECKPOINTS = "kits_tf.checkpoints"
 RELEASED = [card.parent.name for card in pathlib.Path("checkpoints").glob("*/README.md")]
-FILES = ("README.md", "notice.txt", "*/config.json", "*/model.weights.h5")
+FILES = ("README.md", "failures.png", "notice.txt", "*/config.json", "*/model.weights.h5")
 
 setup(
     packages=[*find_packages(include=["kits_tf", "kits_tf.*"]), CHECKPOINTS],

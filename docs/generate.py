@@ -1,4 +1,4 @@
-"""Write the pages of docs/reference that the code determines. Run `python -m docs.generate`."""
+"""Write the pages and sections that code and recorded results determine. Run `python -m docs.generate`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,35 @@ import importlib
 import inspect
 import pathlib
 import re
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from absl import flags
 
+from experiments.default_weights.networks import recorded
 from kits_tf import checkpoint, cli, config
 from kits_tf.cli import app
 
-REFERENCE = pathlib.Path(__file__).resolve().parent / "reference"
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+CARD = ROOT / "checkpoints" / checkpoint.DEFAULT / checkpoint.CARD_NAME
+WEIGHTS = ROOT / "experiments" / "default_weights"
+AUGMENTATION = ("max_rotation_degrees", "max_scaling", "max_shift_hu", "max_intensity_scaling", "max_noise_hu",
+                "max_elastic_mm", "elastic_mm", "max_gamma", "max_blur_mm", "max_coarsening")  # fmt: skip
+PENDING = "Not measured yet.\n"
+SUMMARY = {
+    "real_kidney_dice": "real CTs: kidney Dice, mean",
+    "real_lowest_kidney_dice": "real CTs: kidney Dice, lowest",
+    "real_most_far_ml": "real CTs: further than 6 mm from a kidney, most, ml",
+    "real_median_false_tumor_ml": "real CTs: tumor claimed, median, ml",
+    "real_most_false_tumor_ml": "real CTs: tumor claimed, most, ml",
+    "planted_tumor_dice": "planted: tumor Dice, mean",
+    "planted_found": "planted: found of those over 4 ml",
+    "simulated_kidney_dice": "simulated: kidney Dice, mean",
+    "simulated_tumor_dice": "simulated: tumor Dice, mean",
+    "simulated_rows_to_columns": "simulated: tumor outlines, changes along rows over those along columns",
+}  # numbers of `experiments.default_weights.score`
 COMMANDS = sorted({path.stem for path in pathlib.Path(cli.__path__[0]).glob("*.py")} - {"__init__", "app", "batch"})
 NOTE = "<!-- Made by `python -m docs.generate` from the code. Do not edit. -->\n\n"
 REASONS = {
@@ -134,7 +154,72 @@ def shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-PAGES = {REFERENCE / "commands.md": commands_page, REFERENCE / "config.md": config_page}
+def filled(path: pathlib.Path, sections: Mapping[str, Callable[[], str]]) -> str:
+    """Return a page whose marked sections are made anew; the rest of it is written by hand."""
+    text = path.read_text(encoding="utf-8")
+    for name, section in sections.items():
+        start = f"<!-- {name}: made by `python -m docs.generate` -->\n"
+        before, _, rest = text.partition(start)
+        text = f"{before}{start}{section()}<!-- end -->{rest.partition('<!-- end -->')[2]}"
+    return text
+
+
+def notice() -> str:
+    """Return the notice of the released weights as a quotation."""
+    return f"> {checkpoint.load_notice(CARD.parent)}\n"
+
+
+def training() -> str:
+    """Return how long each network of the released weights was trained."""
+    networks = recorded()["networks"]
+    rows = [(f"`{name}`", f"{row['step']:.0f}", f"{row['seconds'] / 60:.0f}") for name, row in networks.items()]
+    return table(("network", "steps", "minutes"), *rows) if rows else PENDING
+
+
+def scores() -> str:
+    """Return the scores of the released weights, case by case and in short."""
+    result = recorded()["scores"]
+    if not result:
+        return PENDING
+    head = ("real CT", "kidney Dice", "further than 6 mm from a kidney, ml", "tumor claimed, ml")
+    keys = ("kidney_dice", "far_ml", "false_tumor_ml")
+    rows = [(f"`{name}`", *(case[key] for key in keys)) for name, case in result["cases"]["real"].items()]
+    return table(head, *rows) + "\n" + table(("in short", ""), *short(result["summary"]))
+
+
+def short(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the numbers of a summary that were measured, with their names."""
+    return [(what, summary[key]) for key, what in SUMMARY.items() if summary.get(key) is not None]
+
+
+def tries() -> str:
+    """Return the table of what was tried, a column for each number that was measured of any."""
+    found = recorded()["tries"]
+    keys = [key for key in SUMMARY if any(one.get(key) is not None for one in found)]
+    rows = [(one["name"], *("" if one.get(key) is None else one[key] for key in keys)) for one in found]
+    return table(("try", *(SUMMARY[key] for key in keys)), *rows) if rows else PENDING
+
+
+def differences() -> str:
+    """Return where the options of the released weights differ from the preset `paper`, and why."""
+    rows = []
+    for network in checkpoint.network_names():
+        stage, _, plane = network.partition("_")
+        paper = config.preset("paper", stage, plane or None)
+        own = config.load(CARD.parent / network / checkpoint.CONFIG_NAME)
+        unused = () if own.augment else AUGMENTATION
+        for name, value in dataclasses.asdict(own).items():
+            if value != getattr(paper, name) and name not in unused:
+                rows.append((f"`{name}`", stage, shown(getattr(paper, name)), shown(value), REASONS[name]))
+    return table(("option", "stage", "paper", "`default`", "reason"), *dict.fromkeys(rows))
+
+
+PAGES: dict[pathlib.Path, Callable[[], str]] = {
+    REFERENCE / "commands.md": commands_page,
+    REFERENCE / "config.md": config_page,
+    CARD: lambda: filled(CARD, {"notice": notice, "training": training, "scores": scores, "differences": differences}),
+    WEIGHTS / "README.md": lambda: filled(WEIGHTS / "README.md", {"tries": tries}),
+}
 
 if __name__ == "__main__":
     for path, page in PAGES.items():

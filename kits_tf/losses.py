@@ -50,14 +50,20 @@ def cross_entropy(labels: Tensor, logits: Tensor, foreground_weight: Tensor = 1.
     return foreground_weight * labels * ops.softplus(-logits) + (1 - labels) * ops.softplus(logits)
 
 
-def dice_loss(labels: Tensor, logits: Tensor, over: Literal["batch", "sample"] = "batch") -> Tensor:
-    """Return one minus the soft Dice: 1 - (2 sum(p y) + s) / (sum(p) + sum(y) + s) with p = sigmoid(z), s = 1.
+def dice_loss(
+    labels: Tensor,
+    logits: Tensor,
+    over: Literal["batch", "sample"] = "batch",
+    smoothing: float = DICE_SMOOTHING,
+) -> Tensor:
+    """Return one minus the soft Dice: 1 - (2 sum(p y) + s) / (sum(p) + sum(y) + s) with p = sigmoid(z).
 
     Args:
         labels: [batch, *spatial, 1], 0 or 1.
         logits: the same shape.
         over: "batch" sums over all voxels of the batch, which suits batches with many empty samples. "sample" sums
             over each sample, so that small foregrounds count as much as large ones.
+        smoothing: s, in voxels.
 
     Returns:
         float32 in [0, 1]: a scalar for "batch", [batch] for "sample".
@@ -66,7 +72,7 @@ def dice_loss(labels: Tensor, logits: Tensor, over: Literal["batch", "sample"] =
     axes = tuple(range(0 if over == "batch" else 1, len(labels.shape)))
     overlap = ops.sum(probability * labels, axis=axes)
     total = ops.sum(probability, axis=axes) + ops.sum(labels, axis=axes)
-    return 1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)
+    return 1 - (2 * overlap + smoothing) / (total + smoothing)
 
 
 @keras.saving.register_keras_serializable(package="kits_tf")

@@ -1,15 +1,18 @@
-"""The four networks of the default weights: their options and the order in which they are trained."""
+"""The four networks of the default weights: their order, their options and the recorded result."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import pathlib
 from typing import Any
 
-from kits_tf import config
+from kits_tf import config, files
 from kits_tf.config import KidneyConfig, TumorConfig
 
 KIDNEY = ("kidney_axial", "kidney_coronal", "kidney_sagittal")
 NETWORKS = (*KIDNEY, "tumor")
+RESULT = pathlib.Path(__file__).with_name("result.json")
 
 # What differs from the preset `default`. `augment` is off since training augments in its own way, see `batches`.
 SHARED: dict[str, Any] = {"learning_rate": 1e-3, "warmup_steps": 50, "augment": False}
@@ -37,3 +40,13 @@ def config_of(name: str, **changes: Any) -> KidneyConfig | TumorConfig:
     """Return the config of a network, with changes such as `num_steps`."""
     stage, _, plane = name.partition("_")
     return dataclasses.replace(config.preset("default", stage, plane or None), **OPTIONS[stage], **changes)
+
+
+def recorded(result: pathlib.Path = RESULT) -> dict[str, Any]:
+    """Return the recorded result."""
+    return json.loads(result.read_text(encoding="utf-8"))
+
+
+def record(result: pathlib.Path = RESULT, **entries: Any) -> None:
+    """Replace entries of the recorded result."""
+    files.write_text(result, json.dumps(recorded(result) | entries, indent=1) + "\n")

@@ -15,7 +15,7 @@ import pathlib
 import h5py
 import numpy as np
 
-from experiments.default_weights.networks import NETWORKS, config_of
+from experiments.default_weights.networks import NETWORKS, config_of, record
 from kits_tf import checkpoint, config, files
 
 SMALL = 256  # values of a data set that is kept as it is
@@ -26,8 +26,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--weights_dir", type=pathlib.Path, required=True)
     parser.add_argument("--output_dir", type=pathlib.Path, required=True)
+    parser.add_argument("--record", action="store_true", help="record the ends of the logs in result.json")
     arguments = parser.parse_args()
     pack_all(arguments.weights_dir, arguments.output_dir)
+    if arguments.record:
+        record(networks={name: last_row(arguments.weights_dir / f"{name}.csv") for name in NETWORKS})
 
 
 def pack_all(weights_dir: pathlib.Path, output_dir: pathlib.Path) -> None:
@@ -36,16 +39,16 @@ def pack_all(weights_dir: pathlib.Path, output_dir: pathlib.Path) -> None:
         folder = output_dir / name
         folder.mkdir(parents=True, exist_ok=True)
         log = weights_dir / f"{name}.csv"
-        steps = {"num_steps": steps_of(log)} if log.is_file() else {}
+        steps = {"num_steps": int(last_row(log)["step"])} if log.is_file() else {}
         config.save(config_of(name, **steps), folder / checkpoint.CONFIG_NAME)
         with files.replacing(folder / checkpoint.WEIGHTS_NAME) as temporary:
             pack(weights_dir / f"{name}.weights.h5", temporary)
 
 
-def steps_of(log: pathlib.Path) -> int:
-    """Return the number of steps in a training log."""
+def last_row(log: pathlib.Path) -> dict[str, float]:
+    """Return the last row of a training log."""
     with open(log, newline="", encoding="utf-8") as file:
-        return int(list(csv.DictReader(file))[-1]["step"])
+        return {name: float(value) for name, value in list(csv.DictReader(file))[-1].items()}
 
 
 def pack(source: pathlib.Path, target: pathlib.Path) -> None:

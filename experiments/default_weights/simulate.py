@@ -1,0 +1,53 @@
+"""Simulate CTs from the bundled organ maps as samples for training, without end.
+
+python -m experiments.default_weights.simulate --output_dir=DIR
+
+Samples are written up to --num_samples; none is made twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+
+import numpy as np
+
+from experiments.default_weights import samples
+from experiments.default_weights.samples import Case
+from kits_tf import simulation
+from kits_tf.simulation.fields import random_generator
+
+SIZES = {144: 0.25, 176: 0.3, 208: 0.3, 256: 0.15}  # rows and columns, as the working grid needs no more
+FIELD_OF_VIEW_MM = (300.0, 480.0)
+SLICE_SPACING_MM = (1.5, 5.5)
+SEED = 900_000
+
+
+def main() -> None:
+    """Write samples without end."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--output_dir", type=pathlib.Path, required=True)
+    parser.add_argument("--num_samples", type=int, default=3000)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    for number in range(arguments.num_samples):
+        folder = arguments.output_dir / f"{arguments.seed}_{number:05d}"
+        if not folder.exists():
+            rng = random_generator(SEED, arguments.seed, number)
+            case = draw(arguments.seed, number, rng)
+            found = samples.found_kidneys(case.kidney, case.spacing_mm, rng, 3.5, 0.28)
+            samples.write(case, folder, rng, found)
+
+
+def draw(seed: int, number: int, rng: np.random.Generator) -> Case:
+    """Return a simulated CT; none shares its seed with `kits-simulate --seed` below 900000."""
+    size = int(rng.choice(list(SIZES), p=list(SIZES.values())))
+    pixel_mm = rng.uniform(*FIELD_OF_VIEW_MM) / size
+    hu, labels, spacing_mm = simulation.simulate(
+        SEED + seed, number, size=size, pixel_spacing_mm=(pixel_mm, pixel_mm), slice_spacing_mm=SLICE_SPACING_MM
+    )
+    return Case(hu, labels > 0, labels == 2, spacing_mm)
+
+
+if __name__ == "__main__":
+    main()

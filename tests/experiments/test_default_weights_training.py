@@ -1,0 +1,164 @@
+"""Prove the training of the default weights, which needs PyTorch: fast layers, batches, a whole run."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from experiments.default_weights import batches, samples  # noqa: E402
+from experiments.default_weights.networks import KIDNEY, NETWORKS, config_of  # noqa: E402
+from kits_tf import checkpoint, geometry  # noqa: E402
+from kits_tf.arrays import NumPy  # noqa: E402
+from kits_tf.inference import kidney as prediction  # noqa: E402
+from kits_tf.simulation.fields import random_generator  # noqa: E402
+from tests.experiments import painted  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SAME = """
+import os
+os.environ["KERAS_BACKEND"] = "torch"
+import keras, numpy as np
+from kits_tf import models
+rng = np.random.default_rng(0)
+networks = [
+    models.KidneyNetwork(base_filters=4, depth=2), models.KidneyNetwork(base_filters=4, depth=2, pooling="max"),
+    models.TumorNetwork(base_filters=4, depth=2, attention="both"),
+]
+inputs = [rng.random((2, *shape)).astype("float32") for shape in ((24, 16, 3), (24, 16, 3), (16, 8, 8, 1))]
+
+def outputs(training):
+    found = [network(x, training=training) for network, x in zip(networks, inputs)]
+    return [part.detach().numpy() for part in keras.tree.flatten(found)]
+
+slow = outputs(False)
+import experiments.default_weights.fast
+for one, other in zip(slow, outputs(False), strict=True):
+    np.testing.assert_allclose(one, other, atol=2e-5)
+def moving():
+    return [network.non_trainable_variables[0].numpy().copy() for network in networks]
+
+before = moving()
+assert all(np.isfinite(part).all() for part in outputs(True))
+assert not any(np.allclose(one, other) for one, other in zip(before, moving())), "moving averages do not move"
+print("same")
+"""
+
+
+def python(*arguments):
+    """Run Python with this checkout; return its output."""
+    path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Two samples of each kind, one of them with a tumor."""
+    folder = tmp_path_factory.mktemp("samples")
+    for kind in ("real", "simulated"):
+        for number in range(2):
+            case = painted.case(number)
+            tumor = case.kidney & (np.arange(painted.SHAPE[0]) < 14 * number)[:, None, None]
+            case = samples.Case(case.hu, case.kidney, tumor, case.spacing_mm)
+            (folder / kind).mkdir(exist_ok=True)
+            assert samples.write(case, folder / kind / str(number), random_generator(number))
+    return folder
+
+
+def test_fast_layers_compute_the_same():
+    assert python("-c", SAME) == "same\n"
+
+
+@pytest.mark.parametrize("name", KIDNEY)
+def test_slabs_before_augmentation_are_those_of_prediction(home, name, monkeypatch):
+    monkeypatch.setattr(batches, "varied_contrast", lambda hu, label, rng: hu)
+    monkeypatch.setattr(batches, "moved_slabs", lambda image, label, size: (image, label))
+    config = config_of(name)
+    volume = batches.volume_of(home / "real" / "0", config.plane)
+    hu, label = volume.image.numpy(), volume.label.numpy()
+    known = {}
+    for half, mirrored in zip(geometry.halves(NumPy, config.plane, hu.shape), (False, True), strict=True):
+        height, width = prediction.slab_size(half, hu.shape, config.plane)
+        indices = np.arange(*half.indices, dtype=np.int32)
+        slabs = prediction.slab_batch(NumPy, config, hu, half, indices, mirrored)[:, :height, :width]
+        scaled = label * 600 - 200  # labels as HU from 0 to 1
+        labels = prediction.slab_batch(NumPy, config, scaled, half, indices, mirrored)[:, :height, :width, 1]
+        known |= {slab.tobytes(): centre for slab, centre in zip(np.round(slabs, 4), np.round(labels), strict=True)}
+    rng, sides = random_generator(1), 0
+    for _ in range(6):
+        image, found = batches.slabs(volume, config, rng)
+        for one, centre in zip(image.permute(0, 2, 3, 1).numpy(), found[:, 0].numpy(), strict=True):
+            np.testing.assert_array_equal(known[np.round(np.ascontiguousarray(one), 4).tobytes()], centre)
+            sides += centre.any()
+    assert sides
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_batches_have_the_networks_shape_and_range(home, name):
+    config = config_of(name)
+    pool = batches.pool_of(config, [home / "real", home / "simulated"], np.random.default_rng(0))
+    pool.load()
+    pool.load()
+    assert [len(items) for items in pool.items] == ([4, 4] if name == "tumor" else [2, 2])
+    foreground = 0
+    for _ in range(4):
+        batch = pool.batch()
+        size = (64, 64, 64) if name == "tumor" else {"axial": (144, 96), "coronal": (96, 96)}.get(name[7:], (96, 144))
+        channels = 1 if name == "tumor" else 3
+        assert tuple(batch["image"].shape) == (config.batch_size, *size, channels)
+        assert tuple(batch["label"].shape) == (config.batch_size, *size, 1)
+        assert 0 <= batch["image"].min() and batch["image"].max() <= 1 and set(batch["label"].unique()) <= {0.0, 1.0}
+        foreground += batch["label"].sum()
+    assert foreground > 0
+
+
+def test_curves_keep_air_and_order():
+    hu = torch.linspace(-1024, 2000, 400).reshape(1, 1, 20, 20)
+    for seed in range(5):
+        curve = batches.other_phase(hu, np.random.default_rng(seed)).flatten()
+        assert (curve.diff() > 0).all() and torch.allclose(curve[0], hu.flatten()[0], atol=2)
+        flat = batches.unenhanced(hu, np.random.default_rng(seed))
+        assert (flat[hu <= -900] == hu[hu <= -900]).all()
+    points = batches.piecewise_linear(torch.tensor([-5.0, 0.0, 5.0, 15.0]), [-10, 0, 10, 20], [-10, 0, 20, 20])
+    assert points.tolist() == [-5, 0, 10, 20]
+
+
+def test_unmoved_interpolation_is_the_identity(monkeypatch):
+    monkeypatch.setattr(torch, "randn", lambda *shape: torch.zeros(*shape))
+    monkeypatch.setattr(torch, "rand", lambda *shape: torch.full(shape, 0.5))
+    image, label = torch.arange(2.0 * 3 * 32 * 48).reshape(2, 3, 32, 48), torch.ones(2, 1, 32, 48)
+    moved, same = batches.moved_slabs(image, label, (32, 48))
+    assert torch.allclose(moved, image, atol=1e-2) and torch.allclose(same, label, atol=1e-4)
+    cut, _ = batches.moved_slabs(image, label, (16, 32))
+    assert torch.allclose(cut, image[..., 8:24, 8:40], atol=1e-2)
+    cubes, _ = batches.moved_cubes(torch.arange(512.0).reshape(1, 1, 8, 8, 8), torch.ones(1, 1, 8, 8, 8))
+    assert torch.allclose(cubes, torch.arange(512.0).reshape(1, 1, 8, 8, 8), atol=1e-2)
+
+
+def test_a_whole_run_makes_a_checkpoint_and_scores(tmp_path):
+    """On one made-up person, for a second each; no CT is held out, so simulations and the bundled CT are scored."""
+    painted.write(tmp_path / "ct" / "hcc_001")
+    flags = ["--minutes=0.01", "--num_samples=2", "--first_samples=1", "--precision=float32", "--simulated=1"]
+    line = [
+        "-m",
+        "experiments.default_weights.run",
+        f"--real_ct={tmp_path / 'ct'}",
+        f"--output_dir={tmp_path / 'out'}",
+    ]
+    python(*line, *flags)
+    configs = checkpoint.load_configs(tmp_path / "out" / "checkpoint", NETWORKS)
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    for name in NETWORKS:
+        assert result["networks"][name]["step"] == configs[name].num_steps >= 1
+        assert np.isfinite(result["networks"][name]["cross_entropy"])
+        assert checkpoint.load_network(tmp_path / "out" / "checkpoint", name)
+    assert set(result["scores"]["cases"]) == {"real", "simulated"} and result["samples"]["real"] >= 1
+    assert (tmp_path / "out" / "failures.png").is_file()
