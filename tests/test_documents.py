@@ -16,11 +16,8 @@ from kits_tf.inference import engines, segmenter
 from tests import planted
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PAGES = sorted(
-    path.relative_to(ROOT)
-    for folder in ("", "docs/**/", "checkpoints/**/", "experiments/**/", "kits_tf/samples/", "kits_tf/simulation/**/")
-    for path in ROOT.glob(f"{folder}*.md")
-)
+FOLDERS = ("", *(f"{name}/**/" for name in ("docs", "checkpoints", "experiments", "serving", "kits_tf")))
+PAGES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in ROOT.glob(f"{folder}*.md"))
 NOTEBOOKS = sorted(path.relative_to(ROOT) for path in ROOT.glob("docs/**/*.ipynb"))
 DOCUMENTS = [*PAGES, *NOTEBOOKS]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")

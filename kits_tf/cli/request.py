@@ -17,7 +17,7 @@ from kits_tf.cli import app, batch
 from kits_tf.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from kits_tf.inference.inputs import Input
     from kits_tf.inference.jobs import Outcome
@@ -48,9 +48,11 @@ def main() -> int:
     client = connect()
     if FLAGS.check:
         return check(client)
-    settings = {"server_model": FLAGS.model}
+    app.check_output_folder("output_dir", FLAGS.output_dir)
+    if (about := ask(client.about)) is None:
+        return app.EXIT_SOME_FAILED
     return batch.run(
-        FLAGS, lambda source: settings, lambda waiting, writers: segment_all(client, waiting, settings, writers)
+        FLAGS, lambda source: about["settings"], lambda waiting, writers: segment_all(client, waiting, about, writers)
     )
 
 
@@ -64,31 +66,45 @@ def connect() -> Client:
 
 
 def check(client: Client) -> int:
-    """Print whether the server is ready; return the exit code."""
-    from kits_tf.serving.client import ServerError, retry
+    """Print whether the server is ready and which weights it has; return the exit code."""
 
-    try:
-        retry(client.check_health, FLAGS.attempts, FLAGS.wait_seconds)
-    except ServerError as error:
-        print(f"{FLAGS.server}: {error}", file=sys.stderr)
+    def ready() -> dict[str, Any]:
+        client.check_health()
+        return client.about()
+
+    about = ask(ready)
+    if about is None:
         return app.EXIT_SOME_FAILED
-    print(f"{FLAGS.server}: {FLAGS.model} is ready")
+    print(f"{FLAGS.server}: {FLAGS.model} is ready, checkpoint {about['checkpoint']}, kits-tf {about['version']}")
     return app.EXIT_DONE
 
 
+def ask(question: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the server's answer, or None after a line on stderr that says why there is none."""
+    from kits_tf.serving.client import ServerError, retry
+
+    try:
+        return retry(question, FLAGS.attempts, FLAGS.wait_seconds)
+    except ServerError as error:
+        print(f"{FLAGS.server}: {error}", file=sys.stderr)
+        return None
+
+
 def segment_all(
-    client: Client, waiting: Sequence[Input], settings: Mapping[str, Any], writers: Sequence[Writer]
+    client: Client, waiting: Sequence[Input], about: Mapping[str, Any], writers: Sequence[Writer]
 ) -> Generator[Outcome, None, None]:
     """Segment CTs, several at once, and yield the outcomes."""
     from kits_tf.data.records import is_record
     from kits_tf.inference import jobs
 
+    if about["notice"]:
+        print(f"notice: {about['notice']}", file=sys.stderr, flush=True)
     if any(is_record(source.path) for source in waiting):
         runtime.load_tensorflow("cpu")
-    yield from jobs.run_all(lambda source, _: segment(client, source, settings, writers), waiting, FLAGS.workers)
+    yield from jobs.run_all(lambda source, _: segment(client, source, about, writers), waiting, FLAGS.workers)
 
 
-def segment(client: Client, source: Input, settings: Mapping[str, Any], writers: Sequence[Writer]) -> Outcome:
+def segment(client: Client, source: Input, about: Mapping[str, Any], writers: Sequence[Writer]) -> Outcome:
     """Segment one CT on the server and write its outputs; InputError if the server returns no labels."""
     from kits_tf.inference import jobs, outputs
     from kits_tf.serving.client import ServerError, retry
@@ -97,14 +113,15 @@ def segment(client: Client, source: Input, settings: Mapping[str, Any], writers:
     volume = source.read()
     seconds = {"read": time.perf_counter() - start}
     try:
-        labels = retry(lambda: client.segment(volume.hu, volume.spacing_mm), FLAGS.attempts, FLAGS.wait_seconds)
+        found = retry(lambda: client.segment(volume.hu, volume.spacing_mm), FLAGS.attempts, FLAGS.wait_seconds)
     except ServerError as error:
         raise InputError(source.where, error) from None
     seconds["request"] = time.perf_counter() - start - seconds["read"]
     sidecar = outputs.sidecar_of(
-        source, volume, labels, settings, engine="server", seconds=seconds, checkpoint=FLAGS.model
-    )
-    case = outputs.Case(source, volume, labels, sidecar)
+        source, volume, found.labels, about["settings"], found.sides, engine="server", seconds=seconds,
+        checkpoint=about["checkpoint"], notice=about["notice"] or None,
+    )  # fmt: skip
+    case = outputs.Case(source, volume, found.labels, sidecar)
     return jobs.Outcome(source, sidecar, removed=outputs.write_case(case, pathlib.Path(FLAGS.output_dir), writers))
 
 

@@ -16,10 +16,11 @@ import tensorflow as tf
 
 import kits_tf
 from kits_tf import checkpoint, geometry, kidney_crops, laterality
-from kits_tf.config import KidneyConfig, TumorConfig
+from kits_tf.config import PLANES, KidneyConfig, TumorConfig
 from kits_tf.errors import UsageError
 from kits_tf.export.networks import ExportedNetwork, exported, largest_difference
 from kits_tf.export.system import SIGNATURES, System
+from kits_tf.inference import outputs
 
 NETWORKS = checkpoint.network_names()
 SYSTEM = "system"
@@ -95,7 +96,7 @@ def _write(
         modules[name] = network.module
     if kind == "saved_model":
         variables = [variable for module in modules.values() for variable in module.model.variables]
-        system = System(modules, configs)
+        system = System(modules, configs, json.dumps(about(source)))
         _save_model(folder / SYSTEM, {signature: system.signature(signature) for signature in SIGNATURES}, variables)
         report(f"{SYSTEM}: written")
 
@@ -154,6 +155,20 @@ def _require(extra: str, *modules: str) -> None:
     for name in modules:
         if importlib.util.find_spec(name) is None:
             raise UsageError("format", f"{name} is not installed; install this package's extra `{extra}`")
+
+
+def about(source: pathlib.Path) -> dict[str, Any]:
+    """Return what the signature `about` of the system tells: "checkpoint", "notice", "version", and "settings".
+
+    The settings are those that `kits-predict` writes for this checkpoint, so that results can be told apart.
+    """
+    settings = outputs.network_settings([source], "both", PLANES, None, "none")
+    return {
+        "checkpoint": source.name,
+        "notice": checkpoint.load_notice(source),
+        "version": kits_tf.__version__,
+        "settings": {**settings, "kidney_mask": None},
+    }
 
 
 def card(name: str, source: pathlib.Path, configs: Configs, kind: str) -> str:

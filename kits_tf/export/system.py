@@ -28,7 +28,15 @@ COMPACT_CT = (
     tf.TensorSpec([3], tf.int32, name="shape"),
     SPACING_MM,
 )
-SIGNATURES = {"serving_default": CT, "compact": COMPACT_CT, "probabilities": CT, "measurements": CT}
+# TensorFlow Serving accepts no signature without inputs.
+CLIENT = (tf.TensorSpec([], tf.string, name="client"),)
+SIGNATURES = {
+    "serving_default": CT,
+    "compact": COMPACT_CT,
+    "probabilities": CT,
+    "measurements": CT,
+    "about": CLIENT,
+}
 
 Function: TypeAlias = tf.types.experimental.PolymorphicFunction
 
@@ -41,9 +49,13 @@ class System:
     Args:
         networks: Loaded networks by name, as `load_network` returns them.
         configs: Their configs by name.
+        about: What the signature `about` returns.
     """
 
-    def __init__(self, networks: Mapping[str, tf.Module], configs: Mapping[str, KidneyConfig | TumorConfig]) -> None:
+    def __init__(
+        self, networks: Mapping[str, tf.Module], configs: Mapping[str, KidneyConfig | TumorConfig], about: str = "{}"
+    ) -> None:
+        self._about = about
         self._run = {name: _called(network.probability) for name, network in networks.items()}
         self._kidney_configs = {name: c for name, c in configs.items() if isinstance(c, KidneyConfig)}
         self._sides_config = config_of_sides(configs)
@@ -57,16 +69,20 @@ class System:
         return function.get_concrete_function()
 
     def serving_default(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return labels, uint8 of the volume's shape: 0 background, 1 kidney, 2 tumor.
+        """Return labels, uint8 of the volume's shape (0 background, 1 kidney, 2 tumor), and `measurements` of them.
 
         Args:
             volume: float32 [slices, rows, columns], HU, axes I, P, L.
             spacing_mm: float32 [3], (slice, row, column).
         """
-        return {"labels": self._segment(volume, spacing_mm)[0]}
+        labels, sides = self._segment(volume, spacing_mm)
+        return {"labels": labels, **_volumes_ml(labels, sides, spacing_mm)}
 
     def compact(self, volume_bytes: tf.Tensor, shape: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return `serving_default` of a zlib stream of int16 little-endian HU in C order, each slice as a PNG."""
+        """Return `serving_default` of a zlib stream of int16 little-endian HU in C order, and the sides of kidneys.
+
+        Labels and sides (0 background, 1 right, 2 left) are a PNG for each slice.
+        """
         values = tf.io.decode_raw(tf.io.decode_compressed(volume_bytes, "ZLIB"), tf.int16)
         fits = tf.debugging.Assert(
             tf.equal(tf.size(values, tf.int64), tf.reduce_prod(tf.cast(shape, tf.int64))),
@@ -74,8 +90,13 @@ class System:
         )
         with tf.control_dependencies([fits]):
             volume = tf.cast(tf.reshape(values, shape), tf.float32)
-        labels = self._segment(volume, spacing_mm)[0]
-        return {"labels_bytes": tf.io.encode_png(labels[..., None]), "shape": tf.shape(labels)}
+        labels, sides = self._segment(volume, spacing_mm)
+        return {
+            "labels_bytes": tf.io.encode_png(labels[..., None]),
+            "sides_bytes": tf.io.encode_png(sides[..., None]),
+            "shape": tf.shape(labels),
+            **_volumes_ml(labels, sides, spacing_mm),
+        }
 
     def probabilities(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the largest kidney probability of the planes, and the tumor's inside the kidneys found."""
@@ -89,13 +110,11 @@ class System:
     def measurements(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the ml of kidneys (with their tumors, label > 0) and of tumors, in total and by side."""
         labels, sides = self._segment(volume, spacing_mm)
-        inside = crop(3 * sides + labels, bounding_box(sides > 0))
-        counts = tf.cast(tf.math.bincount(tf.cast(inside, tf.int32), minlength=9), tf.float64)
-        ml = tf.reshape(counts, [3, 3]) * (tf.reduce_prod(tf.cast(spacing_mm, tf.float64)) / 1000)  # [side, label]
-        found = {"kidney_ml": ml[1:, 1:], "tumor_ml": ml[:, TUMOR]}
-        for side, name in SIDE_NAMES.items():
-            found |= {f"{name}_kidney_ml": ml[side, 1:], f"{name}_tumor_ml": ml[side, TUMOR]}
-        return {name: tf.cast(tf.reduce_sum(volumes), tf.float32) for name, volumes in found.items()}
+        return _volumes_ml(labels, sides, spacing_mm)
+
+    def about(self, client: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the JSON that the system was made with; `client` is any text."""
+        return {"about": tf.constant(self._about)}
 
     def _segmentation(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return labels and sides, uint8 of the volume's shape."""
@@ -148,6 +167,17 @@ class System:
             last = tf.ensure_shape(found, [None, None, None])
             placed.append(uncrop(last, box, tf.shape(volume)))
         return output.unite(*placed)
+
+
+def _volumes_ml(labels: tf.Tensor, sides: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Return the ml of kidneys (label > 0) and of tumors, in total and by side, float32."""
+    inside = crop(3 * sides + labels, bounding_box(sides > 0))
+    counts = tf.cast(tf.math.bincount(tf.cast(inside, tf.int32), minlength=9), tf.float64)
+    ml = tf.reshape(counts, [3, 3]) * (tf.reduce_prod(tf.cast(spacing_mm, tf.float64)) / 1000)  # [side, label]
+    found = {"kidney_ml": ml[1:, 1:], "tumor_ml": ml[:, TUMOR]}
+    for side, name in SIDE_NAMES.items():
+        found |= {f"{name}_kidney_ml": ml[side, 1:], f"{name}_tumor_ml": ml[side, TUMOR]}
+    return {name: tf.cast(tf.reduce_sum(volumes), tf.float32) for name, volumes in found.items()}
 
 
 def _called(function: Function) -> Function:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import logging
 import pathlib
 import threading
@@ -96,7 +97,7 @@ def run_all(
     """
     cancel, pool = threading.Event(), concurrent.futures.ThreadPoolExecutor(workers)
     try:
-        futures = [pool.submit(_attempt, work, source, cancel) for source in sources]
+        futures = [pool.submit(attempt, source, functools.partial(work, source, cancel)) for source in sources]
         for future in concurrent.futures.as_completed(futures):
             yield future.result()
     finally:
@@ -104,11 +105,12 @@ def run_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _attempt(work: Callable[[Input, threading.Event], Outcome], source: Input, cancel: threading.Event) -> Outcome:
+def attempt(source: Input, work: Callable[[], Outcome]) -> Outcome:
+    """Return the outcome of work on a CT; an error, or what is wrong with the CT, becomes its reason."""
     try:
         if source.fault:
             raise source.fault
-        return work(source, cancel)
+        return work()
     except InputError as error:
         return Outcome(source, reason=str(error))
     except Exception as error:  # even a bug here or in a library: one failure must not stop the other CTs

@@ -1,21 +1,23 @@
-"""A client of TensorFlow Serving for the exported system, by REST or gRPC; it uses the `compact` signature."""
+"""A client of TensorFlow Serving for the exported system, by REST or gRPC: signatures `compact` and `about`."""
 
 from __future__ import annotations
 
 import base64
 import io
+import json
 import time
 import zlib
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import requests
 from PIL import Image
 
+from kits_tf import __version__
 from kits_tf.errors import UsageError, one_line
 
-SIGNATURE, OUTPUT = "compact", "labels_bytes"
+LABELS, SIDES = "labels_bytes", "sides_bytes"
 _COMPRESSION_LEVEL = 1  # a CT is noise in its last bits: higher levels are slow and gain little
 _BUSY = {429, 502, 503, 504}
 
@@ -30,6 +32,18 @@ class TransientError(ServerError):
     """The server is busy, unreachable or too slow: another attempt may succeed."""
 
 
+class Reply(NamedTuple):
+    """What a server found in a CT; arrays are uint8 of its shape.
+
+    Attributes:
+        labels: 0 background, 1 kidney, 2 tumor.
+        sides: 0 nothing, 1 the patient's right kidney with its tumor, 2 the left.
+    """
+
+    labels: np.ndarray
+    sides: np.ndarray
+
+
 class Client:
     """A connection to one model of a server; may be used from several threads.
 
@@ -42,8 +56,8 @@ class Client:
     def __init__(self, server: str, model: str = "system", timeout_seconds: float = 600.0) -> None:
         self._server, self._model, self._timeout_seconds = server, model, timeout_seconds
 
-    def segment(self, hu: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
-        """Return the labels of a CT, uint8 of its shape.
+    def segment(self, hu: np.ndarray, spacing_mm: Sequence[float]) -> Reply:
+        """Return the labels of a CT and the sides of its kidneys.
 
         Args:
             hu: [slices, rows, columns], axes I, P, L.
@@ -52,7 +66,26 @@ class Client:
         Raises:
             ServerError: There is no usable answer; a TransientError if another attempt may succeed.
         """
-        return unpack(self._predict(pack(hu), hu.shape, spacing_mm), hu.shape)
+        inputs: dict[str, bytes | np.ndarray] = {
+            "volume_bytes": pack(hu),
+            "shape": np.array(hu.shape, np.int32),
+            "spacing_mm": np.array(spacing_mm, np.float32),
+        }
+        found = self._predict("compact", inputs, (LABELS, SIDES))
+        return Reply(unpack(found[LABELS], hu.shape), unpack(found[SIDES], hu.shape))
+
+    def about(self) -> dict[str, Any]:
+        """Return what the served system tells of itself: "checkpoint", "notice", "version" and "settings".
+
+        Raises:
+            ServerError: There is no usable answer, such as from a system of an earlier version of this package.
+        """
+        (text,) = self._predict("about", {"client": f"kits-request {__version__}".encode()}, ("about",))["about"]
+        try:
+            about = json.loads(text)
+            return {name: about[name] for name in ("checkpoint", "notice", "version", "settings")}
+        except (KeyError, TypeError, ValueError):
+            raise ServerError("the reply to `about` is not that of a system of kits-export") from None
 
     def check_health(self) -> None:
         """Raise a ServerError unless a version of the model is available."""
@@ -60,7 +93,10 @@ class Client:
         if "AVAILABLE" not in states:
             raise TransientError(f"no version is available ({', '.join(states) or 'none exists'})")
 
-    def _predict(self, volume: bytes, shape: tuple[int, ...], spacing_mm: Sequence[float]) -> Sequence[bytes]:
+    def _predict(
+        self, signature: str, inputs: Mapping[str, bytes | np.ndarray], outputs: Sequence[str]
+    ) -> dict[str, Sequence[bytes]]:
+        """Return outputs of strings by name; a scalar is a sequence of one."""
         raise NotImplementedError
 
     def _states(self) -> list[str]:
@@ -71,17 +107,20 @@ class Client:
 class RestClient(Client):
     """A client for `POST /v1/models/MODEL:predict` and `GET /v1/models/MODEL`."""
 
-    def _predict(self, volume: bytes, shape: tuple[int, ...], spacing_mm: Sequence[float]) -> Sequence[bytes]:
-        inputs = {
-            "volume_bytes": {"b64": base64.b64encode(volume).decode()},
-            "shape": list(shape),
-            "spacing_mm": [float(side) for side in spacing_mm],
+    def _predict(
+        self, signature: str, inputs: Mapping[str, bytes | np.ndarray], outputs: Sequence[str]
+    ) -> dict[str, Sequence[bytes]]:
+        values = {
+            name: {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value.tolist()
+            for name, value in inputs.items()
         }
-        reply = self._ask("POST", ":predict", {"signature_name": SIGNATURE, "inputs": inputs})
+        reply = self._ask("POST", ":predict", {"signature_name": signature, "inputs": values}).get("outputs")
+        if len(outputs) == 1 and not isinstance(reply, dict):
+            reply = {outputs[0]: reply}  # TensorFlow Serving leaves out the name of the only output
         try:
-            return [base64.b64decode(png["b64"], validate=True) for png in reply["outputs"][OUTPUT]]
+            return {name: _strings(reply[name]) for name in outputs}  # type: ignore[index]
         except (KeyError, TypeError, ValueError):
-            raise ServerError(f"the reply holds no outputs.{OUTPUT} in base 64") from None
+            raise ServerError(f"the reply holds no strings {' and '.join(outputs)}") from None
 
     def _states(self) -> list[str]:
         return [str(version.get("state")) for version in self._ask("GET").get("model_version_status", [])]
@@ -125,19 +164,20 @@ class GrpcClient(Client):
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(channel)
 
-    def _predict(self, volume: bytes, shape: tuple[int, ...], spacing_mm: Sequence[float]) -> Sequence[bytes]:
+    def _predict(
+        self, signature: str, inputs: Mapping[str, bytes | np.ndarray], outputs: Sequence[str]
+    ) -> dict[str, Sequence[bytes]]:
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
-        request = predict_pb2.PredictRequest(output_filter=[OUTPUT])
-        request.model_spec.name, request.model_spec.signature_name = self._model, SIGNATURE
-        sizes = {"shape": np.array(shape, np.int32), "spacing_mm": np.array(spacing_mm, np.float32)}
-        for name, value in {"volume_bytes": volume, **sizes}.items():
+        request = predict_pb2.PredictRequest(output_filter=outputs)
+        request.model_spec.name, request.model_spec.signature_name = self._model, signature
+        for name, value in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-        outputs = self._ask(self._predictions.Predict, request).outputs
-        if OUTPUT not in outputs:
-            raise ServerError(f"the reply holds no output {OUTPUT}")
-        return outputs[OUTPUT].string_val
+        found = self._ask(self._predictions.Predict, request).outputs
+        if not set(outputs) <= set(found):
+            raise ServerError(f"the reply holds no strings {' and '.join(outputs)}")
+        return {name: found[name].string_val for name in outputs}
 
     def _states(self) -> list[str]:
         from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
@@ -161,6 +201,14 @@ class GrpcClient(Client):
             is_transient = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
             kind = TransientError if is_transient else ServerError
             raise kind(f"the server answered {code.name}: {one_line(error.details())}") from None
+
+
+def _strings(value: Any) -> list[bytes]:
+    """Return strings of a JSON reply, in base 64 or as text; TypeError or ValueError for anything else."""
+    values = value if isinstance(value, list) else [value]
+    return [
+        base64.b64decode(one["b64"], validate=True) if isinstance(one, dict) else str.encode(one) for one in values
+    ]
 
 
 def connect(server: str, model: str = "system", timeout_seconds: float = 600.0) -> Client:
@@ -193,7 +241,7 @@ def pack(hu: np.ndarray) -> bytes:
 
 
 def unpack(slices: Sequence[bytes], shape: Sequence[int]) -> np.ndarray:
-    """Decode the labels, uint8 of a CT's shape, from PNG slices; ServerError if they do not fit."""
+    """Decode labels or sides, uint8 of a CT's shape, from PNG slices; ServerError if they do not fit."""
     labels = np.zeros(shape, np.uint8)
     if len(slices) != len(labels):
         raise ServerError(f"the reply holds {len(slices)} slices, the CT has {len(labels)}")
@@ -207,5 +255,5 @@ def unpack(slices: Sequence[bytes], shape: Sequence[int]) -> np.ndarray:
         if not fits:
             raise ServerError(f"the reply holds a slice of {image.size[1]} x {image.size[0]} pixels")
     if labels.max(initial=0) > 2:
-        raise ServerError(f"the reply holds the label {labels.max()}; labels are 0, 1 and 2")
+        raise ServerError(f"the reply holds the value {labels.max()}; labels and sides are 0, 1 and 2")
     return labels

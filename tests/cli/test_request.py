@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pytest
 
-from kits_tf.cli import app, request
+from kits_tf.cli import app, predict, request
 from kits_tf.inference.segmenter import load_segmenter
 from kits_tf.io.volume import Volume, read_labels, read_volume, write_volume
-from kits_tf.serving.client import pack
+from kits_tf.serving.client import Reply, pack
 from tests.tiny import small_ct
 
 SPACING_MM = (4.0, 3.0, 3.0)
@@ -41,12 +41,18 @@ def serve(request, model):
 
 
 class OfflineClient:
-    """Stands in for a client: the middle is kidney."""
+    """Stands in for a client: the middle is kidney, a right one."""
+
+    checkpoint = "weights"
+
+    def about(self):
+        settings = {"stage": "both", "weights": self.checkpoint}
+        return {"checkpoint": self.checkpoint, "notice": "", "version": "1", "settings": settings}
 
     def segment(self, hu, spacing_mm):
         labels = np.zeros(hu.shape, np.uint8)
         labels[:, 8:24, 5:15] = 1
-        return labels
+        return Reply(labels, labels)
 
 
 @pytest.fixture
@@ -83,6 +89,22 @@ def test_several_at_once_with_corrupt_ones_among_them(serve, decisive_weights, t
     for name, labels in expected.items():
         assert set(np.unique(labels)) == {0, 1, 2}
         np.testing.assert_array_equal(read_labels(out / f"{name}_segmentation.nii.gz")[0], labels)
+    assert_sidecars_are_those_of_kits_predict(data, out, decisive_weights)
+
+
+def assert_sidecars_are_those_of_kits_predict(data, out, weights):
+    """The same entries with the same values, and kits-predict finds nothing to do."""
+    flags = [f"--input={data}", f"--checkpoint_dir={weights}", "--engine=tensorflow"]
+    before = (out / f"{NAMES[1]}_segmentation.json").read_bytes()
+    assert app.execute(predict.main, predict.FLAGS, ["kits-predict", *flags, f"--output_dir={out}"]) == 1
+    assert (out / f"{NAMES[1]}_segmentation.json").read_bytes() == before
+    one = [f"--input={data / NAMES[1]}.nii.gz", *flags[1:], f"--output_dir={out / 'predicted'}"]
+    assert app.execute(predict.main, predict.FLAGS, ["kits-predict", *one]) == 0
+    own = json.loads((out / "predicted" / f"{NAMES[1]}_segmentation.json").read_text())
+    theirs = json.loads(before)
+    differ = {"engine", "precision", "seconds", "peak_memory_mb", "checkpoint", "date"}
+    assert {name: own[name] for name in set(own) - differ} == {name: theirs[name] for name in set(theirs) - differ}
+    assert theirs["checkpoint"] == weights.name and own["kidneys"]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +137,7 @@ def test_a_busy_server_is_asked_again(model, tmp_path):
 def test_health(serve, tmp_path, capsys):
     with serve() as server:
         assert ask(server.url, ".", tmp_path, "--check") == 0
+        assert "checkpoint decisive" in capsys.readouterr().out
         assert ask(server.url, ".", tmp_path, "--check", "--model=other", "--timeout_seconds=5") == 1
     assert ask(server.url, ".", tmp_path, "--check", "--timeout_seconds=5", "--attempts=2") == 1
     assert len(capsys.readouterr().err.splitlines()) == 2
@@ -129,14 +152,16 @@ def test_an_unreachable_server_is_one_line():
     assert result.stderr.startswith("grpc://localhost:1: ") and result.stderr.count("\n") == 1
 
 
-def test_labels_of_another_ct_or_ones_own_are_not_taken_for_those_of_a_ct(offline, tmp_path, capsys):
+def test_labels_of_another_ct_or_ones_own_are_not_taken_for_those_of_a_ct(offline, tmp_path, capsys, monkeypatch):
     wards = [tmp_path / name for name in ("ward_a", "ward_b")]
     for seed, ward in enumerate(wards):
         write_volume(Volume(small_ct((5, 32, 40), seed), SPACING_MM), ward / "scan.nii.gz")
     out = tmp_path / "out"
     assert [ask("http://nowhere", wards[0], out) for _ in range(2)] == [0, 0]
     assert "1 of 1 CTs are already written" in capsys.readouterr().out
-    assert ask("http://nowhere", wards[0], out, "--model=other") == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(OfflineClient, "checkpoint", "others")
+        assert ask("http://nowhere", wards[0], out) == 1
     assert ask("http://nowhere", wards[1], out) == 1
     (out / "scan_segmentation.json").unlink()
     assert ask("http://nowhere", wards[0], out) == 1
@@ -145,7 +170,7 @@ def test_labels_of_another_ct_or_ones_own_are_not_taken_for_those_of_a_ct(offlin
         assert word in line
     assert ask("http://nowhere", wards[1], out, "--overwrite") == 0
     sidecar = json.loads((out / "scan_segmentation.json").read_text())
-    assert sidecar["engine"] == "server" and sidecar["checkpoint"] == "system"
+    assert sidecar["engine"] == "server" and sidecar["checkpoint"] == "weights"
     assert set(sidecar["seconds"]) == {"read", "request", "write", "total"}
     assert sidecar["kidney_ml"] == pytest.approx(5 * 16 * 10 * 36 / 1000)
 
@@ -174,7 +199,7 @@ def test_odd_hu_are_warned_of(offline, tmp_path, capsys):
 
 
 def test_a_fault_of_the_program_is_one_line_a_ct(tmp_path, capsys, monkeypatch):
-    class Faulty:
+    class Faulty(OfflineClient):
         def segment(self, hu, spacing_mm):
             raise RuntimeError("broken\nand a long story")
 
@@ -186,7 +211,7 @@ def test_a_fault_of_the_program_is_one_line_a_ct(tmp_path, capsys, monkeypatch):
 def test_a_stopped_run_leaves_the_cts_that_wait(offline, tmp_path, monkeypatch):
     begun = []
 
-    def stopped(client, source):
+    def stopped(client, source, *more):
         begun.append(source)
         time.sleep(0.1)
         raise SystemExit(143)

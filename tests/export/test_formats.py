@@ -32,14 +32,18 @@ def test_layout_and_signatures_are_the_promised_ones(exported_models):
     outputs = {name: ports(function.structured_outputs) for name, function in signatures.items()}
     shape, string = ("int32", (3,)), ("string", ())
     compact = {"volume_bytes": string, "shape": shape, "spacing_mm": ("float32", (3,))}
-    assert inputs == {"serving_default": CT, "probabilities": CT, "measurements": CT, "compact": compact}
+    cts = dict.fromkeys(("serving_default", "probabilities", "measurements"), CT)
+    assert inputs == {**cts, "compact": compact, "about": {"client": string}}
+    measured = {
+        f"{side}{organ}_ml": ("float32", ()) for side in ("", "right_", "left_") for organ in ("kidney", "tumor")
+    }
+    slices = ("string", (None,))
     assert outputs == {
-        "serving_default": {"labels": ("uint8", ANY)},
-        "compact": {"labels_bytes": ("string", (None,)), "shape": shape},
+        "serving_default": {"labels": ("uint8", ANY), **measured},
+        "compact": {"labels_bytes": slices, "sides_bytes": slices, "shape": shape, **measured},
         "probabilities": dict.fromkeys(("kidney_probability", "tumor_probability"), ("float32", ANY)),
-        "measurements": {
-            f"{side}{organ}_ml": ("float32", ()) for side in ("", "right_", "left_") for organ in ("kidney", "tumor")
-        },
+        "measurements": measured,
+        "about": {"about": string},
     }
 
 
@@ -100,5 +104,5 @@ def test_a_card_keeps_that_of_the_weights_and_their_notice_comes_first(tmp_path)
     text = formats.card("system", tmp_path, tiny_configs(), "saved_model")
     assert text.startswith("Trained on simulations alone.\n\n# system") and "apache-2.0" not in text
     assert "### Weights" in text and text.rstrip().endswith("How.") and text.count('"stage"') == 4
-    for signature in ("serving_default", "compact", "probabilities", "measurements"):
+    for signature in ("serving_default", "compact", "probabilities", "measurements", "about"):
         assert f"`{signature}`" in text

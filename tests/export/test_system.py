@@ -77,7 +77,12 @@ def test_compressed_and_measured_labels_are_those_of_prediction(both):
     assert tuple(compact["shape"].numpy()) == hu.shape
     slices = [np.asarray(Image.open(io.BytesIO(png))) for png in compact["labels_bytes"].numpy()]
     np.testing.assert_array_equal(slices, result.labels)
+    sides = [np.asarray(Image.open(io.BytesIO(png))) for png in compact["sides_bytes"].numpy()]
+    np.testing.assert_array_equal(sides, result.sides)
     measured = serve(signature("measurements"), hu)
+    both_at_once = serve(signature("serving_default"), hu)
+    np.testing.assert_array_equal(both_at_once.pop("labels"), result.labels)
+    assert measured == both_at_once == {name: compact[name].numpy() for name in measured}
     expected = measure(result.labels, SPACING_MM, result.sides)
     assert measured["kidney_ml"] == pytest.approx(expected["kidney_ml"], abs=1e-3)
     assert measured["tumor_ml"] == pytest.approx(expected["tumor_ml"], abs=1e-3)

@@ -1,7 +1,8 @@
 """A small server that speaks TensorFlow Serving's documented REST and gRPC protocols over a real SavedModel.
 
 It stands in for the TensorFlow Serving binary in tests. `fault` makes it misbehave: "stall" (no answer until it is
-stopped), "close" (the connection is closed unanswered, or gRPC's own word for it), "busy" (once, then well).
+stopped), "close" (the connection is closed unanswered, or gRPC's own word for it), "busy" (once, then well). The
+signature `about` is always answered.
 """
 
 import base64
@@ -40,6 +41,8 @@ class Service:
 
     def predict(self, signature, inputs):
         """{name: array}, or the word for a fault; raises tf.errors.OpError for what the graph refuses."""
+        if signature == "about":
+            return self._call(signature, inputs)
         with self._changed:
             self.requests += 1
             self._under_way += 1
@@ -52,13 +55,23 @@ class Service:
                 self.stopped.wait()
             if fault:
                 return fault
-            function = self._model.signatures[signature]
-            specs = function.structured_input_signature[1]
-            tensors = {name: tf.constant(inputs[name], spec.dtype) for name, spec in specs.items()}
-            return {name: value.numpy() for name, value in function(**tensors).items()}
+            return self._call(signature, inputs)
         finally:
             with self._changed:
                 self._under_way -= 1
+
+    def _call(self, signature, inputs):
+        function = self._model.signatures[signature]
+        specs = function.structured_input_signature[1]
+        tensors = {name: tf.constant(inputs[name], spec.dtype) for name, spec in specs.items()}
+        return {name: value.numpy() for name, value in function(**tensors).items()}
+
+
+def as_json(name, value):
+    """An output as TensorFlow Serving sends it: strings of outputs whose names end in _bytes are in base 64."""
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()} if name.endswith("_bytes") else value.decode()
+    return [as_json(name, one) for one in value] if value.dtype == object else value.tolist()
 
 
 class RestHandler(http.server.BaseHTTPRequestHandler):
@@ -84,9 +97,8 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
             return self.reply(503, {"error": "the queue is full"})
         if isinstance(found, str):
             return None  # the connection is closed
-        # TensorFlow Serving sends strings of outputs whose names end in _bytes in base 64.
-        found["labels_bytes"] = [{"b64": base64.b64encode(png).decode()} for png in found["labels_bytes"]]
-        return self.reply(200, {"outputs": {"labels_bytes": found["labels_bytes"], "shape": found["shape"].tolist()}})
+        outputs = {name: as_json(name, value) for name, value in found.items()}
+        return self.reply(200, {"outputs": outputs if len(outputs) > 1 else outputs.popitem()[1]})
 
     def reply(self, code, content):
         body = json.dumps(content).encode()

@@ -44,7 +44,7 @@ def test_labels_are_unpacked():
         ([png(SLICE)] * 2, "2 slices"),
         ([png(SLICE[:1])], "1 x 2 pixels"),
         ([png(np.stack([SLICE] * 3, -1))], "2 x 2 pixels"),
-        ([png(SLICE + 7)], "label 9"),
+        ([png(SLICE + 7)], "value 9"),
     ],
 )
 def test_other_labels_than_those_of_the_ct_are_refused(slices, says):
