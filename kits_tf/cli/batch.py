@@ -43,8 +43,8 @@ def define_output_flags(flag_values: flags.FlagValues, note: str = "") -> None:
     )
     flags.DEFINE_bool("overwrite", False, "Replace labels that are there.", **group)
     flags.DEFINE_multi_enum(
-        "format", [], config.LABEL_FORMATS, "Write the labels in this format too, beside NIfTI: a segmentation of 3D "
-        "Slicer, or surfaces of kidney and tumor. Several by repeating the flag.", **group,
+        "format", None, config.LABEL_FORMATS, "Write the labels in this format too, beside NIfTI: a segmentation of "
+        "3D Slicer, or surfaces of kidney and tumor. Several by repeating the flag.", **group,
     )  # fmt: skip
     flags.DEFINE_bool("report", False, "Write the page of kits-report beside each label file.", **group)
     flags.DEFINE_bool(
@@ -115,7 +115,7 @@ def chosen_writers(flag_values: flags.FlagValues) -> dict[str, Writer]:
         name = nifti.stem(pathlib.PurePath(case.source.name))
         pages.write_case_page(outputs.beside(path, outputs.PAGE_SUFFIX), name, case.volume, case.labels, case.sidecar)
 
-    writers = formats.writers(flag_values.format)
+    writers = formats.writers(flag_values.format or ())
     if flag_values.report:
         from kits_tf.report import pages
 
