@@ -12,7 +12,12 @@ from tests import planted
 from tests.test_documents import code_of, text_of
 
 SMALL = ("--set=base_filters=2", "--set=depth=1")
-ADDED = {"kits-recipe": SMALL, "kits-train": SMALL, "kits-predict": ("--engine=tensorflow",)}
+ADDED = {
+    "kits-simulate": ("--num_cases=3", "--size=64", "--workers=1"),
+    "kits-recipe": SMALL,
+    "kits-train": SMALL,
+    "kits-predict": ("--engine=tensorflow",),
+}
 """Flags that save time; converting networks to OpenVINO takes half a minute."""
 
 
