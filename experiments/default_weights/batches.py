@@ -9,16 +9,16 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from experiments.default_weights import samples
+from experiments.default_weights.networks import PHASES, Phase
 from kits_tf.config import KidneyConfig, TumorConfig, patch_size
 
-REAL_SHARE = 0.65  # of what is drawn from real CTs
 SLABS_PER_CT = 8
 BELOW, ABOVE = -1100.0, 3100.0  # HU that all curves keep
 HU_KNOTS = np.array([0, 40, 80, 120, 160, 200, 260, 400.0])
@@ -26,7 +26,8 @@ TRIES = 20  # at drawing a kidney with a tumor, or without
 SOFT_TISSUE_HU = -50.0
 
 Batch = dict[str, torch.Tensor]
-"""Float32: "image" [batch, *spatial, channels] in [0, 1], "label" 0 or 1, "tumor_ml" [batch] for cubes."""
+"""Float32: "image" [batch, *spatial, channels] in [0, 1]; "label", 0 or 1, in cubes between at borders; "tumor_ml"
+[batch] for cubes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +58,12 @@ class Pool(Generic[Item]):
     Args:
         folders: Of real and of simulated samples.
         rng: Draws batches.
+        phase: Of the training; may be replaced by the next.
     """
 
-    def __init__(self, folders: Sequence[pathlib.Path], rng: np.random.Generator) -> None:
+    def __init__(self, folders: Sequence[pathlib.Path], rng: np.random.Generator, phase: Phase) -> None:
         self.rng = rng
+        self.phase = phase
         self.items: list[list[Item]] = [[] for _ in folders]
         self._folders = list(folders)
         self._seen: set[pathlib.Path] = set()
@@ -84,7 +87,7 @@ class Pool(Generic[Item]):
     def real_or_simulated(self) -> list[Item]:
         """Return the items to draw the next one from."""
         real, simulated = self.items
-        return real if real and (not simulated or self.rng.uniform() < REAL_SHARE) else simulated
+        return real if real and (not simulated or self.rng.uniform() < self.phase.real_share) else simulated
 
     def draw(self, items: list[Item]) -> Item:
         """Return a random item."""
@@ -94,15 +97,15 @@ class Pool(Generic[Item]):
 class SlabPool(Pool[Volume]):
     """Batches of half-slabs for a kidney network."""
 
-    def __init__(self, config: KidneyConfig, folders: Sequence[pathlib.Path], rng: np.random.Generator) -> None:
-        super().__init__(folders, rng)
+    def __init__(self, config: KidneyConfig, *options: Any) -> None:
+        super().__init__(*options)
         self.config = config
 
     def read(self, path: pathlib.Path) -> list[Volume]:
         return [volume_of(path, self.config.plane)]
 
     def batch(self) -> Batch:
-        volumes = [self.draw(self.real_or_simulated()) for _ in range(self.config.batch_size // SLABS_PER_CT)]
+        volumes = [self.draw(self.real_or_simulated()) for _ in range(self.phase.batch_size // SLABS_PER_CT)]
         drawn = [slabs(volume, self.config, self.rng) for volume in volumes]
         image, label = (torch.cat(parts) for parts in zip(*drawn, strict=True))
         image = varied_intensity(image)
@@ -112,21 +115,21 @@ class SlabPool(Pool[Volume]):
 class CubePool(Pool[Cube]):
     """Batches of cubes around kidneys for the tumor network."""
 
-    def __init__(self, config: TumorConfig, folders: Sequence[pathlib.Path], rng: np.random.Generator) -> None:
-        super().__init__(folders, rng)
+    def __init__(self, config: TumorConfig, *options: Any) -> None:
+        super().__init__(*options)
         self.config = config
 
     def read(self, path: pathlib.Path) -> list[Cube]:
         return cubes_of(path)
 
     def batch(self) -> Batch:
-        drawn = [self._cube() for _ in range(self.config.batch_size)]
+        drawn = [self._cube() for _ in range(self.phase.batch_size)]
         image = torch.stack([cube_image(cube, self.config, self.rng) for cube in drawn])[:, None]
         label = torch.stack([cube.label.float() for cube in drawn])[:, None]
-        image, label = moved_cubes(image, label)
+        image, label = moved_cubes(image, label, self.phase.grid)
         return {
             "image": varied_intensity(image).permute(0, 2, 3, 4, 1),
-            "label": (label >= 0.5).float().permute(0, 2, 3, 4, 1),
+            "label": label.permute(0, 2, 3, 4, 1),
             "tumor_ml": torch.tensor([cube.tumor_ml for cube in drawn]),
         }
 
@@ -143,8 +146,9 @@ class CubePool(Pool[Cube]):
 def pool_of(
     config: KidneyConfig | TumorConfig, folders: Sequence[pathlib.Path], rng: np.random.Generator
 ) -> SlabPool | CubePool:
-    """Return the pool that a network trains on."""
-    return CubePool(config, folders, rng) if isinstance(config, TumorConfig) else SlabPool(config, folders, rng)
+    """Return the pool that a network trains on, in its first phase."""
+    options = folders, rng, PHASES[config.stage][0]
+    return CubePool(config, *options) if isinstance(config, TumorConfig) else SlabPool(config, *options)
 
 
 def volume_of(path: pathlib.Path, plane: str) -> Volume:
@@ -237,7 +241,7 @@ def other_phase(hu: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 def piecewise_linear(x: torch.Tensor, knots: Sequence[float], values: Sequence[float]) -> torch.Tensor:
     """Return the piecewise linear function through the points (knots, values)."""
     at, to = torch.tensor(knots, dtype=torch.float32), torch.tensor(values, dtype=torch.float32)
-    piece = torch.bucketize(x, at[1:-1])
+    piece = torch.bucketize(x.contiguous(), at[1:-1])
     slope = (to[1:] - to[:-1]) / (at[1:] - at[:-1])
     return to[:-1][piece] + (x - at[:-1][piece]) * slope[piece]
 
@@ -269,8 +273,8 @@ def moved_slabs(image: torch.Tensor, label: torch.Tensor, size: tuple[int, int])
     return moved[:, : image.shape[1]], moved[:, image.shape[1] :]
 
 
-def moved_cubes(image: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return cubes [n, 1, *spatial] turned about all axes, scaled, shifted, and half of them mirrored."""
+def moved_cubes(image: torch.Tensor, label: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cubes [n, 1, size, size, size] turned about all axes, scaled, shifted, and half of them mirrored."""
     count = len(image)
     angles, scale = torch.randn(count, 3) * 0.22, torch.exp(torch.randn(count) * 0.12)
     cos, sin, matrix = torch.cos(angles), torch.sin(angles), torch.eye(3).repeat(count, 1, 1)
@@ -282,8 +286,10 @@ def moved_cubes(image: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor,
     matrix = matrix * scale[:, None, None]
     matrix[:, :, 0] *= torch.where(torch.rand(count) < 0.5, -1.0, 1.0)[:, None]
     affine = torch.cat([matrix, torch.randn(count, 3, 1) * 0.04], 2)
-    grid = F.affine_grid(affine, [count, 2, *image.shape[2:]], align_corners=False)
+    halved = 2 * size <= image.shape[2]  # sampled finely and averaged, since sampling alone would alias
+    grid = F.affine_grid(affine, [count, 2, *[size * (2 if halved else 1)] * 3], align_corners=False)
     moved = F.grid_sample(torch.cat([image, label], 1), grid, align_corners=False)
+    moved = F.avg_pool3d(moved, 2) if halved else moved
     return moved[:, :1], moved[:, 1:]
 
 

@@ -33,7 +33,7 @@ FOUND_SHARE = 0.1  # of a tumor's voxels that make it found
 WORTH_FINDING_ML = 4.0
 PLANTED_SEED, SIMULATED_SEED = 77, 9413
 # Outside the ranges of `simulate`, so that no spacing is one of training.
-SIMULATED: dict[str, Any] = {"size": 320, "pixel_spacing_mm": (1.51, 1.55), "slice_spacing_mm": (5.6, 6.0)}
+SIMULATED: dict[str, Any] = {"size": 320, "slice_spacing_mm": (5.25, 5.45)}
 
 Scored = dict[str, dict[str, Any]]
 """Numbers of each case."""

@@ -17,9 +17,8 @@ from experiments.default_weights.samples import Case
 from kits_tf import simulation
 from kits_tf.simulation.fields import random_generator
 
-SIZES = {144: 0.25, 176: 0.3, 208: 0.3, 256: 0.15}  # rows and columns, as the working grid needs no more
-FIELD_OF_VIEW_MM = (300.0, 480.0)
-SLICE_SPACING_MM = (1.5, 5.5)
+SIZES = {144: 0.25, 176: 0.35, 208: 0.3, 256: 0.1}  # rows and columns, as the working grid needs no more
+SLICE_SPACINGS_MM = {(1.8, 5.2): 0.88, (5.5, 10.0): 0.12}
 SEED = 900_000
 
 
@@ -42,10 +41,8 @@ def main() -> None:
 def draw(seed: int, number: int, rng: np.random.Generator) -> Case:
     """Return a simulated CT; none shares its seed with `kits-simulate --seed` below 900000."""
     size = int(rng.choice(list(SIZES), p=list(SIZES.values())))
-    pixel_mm = rng.uniform(*FIELD_OF_VIEW_MM) / size
-    hu, labels, spacing_mm = simulation.simulate(
-        SEED + seed, number, size=size, pixel_spacing_mm=(pixel_mm, pixel_mm), slice_spacing_mm=SLICE_SPACING_MM
-    )
+    slice_spacing_mm = list(SLICE_SPACINGS_MM)[int(rng.uniform() > SLICE_SPACINGS_MM[(1.8, 5.2)])]
+    hu, labels, spacing_mm = simulation.simulate(SEED + seed, number, size=size, slice_spacing_mm=slice_spacing_mm)
     return Case(hu, labels > 0, labels == 2, spacing_mm)
 
 

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from experiments.default_weights import batches, samples  # noqa: E402
-from experiments.default_weights.networks import KIDNEY, NETWORKS, config_of  # noqa: E402
+from experiments.default_weights.networks import KIDNEY, NETWORKS, PHASES, config_of  # noqa: E402
 from kits_tf import checkpoint, geometry  # noqa: E402
 from kits_tf.arrays import NumPy  # noqa: E402
 from kits_tf.inference import kidney as prediction  # noqa: E402
@@ -89,7 +89,7 @@ def test_slabs_before_augmentation_are_those_of_prediction(home, name, monkeypat
         height, width = prediction.slab_size(half, hu.shape, config.plane)
         indices = np.arange(*half.indices, dtype=np.int32)
         slabs = prediction.slab_batch(NumPy, config, hu, half, indices, mirrored)[:, :height, :width]
-        scaled = label * 600 - 200  # labels as HU from 0 to 1
+        scaled = label.astype(np.int16) * 600 - 200  # as HU that are scaled to 0 and 1
         labels = prediction.slab_batch(NumPy, config, scaled, half, indices, mirrored)[:, :height, :width, 1]
         known |= {slab.tobytes(): centre for slab, centre in zip(np.round(slabs, 4), np.round(labels), strict=True)}
     rng, sides = random_generator(1), 0
@@ -108,15 +108,16 @@ def test_batches_have_the_networks_shape_and_range(home, name):
     pool.load()
     pool.load()
     assert [len(items) for items in pool.items] == ([4, 4] if name == "tumor" else [2, 2])
-    foreground = 0
+    foreground, phases = 0, iter(PHASES[config.stage])
     for _ in range(4):
         batch = pool.batch()
-        size = (64, 64, 64) if name == "tumor" else {"axial": (144, 96), "coronal": (96, 96)}.get(name[7:], (96, 144))
-        channels = 1 if name == "tumor" else 3
-        assert tuple(batch["image"].shape) == (config.batch_size, *size, channels)
-        assert tuple(batch["label"].shape) == (config.batch_size, *size, 1)
-        assert 0 <= batch["image"].min() and batch["image"].max() <= 1 and set(batch["label"].unique()) <= {0.0, 1.0}
+        size = {"axial": (144, 96), "coronal": (96, 96), "sagittal": (96, 144)}.get(name[7:], (pool.phase.grid,) * 3)
+        assert tuple(batch["image"].shape) == (pool.phase.batch_size, *size, 1 if name == "tumor" else 3)
+        assert tuple(batch["label"].shape) == (pool.phase.batch_size, *size, 1)
+        for array in (batch["image"], batch["label"]):
+            assert 0 <= array.min() and array.max() <= 1 + 1e-5
         foreground += batch["label"].sum()
+        pool.phase = next(phases, pool.phase)
     assert foreground > 0
 
 
@@ -139,8 +140,10 @@ def test_unmoved_interpolation_is_the_identity(monkeypatch):
     assert torch.allclose(moved, image, atol=1e-2) and torch.allclose(same, label, atol=1e-4)
     cut, _ = batches.moved_slabs(image, label, (16, 32))
     assert torch.allclose(cut, image[..., 8:24, 8:40], atol=1e-2)
-    cubes, _ = batches.moved_cubes(torch.arange(512.0).reshape(1, 1, 8, 8, 8), torch.ones(1, 1, 8, 8, 8))
-    assert torch.allclose(cubes, torch.arange(512.0).reshape(1, 1, 8, 8, 8), atol=1e-2)
+    cube = torch.arange(512.0).reshape(1, 1, 8, 8, 8)
+    assert torch.allclose(batches.moved_cubes(cube, cube, 8)[0], cube, atol=1e-2)
+    halved = cube.reshape(4, 2, 4, 2, 4, 2).mean((1, 3, 5))
+    assert torch.allclose(batches.moved_cubes(cube, cube, 4)[0][0, 0], halved, atol=1e-2)
 
 
 def test_a_whole_run_makes_a_checkpoint_and_scores(tmp_path):
