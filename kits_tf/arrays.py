@@ -21,16 +21,25 @@ Size: TypeAlias = Any
 ArrayModule: TypeAlias = Any
 """`NumPy`, or what `tensorflow()` returns."""
 
+
+def _sparse_matmul(matrix: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return matrix @ x, both 2D, for a matrix that holds few numbers beside zeros."""
+    from scipy import sparse
+
+    return sparse.csr_array(matrix) @ x
+
+
 NumPy: ArrayModule = SimpleNamespace(
     **{
         name: getattr(np, name)
         for name in (
-            "arange", "asarray", "ceil", "clip", "concatenate", "flip", "float32", "float64", "int32", "matmul", "max",
-            "maximum", "minimum", "pad", "reshape", "round", "stack", "sum", "tensordot", "transpose", "where",
+            "arange", "asarray", "ceil", "clip", "concatenate", "flip", "float32", "float64", "int32", "max",
+            "maximum", "minimum", "pad", "reshape", "round", "stack", "sum", "transpose", "uint16", "where",
         )
     },
     cast=lambda x, dtype: np.asarray(x).astype(dtype, copy=False),
     shape=np.shape,
+    sparse_matmul=_sparse_matmul,
     take=lambda x, indices, axis: x[(slice(None),) * axis + (indices,)],  # np.take would copy all of a cropped view
 )  # fmt: skip
 
@@ -40,12 +49,16 @@ def tensorflow() -> ArrayModule:
     """Return the operations on `tf.Tensor`, of known or unknown size; imports TensorFlow on the first call."""
     import tensorflow as tf
 
+    def sparse_matmul(matrix: Any, x: Any) -> Any:
+        with tf.device("/CPU:0"):  # on a GPU it would not be deterministic
+            return tf.sparse.sparse_dense_matmul(tf.sparse.from_dense(matrix), x)
+
     return SimpleNamespace(
         **{
             name: getattr(tf, name)
             for name in (
-                "cast", "float32", "float64", "int32", "matmul", "maximum", "minimum", "reshape", "round", "shape",
-                "stack", "tensordot", "transpose", "where",
+                "cast", "float32", "float64", "int32", "maximum", "minimum", "reshape", "round", "shape", "stack",
+                "transpose", "uint16", "where",
             )
         },
         arange=tf.range,
@@ -56,6 +69,7 @@ def tensorflow() -> ArrayModule:
         flip=lambda x, axis: tf.reverse(x, [axis]),
         max=tf.reduce_max,
         pad=lambda x, widths: tf.pad(x, [tuple(width) for width in widths]),
+        sparse_matmul=sparse_matmul,
         sum=tf.reduce_sum,
         take=tf.gather,
     )  # fmt: skip

@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 Bounds: TypeAlias = tuple[Size, Size]
 """(start, stop) along an axis."""
 
-Resizer: TypeAlias = Callable[[np.ndarray, "np.ndarray | None", np.ndarray, np.ndarray], np.ndarray]
-"""Function of (volume, slices, rows, columns), as `resize` without `xp`."""
-
 HU_MIN = -1024.0
 HU_MAX = 2125.0
 SPACING_MM = (0.01, 100.0)  # plausible range of a voxel's sides
 BODY_HU = -300.0  # fat and everything denser
 BODY_SHARE = 0.05  # of the largest projection; thinner rows and columns are table, tubes and noise
+LEAST_WIDTH = 1e-6  # voxels; a mean over less would only be less exact
 CHUNK_SLICES = 16  # slices that are resampled at a time, to bound memory
 
 AXIS = {"axial": 0, "coronal": 1, "sagittal": 2}
@@ -171,7 +169,8 @@ def resampling(xp: ArrayModule, positions: Array, step: Array, size: Size) -> Ar
     """Return the matrix that reads an axis at equidistant positions.
 
     It averages the linear interpolation over max(0, step - 1) voxels: this is linear interpolation when magnifying,
-    suppresses aliasing when shrinking, and is exact on linear functions. Beyond the axis it reads zeros.
+    suppresses aliasing when shrinking, and is exact on linear functions. Beyond the axis it reads zeros. A row has two
+    weights when magnifying, a few more when shrinking.
 
     Args:
         xp: the array module.
@@ -182,9 +181,11 @@ def resampling(xp: ArrayModule, positions: Array, step: Array, size: Size) -> Ar
     Returns:
         [n, size] float64 weights.
     """
-    width = xp.maximum(xp.cast(step, xp.float64) - 1, 1e-6)
+    width = xp.maximum(xp.cast(step, xp.float64) - 1, 0.0)
     offsets = xp.reshape(positions, (-1, 1)) - xp.cast(xp.arange(size), xp.float64)
-    return (hat_integral(xp, offsets + width / 2) - hat_integral(xp, offsets - width / 2)) / width
+    hat = xp.maximum(1 - abs(offsets), 0.0)
+    difference = hat_integral(xp, offsets + width / 2) - hat_integral(xp, offsets - width / 2)
+    return xp.where(width > LEAST_WIDTH, difference / xp.maximum(width, LEAST_WIDTH), hat)
 
 
 def resizing(xp: ArrayModule, source: Size, target: Size) -> Array:
@@ -198,23 +199,12 @@ def resizing(xp: ArrayModule, source: Size, target: Size) -> Array:
     return xp.cast(weights / xp.sum(weights, axis=1, keepdims=True), xp.float32)
 
 
-def resize_inplane(xp: ArrayModule, volume: Array, rows: Array, columns: Array) -> Array:
-    """Resize [slices, height, width] float32 by the matrices rows [h, height] and columns [w, width]."""
-    return xp.matmul(xp.matmul(rows, volume), xp.transpose(columns))
-
-
-def resize(xp: ArrayModule, volume: Array, slices: Array | None, rows: Array, columns: Array) -> Array:
-    """Resize [slices, height, width] float32 by a matrix for each axis; None for `slices` keeps them."""
-    if slices is not None:
-        volume = along(xp, slices, volume, 0)
-    return resize_inplane(xp, volume, rows, columns)
-
-
-def along(xp: ArrayModule, matrix: Array, x: Array, axis: int) -> Array:
-    """Apply a matrix [n, size] to one axis of an array."""
-    order = list(range(1, len(x.shape)))
-    order.insert(axis, 0)
-    return xp.transpose(xp.tensordot(matrix, x, axes=[[1], [axis]]), order)
+def resize(xp: ArrayModule, volume: Array, slices: Array, rows: Array, columns: Array) -> Array:
+    """Resize [slices, rows, columns] float32 by a matrix of `resampling` or `resizing` for each axis."""
+    for matrix in (slices, rows, columns):  # each applied to the first axis, which then becomes the last
+        flat = xp.reshape(volume, (xp.shape(matrix)[1], -1))
+        volume = xp.transpose(xp.sparse_matmul(matrix, flat))
+    return xp.reshape(volume, [xp.shape(matrix)[0] for matrix in (slices, rows, columns)])
 
 
 def corner_distance_mm(shape: Sequence[int], first: np.ndarray, second: np.ndarray) -> float:
@@ -252,7 +242,6 @@ def resized_chunks(
     volume: np.ndarray,
     shape: Sequence[int],
     convert: Callable[[np.ndarray], np.ndarray] = to_float,
-    resizer: Resizer | None = None,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Resize a volume to a grid that covers the same space, a few slices at a time.
 
@@ -260,30 +249,24 @@ def resized_chunks(
         volume: [slices, rows, columns] of any numeric type.
         shape: of the new grid.
         convert: makes float32 of a part of the volume before it is resized.
-        resizer: `resize` of another library; NumPy by default.
 
     Yields:
         (slice, float32 [n, rows, columns]): the new slices, in order.
     """
-    resizer = resizer or functools.partial(resize, NumPy)
     slices, rows, columns = (resizing(NumPy, old, new) for old, new in zip(volume.shape, shape, strict=True))
     for start in range(0, shape[0], CHUNK_SLICES):
         chunk = slice(start, min(start + CHUNK_SLICES, shape[0]))
-        if shape[0] == volume.shape[0]:
-            yield chunk, resizer(convert(volume[chunk]), None, rows, columns)
-        else:
-            needed = slice(*extent(slices[chunk].any(axis=0)))
-            yield chunk, resizer(convert(volume[needed]), slices[chunk, needed], rows, columns)
+        needed = slice(*extent(slices[chunk].any(axis=0)))
+        yield chunk, resize(NumPy, convert(volume[needed]), slices[chunk, needed], rows, columns)
 
 
 def resized(
     volume: np.ndarray,
     shape: Sequence[int],
     convert: Callable[[np.ndarray], np.ndarray] = to_float,
-    resizer: Resizer | None = None,
 ) -> np.ndarray:
     """Return a volume resized to another grid, float32; arguments as for `resized_chunks`."""
     whole = np.empty(shape, np.float32)
-    for chunk, values in resized_chunks(volume, shape, convert, resizer):
+    for chunk, values in resized_chunks(volume, shape, convert):
         whole[chunk] = values
     return whole

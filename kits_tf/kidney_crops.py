@@ -34,9 +34,7 @@ def to_cube(xp: ArrayModule, crop: Array, spacing_mm: Array, margin_mm: float, g
     Returns:
         [grid, grid, grid] float32, centred on the box.
     """
-    for axis, matrix in enumerate(into_cube(xp, xp.shape(crop), spacing_mm, margin_mm, grid)):
-        crop = geometry.along(xp, matrix, crop, axis)
-    return crop
+    return geometry.resize(xp, crop, *into_cube(xp, xp.shape(crop), spacing_mm, margin_mm, grid))
 
 
 def into_cube(xp: ArrayModule, shape: Sequence[Size], spacing_mm: Array, margin_mm: float, grid: int) -> list[Array]:
@@ -47,9 +45,7 @@ def into_cube(xp: ArrayModule, shape: Sequence[Size], spacing_mm: Array, margin_
 
 def from_cube(xp: ArrayModule, cube: Array, shape: Sequence[Size], spacing_mm: Array, margin_mm: float) -> Array:
     """Read a cube at the voxels of the kidney's box of that shape: the reverse of `to_cube`."""
-    for axis, matrix in enumerate(out_of_cube(xp, shape, spacing_mm, margin_mm, xp.shape(cube)[0])):
-        cube = geometry.along(xp, matrix, cube, axis)
-    return cube
+    return geometry.resize(xp, cube, *out_of_cube(xp, shape, spacing_mm, margin_mm, xp.shape(cube)[0]))
 
 
 def out_of_cube(

@@ -85,10 +85,17 @@ def test_working_size_covers_the_length(xp):
     assert int(geometry.working_size(xp, 1, 0.5, 2.0)) == 1
 
 
-def test_along_is_a_matrix_product_on_one_axis(xp):
-    x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-    matrix = np.array([[1, 0, 2], [0, 3, 0]], np.float32)
-    np.testing.assert_allclose(np.asarray(geometry.along(xp, matrix, x, 1)), np.einsum("ij,ajb->aib", matrix, x))
+def test_resize_is_a_matrix_product_on_each_axis(xp):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    matrices = [(rng.random((new, old)) * (rng.random((new, old)) < 0.6)).astype(np.float32)
+                for new, old in zip((5, 2, 3), x.shape, strict=True)]  # fmt: skip
+    expected = np.einsum("as,br,cl,srl->abc", *matrices, x)
+    np.testing.assert_allclose(np.asarray(geometry.resize(xp, x, *matrices)), expected, atol=1e-5)
+
+
+def test_resizing_to_the_same_size_changes_nothing(xp):
+    np.testing.assert_array_equal(np.asarray(geometry.resizing(xp, 37, 37)), np.eye(37))
 
 
 def test_each_axis_follows_its_own_option():

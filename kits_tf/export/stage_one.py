@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
@@ -10,32 +10,36 @@ import tensorflow as tf
 from kits_tf import geometry
 from kits_tf.arrays import tensorflow
 from kits_tf.config import KidneyConfig
-from kits_tf.export.masks import Box, extent
+from kits_tf.export.masks import Box, crop, extent, uncrop
 from kits_tf.inference import kidney
-from kits_tf.inference.engines.tensorflow import resize_inplane, resize_slices
+from kits_tf.inference.fusion import THRESHOLD, UNIT, fixed_point, kept_planes, mean_of_sum
 
 # Axes of a volume among those of a plane's result, [index, height, width].
 _VOLUME_AXES = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (1, 2, 0)}
 
-Volumes: TypeAlias = dict[tuple[float, float], tf.Tensor]
 Function: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
+Pair: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 class Output(NamedTuple):
-    """The form in which a network's probability is stored, so that no more memory is used than the output needs.
+    """The form in which a probability is stored, so that no more memory is used than the output needs.
 
     Attributes:
         dtype: Type of the stored values.
         convert: Turns a probability into stored values.
-        unite: Combines the stored values of two planes, or of two kidneys that are zero elsewhere.
+        larger: The larger of two stored values; it also unites two kidneys that are zero elsewhere.
+        smaller: The smaller of two stored values.
     """
 
     dtype: tf.DType
     convert: Function
-    unite: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    larger: Pair
+    smaller: Pair
 
 
-FLOATS = Output(tf.float32, tf.identity, tf.maximum)
+FLOATS = Output(tf.float32, tf.identity, tf.maximum, tf.minimum)
+FIXED = Output(tf.uint16, lambda probability: fixed_point(tensorflow(), probability), tf.maximum, tf.minimum)
+MASK = Output(tf.bool, lambda probability: probability > THRESHOLD, tf.logical_or, tf.logical_and)
 
 
 def body_box(hu: tf.Tensor) -> Box:
@@ -54,33 +58,83 @@ def body_box(hu: tf.Tensor) -> Box:
 
 
 def stage_one(
-    run: Function, config: KidneyConfig, hu: tf.Tensor, spacing_mm: tf.Tensor, output: Output, working: Volumes
-) -> tf.Tensor:
-    """Run one plane's network over a volume cut to its body; see `inference.kidney.stage_one`.
+    runs: Mapping[str, Function], configs: Mapping[str, KidneyConfig], hu: tf.Tensor, spacing_mm: tf.Tensor,
+    boxes: Mapping[bool, Box], method: str, output: Output,
+) -> tf.Tensor:  # fmt: skip
+    """Return the fused kidney probability of all planes; see `inference.kidney.stage_one`.
 
     Args:
-        run: Returns the network's probability of a batch.
-        config: The network's config.
+        runs: Return the probability of a batch, by network name.
+        configs: The networks' configs by name.
         hu: float32 [slices, rows, columns].
         spacing_mm: float64 [3].
+        boxes: What a network sees, by `body_box`.
+        method: How planes are fused.
         output: What to return of the probability.
-        working: Keeps `hu` on working grids for the planes that follow, by (slice_mm, inplane_mm).
 
     Returns:
         `output.dtype` of the volume's shape.
     """
-    if geometry.is_native(config):
-        return _run_plane(run, config, hu, output)
-    grid = (config.slice_mm, config.inplane_mm)
-    if grid not in working:
-        wanted = (config.slice_mm, config.inplane_mm, config.inplane_mm)
-        shape = tf.unstack(tf.shape(hu), 3)
-        for axis, mm in enumerate(wanted):
-            if mm:
-                shape[axis] = geometry.working_size(tensorflow(), shape[axis], spacing_mm[axis], mm)
-        working[grid] = _resize(hu, shape, FLOATS, lambda hu: tf.clip_by_value(hu, geometry.HU_MIN, geometry.HU_MAX))
-    probability = _run_plane(run, config, working[grid], FLOATS)
-    return _resize(probability, tf.unstack(tf.shape(hu)), output)
+    groups = kidney.groups_of_planes(configs)
+    form = FIXED if method == "mean" and len(groups) > 1 and output is MASK else output
+    whole = _Fusion(method, len(groups), form)
+    working: dict[tuple, tf.Tensor] = {}
+    for group in groups:
+        config = configs[group[0]]
+        box = boxes[config.body_box]
+        part = crop(whole.afterwards(hu), box)
+        if geometry.is_native(config):
+            probability = _run_plane(runs[group[0]], config, part, form)
+        else:
+            grid = (config.body_box, config.slice_mm, config.inplane_mm)
+            if grid not in working:
+                working[grid] = _to_working_grid(part, spacing_mm, config)
+            fused = _Fusion(method, len(group), FLOATS)
+            for name in group:
+                fused.add(_run_plane(runs[name], configs[name], fused.afterwards(working[grid]), FLOATS))
+            probability = _resize(fused.probability(), tf.unstack(tf.shape(part)), form)
+        whole.add(uncrop(probability, box, tf.shape(hu)))
+    found = whole.probability()
+    return found if form is output else found > round(THRESHOLD * UNIT)
+
+
+class _Fusion:
+    """Fuses planes in a form that an output stores; see `inference.fusion.Fusion`."""
+
+    def __init__(self, method: str, planes: int, form: Output) -> None:
+        self._is_mean = method == "mean" and planes > 1
+        self._planes, self._form = planes, form
+        self._kept: list[tf.Tensor | None] = [None] * kept_planes(method, planes)
+
+    def afterwards(self, tensor: tf.Tensor) -> tf.Tensor:
+        """Return a tensor once the planes so far are fused, so that only one of them is in memory at a time."""
+        with tf.control_dependencies([kept for kept in self._kept if kept is not None]):
+            return tf.identity(tensor)
+
+    def add(self, values: tf.Tensor) -> None:
+        """Add a plane's stored probabilities."""
+        if self._is_mean:
+            self._kept[0] = values if self._kept[0] is None else self._kept[0] + values
+            return
+        for number, largest in enumerate(self._kept):
+            if largest is None:
+                self._kept[number] = values
+                return
+            self._kept[number], values = self._form.larger(largest, values), self._form.smaller(largest, values)
+
+    def probability(self) -> tf.Tensor:
+        """Return the fused probability in its stored form."""
+        fused = self._kept[-1]
+        return mean_of_sum(tensorflow(), fused, self._planes) if self._is_mean else fused
+
+
+def _to_working_grid(hu: tf.Tensor, spacing_mm: tf.Tensor, config: KidneyConfig) -> tf.Tensor:
+    """Return a CT on a network's working grid."""
+    shape = tf.unstack(tf.shape(hu), 3)
+    for axis, mm in enumerate((config.slice_mm, config.inplane_mm, config.inplane_mm)):
+        if mm:
+            shape[axis] = geometry.working_size(tensorflow(), shape[axis], spacing_mm[axis], mm)
+    return _resize(hu, shape, FLOATS, lambda hu: tf.clip_by_value(hu, geometry.HU_MIN, geometry.HU_MAX))
 
 
 def _resize(volume: tf.Tensor, shape: list[tf.Tensor], output: Output, before: Function = tf.identity) -> tf.Tensor:
@@ -89,12 +143,9 @@ def _resize(volume: tf.Tensor, shape: list[tf.Tensor], output: Output, before: F
     slices, rows, columns = (geometry.resizing(tensorflow(), old, new) for old, new in zip(sizes, shape, strict=True))
 
     def chunk_of(start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-        def slices_resized() -> tf.Tensor:
-            first, last = extent(tf.reduce_any(slices[start:stop] != 0, axis=0))
-            return resize_slices(slices[start:stop, first:last], before(volume[first:last]))
-
-        part = tf.cond(tf.equal(sizes[0], shape[0]), lambda: before(volume[start:stop]), slices_resized)
-        return output.convert(resize_inplane(part, rows, columns))
+        first, last = extent(tf.reduce_any(slices[start:stop] != 0, axis=0))
+        part = before(volume[first:last])
+        return output.convert(geometry.resize(tensorflow(), part, slices[start:stop, first:last], rows, columns))
 
     empty = tf.zeros([0, shape[1], shape[2]], output.dtype)
     return _in_chunks(chunk_of, tf.constant(0), shape[0], tf.constant(geometry.CHUNK_SLICES), empty)

@@ -14,9 +14,9 @@ import tensorflow as tf
 from kits_tf import geometry
 from kits_tf.config import KidneyConfig, TumorConfig
 from kits_tf.export.masks import Box, bounding_box, crop, kidney_sides, uncrop
-from kits_tf.export.stage_one import FLOATS, Output, Volumes, body_box, stage_one
+from kits_tf.export.stage_one import FLOATS, MASK, Output, body_box, stage_one
 from kits_tf.inference.engines.tensorflow import tumor_function
-from kits_tf.inference.fusion import THRESHOLD
+from kits_tf.inference.fusion import THRESHOLD, fusion_of_planes
 from kits_tf.inference.segmenter import KIDNEY, TUMOR
 from kits_tf.laterality import LEFT, RIGHT, SIDE_NAMES, config_of_sides
 
@@ -40,11 +40,9 @@ SIGNATURES = {
 
 Function: TypeAlias = tf.types.experimental.PolymorphicFunction
 
-MASK = Output(tf.bool, lambda probability: probability > THRESHOLD, tf.logical_or)
-
 
 class System:
-    """The signatures of the exported system; the planes' masks are united.
+    """The signatures of the exported system; planes are fused as the networks' configs say.
 
     Args:
         networks: Loaded networks by name, as `load_network` returns them.
@@ -58,6 +56,7 @@ class System:
         self._about = about
         self._run = {name: _called(network.probability) for name, network in networks.items()}
         self._kidney_configs = {name: c for name, c in configs.items() if isinstance(c, KidneyConfig)}
+        self._fusion = fusion_of_planes(configs)
         self._sides_config = config_of_sides(configs)
         tumor = cast(TumorConfig, configs["tumor"])
         self._run_tumor = _called(tumor_function(self._run["tumor"], tumor))
@@ -99,7 +98,7 @@ class System:
         }
 
     def probabilities(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the largest kidney probability of the planes, and the tumor's inside the kidneys found."""
+        """Return the planes' fused kidney probability, and the tumor's inside the kidneys found."""
         volume, spacing_mm = _checked(volume, spacing_mm)
         boxes = self._boxes(volume)
         kidney = self._stage_one(volume, spacing_mm, boxes, FLOATS)
@@ -138,17 +137,8 @@ class System:
     def _stage_one(
         self, volume: tf.Tensor, spacing_mm: tf.Tensor, boxes: dict[bool, Box], output: Output
     ) -> tf.Tensor:
-        """Return the united output of all planes."""
-        united = None
-        working: dict[bool, Volumes] = {body: {} for body in boxes}
-        for name, config in self._kidney_configs.items():
-            box = boxes[config.body_box]
-            with tf.control_dependencies([] if united is None else [united]):
-                part = crop(tf.identity(volume), box)
-            found = stage_one(self._run[name], config, part, spacing_mm, output, working[config.body_box])
-            placed = uncrop(found, box, tf.shape(volume))
-            united = placed if united is None else output.unite(united, placed)
-        return united
+        """Return the fused output of all planes."""
+        return stage_one(self._run, self._kidney_configs, volume, spacing_mm, boxes, self._fusion, output)
 
     def _stage_two(self, volume: tf.Tensor, spacing_mm: tf.Tensor, sides: tf.Tensor, output: Output) -> tf.Tensor:
         """Return the tumor network's output in each kidney's voxels, one kidney after the other; zero elsewhere."""
@@ -166,7 +156,7 @@ class System:
             found = tf.cond(tf.reduce_any(mask), of_kidney, lambda: tf.zeros([0, 0, 0], output.dtype))
             last = tf.ensure_shape(found, [None, None, None])
             placed.append(uncrop(last, box, tf.shape(volume)))
-        return output.unite(*placed)
+        return output.larger(*placed)
 
 
 def _volumes_ml(labels: tf.Tensor, sides: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:

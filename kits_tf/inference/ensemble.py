@@ -33,7 +33,6 @@ class Mean(Engine):
     def __init__(self, members: Sequence[Predict], like: Engine) -> None:
         self._members = members
         self.name, self.precision, self.batch_pixels = like.name, like.precision, like.batch_pixels
-        self.resize = like.resize  # type: ignore[method-assign]
 
     def probabilities(self, network: str, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """See `Engine`."""

@@ -1,4 +1,4 @@
-"""Fusion of the planes' kidney probabilities on the original grid, in one or two bytes per voxel."""
+"""Fusion of the planes' kidney probabilities, on a grid that all planes share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from kits_tf.arrays import Array, ArrayModule, NumPy
 from kits_tf.config import FUSIONS, Config, KidneyConfig
 
 THRESHOLD = 0.5
@@ -13,57 +14,77 @@ UNIT = 20_000  # fixed point of probabilities: three planes fit 16 bits
 
 
 class Fusion:
-    """Collects the probabilities of a number of planes and gives the kidney mask.
+    """Collects the probabilities of a number of planes and fuses them.
 
-    A voxel is kidney if any plane finds it ("union"), more than half of them do ("majority"), or if their mean
-    probability is above 0.5 ("mean"). `probability` needs two more bytes per voxel, except for "mean".
+    A voxel's probability is the largest of the planes' ("union"), the largest that more than half of them reach
+    ("majority"; of three planes it is the median) or their mean ("mean").
+
+    Args:
+        shape: Of the volume.
+        method: "union", "majority" or "mean".
+        planes: How many there are.
+        dtype: What is kept of a probability, see `stored`; of a mean of several planes at least uint16.
     """
 
-    def __init__(self, shape: tuple[int, ...], method: str, planes: int, keeps_probability: bool = False) -> None:
-        self._method = method
+    def __init__(self, shape: tuple[int, ...], method: str, planes: int, dtype: type = np.float32) -> None:
+        self._is_mean = method == "mean" and planes > 1
         self._planes = planes
-        self._sums = np.zeros(shape, np.uint16 if method == "mean" else np.uint8)
-        self._probability = self._sums
-        if method != "mean":
-            self._probability = np.zeros(shape if keeps_probability else (), np.uint16)
+        if self._is_mean and dtype is bool:
+            dtype = np.uint16
+        self._kept: list[np.ndarray] = [np.zeros(shape, dtype) for _ in range(kept_planes(method, planes))]
 
-    def region(self, index: tuple[slice, ...]) -> Callable[[Callable[[np.ndarray], np.ndarray], np.ndarray], None]:
-        """Return add(view, probability) for a part of the volume; see `kidney.Add`."""
-
-        def add(view: Callable[[np.ndarray], np.ndarray], probability: np.ndarray) -> None:
-            target = view(self._sums[index])
-            if self._method == "mean":
-                target += fixed_point(probability)
-                return
-            target += probability > THRESHOLD
-            if self._probability.ndim:
-                kept = view(self._probability[index])
-                unite = np.maximum if self._method == "union" else np.add
-                unite(kept, fixed_point(probability), out=kept)
-
-        return add
-
-    def mask(self) -> np.ndarray:
-        """Return the fused mask, bool [slices, rows, columns]; nothing can be added afterwards."""
-        if self._method == "mean":
-            return self._sums > round(THRESHOLD * UNIT * self._planes)
-        mask = self._sums.view(bool)  # in the same memory: a long CT has none to spare
-        np.greater(self._sums, self._planes // 2 if self._method == "majority" else 0, out=mask)
-        return mask
+    def add(self, view: Callable[[np.ndarray], np.ndarray], probability: np.ndarray) -> None:
+        """Add a part of a plane; see `kidney.Add`."""
+        values = stored(probability, self._kept[0].dtype)
+        if self._is_mean:
+            target = view(self._kept[0])
+            target += values
+            return
+        for kept in self._kept:  # the largest of each voxel, the second largest, ...
+            target = view(kept)
+            smaller = np.minimum(target, values)
+            np.maximum(target, values, out=target)
+            values = smaller
 
     def probability(self) -> np.ndarray:
-        """Return the largest of the planes' probabilities for "union", else their mean: uint16 in 1 / `UNIT`."""
-        if self._method != "union":
-            for values in self._probability:
-                np.rint(values / self._planes, out=values, casting="unsafe")
-        return self._probability
+        """Return the fused probability as it is stored; nothing can be added afterwards."""
+        fused = self._kept[-1]
+        if self._is_mean:
+            for values in fused:  # one slice at a time, to bound memory
+                values[...] = mean_of_sum(NumPy, values, self._planes)
+        return fused
+
+
+def mask_of(probability: np.ndarray) -> np.ndarray:
+    """Return where stored probabilities are above 0.5, as bool; of bool, the same array."""
+    return probability if probability.dtype == bool else probability > stored(np.float32(THRESHOLD), probability.dtype)
+
+
+def kept_planes(method: str, planes: int) -> int:
+    """Return how many of the planes' largest values in each voxel decide the fused one."""
+    return planes // 2 + 1 if method == "majority" else 1
+
+
+def mean_of_sum(xp: ArrayModule, total: Array, planes: int) -> Array:
+    """Return the mean of the planes, of the type of their sum."""
+    mean = xp.cast(total, xp.float32) * (1 / planes)
+    return xp.cast(xp.round(mean), xp.uint16) if total.dtype == xp.uint16 else mean
+
+
+def stored(probability: np.ndarray, dtype: type | np.dtype) -> np.ndarray:
+    """Return probabilities as float32, as uint16 in units of 1 / `UNIT`, or as bool: whether they are above 0.5."""
+    kind = np.dtype(dtype).kind
+    if kind == "b":
+        return probability > THRESHOLD
+    return fixed_point(NumPy, probability) if kind == "u" else probability
+
+
+def fixed_point(xp: ArrayModule, probability: Array) -> Array:
+    """Return probabilities as uint16 in units of 1 / `UNIT`; what is above 0.5 stays so."""
+    least = xp.cast(probability > THRESHOLD, xp.float32) * (THRESHOLD * UNIT + 1)
+    return xp.cast(xp.maximum(xp.round(probability * UNIT), least), xp.uint16)
 
 
 def fusion_of_planes(configs: Mapping[str, Config]) -> str:
     """Return how the planes of a checkpoint are fused, an option that its kidney networks share."""
     return next((config.fusion for config in configs.values() if isinstance(config, KidneyConfig)), FUSIONS[0])
-
-
-def fixed_point(probability: np.ndarray) -> np.ndarray:
-    """Return probabilities as uint16 in units of 1 / `UNIT`."""
-    return np.rint(probability * UNIT).astype(np.uint16)

@@ -1,4 +1,4 @@
-"""Stage 1 of prediction: every slab of a plane through its network, back on the original grid.
+"""Stage 1 of prediction: every slab of each plane through its network, fused and back on the original grid.
 
 Functions with the argument `xp` run on NumPy arrays and TensorFlow tensors alike (see `arrays`).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from kits_tf import geometry
 from kits_tf.arrays import NumPy
 from kits_tf.config import KidneyConfig
+from kits_tf.inference.fusion import Fusion
 
 if TYPE_CHECKING:
     from kits_tf.inference.engines.base import Engine
@@ -28,35 +29,84 @@ Add = Callable[[Callable[[np.ndarray], np.ndarray], np.ndarray], None]
 
 
 def stage_one(
-    engine: Engine, network: str, config: KidneyConfig, hu: np.ndarray, spacing_mm: tuple[float, float, float],
-    add: Add, progress: Callable[[float], None], working: dict[tuple[int, ...], np.ndarray],
-) -> None:  # fmt: skip
-    """Run one plane's network over a volume [slices, rows, columns], in HU and cut to the body if the config says so.
+    engine: Engine, configs: Mapping[str, KidneyConfig], hu: np.ndarray, spacing_mm: tuple[float, float, float],
+    box_of: Callable[[KidneyConfig], geometry.BodyBox], method: str, dtype: type, progress: Callable[[float], None],
+) -> np.ndarray:  # fmt: skip
+    """Return the fused kidney probability of all planes, zero outside the parts that they see.
 
-    `add` is called with parts that cover the volume once, `progress` with the share done; `working` keeps the volume
-    on working grids, by shape, for the planes that follow. Raises ValueError if such a grid is too large.
+    Args:
+        engine: Runs the networks.
+        configs: The config of each network, by network name.
+        hu: [slices, rows, columns] in HU.
+        spacing_mm: (slice, row, column).
+        box_of: Returns the part of the CT that a network sees.
+        method: How planes are fused, see `Fusion`.
+        dtype: What is kept of a probability, see `fusion.stored`.
+        progress: Called with the share done.
+
+    Returns:
+        Array of the CT's shape, of `dtype`; uint16 in place of bool for a mean on the CT's grid.
+
+    Raises:
+        ValueError: A working grid is too large.
     """
-    if geometry.is_native(config):
-        run_plane(engine, network, config, hu, add, progress)
-        return
-    shape = geometry.working_shape(hu.shape, spacing_mm, config)
-    check_size(f"the working grid of {network}", shape, MAX_GRID_VOXELS)
-    if shape not in working:
-        working[shape] = geometry.resized(hu, shape, geometry.clipped, engine.resize)
-    probability = np.zeros(shape, np.float32)
+    groups, names = groups_of_planes(configs), list(configs)
+    whole = Fusion(hu.shape, method, len(groups), dtype)
+    working: dict[tuple, np.ndarray] = {}
 
-    def keep(view: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> None:
-        view(probability)[...] = values
+    def run(group: Sequence[str], volume: np.ndarray, add: Add) -> None:
+        for name in group:
+            report = functools.partial(_report, progress, names.index(name), len(names))
+            run_plane(engine, name, configs[name], volume, add, report)
 
-    run_plane(engine, network, config, working[shape], keep, progress)
-    for chunk, values in geometry.resized_chunks(probability, hu.shape, resizer=engine.resize):
-        add(operator.itemgetter(chunk), values)
+    for group in groups:
+        config = configs[group[0]]
+        box = box_of(config)
+        index = (slice(None), slice(*box.rows), slice(*box.columns))
+        part, add = hu[index], functools.partial(_add_inside, whole, index)
+        if geometry.is_native(config):
+            run(group, part, add)
+            continue
+        shape = geometry.working_shape(part.shape, spacing_mm, config)
+        check_size(f"the working grid of {group[0]}", shape, MAX_GRID_VOXELS)
+        if (box, shape) not in working:
+            working[box, shape] = geometry.resized(part, shape, geometry.clipped)
+        fused = Fusion(shape, method, len(group))
+        run(group, working[box, shape], fused.add)
+        for chunk, values in geometry.resized_chunks(fused.probability(), part.shape):
+            add(operator.itemgetter(chunk), values)
+    return whole.probability()
+
+
+def _add_inside(
+    fusion: Fusion, index: tuple[slice, ...], view: Callable[[np.ndarray], np.ndarray], values: np.ndarray
+) -> None:
+    """Add to a part of a volume; `view` is that of the part."""
+    fusion.add(lambda volume: view(volume[index]), values)
+
+
+def _report(progress: Callable[[float], None], number: int, count: int, share: float) -> None:
+    """Report the share done of all `count` planes, when `share` is done of the plane with that number."""
+    progress((number + share) / count)
+
+
+def groups_of_planes(configs: Mapping[str, KidneyConfig]) -> list[list[str]]:
+    """Return the names of networks in groups that are fused on a working grid: all if they share it, else each alone.
+
+    What the groups find is fused on the CT's grid.
+    """
+    grids = {(config.body_box, config.slice_mm, config.inplane_mm) for config in configs.values()}
+    is_shared = len(grids) == 1 and not any(geometry.is_native(config) for config in configs.values())
+    return [list(configs)] if is_shared else [[name] for name in configs]
 
 
 def run_plane(
     engine: Engine, network: str, config: KidneyConfig, volume: np.ndarray, add: Add, progress: Callable[[float], None]
 ) -> None:
-    """Run both halves of a plane; see `stage_one` for the arguments. `volume` is on the network's working grid."""
+    """Run both halves of a plane over a volume on the network's working grid.
+
+    `add` is called with parts that cover the volume once, `progress` with the share done.
+    """
     right, left = geometry.halves(NumPy, config.plane, volume.shape, config.overlap)
     done, total = 0, left.indices[1] + (0 if config.plane == "sagittal" else right.indices[1])
     for half, mirrored in ((right, False), (left, config.mirror)):

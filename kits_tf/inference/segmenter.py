@@ -17,7 +17,7 @@ from kits_tf.arrays import NumPy
 from kits_tf.config import FUSIONS, PLANES, STAGES, TEST_TIME_AUGMENTATIONS, Config, KidneyConfig, TumorConfig
 from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference import engines, ensemble, kidney
-from kits_tf.inference.fusion import THRESHOLD, Fusion, fixed_point, fusion_of_planes
+from kits_tf.inference.fusion import THRESHOLD, fixed_point, fusion_of_planes, mask_of
 from kits_tf.laterality import config_of_sides, kidney_sides, kidneys
 
 if TYPE_CHECKING:
@@ -233,23 +233,13 @@ class _Case:
         configs = {name: c for name, c in self.segmenter.configs.items() if isinstance(c, KidneyConfig)}
         if not configs:
             raise ValueError("no kidney network is loaded: a kidney mask is required")
-        fusion = Fusion(self.hu.shape, self.segmenter.fusion, len(configs), self.keeps_probabilities)
-        working: dict[geometry.BodyBox, dict] = {}
-        for number, (name, config) in enumerate(configs.items()):
-            box = self._box(config)
-            index = (slice(None), slice(*box.rows), slice(*box.columns))
-
-            def report(share: float, number: int = number) -> None:
-                self.progress(0.8 * ((number + share) / len(configs)))
-
-            kidney.stage_one(
-                self.segmenter.engine, name, config, self.hu[index], self.spacing_mm, fusion.region(index), report,
-                working.setdefault(box, {}),
-            )  # fmt: skip
-        mask = fusion.mask()
+        probability = kidney.stage_one(
+            self.segmenter.engine, configs, self.hu, self.spacing_mm, self._box, self.segmenter.fusion,
+            np.uint16 if self.keeps_probabilities else bool, lambda share: self.progress(0.8 * share),
+        )  # fmt: skip
         if self.keeps_probabilities:
-            kept["kidney"] = fusion.probability()
-        return mask
+            kept["kidney"] = probability
+        return mask_of(probability)
 
     def _add_tumors(self, config: TumorConfig, labels: np.ndarray, sides: np.ndarray, kept: np.ndarray | None) -> None:
         """Run stage 2: write label 2 where a kidney's tumor is more likely than not, and probabilities to `kept`."""
@@ -265,7 +255,7 @@ class _Case:
                 inside = mask[part]
                 labels[found.box][part][inside & (probability > THRESHOLD)] = TUMOR
                 if kept is not None:
-                    kept[found.box][part][inside] = fixed_point(probability[inside])
+                    kept[found.box][part][inside] = fixed_point(NumPy, probability[inside])
 
 
 def placed(part: np.ndarray, index: tuple[slice, ...], shape: tuple[int, ...]) -> np.ndarray:

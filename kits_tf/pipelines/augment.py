@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from kits_tf import arrays, geometry
 from kits_tf.config import Config
 from kits_tf.pipelines.sampling import bell, fold, uniform
 
@@ -161,7 +160,7 @@ def displacement_mm(
     field = max_mm * (2 * uniform([CONTROL_POINTS] * len(shape) + [len(shape)], seed) - 1)
     for axis, size in enumerate(shape):
         places = _steps(size) * spacing_mm[axis] / distance_mm
-        field = geometry.along(arrays.tensorflow(), spline_weights(places), field, axis)
+        field = along(spline_weights(places), field, axis)
     return field
 
 
@@ -227,7 +226,7 @@ def soften(image: tf.Tensor, sigma: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     `sigma` is the blur's standard deviation along each axis, in voxels; `factor` how much larger voxels are.
     """
     for axis, size in enumerate(sides(image)):
-        image = geometry.along(arrays.tensorflow(), resolution_matrix(size, sigma[axis], factor), image, axis)
+        image = along(resolution_matrix(size, sigma[axis], factor), image, axis)
     return image
 
 
@@ -249,3 +248,10 @@ def resolution_matrix(size: int | tf.Tensor, sigma: tf.Tensor, factor: tf.Tensor
         return tf.nn.softmax(-0.5 * ((places - centres[:, None]) / deviation) ** 2)
 
     return (1 - share) * voxels(lower) + share * voxels(tf.minimum(lower + 1, count - 1))
+
+
+def along(matrix: tf.Tensor, array: tf.Tensor, axis: int) -> tf.Tensor:
+    """Apply a matrix [n, size] to one axis of an array."""
+    order = list(range(1, len(array.shape)))
+    order.insert(axis, 0)
+    return tf.transpose(tf.tensordot(matrix, array, axes=[[1], [axis]]), order)

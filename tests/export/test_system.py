@@ -22,12 +22,13 @@ NATIVE = {"inplane_mm": 0.0, "slice_mm": 0.0}
 
 
 OPTIONS = {
-    "small": ({}, {"grid": 17}),
+    "small": ({"fusion": "majority"}, {"grid": 17}),
     "native": (
-        {**NATIVE, "min_component_share": 0.0, "mirror": True, "overlap": 3},
+        {**NATIVE, "fusion": "mean", "min_component_share": 0.0, "mirror": True, "overlap": 3},
         {"min_component_share": 0.0, "grid": 0, "blocks": "overlap"},
     ),
     "whole": ({"slice_mm": 0.0, "body_box": False}, {"blocks": "polyphase"}),  # sides by the body all the same
+    "mixed": ({"fusion": "mean"}, {}),  # planes on different grids
 }
 
 
@@ -41,6 +42,8 @@ def both(request, tmp_path_factory):
         name: dataclasses.replace(config, **({"attention": "none"} | tumor if name == "tumor" else kidney))
         for name, config in tiny_configs().items()
     }
+    if request.param == "mixed":
+        configs["kidney_coronal"] = dataclasses.replace(configs["kidney_coronal"], slice_mm=5.0)
     folder = decisive_checkpoint(tmp_path_factory.mktemp("checkpoint"), configs)
     segmenter = Segmenter(load(folder, configs, "auto"), configs)
     system = System({name: load_network(folder / name, config) for name, config in configs.items()}, configs)

@@ -9,7 +9,7 @@ from kits_tf import geometry
 from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES, preset
 from kits_tf.inference.ensemble import augmented, mean_of
-from kits_tf.inference.kidney import stage_one
+from kits_tf.inference.kidney import run_plane, stage_one
 from tests.identity import IdentityEngine, stage_two
 
 SHAPES = [(1, 32, 48), (29, 33, 17), (7, 1, 1), (40, 31, 64), (5, 300, 396)]
@@ -23,8 +23,8 @@ def kidney_config(plane, **options):
     return dataclasses.replace(preset("paper", "kidney", plane), **options)
 
 
-def stage_one_probability(hu, config, engine=None):
-    """What stage 1 hands to the fusion, collected into one float volume."""
+def plane_probability(hu, config, engine):
+    """What a plane hands to the fusion, collected into one float volume."""
     probability = np.full(hu.shape, np.nan, np.float32)
 
     def add(view, values):
@@ -32,7 +32,7 @@ def stage_one_probability(hu, config, engine=None):
         assert np.isnan(target).all()
         target[...] = values
 
-    stage_one(engine or IdentityEngine(), "kidney", config, hu, (3.0, 0.8, 0.8), add, lambda share: None, {})
+    run_plane(engine, "kidney", config, hu, add, lambda share: None)
     return probability
 
 
@@ -43,7 +43,7 @@ def stage_one_probability(hu, config, engine=None):
 def test_options_augmentation_and_ensembles_move_nothing(shape, plane, options, tta, folds):
     config, hu = kidney_config(plane, **options), random_hu(shape)
     engine = augmented(mean_of([IdentityEngine()] * folds), tta, {"kidney": config})
-    np.testing.assert_array_equal(stage_one_probability(hu, config, engine), geometry.scale(NumPy, hu))
+    np.testing.assert_array_equal(plane_probability(hu, config, engine), geometry.scale(NumPy, hu))
 
 
 @pytest.mark.parametrize("slice_mm", [0.0, 2.0, 5.0])
@@ -51,7 +51,11 @@ def test_options_augmentation_and_ensembles_move_nothing(shape, plane, options, 
 def test_the_working_grid_returns_a_smooth_volume(plane, slice_mm):
     slices, rows, columns = np.meshgrid(*[np.arange(n) / n for n in (33, 120, 90)], indexing="ij")
     hu = (300 * slices + 1000 * rows + 500 * columns).astype(np.float32)
-    probability = stage_one_probability(hu, kidney_config(plane, inplane_mm=2.0, slice_mm=slice_mm))
+    configs = {"kidney": kidney_config(plane, inplane_mm=2.0, slice_mm=slice_mm)}
+    probability = stage_one(
+        IdentityEngine(), configs, hu, (3.0, 0.8, 0.8), lambda config: geometry.whole_box(hu.shape), "union",
+        np.float32, lambda share: None,
+    )  # fmt: skip
     inner = (slice(4, -4), slice(6, -6), slice(6, -6))
     np.testing.assert_allclose(probability[inner], geometry.scale(NumPy, hu)[inner], atol=1e-4)
 

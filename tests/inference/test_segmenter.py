@@ -141,6 +141,32 @@ def test_every_fusion_of_identity_networks_is_exact(fusion, planes, options):
     np.testing.assert_array_equal(segmenter(planes, fusion, **options).segment(hu, BIG_MM), expected)
 
 
+@pytest.mark.parametrize("shares_a_grid", [True, False])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_planes_are_fused_on_the_grid_that_they_share_or_else_on_the_cts(fusion, shares_a_grid):
+    """Identity networks that disagree, as each scales HU by a range of its own."""
+    hu, spacing_mm = random_ct(3), (13.0, 7.0, 7.0)
+    one = segmenter(fusion=fusion, slice_mm=20.0, inplane_mm=15.0)
+    for plane, high in zip(PLANES, (1600.0, 2125.0, 2700.0), strict=True):
+        changes = {"clip_high_hu": high} | ({} if shares_a_grid or plane == "axial" else {"inplane_mm": 9.0})
+        name = f"kidney_{plane}"
+        one.configs[name] = dataclasses.replace(one.configs[name], **changes)
+    kidney = [one.configs[f"kidney_{plane}"] for plane in PLANES]
+    grids = [geometry.working_shape(hu.shape, spacing_mm, config) for config in kidney]
+    assert len(set(grids)) == (1 if shares_a_grid else 2)
+    planes = [
+        geometry.scale(NumPy, geometry.resized(hu, grid, geometry.clipped), config.clip_hu)
+        for grid, config in zip(grids, kidney, strict=True)
+    ]
+    if not shares_a_grid:
+        planes = [geometry.resized(plane, hu.shape) for plane in planes]
+    fuse = {"union": np.max, "majority": np.median, "mean": np.mean}[fusion]
+    fused = geometry.resized(fuse(planes, axis=0).astype(np.float32), hu.shape)
+    found = one.run(hu, spacing_mm, probabilities=True)
+    np.testing.assert_allclose(found.probabilities["kidney"] / UNIT, fused, atol=1 / UNIT)
+    np.testing.assert_array_equal(found.labels, one.segment(hu, spacing_mm))
+
+
 @pytest.mark.parametrize("own", FUSIONS)
 def test_planes_are_fused_as_their_networks_say_unless_told_otherwise(own):
     configs = segmenter(fusion=None).configs

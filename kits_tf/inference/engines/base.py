@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from kits_tf import geometry
-from kits_tf.arrays import NumPy
 from kits_tf.config import TumorConfig
 from kits_tf.inference.kidney import BATCH_PIXELS
 from kits_tf.inference.tumor import stage_two_in_parts
@@ -33,10 +31,6 @@ class Engine:
         """Yield the `probability` of each batch, in order."""
         for batch in batches:
             yield self.probability(network, batch)
-
-    def resize(self, part: np.ndarray, slices: np.ndarray | None, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Return a float32 array resized by `geometry.resize`."""
-        return geometry.resize(NumPy, part, slices, rows, columns)
 
     def stage_two(
         self, config: TumorConfig, hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, float, float]

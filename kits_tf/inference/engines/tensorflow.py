@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kits_tf import checkpoint, geometry, models
+from kits_tf import checkpoint, models
 from kits_tf.arrays import tensorflow
 from kits_tf.config import Config, TumorConfig
 from kits_tf.errors import UsageError
@@ -23,7 +23,6 @@ from kits_tf.inference.engines.base import Engine
 from kits_tf.inference.tumor import stage_two
 
 VOLUME = tf.TensorSpec([None, None, None], tf.float32)
-MATRIX = tf.TensorSpec([None, None], tf.float32)
 
 
 def load(folder: pathlib.Path, configs: Mapping[str, Config], precision: str) -> TensorFlowEngine:
@@ -77,12 +76,6 @@ class TensorFlowEngine(Engine):
             while running:
                 yield running.popleft().result()
 
-    def resize(self, part: np.ndarray, slices: np.ndarray | None, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """See `Engine`."""
-        if slices is not None:
-            part = resize_slices(slices, part)
-        return resize_inplane(part, rows, columns).numpy()
-
     def stage_two(
         self, config: TumorConfig, hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, float, float]
     ) -> Iterator[tuple[slice, np.ndarray]]:
@@ -90,18 +83,6 @@ class TensorFlowEngine(Engine):
         # The whole box at once, as in the exported graph: the same bits.
         found = self._stage_two(np.asarray(hu, np.float32), mask, np.asarray(spacing_mm, np.float64)).numpy()
         yield slice(0, len(found)), found
-
-
-@tf.function(input_signature=[MATRIX, VOLUME], autograph=False)
-def resize_slices(slices: Any, part: Any) -> Any:
-    """Apply the matrix of the slice axis; see `geometry.resize`."""
-    return geometry.along(tensorflow(), slices, part, 0)
-
-
-@tf.function(input_signature=[VOLUME, MATRIX, MATRIX], autograph=False)
-def resize_inplane(part: Any, rows: Any, columns: Any) -> Any:
-    """Apply the matrices of rows and columns; see `geometry.resize`."""
-    return geometry.resize_inplane(tensorflow(), part, rows, columns)
 
 
 def tumor_function(probability: Callable[[Any], Any], config: TumorConfig) -> Callable[[Any, Any, Any], Any]:
