@@ -18,6 +18,7 @@ from kits_tf.config import FUSIONS, PLANES, STAGES, TEST_TIME_AUGMENTATIONS, Con
 from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference import engines, ensemble, kidney
 from kits_tf.inference.fusion import THRESHOLD, fixed_point, fusion_of_planes, mask_of
+from kits_tf.inference.tumor import block_shape
 from kits_tf.laterality import config_of_sides, kidney_sides, kidneys
 
 if TYPE_CHECKING:
@@ -200,6 +201,9 @@ class _Case:
         """Return "labels", "sides" and the probabilities; nothing outside `inside` is kidney."""
         start = time.perf_counter()
         kept: dict[str, np.ndarray] = {}
+        tumor = self.segmenter.configs.get("tumor")
+        if isinstance(tumor, TumorConfig) and tumor.grid:
+            self.segmenter.engine.prepare("tumor", block_shape(tumor))
         if mask is None:
             mask = self._kidney_mask(kept)
         sides_config = config_of_sides(self.segmenter.configs)
@@ -211,7 +215,6 @@ class _Case:
         del mask
         labels = np.minimum(sides, KIDNEY)
         self.seconds["kidney"] = time.perf_counter() - start
-        tumor = self.segmenter.configs.get("tumor")
         if isinstance(tumor, TumorConfig):
             start = time.perf_counter()
             if self.keeps_probabilities:

@@ -69,6 +69,12 @@ def resampled(
             yield chunk, np.zeros((chunk.stop - chunk.start, len(rows), len(columns)), np.float32)
 
 
+def block_shape(config: TumorConfig) -> tuple[int, ...]:
+    """Return the shape of a batch for the network, a sub-block of a resampled cube."""
+    blocks = kidney_crops.split(NumPy, np.zeros((config.grid,) * 3, bool), config.blocks)
+    return 1, *(size + geometry.lacking(size, 2**config.depth) for size in blocks.shape[1:]), 1
+
+
 def masked(xp: Any, config: TumorConfig, hu: Any, mask: Any) -> Any:
     """Return a kidney's voxels as the network sees them, float32; zero outside its mask."""
     return geometry.scale(xp, hu, config.clip_hu) * xp.cast(mask, xp.float32)

@@ -1,5 +1,7 @@
 """Stage 1's batches: every slab once, and few sizes of input, each of which an engine compiles a network for."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,9 @@ from kits_tf import geometry
 from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES, KidneyConfig
 from kits_tf.inference import kidney
+from kits_tf.inference.segmenter import Segmenter
+from tests.identity import IdentityEngine
+from tests.tiny import small_ct, tiny_configs
 
 PIXELS = 2**16
 
@@ -18,6 +23,36 @@ def test_batches_hold_every_slab_once(plane):
     found = np.concatenate([part for half in halves for part in kidney.batches(half, shape, config, PIXELS)])
     slabs = range(shape[geometry.AXIS[plane]])
     assert found.tolist() == [*slabs, *(slabs if plane != "sagittal" else ())]
+
+
+class ShapeEngine(IdentityEngine):
+    """Remembers the shapes that were announced, and those that came, by network; a last batch may be smaller."""
+
+    def __init__(self):
+        self.announced, self.came = [], []
+
+    def prepare(self, network, shape):
+        assert all(type(size) is int for size in shape)
+        self.announced.append((network, shape))
+
+    def probability(self, network, batch):
+        self.came.append((network, batch.shape))
+        return super().probability(network, batch)
+
+
+@pytest.mark.parametrize("tumor", [{"grid": 16}, {"grid": 18, "blocks": "polyphase"}, {"blocks": "none", "grid": 20}])
+@pytest.mark.parametrize("shape", [(12, 60, 80), (12, 60, 81), (5, 60, 1)], ids=str)
+def test_the_shapes_that_an_engine_prepares_for_are_those_that_come(shape, tumor):
+    configs = tiny_configs()
+    configs["tumor"] = dataclasses.replace(configs["tumor"], **tumor)
+    engine = ShapeEngine()
+    Segmenter(engine, configs).segment(small_ct(shape), (4.0, 3.0, 3.0))
+    first = {}
+    for network, came in engine.came:
+        first.setdefault(network, came)
+    assert first.items() <= dict(engine.announced).items()
+    if shape[2] > 1:
+        assert set(first) == set(configs) == {network for network, _ in engine.announced}
 
 
 @pytest.mark.parametrize(

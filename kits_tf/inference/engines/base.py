@@ -19,6 +19,9 @@ class Engine:
     precision = "float32"
     batch_pixels = BATCH_PIXELS  # of a batch of slabs that suits the engine
 
+    def prepare(self, network: str, shape: tuple[int, ...]) -> None:
+        """Announce that batches of this shape will follow, so that an engine gets ready while others run."""
+
     def probability(self, network: str, batch: np.ndarray) -> np.ndarray:
         """Return the foreground probability of a batch, float32 of the batch's shape without its last axis.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import functools
 import os
 import pathlib
@@ -66,7 +67,8 @@ class OpenVINOEngine(Engine):
         self._models = {
             name: core().read_model(xml, weights) for name, (xml, weights) in converted(folder, list(configs)).items()
         }
-        self._compiled = functools.lru_cache(MAX_COMPILED)(self._compile_anew)
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads)
+        self._compiling = functools.lru_cache(MAX_COMPILED)(self._start_compiling)
         self._lock = threading.Lock()
 
     def probabilities(self, network: str, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -88,10 +90,23 @@ class OpenVINOEngine(Engine):
         while running:
             yield _finish(running)
 
+    def prepare(self, network: str, shape: tuple[int, ...]) -> None:
+        """See `Engine`; compiles in the background."""
+        with self._lock:
+            self._compiling(network, shape)
+
     def _compile(self, network: str, shape: tuple[int, ...]) -> Any:
         """Return the network compiled for one input size."""
         with self._lock:
-            return self._compiled(network, shape)
+            compiling = self._compiling(network, shape)
+        try:
+            return compiling.result()
+        except Exception:
+            self._compiling.cache_clear()  # memory may suffice next time
+            raise
+
+    def _start_compiling(self, network: str, shape: tuple[int, ...]) -> concurrent.futures.Future[Any]:
+        return self._pool.submit(self._compile_anew, network, shape)
 
     def _compile_anew(self, network: str, shape: tuple[int, ...]) -> Any:
         model = self._models[network].clone()
