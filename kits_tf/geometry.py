@@ -242,22 +242,30 @@ def resized_chunks(
     volume: np.ndarray,
     shape: Sequence[int],
     convert: Callable[[np.ndarray], np.ndarray] = to_float,
-) -> Iterator[tuple[slice, np.ndarray]]:
+    inside: Sequence[slice] = (slice(None),) * 3,
+) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
     """Resize a volume to a grid that covers the same space, a few slices at a time.
 
     Args:
         volume: [slices, rows, columns] of any numeric type.
         shape: of the new grid.
         convert: makes float32 of a part of the volume before it is resized.
+        inside: box of the volume; only the box of new voxels that depend on it is computed.
 
     Yields:
-        (slice, float32 [n, rows, columns]): the new slices, in order.
+        (index of the new grid, float32 [n, rows, columns]): new voxels, by slice.
     """
-    slices, rows, columns = (resizing(NumPy, old, new) for old, new in zip(volume.shape, shape, strict=True))
-    for start in range(0, shape[0], CHUNK_SLICES):
-        chunk = slice(start, min(start + CHUNK_SLICES, shape[0]))
-        needed = slice(*extent(slices[chunk].any(axis=0)))
-        yield chunk, resize(NumPy, convert(volume[needed]), slices[chunk, needed], rows, columns)
+    matrices = [resizing(NumPy, old, new) for old, new in zip(volume.shape, shape, strict=True)]
+    box = [slice(*extent(matrix[:, part].any(axis=1))) for matrix, part in zip(matrices, inside, strict=True)]
+    slices, rows, columns = (matrix[part] for matrix, part in zip(matrices, box, strict=True))
+    inplane = [slice(*extent(matrix.any(axis=0))) for matrix in (rows, columns)]
+    rows, columns = rows[:, inplane[0]], columns[:, inplane[1]]
+    for start in range(0, len(slices), CHUNK_SLICES):
+        some = slices[start : start + CHUNK_SLICES]
+        needed = slice(*extent(some.any(axis=0)))
+        first = box[0].start + start
+        index = (slice(first, first + len(some)), *box[1:])
+        yield index, resize(NumPy, convert(volume[(needed, *inplane)]), some[:, needed], rows, columns)
 
 
 def resized(
@@ -267,6 +275,6 @@ def resized(
 ) -> np.ndarray:
     """Return a volume resized to another grid, float32; arguments as for `resized_chunks`."""
     whole = np.empty(shape, np.float32)
-    for chunk, values in resized_chunks(volume, shape, convert):
-        whole[chunk] = values
+    for index, values in resized_chunks(volume, shape, convert):
+        whole[index] = values
     return whole

@@ -121,6 +121,22 @@ def test_magnifying_is_linear_interpolation():
     np.testing.assert_allclose(geometry.resized(volume, shape), expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("shape", [(20, 11, 9), (53, 45, 31)])
+def test_resized_around_a_box_equals_that_part_of_the_whole_to_the_bit(shape):
+    volume = np.random.default_rng(4).normal(size=(37, 30, 22)).astype(np.float32)
+    inside = (slice(3, 34), slice(10, 12), slice(0, 5))
+    whole = geometry.resized(volume, shape)
+    found = np.full(shape, np.nan, np.float32)
+    for index, values in geometry.resized_chunks(volume, shape, inside=inside):
+        assert np.isnan(found[index]).all()
+        found[index] = values
+    computed = ~np.isnan(found)
+    np.testing.assert_array_equal(found[computed], whole[computed])
+    volume[inside] += 1
+    np.testing.assert_array_equal(computed, computed | (geometry.resized(volume, shape) != whole))
+    assert computed.mean() < 0.5
+
+
 @pytest.mark.parametrize("shape", [(20, 11, 9), (53, 11, 9), (37, 45, 31)])
 def test_a_linear_ramp_stays_one_away_from_the_ends(shape):
     old = (37, 30, 22)

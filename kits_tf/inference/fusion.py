@@ -31,11 +31,12 @@ class Fusion:
         self._planes = planes
         if self._is_mean and dtype is bool:
             dtype = np.uint16
-        self._kept: list[np.ndarray] = [np.zeros(shape, dtype) for _ in range(kept_planes(method, planes))]
+        self.dtype = np.dtype(dtype)
+        self._kept = [np.zeros(shape, self.dtype) for _ in range(kept_planes(method, planes))]
 
     def add(self, view: Callable[[np.ndarray], np.ndarray], probability: np.ndarray) -> None:
         """Add a part of a plane; see `kidney.Add`."""
-        values = stored(probability, self._kept[0].dtype)
+        values = stored(probability, self.dtype)
         if self._is_mean:
             target = view(self._kept[0])
             target += values

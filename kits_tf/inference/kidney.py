@@ -16,7 +16,8 @@ import numpy as np
 from kits_tf import geometry
 from kits_tf.arrays import NumPy
 from kits_tf.config import KidneyConfig
-from kits_tf.inference.fusion import Fusion
+from kits_tf.inference.fusion import THRESHOLD, Fusion
+from kits_tf.laterality import bounding_box
 
 if TYPE_CHECKING:
     from kits_tf.inference.engines.base import Engine
@@ -75,8 +76,13 @@ def stage_one(
             working[box, shape] = geometry.resized(part, shape, geometry.clipped)
         fused = Fusion(shape, method, len(group))
         run(group, working[box, shape], fused.add)
-        for chunk, values in geometry.resized_chunks(fused.probability(), part.shape):
-            add(operator.itemgetter(chunk), values)
+        probability = fused.probability()
+        inside: Sequence[slice] | None = (slice(None),) * 3
+        if whole.dtype == bool:  # elsewhere it is not above the threshold, nor between
+            inside = bounding_box(probability > THRESHOLD)
+        if inside is not None:
+            for place, values in geometry.resized_chunks(probability, part.shape, inside=inside):
+                add(operator.itemgetter(place), values)
     return whole.probability()
 
 
