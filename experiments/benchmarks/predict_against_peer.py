@@ -1,16 +1,19 @@
 """Compare a whole prediction with 27 windows through a network of nnU-Net's shape, by turns on one machine.
 
 The median window of the peer (`predict_peer.py`) counts 27 times, half overlapping over a median case on nnU-Net's
-grid; its reading, resampling and writing are not counted, ours are.
+grid; its start, reading, resampling and writing are not counted, ours are.
 """
 
 from __future__ import annotations
 
 import json
+import pathlib
 import statistics
+from typing import Any
 
 from experiments import common
 from experiments.benchmarks import synthetic
+from kits_tf import checkpoint
 
 PEER = common.ROOT / "experiments" / "benchmarks" / "predict_peer.py"
 WINDOWS = 27
@@ -21,18 +24,19 @@ def main() -> None:
     """Run both by turns and write the ratios."""
     parser = common.parser(__doc__, __file__)
     parser.add_argument("--peer_python", required=True, help="interpreter of an environment with PyTorch and OpenVINO")
-    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--checkpoint_dir", default=checkpoint.DEFAULT, help="or random")
+    parser.add_argument("--width", type=int, default=32, help="of random weights")
     parser.add_argument("--slices", type=int, default=108)
     parser.add_argument("--windows", type=int, default=2, help="timed in a turn")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    cases, checkpoint = synthetic.simulated_ct(arguments.slices), synthetic.random_checkpoint(arguments.width)
+    cases = synthetic.simulated_ct(arguments.slices)
     line = [arguments.peer_python, str(PEER), f"--windows={arguments.windows}", "--openvino"]
     ours, peers = [], []
     for _ in range(arguments.repeats):
         peers.append(json.loads(common.run(line, capture=True).output.splitlines()[-1]))
-        ours.append(synthetic.segment(cases, checkpoint))
-    seconds = statistics.median(run["segment_seconds"] for run in ours)
+        ours.append(predict(cases, arguments.checkpoint_dir, arguments.width))
+    seconds = statistics.median(run["seconds"] for run in ours)
     window = {kind: statistics.median(second for run in peers for second in run[kind]) for kind in KINDS}
     result = {
         "our_seconds": seconds,
@@ -40,10 +44,19 @@ def main() -> None:
         "times_faster": {kind: round(WINDOWS * one / seconds, 2) for kind, one in window.items()},
         "ours": ours,
         "peers": peers,
-        "width": arguments.width,
+        "checkpoint": arguments.checkpoint_dir,
         "slices": arguments.slices,
     }
     common.write_result(arguments.output, result)
+
+
+def predict(cases: pathlib.Path, checkpoint_dir: str, width: int) -> dict[str, Any]:
+    """Segment a CT, and return what it took from the start of the program; of random weights without loading."""
+    if checkpoint_dir == "random":
+        found = synthetic.segment(cases, synthetic.random_checkpoint(width))
+        return {"seconds": found["segment_seconds"], **found}
+    flags = f"--input={cases}", f"--output_dir={common.BUILD / 'segmented'}", f"--checkpoint_dir={checkpoint_dir}"
+    return common.command("predict", *flags, "--overwrite").figures()
 
 
 if __name__ == "__main__":
