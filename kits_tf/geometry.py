@@ -262,10 +262,10 @@ def resized_chunks(
     rows, columns = rows[:, inplane[0]], columns[:, inplane[1]]
     for start in range(0, len(slices), CHUNK_SLICES):
         some = slices[start : start + CHUNK_SLICES]
-        needed = slice(*extent(some.any(axis=0)))
+        needed = (slice(*extent(some.any(axis=0))), *inplane)
         first = box[0].start + start
         index = (slice(first, first + len(some)), *box[1:])
-        yield index, resize(NumPy, convert(volume[(needed, *inplane)]), some[:, needed], rows, columns)
+        yield index, resize(NumPy, convert(volume[needed]), some[:, needed[0]], rows, columns)
 
 
 def resized(

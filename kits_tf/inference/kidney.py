@@ -57,7 +57,8 @@ def stage_one(
 
     def run(group: Sequence[str], volume: np.ndarray, add: Add) -> None:
         for name in group:
-            engine.prepare(name, first_batch_shape(configs[name], volume.shape, engine.batch_pixels))
+            for shape in batch_shapes(configs[name], volume.shape, engine.batch_pixels):
+                engine.prepare(name, shape)
         for name in group:
             report = functools.partial(_report, progress, names.index(name), len(names))
             run_plane(engine, name, configs[name], volume, add, report)
@@ -141,12 +142,15 @@ def batches(half: geometry.Half, shape: tuple[int, ...], config: KidneyConfig, p
     return [np.arange(first, min(first + size, last), dtype=np.int32) for first in range(*half.indices, size)]
 
 
-def first_batch_shape(config: KidneyConfig, shape: tuple[int, ...], pixels: int) -> tuple[int, ...]:
-    """Return the shape of a plane's first batch, which is that of all but the last ones of its halves."""
-    right, left = geometry.halves(NumPy, config.plane, shape, config.overlap)
-    half = left if right.kept[0] == right.kept[1] else right
-    height, width = (size + geometry.lacking(size, 2**config.depth) for size in slab_size(half, shape, config.plane))
-    return len(batches(half, shape, config, pixels)[0]), int(height), int(width), 3
+def batch_shapes(config: KidneyConfig, shape: tuple[int, ...], pixels: int) -> set[tuple[int, ...]]:
+    """Return the shapes of a plane's batches for the network; the last one of a half may hold fewer slabs."""
+    found = set()
+    for half in geometry.halves(NumPy, config.plane, shape, config.overlap):
+        groups = batches(half, shape, config, pixels)
+        if groups and half.kept[0] < half.kept[1]:
+            sides = (size + geometry.lacking(size, 2**config.depth) for size in slab_size(half, shape, config.plane))
+            found.add((len(groups[0]), *map(int, sides), 3))
+    return found
 
 
 def batch_size(xp: Any, half: geometry.Half, shape: Any, config: KidneyConfig, pixels: int = BATCH_PIXELS) -> Any:
