@@ -27,8 +27,9 @@ import keras, numpy as np
 from kits_tf import models
 rng = np.random.default_rng(0)
 networks = [
-    models.KidneyNetwork(base_filters=4, depth=2), models.KidneyNetwork(base_filters=4, depth=2, pooling="max"),
-    models.TumorNetwork(base_filters=4, depth=2, attention="both"),
+    models.KidneyNetwork(base_filters=4, depth=2, size=(24, 16)),
+    models.KidneyNetwork(base_filters=4, depth=2, pooling="max", size=(24, 16)),
+    models.TumorNetwork(base_filters=4, depth=2, attention="both", size=(16, 8, 8)),
 ]
 inputs = [rng.random((2, *shape)).astype("float32") for shape in ((24, 16, 3), (24, 16, 3), (16, 8, 8, 1))]
 
