@@ -175,8 +175,8 @@ def card(name: str, source: pathlib.Path, configs: Configs, kind: str) -> str:
     """Return the model card of a network or the system: its ports, the whole preprocessing, the weights' own card."""
     path = source / checkpoint.CARD_NAME
     weights = re.sub(r"\A---\n.*?\n---\n", "", path.read_text(encoding="utf-8"), flags=re.S) if path.is_file() else ""
-    own = {key: dataclasses.asdict(config) for key, config in configs.items() if name in (key, SYSTEM)}
-    text = CARD_TEMPLATE.read_text(encoding="utf-8").format(
+    template = CARD_TEMPLATE.read_text(encoding="utf-8")
+    text = template.format(
         name=name,
         notice=checkpoint.load_notice(source),
         version=kits_tf.__version__,
@@ -185,7 +185,16 @@ def card(name: str, source: pathlib.Path, configs: Configs, kind: str) -> str:
         geometry=geometry,
         kidney_crops=kidney_crops,
         laterality=laterality,
-        configs=json.dumps(own, indent=1),
+        options=option_table(template, configs),
     )
     below = "\n".join(f"##{line}" if line.startswith("#") else line for line in weights.splitlines())
     return text.lstrip() + (f"\n## The weights\n\n{below}\n" if weights else "")
+
+
+def option_table(template: str, configs: Configs) -> str:
+    """Return the values of all options that a template names `like_this`, a column for each network."""
+    values = {name: dataclasses.asdict(config) for name, config in configs.items()}
+    named = dict.fromkeys(re.findall(r"`(\w+)`", template))
+    rows = [[f"`{name}`", *(own.get(name, "") for own in values.values())] for name in named]
+    rows = [["option", *values], ["---"] * (len(values) + 1), *(row for row in rows if any(v != "" for v in row[1:]))]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
