@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from kits_tf.checkpoint import load_network
     from kits_tf.inference.segmenter import load_segmenter
     from kits_tf.io.volume import read_labels, read_volume, write_labels
+    from kits_tf.report.notebook import show
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_network", "load_segmenter", "read_labels", "read_volume", "write_labels"]
+__all__ = ["__version__", "load_network", "load_segmenter", "read_labels", "read_volume", "show", "write_labels"]
 
 _MODULES = {
     "load_network": "kits_tf.checkpoint",
     "load_segmenter": "kits_tf.inference.segmenter",
     "read_labels": "kits_tf.io.volume",
     "read_volume": "kits_tf.io.volume",
+    "show": "kits_tf.report.notebook",
     "write_labels": "kits_tf.io.volume",
 }
 

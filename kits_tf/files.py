@@ -45,6 +45,13 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def update_text(path: str | os.PathLike, text: str) -> None:
+    """Write text as `write_text` does, unless the file has it already."""
+    path = pathlib.Path(path)
+    if not path.is_file() or path.read_bytes() != text.encode(errors="backslashreplace"):
+        write_text(path, text)
+
+
 def digest(path: str | os.PathLike) -> str:
     """Return the first 16 hexadecimal digits of a file's SHA-256; InputError if it cannot be read."""
     whole = hashlib.sha256()

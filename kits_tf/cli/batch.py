@@ -59,7 +59,7 @@ def run(
     segment: Segment,
     suffixes: Collection[str] = (),
 ) -> int:
-    """Segment the CTs of --input that are not done, print a line for each, write the table and return the exit code.
+    """Segment the CTs of --input that are not done, print a line for each, write tables and return the exit code.
 
     Args:
         flag_values: Parsed flags, those above among them.
@@ -68,6 +68,7 @@ def run(
         suffixes: Suffixes of files that a case must have to be done, beyond those of the flags above.
     """
     from kits_tf.inference import inputs, outputs
+    from kits_tf.report import summary
 
     found = inputs.find_inputs(flag_values.input, flag_values.series, flag_values.split)
     if found.skipped:
@@ -77,26 +78,38 @@ def run(
     sources = inputs.share_of(found.inputs, shard) if shard else found.inputs
     if not sources:
         print(f"part {shard} of {len(found.inputs)} CTs has none")
+    part = f"_{shard.replace('/', '_of_')}" if shard else ""
+    root = pathlib.Path(flag_values.input)
+    root = root if root.is_dir() else root.parent
     writers = chosen_writers(flag_values)
 
     def is_done(source: Input) -> bool:
         return outputs.is_done(source, output_dir, settings_of(source), [*suffixes, *writers])
 
+    def write_tables() -> str:
+        results = summary.collect(sources, reasons, output_dir, root)
+        return summary.write(results, output_dir, part, found.skipped)
+
     waiting, reasons = left_to_do(sources, is_done, flag_values.overwrite)
     if waiting:
         app.check_output_folder("output_dir", output_dir)
-        with contextlib.closing(segment(waiting, list(writers.values()))) as outcomes:
-            for number, outcome in enumerate(outcomes, 1):
-                print_outcome(f"[{number}/{len(waiting)}]", outcome)
-                if outcome.reason:
-                    reasons[outcome.source] = outcome.reason
+        try:
+            with contextlib.closing(segment(waiting, list(writers.values()))) as outcomes:
+                for number, outcome in enumerate(outcomes, 1):
+                    print_outcome(f"[{number}/{len(waiting)}]", outcome)
+                    if outcome.reason:
+                        reasons[outcome.source] = outcome.reason
+        except (KeyboardInterrupt, SystemExit):
+            write_tables()
+            raise
     if flag_values.viewer_files and sources:
         from kits_tf.report import viewers
 
         viewers.write(output_dir)
-    if len(sources) > 1 or (shard and sources):
-        name = f"summary_{shard.replace('/', '_of_')}.csv" if shard else "summary.csv"
-        print(outputs.write_summary(sources, reasons, output_dir / name))
+    if sources:
+        table = write_tables()
+        if len(sources) > 1:
+            print(f"{table}\nbegin with {output_dir / f'index{part}.html'}")
     return app.EXIT_SOME_FAILED if reasons else app.EXIT_DONE
 
 
@@ -106,13 +119,13 @@ def chosen_writers(flag_values: flags.FlagValues) -> dict[str, Writer]:
     Raises:
         UsageError: A library that they need is not installed.
     """
+    from kits_tf.evaluation.matching import case_id
     from kits_tf.inference import formats, outputs
-    from kits_tf.io import nifti
 
     def write_page(path: pathlib.Path, case: Case) -> None:
         from kits_tf.report import pages
 
-        name = nifti.stem(pathlib.PurePath(case.source.name))
+        name = case_id(pathlib.Path(case.source.output_name))
         pages.write_case_page(outputs.beside(path, outputs.PAGE_SUFFIX), name, case.volume, case.labels, case.sidecar)
 
     writers = formats.writers(flag_values.format or ())

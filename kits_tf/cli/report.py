@@ -16,14 +16,13 @@ from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import numpy as np
 
     from kits_tf.evaluation import matching
     from kits_tf.inference.inputs import Input
     from kits_tf.io.volume import Volume
-    from kits_tf.report.pages import CasePage
 
 FLAGS = flags.FlagValues()
 _INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
@@ -62,32 +61,22 @@ def main() -> int:
     output_dir = pathlib.Path(FLAGS.output_dir)
     rows: dict[str, Any] = {}
     failed: dict[str, str] = {}
-
-    def build() -> Iterator[CasePage]:
-        for name, paths in progress(cases.items(), "Writing pages", total=len(cases)):
-            try:
-                volume, prediction, reference = read(*paths)
-                page = pages.build_case(name, volume, prediction, reference, read_sidecar(paths[0]))
-            except InputError as error:
-                failed[name] = f"{pathlib.Path(error.path).name}: {error.reason}"
-                print(error, file=sys.stderr)
-                continue
-            for warning in volume.warnings:
-                print(f"{name}: warning: {warning}", file=sys.stderr)
-            rows[name] = page.row
-            yield page
-
-    before: str | None = None
-    page = next(built := build(), None)
-    while page:  # links to the case after it, which is known once that can be read
-        following = next(built, None)
-        text = page.html(before, following.name if following else None, has_index=True)
-        files.write_text(output_dir / pages.page_file_name(page.name), text)
-        before, page = page.name, following
+    for name, paths in progress(cases.items(), "Writing pages", total=len(cases)):
+        try:
+            volume, prediction, reference = read(*paths)
+            page = pages.build_case(name, volume, prediction, reference, read_sidecar(paths[0]))
+        except InputError as error:
+            failed[name] = f"{pathlib.Path(error.path).name}: {error.reason}"
+            print(error, file=sys.stderr)
+            continue
+        for warning in volume.warnings:
+            print(f"{name}: warning: {warning}", file=sys.stderr)
+        files.write_text(output_dir / page.row["page"], page.html())
+        rows[name] = page.row
     if drawn := [name for name in FLAGS.figure1 if name not in failed]:
         write_figure1(drawn, cases, output_dir / "figure1.png")
     index = output_dir / "index.html"
-    files.write_text(index, pages.index_html(rows, failed))
+    pages.write_index(index, rows, failed)
     print(f"{len(rows)} of {len(cases)} pages written; {f'begin with {index}' if rows else f'{index} says why'}")
     return app.EXIT_SOME_FAILED if failed else app.EXIT_DONE
 

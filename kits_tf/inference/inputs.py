@@ -199,35 +199,31 @@ def _find(path: pathlib.Path) -> Found:
         inputs += map(from_file, cts)
         others += [one for one in paths if one not in cts]
     images = set(filter(dicom.is_dicom, others))
-    series = _from_series(path) if images else []
-    inputs += series
+    tree = dicom.read_tree(path) if images else dicom.Tree([], [], None)
+    inputs += map(functools.partial(_from_series, path), tree.series)
+    if tree.fault and (tree.series or not (inputs and tree.skipped)):  # other series alone are no fault beside CTs
+        inputs = [source for source in inputs if not source.series] + [Input(path, "", fault=tree.fault)]
     stems = {source.output_name.removesuffix(".nii.gz") for source in inputs}
     inputs = [source for source in inputs if source.series or not is_output_of(source.path, stems)]
     if not inputs:
         raise UsageError("input", f"{path} holds no NIfTI file, no DICOM series and no prepared case")
-    skipped = dict.fromkeys(file.name for file in others if file not in images and not is_output_of(file, stems))
-    used = sum(len(source.series.headers) for source in series if source.series)
-    rest = sum(not is_output_of(file, stems) for file in images) - used
-    if used and rest > 0:  # names of files may name a patient
-        return Found(inputs, [f"DICOM files of no CT series, such as localizers ({rest})", *skipped])
-    return Found(inputs, list(skipped))
+    skipped = [one.text for one in tree.skipped if not all(is_output_of(file, stems) for file in one.paths)]
+    told = {*(file for one in tree.skipped for file in one.paths)}
+    told |= {pathlib.Path(header.filename) for one in tree.series for header in one.headers}
+    if rest := [file for file in images - told if tree.series and not is_output_of(file, stems)]:
+        skipped.append(f"other DICOM files ({len(rest)})")  # their names may name a patient
+    skipped += dict.fromkeys(file.name for file in others if file not in images and not is_output_of(file, stems))
+    return Found(inputs, skipped)
 
 
-def _from_series(root: pathlib.Path) -> list[Input]:
-    """Return the CT series of a tree, each named by its own folder."""
-    try:
-        found = dicom.find_series(root)
-    except InputError as error:
-        return [Input(root, "", fault=error)]
-    inputs = []
-    for one in found:
-        own = pathlib.Path(os.path.commonpath([os.path.dirname(header.filename) for header in one.headers]))
-        if own != root:
-            words = privacy.identifying_words(one.headers[0])
-            name, where = (privacy.safe_name(text, words, one.uid) for text in (own.resolve().name, str(own)))
-            one = dataclasses.replace(one, name=name, where=where)
-        inputs.append(dataclasses.replace(_named(own, one.name), series=one))
-    return inputs
+def _from_series(root: pathlib.Path, series: dicom.Series) -> Input:
+    """Return a CT series of a tree, named by its own folder."""
+    own = pathlib.Path(os.path.commonpath([os.path.dirname(header.filename) for header in series.headers]))
+    if own != root:
+        words = privacy.identifying_words(series.headers[0])
+        name, where = (privacy.safe_name(text, words, series.uid) for text in (own.resolve().name, str(own)))
+        series = dataclasses.replace(series, name=name, where=where)
+    return dataclasses.replace(_named(own, series.name), series=series)
 
 
 def _with_own_names(inputs: Iterable[Input]) -> list[Input]:

@@ -10,7 +10,7 @@ import pathlib
 import re
 import resource
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from kits_tf.io.volume import Volume, read_labels, write_labels, write_scaled
 
 if TYPE_CHECKING:
     from kits_tf.inference.inputs import Input
+    from kits_tf.io.dicom import Series
 
 SIDECAR_SUFFIX, SEG_SUFFIX, PAGE_SUFFIX, SLICER_SUFFIX = ".json", ".dcm", ".html", ".seg.nrrd"
 SURFACE_SUFFIXES = {1: "_kidney.stl", 2: "_tumor.stl"}  # by label
@@ -39,7 +40,10 @@ SLICER_COLORS, SNAP_COLORS = "kits_labels.ctbl", "kits_labels_itk_snap.txt"  # o
 _WRITTEN = re.compile(
     rf"(.*_segmentation|prediction_\d{{5}})({'|'.join(map(re.escape, ('.nii.gz', *OF_THE_LABELS)))})"
 )
-_OF_A_FOLDER = re.compile(rf"summary(_\d+_of_\d+)?\.csv|{re.escape(SLICER_COLORS)}|{re.escape(SNAP_COLORS)}")
+_PART = r"(_\d+_of_\d+)?"  # of --shard
+_OF_A_FOLDER = re.compile(
+    rf"((summary|tumors){_PART}\.csv|index{_PART}\.html)|{re.escape(SLICER_COLORS)}|{re.escape(SNAP_COLORS)}"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +165,7 @@ def sidecar_of(
     found = lesions.without_tumors(found) if settings.get("stage") == "kidney" else found
     return {
         "input": source.name,
+        **({"series": series_of(source.series)} if source.series else {}),
         "shape": list(volume.shape),
         "spacing_mm": [round(side, 6) for side in volume.spacing_mm],
         **entries,
@@ -173,6 +178,11 @@ def sidecar_of(
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "warnings": [*volume.warnings, *hu_warnings(volume.hu), *([] if labels.any() else ["no kidney was found"])],
     }
+
+
+def series_of(series: Series) -> dict[str, Any]:
+    """Return UID, number and description of a DICOM series for a sidecar."""
+    return {"uid": series.uid, "number": series.number, "description": series.description}
 
 
 def hu_warnings(hu: np.ndarray) -> list[str]:
@@ -193,30 +203,3 @@ def is_output_of(path: pathlib.Path, stems: Collection[str]) -> bool:
     if not match:
         return bool(_OF_A_FOLDER.fullmatch(path.name))
     return match[1] in stems or "input_digest" in read_sidecar(path.with_name(f"{match[1]}.nii.gz"))
-
-
-def write_summary(sources: Sequence[Input], reasons: Mapping[Input, str], path: pathlib.Path) -> str:
-    """Write a CSV of the CTs of a run, with reasons for failures; return it as text in columns."""
-    import pandas as pd
-
-    table = pd.DataFrame([_row(source, path.parent, reasons.get(source, "")) for source in sources], dtype=object)
-    text = table.to_csv(index=False, lineterminator="\n")
-    if not path.is_file() or path.read_bytes() != text.encode(errors="backslashreplace"):
-        files.write_text(path, text)
-    return table.drop(columns=["output", "reason"]).fillna("").to_string(index=False)
-
-
-def _row(source: Input, folder: pathlib.Path, reason: str) -> dict[str, Any]:
-    sidecar = {} if reason else read_sidecar(folder / source.output_name)
-    tumors = sidecar.get("tumors")
-    return {
-        "input": source.name if not source.fault else source.where,
-        "output": source.output_name if sidecar else "",
-        "status": "failed" if reason else "done",
-        "kidney_ml": sidecar.get("kidney_ml"),
-        "tumor_ml": sidecar.get("tumor_ml"),
-        "tumors": None if tumors is None else len(tumors),
-        "slices": sidecar.get("shape", [None])[0],
-        "seconds": sidecar.get("seconds", {}).get("total"),
-        "reason": reason,
-    }

@@ -12,7 +12,7 @@ import itertools
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -48,7 +48,7 @@ _NUMBERS = {  # how many values each has, what it is called, and by how much the
     "RescaleSlope": (1, "rescale to HU", np.inf),
     "RescaleIntercept": (1, "rescale to HU", np.inf),
 }
-_OTHERS = ("SeriesNumber", "InstanceNumber", "AcquisitionNumber", "ImageType", "RescaleType")
+_OTHERS = ("SeriesNumber", "SeriesDescription", "InstanceNumber", "AcquisitionNumber", "ImageType", "RescaleType")
 _READ = [*_NEEDED, *_NUMBERS, *IDENTIFIERS, *COPIED_TO_SEG, *_OTHERS]
 _SUFFIX = re.compile(r".*\.(dcm|dicom|ima)", re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"[^.]*|.*\.\d+")  # exports without a suffix, or named by UIDs
@@ -65,6 +65,7 @@ class Series:
         name: the folder's name, with the series' number where there are several; names no patient.
         where: what messages call it: the folder, or if its path names the patient, a digest.
         damage: why it must not be segmented, or None.
+        description: Series Description, "" if it names the patient.
     """
 
     uid: str
@@ -73,12 +74,28 @@ class Series:
     name: str
     where: str
     damage: str | None = None
+    description: str = ""
 
     def describe(self) -> str:
         """Return a line such as "series 3: 88 images of 512x512"."""
         size = "x".join(str(self.headers[0].get(key)) for key in ("Rows", "Columns"))
         number = "without a number" if self.number is None else self.number
         return f"series {number}: {len(self.headers)} images of {size}"
+
+
+class Skipped(NamedTuple):
+    """A series that is no CT volume: where, number, kind and images in a line, and its files."""
+
+    text: str
+    paths: tuple[Path, ...]
+
+
+class Tree(NamedTuple):
+    """The series of a folder and those below it; `fault` is why there is no CT to segment, if so."""
+
+    series: list[Series]
+    skipped: list[Skipped]
+    fault: InputError | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,14 +120,24 @@ def holds_dicom(folder: str | os.PathLike) -> bool:
 
 
 def find_series(folder: str | os.PathLike) -> list[Series]:
-    """Find the CT series in a folder and below it, linked folders included, by number.
-
-    Localizers, other images and second copies of an image are passed over. Files that cannot be read make the series
-    in their folder or above it unusable (`Series.damage`), since slices may be missing.
+    """Return the CT series of `read_tree`.
 
     Raises:
         UsageError: pydicom or highdicom is not installed.
         InputError: there is no CT image, or no series without damage.
+    """
+    tree = read_tree(folder)
+    if tree.fault:
+        raise tree.fault
+    return tree.series
+
+
+def read_tree(folder: str | os.PathLike) -> Tree:
+    """Find the CT series in a folder and below it, linked folders included, by number.
+
+    Localizers, other images and second copies of an image are passed over. Files that cannot be read make the series
+    in their folder or above it unusable (`Series.damage`), since slices may be missing. Raises UsageError if pydicom
+    or highdicom is not installed.
     """
     try:
         import highdicom  # noqa: F401
@@ -120,31 +147,33 @@ def find_series(folder: str | os.PathLike) -> list[Series]:
     folder = Path(folder)
     headers, unreadable = _read_headers(folder)
     words = set[str]().union(*map(identifying_words, headers))
-    by_uid: dict[str, list[pydicom.Dataset]] = {}
+    cts: dict[str, list[pydicom.Dataset]] = {}
+    others: dict[str, list[pydicom.Dataset]] = {}
     for header in headers:
-        if header.SOPClassUID == _CT_IMAGE and "LOCALIZER" not in (header.get("ImageType") or ()):
-            by_uid.setdefault(str(header.SeriesInstanceUID), []).append(header)
-    if not by_uid:
+        is_ct = header.SOPClassUID == _CT_IMAGE and not _is_localizer(header)
+        (cts if is_ct else others).setdefault(str(header.get("SeriesInstanceUID", "")), []).append(header)
+    skipped = [_skipped(images) for images in others.values()]
+    if not cts:
         is_safe = headers and not names_patient(str(folder), words)
         what = "no CT image"
         if unreadable:
             what = _listed(unreadable, words if headers else None)
         elif any(header.SOPClassUID in _ENHANCED_CT for header in headers):
             what = "only multi-frame (enhanced) CT; convert it to single-frame CT images"
-        raise InputError(folder if is_safe else "the folder of DICOM files", f"holds {what}")
+        return Tree([], skipped, InputError(folder if is_safe else "the folder of DICOM files", f"holds {what}"))
     found = []
-    for uid, images in by_uid.items():
-        own = os.path.commonpath([os.path.dirname(header.filename) for header in images])
+    for uid, images in cts.items():
+        own = _own_folder(images)
         beside = {path: reason for path, reason in unreadable.items() if path.is_relative_to(own)}
         damage = f"holds {_listed(beside, words)}; slices may be missing" if beside else None
         found.append(_series(folder, uid, images, damage))
-    if all(one.damage for one in found):
-        raise InputError(found[0].where, found[0].damage)
+    fault = InputError(found[0].where, found[0].damage) if all(one.damage for one in found) else None
     if len(found) > 1:
         numbers = [one.number for one in found]
         ends = [uid_digest(one.uid) if numbers.count(one.number) > 1 else one.number for one in found]
         found = [dataclasses.replace(one, name=f"{one.name}_{end}") for one, end in zip(found, ends, strict=True)]
-    return sorted(found, key=lambda series: (series.number is None, series.number, series.uid))
+    found.sort(key=lambda series: (series.number is None, series.number, series.uid))
+    return Tree(found, skipped, fault)
 
 
 def choose(series: Sequence[Series], wanted: str | None = None) -> Series:
@@ -291,6 +320,25 @@ def _listed(unreadable: dict[Path, str], words: set[str] | None) -> str:
     return f"{len(said)} unreadable ({'; '.join(said[:3])}{'; ...' if said[3:] else ''})"
 
 
+def _is_localizer(header: pydicom.Dataset) -> bool:
+    return "LOCALIZER" in (header.get("ImageType") or ())
+
+
+def _own_folder(images: Sequence[pydicom.Dataset]) -> Path:
+    """Return the folder that holds all images of a series."""
+    return Path(os.path.commonpath([os.path.dirname(image.filename) for image in images]))
+
+
+def _skipped(images: Sequence[pydicom.Dataset]) -> Skipped:
+    """Describe a series that is no CT volume without naming the patient."""
+    first, count = images[0], len(images)
+    kind = "localizer" if _is_localizer(first) else first.SOPClassUID.name.removesuffix(" Storage")
+    where = safe_name(str(_own_folder(images)), identifying_words(first), str(first.get("SeriesInstanceUID", "")))
+    number = "without a number" if first.get("SeriesNumber") is None else first.SeriesNumber
+    text = f"{where}: series {number}, {kind} ({count} {'image' if count == 1 else 'images'})"
+    return Skipped(text, tuple(Path(image.filename) for image in images))
+
+
 def _series(folder: Path, uid: str, headers: list[pydicom.Dataset], damage: str | None) -> Series:
     """Return a series without duplicates of an image: same instance, position and pixels."""
     instances: dict[str, pydicom.Dataset] = {}
@@ -303,7 +351,10 @@ def _series(folder: Path, uid: str, headers: list[pydicom.Dataset], damage: str 
                 damage = "different images have one SOPInstanceUID; export the series again"
     number, words = headers[0].get("SeriesNumber"), identifying_words(headers[0])
     name, where = (safe_name(text, words, uid) for text in (folder.resolve().name, str(folder)))
-    return Series(uid, None if number is None else int(number), tuple(instances.values()), name, where, damage)
+    number = None if number is None else int(number)
+    said = str(headers[0].get("SeriesDescription") or "")
+    description = "" if names_patient(said, words) else said
+    return Series(uid, number, tuple(instances.values()), name, where, damage, description)
 
 
 def _checked_numbers(where: str, headers: tuple[pydicom.Dataset, ...]) -> dict[str, np.ndarray]:

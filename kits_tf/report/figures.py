@@ -20,6 +20,8 @@ from kits_tf.laterality import bounding_box
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from kits_tf.io.volume import Grid
+
 WINDOW_HU = (-160.0, 240.0)
 """The usual soft-tissue window: level 40, width 400."""
 EDGES = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}
@@ -48,6 +50,7 @@ class Scene:
     spacing_mm: Sequence[float]
     prediction: np.ndarray
     reference: np.ndarray | None = None
+    grid: Grid | None = None  # of the file, whose slice numbers are then shown
 
     @property
     def labels(self) -> np.ndarray:
@@ -74,7 +77,7 @@ class Panel:
 
 def plane_panels(scene: Scene, mask: np.ndarray) -> list[Panel]:
     """Return the axial, coronal and sagittal plane through a mask's largest cross-sections, cut to the body."""
-    box = _shown_box(scene)
+    box = shown_box(scene)
     cuts = largest_cross_sections(mask)
     return [_panel(scene, axis, cut, box) for axis, cut in enumerate(cuts)]
 
@@ -202,15 +205,18 @@ def figure1_row(scene: Scene) -> list[np.ndarray]:
     """Return a row of `draw_figure1`: HU, reference and prediction of one slice, cut to the body."""
     assert scene.reference is not None
     cut = largest_cross_sections(scene.reference > int((scene.reference > 1).any()))[0]
-    box = _shown_box(scene)[1:]
+    box = shown_box(scene)[1:]
     return [volume[cut][box] for volume in (scene.hu, scene.reference, scene.prediction)]
 
 
 def _panel(scene: Scene, axis: int, cut: int, box: tuple[slice, ...]) -> Panel:
     plane = list(EDGES)[axis]
+    title = f"{plane}, slice {scene.grid.file_index(axis, cut) if scene.grid else cut}"
+    if scene.grid and scene.grid.instances and axis == 0:
+        title += f", image {scene.grid.instances[cut]}"
     index = tuple(cut if other == axis else box[other] for other in range(3))
     return Panel(
-        title=f"{plane}, {('slice', 'row', 'column')[axis]} {cut}",
+        title=title,
         edges=EDGES[plane],
         hu=scene.hu[index],
         prediction=scene.prediction[index],
@@ -219,7 +225,7 @@ def _panel(scene: Scene, axis: int, cut: int, box: tuple[slice, ...]) -> Panel:
     )
 
 
-def _shown_box(scene: Scene) -> tuple[slice, ...]:
+def shown_box(scene: Scene) -> tuple[slice, ...]:
     """Return the box of the body in-plane, and of the slices around kidneys and tumors."""
     rows, columns = (slice(int(start), int(stop)) for start, stop in body_box(scene.hu))
     found = bounding_box(scene.labels)

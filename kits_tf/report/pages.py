@@ -10,8 +10,9 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,11 +24,13 @@ from kits_tf.evaluation.matching import is_kidney_only
 from kits_tf.evaluation.statistics import score_frame
 from kits_tf.evaluation.tables import format_score
 from kits_tf.io.volume import Grid, Volume
-from kits_tf.report import figures
+from kits_tf.report import figures, interactive
 
 if TYPE_CHECKING:
     import jinja2
+    import pandas as pd
 
+_ICON = re.compile(r'<link rel="icon" href="(data:image/jpeg;base64,[\w+/=]+)">')
 MAX_STRIPS = 4
 """Tumors shown in slices on one page; all are in the table."""
 SCORE_ROWS = {
@@ -46,7 +49,8 @@ SIDECAR_NAMES = {
     "seconds": "time, s",
     "peak_memory_mb": "peak memory, MB",
 }
-_ELSEWHERE = ("kidney_ml", "tumor_ml", "kidneys", "tumors", "notice")  # of a sidecar; the page measures anew
+# Entries of a sidecar that the page measures anew or shows elsewhere.
+_ELSEWHERE = ("finding", "kidney_ml", "kidney_tissue_ml", "tumor_ml", "kidneys", "tumors", "notice")
 
 
 @dataclasses.dataclass
@@ -57,18 +61,15 @@ class CasePage:
     row: dict[str, Any]
     content: dict[str, Any]
 
-    def html(self, previous: str | None = None, following: str | None = None, has_index: bool = False) -> str:
-        """Return the page, with links to the index, if there is one, and to the cases before and after it."""
-        template = _templates().get_template("case.html.j2")
-        links = {"previous": previous, "following": following, "has_index": has_index}
-        return template.render(name=self.name, **links, **self.content)
+    def html(self) -> str:
+        """Return the page, without links to others; see `link`."""
+        return _templates().get_template("case.html.j2").render(name=self.name, **self.content)
 
 
 def require_libraries(flag: str) -> None:
     """Raise a UsageError for `flag` if a library of the extra `report` is not installed."""
-    for library in ("jinja2", "matplotlib"):
-        if importlib.util.find_spec(library) is None:
-            raise UsageError(flag, f"needs {library}; install this package's extra `report`")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError(flag, "needs matplotlib; install this package's extra `report`")
 
 
 def write_case_page(
@@ -94,53 +95,131 @@ def build_case(
         reference: uint8 labels of the same shape, or None.
         sidecar: JSON of kits-predict, or None.
     """
-    scene = figures.Scene(volume.hu, volume.spacing_mm, prediction, reference)
-    with_tumors = not is_kidney_only(sidecar or {}, prediction)
+    sidecar = sidecar or {}
+    scene = figures.Scene(volume.hu, volume.spacing_mm, prediction, reference, volume.grid)
+    with_tumors = not is_kidney_only(sidecar, prediction)
     shape, spacing = _plain(list(volume.shape)), " x ".join(f"{side:.3g}" for side in volume.spacing_mm)
     measured = lesions.measure(prediction, volume.spacing_mm, grid=volume.grid)
+    measured = measured if with_tumors else lesions.without_tumors(measured)
     targets = [scene.labels > 0] + [scene.labels > 1] * bool((scene.labels > 1).any())
     planes = [panel for target in targets for panel in figures.plane_panels(scene, target)]
-    thumbnail = figures.draw(planes[-3:-2], width_pixels=240)
-    content = {
+    shown_tumors = _shown_tumors(scene, volume.voxel_ml) if with_tumors else []
+    thumbnail = _source(figures.draw(planes[-3:-2], width_pixels=240))
+    content: dict[str, Any] = {
         "lead": f"CT of {shape} voxels (slices, rows, columns) at {spacing} mm",
+        "origin": _origin(sidecar),
+        "finding": lesions.finding(measured),
+        "thumbnail": thumbnail,
         "with_tumors": with_tumors,
+        "notice": sidecar.get("notice"),
         "measured": measured,
+        "volumes": _volume_rows(measured),
+        "tumors": _tumor_table(measured["tumors"] or []),
+        "file_axes": [volume.grid.file_axis(axis) for axis in range(3)],
         "attenuation": _attenuation(volume.hu, prediction, with_tumors),
+        "viewer": interactive.viewer_data(scene, [_largest_place(tumor) for _, tumor in shown_tumors]),
+        "windows": interactive.WINDOWS,
+        "targets": [title for title, _ in shown_tumors],
         "planes": [_picture(panel) for panel in planes],
         "surfaces": [
             {"source": _source(picture), "title": title, "width": 1}
             for title, picture in figures.draw_surfaces(prediction, volume.spacing_mm).items()
         ],
-        "strips": _tumor_strips(scene, volume.voxel_ml) if with_tumors else [],
+        "strips": [
+            {"title": title, "pictures": [_picture(panel) for panel in figures.tumor_panels(scene, tumor.box)]}
+            for title, tumor in shown_tumors
+        ],
         "against": None,
-        "sidecar": _sidecar_rows(sidecar or {}),
-        "notice": (sidecar or {}).get("notice"),
+        "sidecar": _sidecar_rows(sidecar),
     }
-    row = {
-        "thumbnail": _source(thumbnail),
-        "kidney_ml": f"{measured['kidney_ml']:.0f}",
-        "tumor_ml": f"{measured['tumor_ml']:.1f}" if with_tumors else "-",
-        "tumors": len(measured["tumors"]) if with_tumors else "-",
-        "scores": None,
-    }
+    row = index_row(page_file_name(name), measured | {"notice": sidecar.get("notice")}, thumbnail)
     if reference is not None:
         content["against"] = against = _against_reference(scene, volume.grid, with_tumors)
-        row |= {"scores": against["scores"], "missed": against["missed"], "false": against["false"]}
+        row |= {"scores": against["scores"]}
+        if with_tumors:
+            row["finding"] += f"; {against['missed']} missed, {against['false']} false"
     return CasePage(name, row, content)
 
 
-def index_html(rows: Mapping[str, Mapping[str, Any]], failed: Mapping[str, str]) -> str:
-    """Return the index of cases {case: `CasePage.row`}, lowest Dice first, and of failures {case: reason}."""
+def index_row(page: str | None, measured: Mapping[str, Any], thumbnail: str = "") -> dict[str, Any]:
+    """Return a case's row in the index.
+
+    Args:
+        page: File name of its page beside the index, or None.
+        measured: `lesions.measure` of it, or its sidecar.
+        thumbnail: Address of a picture; see also `thumbnail_of`.
+    """
+    tumor_ml = measured.get("tumor_ml")
+    return {
+        "page": page,
+        "thumbnail": thumbnail,
+        "finding": lesions.finding(measured),
+        "notice": measured.get("notice"),
+        "kidney_ml": f"{measured.get('kidney_ml', 0):.0f}",
+        "tumor_ml": "-" if tumor_ml is None else f"{tumor_ml:.1f}",
+        "scores": None,
+    }
+
+
+def write_index(
+    path: pathlib.Path,
+    rows: Mapping[str, Mapping[str, Any]],
+    failed: Mapping[str, str],
+    skipped: Sequence[str] = (),
+) -> None:
+    """Write the index of cases {case: `index_row`}, failures {case: reason} and files that are no CTs; link the pages.
+
+    Cases are listed in their order or, with scores, lowest Dice first.
+    """
+    files.update_text(path, index_html(rows, failed, skipped))
+    link({case: path.with_name(rows[case]["page"]) for case in _order(rows) if rows[case]["page"]}, path.name)
+
+
+def index_html(rows: Mapping[str, Mapping[str, Any]], failed: Mapping[str, str], skipped: Sequence[str] = ()) -> str:
+    """Return the page of `write_index`."""
     shown = ("kidney_dice", "tumor_dice")
-    frame = score_frame({case: row["scores"] or {} for case, row in rows.items()})
-    order = frame.rename_axis("case").reset_index().sort_values(["tumor_dice", "kidney_dice", "case"])["case"]
-    is_scored = any(row["scores"] for row in rows.values())
-    dices = {case: [format_score(metric, frame.loc[case, metric]) for metric in shown] for case in order}
+    frame = _dices(rows)
+    dices = {case: [format_score(metric, frame[metric][case]) for metric in shown] for case in rows}
     means = [format_score(metric, frame[metric].mean()) for metric in shown]
-    template = _templates().get_template("index.html.j2")
-    return template.render(
-        rows={case: rows[case] for case in order}, dices=dices, means=means, is_scored=is_scored, failed=failed
-    )
+    is_scored = any(row["scores"] for row in rows.values())
+    return _templates().get_template("index.html.j2").render(
+        rows={case: rows[case] for case in _order(rows)}, dices=dices, means=means, is_scored=is_scored, failed=failed,
+        skipped=skipped,
+    )  # fmt: skip
+
+
+def _dices(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the scores of cases, missing where there are none."""
+    return score_frame({case: row["scores"] or {} for case, row in rows.items()})
+
+
+def _order(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the cases in the order of the index."""
+    if not any(row["scores"] for row in rows.values()):
+        return list(rows)
+    frame = _dices(rows).rename_axis("case").reset_index()
+    return frame.sort_values(["tumor_dice", "kidney_dice", "case"])["case"].tolist()
+
+
+def link(pages: Mapping[str, pathlib.Path], index: str) -> None:
+    """Write links to the index, and to the cases before and after it, into each of some pages {case: path}."""
+    template = _templates().get_template("nav.html.j2")
+    for previous, case, following in zip([None, *pages], pages, [*pages, None][1:], strict=False):
+        links = template.render(index=index, pages=pages, previous=previous, following=following).strip()
+        text = pages[case].read_text(encoding="utf-8")
+        start, stop = text.find("<nav"), text.find("</nav>") + len("</nav>")
+        if start >= 0 and text[start:stop] != links:  # those of earlier versions have no place for links
+            files.write_text(pages[case], text[:start] + links + text[stop:])
+
+
+def thumbnail_of(page: pathlib.Path) -> str:
+    """Return the address of the picture in the head of a page that `CasePage.html` wrote; "" if there is none."""
+    try:
+        with page.open(encoding="utf-8", errors="replace") as file:
+            found = _ICON.search(file.read(2**17))
+    except OSError:
+        return ""
+    return found[1] if found else ""
 
 
 def page_file_name(name: str) -> str:
@@ -185,8 +264,8 @@ def _against_reference(scene: figures.Scene, grid: Grid, with_tumors: bool) -> d
     }
 
 
-def _tumor_strips(scene: figures.Scene, voxel_ml: float) -> list[dict[str, Any]]:
-    """Return slices through the largest tumors, and through those of the reference that were missed altogether."""
+def _shown_tumors(scene: figures.Scene, voxel_ml: float) -> list[tuple[str, lesions.Tumor]]:
+    """Return the largest tumors with their titles, and those of the reference that were missed altogether."""
     found = lesions.find_tumors(scene.prediction, scene.spacing_mm, voxel_ml=voxel_ml)
     named = [
         (f"Tumor {i}: {one.side}, {one.volume_ml:.1f} ml, {one.max_axial_diameter_mm:.1f} mm", one)
@@ -196,10 +275,54 @@ def _tumor_strips(scene: figures.Scene, voxel_ml: float) -> list[dict[str, Any]]
         known = lesions.find_tumors(scene.reference, scene.spacing_mm, voxel_ml=voxel_ml)
         missed = [one for one in known if not (scene.prediction[one.box][one.mask] == 2).any()]
         named += [("Tumor of the reference that was missed", one) for one in missed[:MAX_STRIPS]]
-    return [
-        {"title": title, "pictures": [_picture(panel) for panel in figures.tumor_panels(scene, tumor.box)]}
-        for title, tumor in named
+    return named
+
+
+def _largest_place(tumor: lesions.Tumor) -> tuple[int, ...]:
+    """Return the (slice, row, column) in which a tumor is largest."""
+    cuts = figures.largest_cross_sections(tumor.mask)
+    return tuple(cut + side.start for cut, side in zip(cuts, tumor.box, strict=True))
+
+
+def _volume_rows(measured: Mapping[str, Any]) -> list[list[str]]:
+    """Return (name, kidney tissue, tumor, both) in ml for each side and in total; a dash if unknown."""
+    rows = [
+        [f"{one['side']} kidney", one["tissue_ml"], one["tumor_ml"], one["volume_ml"]] for one in measured["kidneys"]
     ]
+    total = ["total", measured["kidney_tissue_ml"], measured["tumor_ml"], measured["kidney_ml"]]
+    rest = total[3] - sum(row[3] for row in rows)
+    if rest >= 0.05:  # shown with one decimal
+        apart = [None if total[i] is None else total[i] - sum(row[i] for row in rows) for i in (1, 2, 3)]
+        rows.append(["small pieces apart", *apart])
+    return [[row[0], *("-" if ml is None else f"{ml:.1f}" for ml in row[1:])] for row in (*rows, total)]
+
+
+def _tumor_table(tumors: Sequence[Mapping[str, Any]]) -> dict[str, list]:
+    """Return {"heads", "rows"} of the table of tumors."""
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "ml": lambda tumor: f"{tumor['volume_ml']:.1f}",
+        "axial diameter, mm": lambda tumor: f"{tumor['max_axial_diameter_mm']:.1f}",
+        "slices": lambda tumor: "{} to {}".format(*tumor["slices"]),
+        "images": lambda tumor: "{} to {}".format(*tumor["instances"]),
+        "z, mm": lambda tumor: "{:.1f} to {:.1f}".format(*tumor["z_mm"]),
+        "center R, A, S, mm": lambda tumor: "{:.1f}, {:.1f}, {:.1f}".format(*tumor["centroid_ras_mm"]),
+    }
+    if not any("instances" in tumor for tumor in tumors):
+        del columns["images"]
+    rows = [
+        [f"{number}, {tumor['side']}", *(text(tumor) for text in columns.values())]
+        for number, tumor in enumerate(tumors, 1)
+    ]
+    return {"heads": ["", *columns], "rows": rows}
+
+
+def _origin(sidecar: Mapping[str, Any]) -> str:
+    """Return when and by what the labels were made; "" if that is not recorded."""
+    if "version" not in sidecar:
+        return ""
+    parts = [f"Segmented by kits-tf {sidecar['version']}"]
+    parts += [f"weights {sidecar['checkpoint']}"] if "checkpoint" in sidecar else []
+    return ", ".join([*parts, str(sidecar.get("date", ""))[:10]]).rstrip(", ")
 
 
 def _attenuation(hu: np.ndarray, labels: np.ndarray, with_tumors: bool) -> dict[str, list[str]]:
@@ -215,6 +338,8 @@ def _attenuation(hu: np.ndarray, labels: np.ndarray, with_tumors: bool) -> dict[
 
 def _sidecar_rows(sidecar: Mapping[str, Any]) -> dict[str, str]:
     """Return the entries of a sidecar under readable names."""
+    if "series" in sidecar:  # of which a page, which may leave the house, does not tell the UID
+        sidecar = {**sidecar, "series": {key: sidecar["series"].get(key) for key in ("number", "description")}}
     keys = [key for key in SIDECAR_NAMES if key in sidecar]
     keys += [key for key in sidecar if key not in SIDECAR_NAMES and key not in _ELSEWHERE and sidecar[key] != []]
     return {SIDECAR_NAMES.get(key, key.replace("_", " ")): _plain(sidecar[key]) for key in keys}
@@ -257,5 +382,5 @@ def _templates() -> jinja2.Environment:
     templates.globals |= {"palette": palette, "version": __version__}
     templates.filters["sha256"] = lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     # Bytes of the file system, since a name may not be UTF-8.
-    templates.filters["page"] = lambda name: urllib.parse.quote(os.fsencode(page_file_name(name)))
+    templates.filters["address"] = lambda name: urllib.parse.quote(os.fsencode(name))
     return templates

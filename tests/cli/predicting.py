@@ -38,5 +38,9 @@ def labels_of(path):
     return np.asarray(nibabel.load(path).dataobj)
 
 
+TABLES = {"summary.csv", "tumors.csv", "index.html"}  # of a run
+
+
 def names_in(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """The names of files but for tables."""
+    return sorted({path.name for path in folder.iterdir()} - TABLES)

@@ -145,7 +145,7 @@ def test_bad_files_are_named_in_one_line_each_and_the_good_ones_written(tmp_path
         named = [line.split(f"{data}/")[1].split(": ")[0] for line in said.err.splitlines()]
         assert sorted(named) == sorted(bad)
         assert "skipped (not a CT): notes.txt\n" in said.out
-    assert names_in(out) == ["scan_segmentation.json", "scan_segmentation.nii.gz", "summary.csv"]
+    assert names_in(out) == ["scan_segmentation.json", "scan_segmentation.nii.gz"]
     statuses = [line.split(",")[2] for line in (out / "summary.csv").read_text().splitlines()[1:]]
     assert sorted(statuses) == ["done"] + ["failed"] * len(bad)
 
@@ -160,7 +160,10 @@ def test_sigterm_ends_a_run_with_143_and_nothing_half_written(tmp_path, checkpoi
     process.terminate()
     assert process.wait(timeout=60) == 143
     labels = {path.name.split("_")[0] for path in out.glob("*.nii.gz")}
-    assert labels == {path.name.split("_")[0] for path in out.iterdir()} and 1 <= len(labels) < 16
+    assert labels == {name.split("_")[0] for name in names_in(out)} and 1 <= len(labels) < 16
+    table = read_csv(out / "summary.csv")
+    assert {row["status"] for row in table.values()} == {"done", "not done"} and len(table) == 16
+    assert {name.split(".")[0] for name, row in table.items() if row["status"] == "done"} == labels
     assert run(*flags) == 0
 
 
@@ -173,7 +176,7 @@ def test_every_format_is_written_beside_the_labels_and_colors_once_a_folder(tmp_
     assert run(*flags, "--format=seg.nrrd", "--format=stl", "--viewer_files") == 0
     ends = ("nii.gz", "json", "seg.nrrd", "kidney.stl", "tumor.stl")
     names = {f"{name}_segmentation{'_' if end[-1] == 'l' else '.'}{end}" for name in "ab" for end in ends}
-    assert set(names_in(tmp_path / "out")) == names | {"kits_labels.ctbl", "kits_labels_itk_snap.txt", "summary.csv"}
+    assert set(names_in(tmp_path / "out")) == names | {"kits_labels.ctbl", "kits_labels_itk_snap.txt"}
     labels = labels_of(tmp_path / "out" / "a_segmentation.nii.gz")
     voxels, header = nrrd.read(str(tmp_path / "out" / "a_segmentation.seg.nrrd"))
     assert labels.any()

@@ -60,7 +60,7 @@ def test_all_series_of_a_folder_are_segmented_or_the_one_that_is_named(tmp_path,
     assert predict(folder) == 1
     said = capsys.readouterr()
     assert said.err.count("\n") == 1 and "2 slices are missing" in said.err
-    assert "skipped (not a CT): DICOM files of no CT series, such as localizers (2)" in said.out
+    assert f"skipped (not a CT): {folder}: series 10, localizer (2 images)\n" in said.out
     names = [name for name in names_in(tmp_path / "out") if name.endswith(".dcm")]
     assert names == ["ct_3_segmentation.dcm", "ct_8_segmentation.dcm"]
 

@@ -1,5 +1,6 @@
 """kits-report on DICOM series: the page of the same NIfTI, matching by name, errors in one line."""
 
+import re
 import sys
 
 import numpy as np
@@ -48,7 +49,12 @@ def test_a_series_and_a_nifti_file_of_one_volume_give_one_page(tmp_path):
     assert run(tmp_path / "out", folder, tmp_path / "of_series") == 0  # one series, one prediction: by any name
     assert run(tmp_path / "out", tmp_path / "ct.nii.gz", tmp_path / "of_file") == 0
     first, second = ((tmp_path / name / "ct.html").read_text() for name in ("of_series", "of_file"))
-    assert first == second and "Tumor 1: left" in first
+    data = [re.findall(r"(?:base64,|<template id=.viewer-\w+.>)([\w+/=]+)", text) for text in (first, second)]
+    assert data[0] == data[1] and len(data[0]) > 10 and "Tumor 1: left" in first
+    tables = [re.findall(r"<td.*?</td>", text) for text in (first, second)]
+    assert [cell for cell in tables[0] if 'data-head="images"' not in cell] == tables[1]
+    assert ", image 9" in first and ", image 9" not in second  # slices 8 to 11, from 0, are images 9 to 12
+    assert '<td data-head="images">9 to 12</td>' in first
 
 
 def test_labels_may_be_in_the_folder_of_their_series(tmp_path):

@@ -13,6 +13,7 @@ from kits_tf.cli import app, predict, request
 from kits_tf.inference.segmenter import load_segmenter
 from kits_tf.io.volume import Volume, read_labels, read_volume, write_volume
 from kits_tf.serving.client import Reply, pack
+from tests.cli.predicting import TABLES
 from tests.tiny import small_ct
 
 SPACING_MM = (4.0, 3.0, 3.0)
@@ -85,7 +86,7 @@ def test_several_at_once_with_corrupt_ones_among_them(serve, decisive_weights, t
     assert_a_line_each(capsys, CORRUPT, "")
     assert server.most_at_once == 6
     names = {f"{name}_segmentation{end}" for name in expected for end in (".nii.gz", ".json")}
-    assert {path.name for path in out.iterdir()} == names | {"summary.csv"}
+    assert {path.name for path in out.iterdir()} == names | TABLES
     for name, labels in expected.items():
         assert set(np.unique(labels)) == {0, 1, 2}
         np.testing.assert_array_equal(read_labels(out / f"{name}_segmentation.nii.gz")[0], labels)
@@ -116,7 +117,7 @@ def test_a_faulty_server_is_one_line_a_ct(serve, tmp_path, capsys, fault, second
         assert ask(server.url, data, out, f"--attempts={attempts}", f"--timeout_seconds={seconds}") == 1
         assert server.requests == 2 * attempts
     assert_a_line_each(capsys, NAMES[:2], says)
-    assert [path.name for path in out.iterdir()] == ["summary.csv"]
+    assert {path.name for path in out.iterdir()} == TABLES
 
 
 def assert_a_line_each(capsys, names, says):
@@ -182,8 +183,9 @@ def test_files_and_lines_are_those_of_kits_predict(offline, tmp_path, capsys):
     out = tmp_path / "out"
     assert ask("http://nowhere", tmp_path, out, "--format=stl", "--viewer_files", "--shard=1/1") == 1
     ends = ("segmentation.json", "segmentation.nii.gz", "segmentation_kidney.stl", "segmentation_tumor.stl")
-    of_folder = ["kits_labels.ctbl", "kits_labels_itk_snap.txt", "summary_1_of_1.csv"]
-    assert sorted(path.name for path in out.iterdir()) == [*(f"{n}_{e}" for n in NAMES[:2] for e in ends), *of_folder]
+    of_folder = {"kits_labels.ctbl", "kits_labels_itk_snap.txt", "summary_1_of_1.csv", "tumors_1_of_1.csv"}
+    of_folder |= {"index_1_of_1.html", *(f"{name}_{end}" for name in NAMES[:2] for end in ends)}
+    assert {path.name for path in out.iterdir()} == of_folder
     rows = [line.split(",") for line in (out / "summary_1_of_1.csv").read_text().splitlines()[1:]]
     assert [row[2] for row in rows] == ["failed", "done", "done"]
     said = capsys.readouterr()

@@ -61,7 +61,7 @@ def test_a_tree_of_everything(tmp_path):
     digests = {name for name in names if name.startswith("abdomen_")}
     assert names - digests == {"a", "B", "ct", "prediction_00210.nii.gz"} and len(digests) == 2
     localizers, *others = result.skipped
-    assert localizers.endswith("such as localizers (2)") and set(others) == {
+    assert localizers == f"{tmp_path / 'archive' / 'scout'}: series 3, localizer (2 images)" and set(others) == {
         "segmentation.nii.gz",
         "notes.txt",
         "pair.img",

@@ -1,12 +1,16 @@
-"""In Chromium, if it is installed: no console message, no sideways scrolling, sorting works, names do nothing."""
+"""In Chromium, if it is installed: no console message, no sideways scrolling, the viewer and the index work."""
 
 import html
+import json
 import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
+from kits_tf import files
+from kits_tf.io.volume import Volume
 from kits_tf.report import pages
 from tests.report.test_pages import KIDNEY_ONLY, labels, page_of, row
 
@@ -23,41 +27,132 @@ def browse(text, folder):
     flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
     command = [CHROMIUM, *flags.split(), "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND"]
     command += [f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--dump-dom"]
-    command.append((folder / "page.html").as_uri())
+    command += ["--virtual-time-budget=20000", (folder / "page.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-def overflows(text, folder):
-    """Return by how many pixels a page is too wide for each of the widths."""
-    frames = "".join(f'<iframe style="width:{width}px" srcdoc="{html.escape(text)}"></iframe>' for width in WIDTHS)
+def overflows(texts, folder):
+    """Return by how many pixels each page is too wide for each of the widths."""
+    frames = "".join(
+        f'<iframe style="width:{width}px" srcdoc="{html.escape(text)}"></iframe>' for text in texts for width in WIDTHS
+    )
     script = """onload = () => { document.title = [...document.querySelectorAll("iframe")].map((frame) => {
         const page = frame.contentDocument.documentElement; return page.scrollWidth - page.clientWidth; }); };"""
     dom, console = browse(f"<title></title>{frames}<script>{script}</script>", folder)
     assert console == []
-    return re.search("<title>(.*?)</title>", dom)[1]
+    return [int(pixels) for pixels in re.search("<title>(.*?)</title>", dom)[1].split(",")]
+
+
+def with_script(text, more):
+    """Add to a page's own script, which its policy allows by its digest."""
+    script = re.search("(?s)<script>(.*)</script>", text)[1]
+    digest = pages._templates().filters["sha256"]
+    return text.replace(script, script + more).replace(digest(script), digest(script + more))
 
 
 def test_pages_are_shown_offline_fit_any_width_and_names_are_text(tmp_path):
     sidecar = KIDNEY_ONLY | {"tumor_ml": 1.0, "input": NASTY, NASTY: [NASTY]}
-    case = page_of(labels(), labels()[::-1], sidecar, NASTY)[1].html(NASTY, NASTY, has_index=True)
-    index = pages.index_html({NASTY: row(0.5), "b": row(None)}, {NASTY: NASTY})
-    for text in (case, index):
-        assert overflows(text, tmp_path) == "0,0"
+    case = page_of(labels(), labels()[::-1], sidecar, NASTY)[1]
+    names = [NASTY, f"{NASTY}2"]
+    rows = {name: case.row | {"page": f"{number}.html"} for number, name in enumerate(names)}
+    for one in rows.values():
+        files.write_text(tmp_path / one["page"], case.html())
+    pages.write_index(tmp_path / "index.html", rows, {NASTY: NASTY}, [NASTY])
+    texts = [(tmp_path / name).read_text() for name in ("0.html", "index.html")]
+    assert overflows(texts, tmp_path) == [0] * 4
+    for text in texts:
         dom, console = browse(text, tmp_path)
         assert console == [] and "<title>run" not in dom
 
 
-def test_the_index_sorts_numbers_by_value(tmp_path, monkeypatch):
-    cases = {name: row(0.5) | {"kidney_ml": ml} for name, ml in (("a", "200"), ("b", "1000"), ("c", "30"))}
+def test_a_report_of_twenty_cases_fits_a_screen_and_a_phone_and_is_filtered_and_sorted(tmp_path):
+    cases = {f"case_{n:05d}": row(n / 20) | {"kidney_ml": str(n * 30), "finding": f"{n} found"} for n in range(20)}
     text = pages.index_html(cases, {})
-    script = re.search("(?s)<script>(.*)</script>", text)[1]
-    digest = pages._templates().filters["sha256"]
-    for clicks, expected in ((1, ["30", "200", "1000"]), (2, ["1000", "200", "30"])):
-        clicked = script + "heads[2].click();" * clicks
-        changed = text.replace(script, clicked).replace(digest(script), digest(clicked))
-        dom, console = browse(changed, tmp_path)
-        assert console == [] and re.findall(r'data-head="kidney, ml">(\d+)<', dom) == expected
+    assert overflows([text], tmp_path) == [0, 0]
+    for clicks, first in ((1, "0"), (2, "570")):
+        dom, console = browse(with_script(text, "heads[2].click();" * clicks), tmp_path)
+        assert console == [] and re.findall(r'data-head="kidney, ml">(\d+)<', dom)[0] == first
+    dom, console = browse(
+        with_script(text, 'filter.value = "19 F"; filter.dispatchEvent(new Event("input"));'), tmp_path
+    )
+    assert console == [] and dom.count('<tr hidden="">') == 19 and ">1 of 20</output>" in dom
+
+
+def test_the_viewer_scrolls_through_sixty_slices_of_each_plane_and_toggles_the_overlay(tmp_path):
+    """Every slice differs, by a ramp of HU along each axis; the page is well under 15 MB."""
+    ramp = np.indices((70, 72, 74)).sum(axis=0)
+    prediction = np.zeros(ramp.shape, np.uint8)
+    prediction[20:50, 20:50, 5:30] = 1
+    prediction[30:36, 30:36, 10:18] = 2
+    text = pages.build_case("ct", Volume(ramp.astype(np.int16), (1.5, 1.5, 1.5)), prediction).html()
+    assert len(text) < 15e6
+    work = """
+    window.requestAnimationFrame = (step) => setTimeout(step, 1); // virtual time does not wait for frames
+    const shown = () => new Promise((done) => setTimeout(done, 5));
+    const copy = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    const picture = (canvas) => {
+      [copy.canvas.width, copy.canvas.height] = [canvas.width, canvas.height];
+      copy.drawImage(canvas, 0, 0);
+      const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+      return data.reduce((digest, value) => (digest * 31 + value) >>> 0, 7);
+    };
+    const set = (name, value) => {
+      const control = viewer.querySelector(`[name="${name}"]`);
+      if (control.type === "checkbox") control.checked = value; else control.value = value;
+      control.dispatchEvent(new Event("input"));
+    };
+    (async () => {
+      while (viewer.hidden) await new Promise((done) => setTimeout(done, 50));
+      await shown();
+      const said = {};
+      const canvases = [...viewer.querySelectorAll("canvas")];
+      for (const canvas of canvases) {
+        const caption = canvas.parentElement.querySelector("figcaption");
+        canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "Home" }));
+        await shown();
+        const [captions, pictures] = [new Set([caption.textContent]), new Set([picture(canvas)])];
+        for (let step = 0; step < 60; step++) {
+          canvas.dispatchEvent(new WheelEvent("wheel", { deltaY: 100 }));
+          await shown();
+          captions.add(caption.textContent);
+          pictures.add(picture(canvas));
+        }
+        said[caption.textContent] = [captions.size, pictures.size];
+      }
+      viewer.querySelector("button[data-target]").click();
+      await shown();
+      said.tumor = [...viewer.querySelectorAll("figcaption")].map((one) => one.textContent).join("; ");
+      const before = picture(canvases[0]);
+      const states = {};
+      for (const [name, off, on] of [["overlay", false, true], ["opacity", 90, 40], ["window", "0 150", "-160 240"],
+        ["zoom", 3, 1]]) {
+        set(name, off);
+        await shown();
+        states[name] = [picture(canvases[0]) !== before];
+        set(name, on);
+        await shown();
+        states[name].push(picture(canvases[0]) === before);
+      }
+      const { left, top, width, height } = canvases[0].getBoundingClientRect();
+      canvases[0].setPointerCapture = () => {};
+      const at = { clientX: left + width * 0.25, clientY: top + height * 0.5, buttons: 1, pointerId: 1 };
+      canvases[0].dispatchEvent(new PointerEvent("pointerdown", at));
+      await shown();
+      said.tap = [...viewer.querySelectorAll("figcaption")].map((one) => one.textContent).join("; ");
+      document.querySelector(".enlarge").click();
+      said.enlarged = document.getElementById("enlarged").open;
+      document.title = JSON.stringify({ said, states });
+    })();"""
+    dom, console = browse(with_script(text, work), tmp_path)
+    assert console == []
+    found = json.loads(html.unescape(re.search("<title>(.*?)</title>", dom)[1]))
+    said = found["said"]
+    for plane in ("axial", "coronal", "sagittal"):
+        assert said[f"{plane}, slice 60"] == [61, 61], plane
+    assert said["tumor"] == "axial, slice 30; coronal, slice 30; sagittal, slice 10"
+    assert said["tap"] == "axial, slice 30; coronal, slice 36; sagittal, slice 18" and said["enlarged"]
+    assert found["states"] == dict.fromkeys(("overlay", "opacity", "window", "zoom"), [True, True])
 
 
 def test_the_browser_itself_refuses_a_foreign_script_and_the_network(tmp_path):

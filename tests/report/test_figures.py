@@ -1,11 +1,14 @@
 """Planes are cut through the largest cross-sections; pictures keep proportions; outlines and errors lie right."""
 
+import dataclasses
 import io
 
+import nibabel
 import numpy as np
 import pytest
 
 from kits_tf import palette
+from kits_tf.io.volume import Grid, Source
 from kits_tf.report import figures
 from kits_tf.report.figures import Panel, Scene
 
@@ -37,10 +40,23 @@ def test_planes_go_through_the_largest_cross_sections_and_are_cut_to_the_body():
     np.testing.assert_array_equal(sagittal.prediction, scene.prediction[5:45, 5:35, 30])
     assert [panel.pixel_mm for panel in (axial, coronal, sagittal)] == [(1.0, 2.0), (4.0, 2.0), (4.0, 1.0)]
     assert [panel.edges for panel in (axial, coronal, sagittal)] == ["RLAP", "RLSI", "APSI"]
-    assert (axial.size_mm, coronal.title) == ((30.0, 80.0), "coronal, row 20")
-    assert figures.plane_panels(scene, scene.prediction > 1)[2].title == "sagittal, column 26"
+    assert (axial.size_mm, coronal.title) == ((30.0, 80.0), "coronal, slice 20")
+    assert figures.plane_panels(scene, scene.prediction > 1)[2].title == "sagittal, slice 26"
     empty = Scene(scene.hu, scene.spacing_mm, scene.prediction * 0, scene.prediction)
     assert empty.labels is scene.prediction
+
+
+def test_slices_are_numbered_as_in_the_file_and_images_as_in_the_series():
+    """In a file of axes R, A, S all three axes run the other way: 49 - 24, 39 - 20, 59 - 30."""
+    scene = make_scene()
+    source = Source(None, nibabel.orientations.axcodes2ornt("RAS"))
+    grid = Grid(scene.hu.shape, scene.spacing_mm, np.eye(4), source, instances=tuple(range(101, 151)))
+    panels = figures.plane_panels(dataclasses.replace(scene, grid=grid), scene.prediction > 0)
+    assert [panel.title for panel in panels] == [
+        "axial, slice 25, image 125",
+        "coronal, slice 19",
+        "sagittal, slice 29",
+    ]
 
 
 @pytest.mark.parametrize(("slices", "expected"), [(1, [3]), (3, [3, 4, 5]), (30, [3, 7, 11, 15, 20, 24, 28, 32])])
