@@ -8,7 +8,7 @@ from kits_tf.config import PHASES
 from kits_tf.simulation.structures import BOWEL, INDEX, STRUCTURES
 
 RANGES = {
-    "kidney": ((5, 60), (85, 260)), "liver": ((25, 75), (55, 185)), "spleen": ((25, 62), (70, 200)),
+    "kidney": ((5, 60), (75, 270)), "liver": ((25, 75), (55, 185)), "spleen": ((25, 62), (70, 200)),
     "pancreas": ((-10, 55), (45, 150)), "adrenal": ((-5, 42), (25, 120)), "gallbladder": ((-8, 30), (-8, 45)),
     "portal": ((25, 62), (70, 240)), "cava": ((25, 62), (60, 230)), "artery": ((25, 62), (90, 360)),
     "bladder": ((-8, 25), (-8, 60)), "pelvic_organ": ((5, 58), (35, 140)), "heart": ((25, 60), (90, 300)),
@@ -20,8 +20,9 @@ RANGES = {
 """(unenhanced, enhanced) ranges of mean HU; "wall" is the bowel's."""
 
 SHARED_ENHANCEMENT = 0.4  # of cardiac output, dose and delay, which move all structures of a patient together
+ARTERIAL_HU = 40  # by which the cortex is brighter in the corticomedullary phase than later
 URINE_HU = ((-8, 22), (-8, 25), (-5, 90), (60, 900))  # by phase
-MEDULLA = ((-0.25, 0.15), (-0.7, -0.2), (-0.15, 0.12), (-0.1, 0.3))  # by phase: offset per HU of the cortex over 30
+MEDULLA = ((-0.25, 0.15), (-0.75, -0.3), (-0.3, 0.1), (-0.15, 0.3))  # by phase: offset per HU of the cortex over 30
 
 TUMORS = {
     "clear_cell": ((26, 42), (100, 190), (85, 140), (70, 115)),
@@ -41,9 +42,16 @@ TEXTURES = {
 }  # fmt: skip
 """Standard deviations in HU of the variation within a tissue: (coarse, of about 25 mm; fine, of about 6 mm)."""
 
+LIKE_KIDNEY = {"liver": 0.25, "spleen": 0.35, "heart": 0.35, "pancreas": 0.2, "wall": 0.2, "cava": 0.2, "portal": 0.2}
+"""How often a structure is as bright as the kidneys."""
+
 CONTENTS_HU = {"fluid": (-15, 50, 10), "stool": (-90, 90, 90), "contrast": (90, 450, 50)}  # low, high, variation
 CONTENT_SHARES = (0.6, 0.15, 0.25)
 COLON_CONTENT_SHARES = (0.3, 0.55, 0.15)
+STRANDED, STRANDING = 0.2, 5.0  # share of patients with stranded fat, and how much rougher it is
+MOTTLED, MOTTLING = 0.5, 6.0  # of spleens in the corticomedullary phase, likewise
+VESSELS = {"liver": "portal", "fat": "cava", "sinus": "artery", "lung": "muscle", "pancreas": "portal"}
+"""The structure as bright as the vessels within another one."""
 
 
 def texture(tissue: str, default: tuple[float, float] = (2, 3)) -> tuple[float, float]:
@@ -63,12 +71,19 @@ class BowelContent:
         self.gas_above = rng.uniform(-0.6, 2.2)  # threshold of the field `Interior.filling`
         self.bubbles_above = rng.uniform(0.7, 2.0) if kind == "stool" else 9.0  # of the fine texture
 
+    def values(self, fine: np.ndarray, filling: np.ndarray, gas_hu: float) -> np.ndarray:
+        """Return the HU of voxels, float32, from the fine texture and the field `Interior.filling` there."""
+        gas = (filling > self.gas_above) | (fine > self.bubbles_above)
+        return np.where(gas, gas_hu, self.hu + self.grain_hu * fine).astype(np.float32)
+
 
 class Appearance:
     """The random HU of one patient in one of `config.PHASES`.
 
     Attributes:
         means, coarse, fine: Float32 by structure: mean HU, and standard deviations of coarse and fine texture.
+        vessels: Float32 by structure: mean HU of the vessels within it.
+        contents: The bowel's two kinds of content by part.
     """
 
     def __init__(self, rng: np.random.Generator, phase: str) -> None:
@@ -80,8 +95,11 @@ class Appearance:
         for name, ranges in RANGES.items():
             low, high = ranges[self.enhanced]
             hu[name] = low + (high - low) * (shared * strength + (1 - shared) * rng.uniform())
-        self.cortex = hu["kidney"]
+        self.cortex = hu["kidney"] + (ARTERIAL_HU if phase == "corticomedullary" else 0)
         self.medulla = self.cortex + rng.uniform(*MEDULLA[number]) * max(self.cortex - 30, 20)
+        for name, share in LIKE_KIDNEY.items():
+            if rng.uniform() < share:
+                hu[name] = self.medulla + (self.cortex - self.medulla) * rng.uniform()
         self.urine = rng.uniform(*URINE_HU[number])
         self.calculus = rng.uniform(200, 1300)
         self.shell = hu["bone"] + rng.uniform(60, 450)
@@ -90,14 +108,19 @@ class Appearance:
             hu["soft"] = hu["muscle"] + rng.uniform(-8, 8)
         if phase == "excretory" and rng.uniform() < 0.5:
             hu["bladder"] = self.urine * rng.uniform(0.3, 1)
-        self.contents = {
-            name: BowelContent(rng, COLON_CONTENT_SHARES if name == "colon" else CONTENT_SHARES) for name in BOWEL
-        }
+        shares = {name: COLON_CONTENT_SHARES if name == "colon" else CONTENT_SHARES for name in BOWEL}
+        self.contents = {name: (BowelContent(rng, share), BowelContent(rng, share)) for name, share in shares.items()}
+        self.ascites = rng.uniform(-5, 30)
         hu |= {"kidney_right": self.cortex, "kidney_left": self.cortex + rng.normal(0, 4)}
         hu |= dict.fromkeys(BOWEL, hu["wall"]) | {"sinus": hu["fat"] + rng.uniform(0, 25)}
         self.means = np.array([hu[name] for name in STRUCTURES], np.float32)
+        self.vessels = np.array([hu[VESSELS.get(name, name)] for name in STRUCTURES], np.float32)
         roughness = rng.uniform(0.3, 1.2) if rng.uniform() < 0.8 else 0.0
         textures = np.array([texture(name, default=(4, 6)) for name in STRUCTURES], float)
+        if rng.uniform() < STRANDED:
+            textures[INDEX["fat"]] *= STRANDING * rng.uniform()
+        if phase == "corticomedullary" and rng.uniform() < MOTTLED:
+            textures[INDEX["spleen"]] *= MOTTLING
         textures *= roughness * rng.uniform(0.5, 1.5, (len(STRUCTURES), 1))
         self.coarse, self.fine = textures.T.astype(np.float32)
 

@@ -16,11 +16,11 @@ from kits_tf.simulation.canvas import Canvas, Layer
 from kits_tf.simulation.deformation import Deformation
 from kits_tf.simulation.fields import Bounds, Field, Grid, Vector, random_generator
 from kits_tf.simulation.interior import Interior
-from kits_tf.simulation.organ_map import Anatomy, bundled_anatomies, load
+from kits_tf.simulation.organ_map import Anatomy, bundled_anatomies, draw_anatomy, load
 from kits_tf.simulation.refinement import OrganMap
 from kits_tf.simulation.scanner import FULL_SIZE, Protocol, Range, Scanner
 from kits_tf.simulation.shapes import arch, capsule
-from kits_tf.simulation.structures import INDEX, KIDNEYS, LESION_FREE, indices
+from kits_tf.simulation.structures import INDEX, KIDNEYS, LESION_FREE, are
 
 CHUNK_VOXELS = 3_000_000  # painted at a time; bounds the memory of float32 arrays
 HALO_SLICES = 1  # painted beyond a chunk's ends, for partial volume
@@ -73,7 +73,7 @@ def simulate(
     key = (seed, case_index)
     rng = random_generator(*key, PATIENT)
     anatomies = anatomies or bundled_anatomies()
-    organs = load(anatomies[int(rng.integers(len(anatomies)))])
+    organs = load(anatomies[draw_anatomy(rng, anatomies)])
     phase = phases[int(random_generator(*key, APPEARANCE, 1).integers(len(phases)))]
     look = Appearance(random_generator(*key, APPEARANCE), phase)
     patient = Patient.draw(rng, random_generator(*key, LESIONS), organs, look)
@@ -129,7 +129,7 @@ class Patient:
         (first, *_), (last, *_) = self.deformation.bounds
         last -= (slices - 1) * dz
         top = np.clip(protocol.first_slice_mm(self.kidney_ends_mm), min(first, last), max(first, last))
-        _, y, x = (self.body[0] + self.body[1]) / 2 + rng.normal(0, 10, 3)
+        _, y, x = (self.body[0] + self.body[1]) / 2 + rng.normal(0, 15, 3)
         return float(top), y - (rows - 1) / 2 * dy, x - (columns - 1) / 2 * dx
 
     def paint(self, canvas: Canvas, scanner: Scanner) -> None:
@@ -144,12 +144,12 @@ class Patient:
         self.interior.paint(body, structures, depths, canvas, self.look)
         body[skin] = self.look.skin
         np.copyto(canvas.hu, body, where=structures != INDEX["air"])
-        canvas.labels[np.isin(structures, indices(KIDNEYS))] = 1
+        canvas.labels[are(structures, KIDNEYS)] = 1
         # Structures have no implicit surface to take partial volume from: neighbouring slices are mixed instead.
         share = min(0.25 * scanner.thickness_mm / scanner.spacing_mm[0], 0.5) / 2
         weights = [share, 1 - 2 * share, share]
         scipy.ndimage.correlate1d(canvas.hu, weights, axis=0, output=canvas.hu, mode="nearest")
-        hard = np.isin(structures, indices(LESION_FREE))
+        hard = are(structures, LESION_FREE)
         before = canvas.hu[hard]
         for layer in self.masses:
             canvas.paint(layer)
@@ -172,7 +172,7 @@ def _survey(
     kidneys = [kidney for name in KIDNEYS if (kidney := structures == INDEX[name]).any()]
     surfaces = [(points(k).mean(axis=0), points(k & ~scipy.ndimage.binary_erosion(k))) for k in kidneys]
     trunk = points(structures != INDEX["air"])
-    elsewhere = points(~np.isin(structures, indices((*LESION_FREE, *KIDNEYS))))
+    elsewhere = points(~are(structures, (*LESION_FREE, *KIDNEYS)))
     return surfaces, (trunk.min(axis=0), trunk.max(axis=0)), elsewhere
 
 

@@ -1,4 +1,4 @@
-"""The interior of a map's structures: pyramids and calyces, the sinus, the bowel's contents, cortical bone."""
+"""The interior of a map's structures: pyramids, calyces and sinus, vessels, contents of the bowel, cortical bone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from kits_tf.simulation.appearance import Appearance
 from kits_tf.simulation.canvas import Canvas
 from kits_tf.simulation.fields import Bounds, Field, Grid
 from kits_tf.simulation.refinement import DEPTH_STEP_MM
-from kits_tf.simulation.structures import BOWEL, INDEX, KIDNEYS, indices
+from kits_tf.simulation.structures import BOWEL, INDEX, KIDNEYS, are
 
 SKIN_MM = 2.0
 NOTHING = (slice(0, 0),) * 3
 BOWEL_MM = -60.0  # y of the bowel's middle
 RISE_MM = 60.0  # distance in front of it over which gas gains one standard deviation
+ABDOMEN_MM = -5.0  # y in front of which deep fat is the abdomen's, not the kidneys'
+BLUR_MM = 2.0  # of the boundary between pyramids and cortex
+SINGLE_KIDNEY = 0.05
+MISSING = {"gallbladder": 0.15, "spleen": 0.04, "pancreas": 0.04, "stomach": 0.05, "colon": 0.05, "small_bowel": 0.05}
+"""How often other organs are missing."""
+LOOPS, ASCITES = 0.4, 0.08  # share of patients with more bowel than the map's, and with fluid around the bowel
 
 
 class Interior:
@@ -23,47 +29,104 @@ class Interior:
     def __init__(self, rng: np.random.Generator, bounds: Bounds) -> None:
         # The depth in the map at which the skin begins, negative for a patient fatter than the map's.
         self.surface_mm = rng.uniform(-28, 0) if rng.uniform() < 0.4 else rng.uniform(-6, 14)
-        self.missing = str(rng.choice(KIDNEYS)) if rng.uniform() < 0.03 else None
+        self.missing = [name for name, share in MISSING.items() if rng.uniform() < share]
+        if rng.uniform() < SINGLE_KIDNEY:
+            self.missing.append(str(rng.choice(KIDNEYS)))
         self.cortex_mm = rng.uniform(3.5, 8.0)
         # Thresholds of the fields below, which have unit variance.
-        self.pyramids_above, self.calyces_above = rng.uniform(-0.7, 0.4), rng.uniform(0.9, 2.6)
+        self.columns_below, self.calyces_above = rng.uniform(0.2, 0.8), rng.uniform(0.9, 2.6)
         self.pelvis_above, self.vessels_below = rng.uniform(-0.4, 1.4), rng.uniform(-1.6, -0.5)
+        self.second_above, self.ascites_above = rng.uniform(-1, 1), rng.uniform(-1.5, 1.0)
+        self.vessel_width, self.loop_width = rng.uniform(0.05, 0.3), rng.uniform(0.25, 0.5)
+        self.loops, self.ascites = rng.uniform() < LOOPS, rng.uniform() < ASCITES
+        self.deep_mm = rng.uniform(22, 36)  # depth of the abdomen's fat
         self.shell_mm = rng.uniform(1.0, 3.5)  # of cortical bone
-        self.lobes = Field.noise(rng, bounds, rng.uniform(8, 13))
+        self.lobes = Field.noise(rng, bounds, rng.uniform(11, 18))
         self.pelvis = Field.noise(rng, bounds, rng.uniform(7, 12))
         self.filling = Field.noise(rng, bounds, rng.uniform(18, 40))
+        self.segments = Field.noise(rng, bounds, 50)
 
     def apply(self, structures: np.ndarray, depths: np.ndarray) -> np.ndarray:
-        """Remove the missing kidney and move the skin, in place; return the mask of the skin, bool [z, y, x]."""
-        if self.missing:
-            structures[structures == INDEX[self.missing]] = INDEX["fat"]
+        """Remove missing organs and move the skin, in place; return the mask of the skin, bool [z, y, x]."""
         surface = self.surface_mm / DEPTH_STEP_MM
-        coat = np.isin(structures, indices(("air", "fat", "soft")))
+        coat = are(structures, ("air", "fat", "soft"))
         structures[coat & (depths < surface)] = INDEX["air"]
         structures[(structures == INDEX["air"]) & (depths >= surface)] = INDEX["fat"]
+        if self.missing:
+            structures[are(structures, self.missing)] = INDEX["fat"]
         return coat & (depths >= surface) & (depths < surface + SKIN_MM / DEPTH_STEP_MM)
 
     def paint(
         self, hu: np.ndarray, structures: np.ndarray, depths: np.ndarray, canvas: Canvas, look: Appearance
     ) -> None:
         """Paint the interior over the structures' mean HU, in place; structures and depths as `apply` left them."""
+        filling = self.filling.sample(canvas.grid)
+        rising = filling - ((canvas.grid.axes[1] - BOWEL_MM) / RISE_MM)[:, None]
+        self._paint_vessels(hu, structures, depths, canvas, filling, look)
+        self._paint_abdomen(hu, structures, depths, canvas, filling, rising, look)
         self._paint_kidneys(hu, structures, depths, canvas.grid, look)
         self._paint_sinus(hu, structures, canvas.grid, look)
-        self._paint_bowel(hu, structures, depths, canvas, look)
+        self._paint_bowel(hu, structures, depths, canvas, rising, look)
         shell = (structures == INDEX["bone"]) & (depths < self.shell_mm / DEPTH_STEP_MM)
         hu[shell] += np.float32(look.shell - look.mean("bone"))
+
+    def _paint_vessels(
+        self,
+        hu: np.ndarray,
+        structures: np.ndarray,
+        depths: np.ndarray,
+        canvas: Canvas,
+        filling: np.ndarray,
+        look: Appearance,
+    ) -> None:
+        """Paint the vessels of all structures, the lines along which two random fields are near 0."""
+        at = np.nonzero((np.abs(filling) < self.vessel_width) & (np.abs(canvas.coarse) < self.vessel_width))
+        inside = structures[at]
+        shallow = (inside == INDEX["fat"]) & (depths[at] < self.deep_mm / DEPTH_STEP_MM)
+        hu[at] += np.where(shallow, np.float32(0), look.vessels[inside] - look.means[inside])
+
+    def _paint_abdomen(
+        self,
+        hu: np.ndarray,
+        structures: np.ndarray,
+        depths: np.ndarray,
+        canvas: Canvas,
+        filling: np.ndarray,
+        rising: np.ndarray,
+        look: Appearance,
+    ) -> None:
+        """Paint ascites and loops of bowel into the fat of the abdomen."""
+        front = slice(0, int(np.searchsorted(canvas.grid.axes[1], ABDOMEN_MM)))
+        if not (self.loops or self.ascites) or not front.stop:
+            return
+        deep = np.zeros_like(structures, dtype=bool)
+        deep[:, front] = (structures[:, front] == INDEX["fat"]) & (depths[:, front] > self.deep_mm / DEPTH_STEP_MM)
+        at = np.nonzero(deep)
+        values = hu[at]
+        if self.ascites:
+            values[rising[at] > self.ascites_above] = look.ascites
+        if self.loops:
+            tubes = np.hypot(filling[at], self.segments.sample(canvas.grid)[at])
+            content = look.contents["small_bowel"][1]
+            values[tubes < self.loop_width + 0.1] = look.mean("small_bowel")
+            lumen = tubes < self.loop_width
+            fine = canvas.fine[at][lumen]
+            values[lumen] = content.values(fine, np.full_like(fine, -9), look.mean("gas"))
+        hu[at] = values
 
     def _paint_kidneys(
         self, hu: np.ndarray, structures: np.ndarray, depths: np.ndarray, grid: Grid, look: Appearance
     ) -> None:
-        """Paint pyramids and calyces."""
-        kidneys = np.isin(structures, indices(KIDNEYS))
+        """Paint pyramids, with columns of cortex between them, and calyces."""
+        kidneys = are(structures, KIDNEYS)
         box = bounding_box(kidneys) or NOTHING
-        deep = kidneys[box] & (depths[box] > self.cortex_mm / DEPTH_STEP_MM)
-        lobes = self.lobes.sample(grid.crop(box))
-        hu[box][deep & (lobes > self.pyramids_above)] += np.float32(look.medulla - look.cortex)
-        innermost = deep & (depths[box] > (self.cortex_mm + 3) / DEPTH_STEP_MM)
-        hu[box][innermost & (lobes > self.calyces_above)] = look.urine
+        at = np.nonzero(kidneys[box])
+        depth_mm = depths[box][at] * np.float32(DEPTH_STEP_MM) - np.float32(self.cortex_mm)
+        lobes = self.lobes.sample(grid.crop(box))[at]
+        share = np.clip(depth_mm / BLUR_MM + 0.5, 0, 1) * np.clip((np.abs(lobes) - self.columns_below) * 4 + 0.5, 0, 1)
+        values = hu[box][at] + np.float32(look.medulla - look.cortex) * share
+        values[(depth_mm > 3) & (lobes > self.calyces_above)] = look.urine
+        hu[box][at] = values
 
     def _paint_sinus(self, hu: np.ndarray, structures: np.ndarray, grid: Grid, look: Appearance) -> None:
         """Paint the renal pelvis and vessels amid the sinus fat."""
@@ -74,16 +137,20 @@ class Interior:
         hu[box][sinus[box] & (field < self.vessels_below)] = look.mean("cava")
 
     def _paint_bowel(
-        self, hu: np.ndarray, structures: np.ndarray, depths: np.ndarray, canvas: Canvas, look: Appearance
+        self,
+        hu: np.ndarray,
+        structures: np.ndarray,
+        depths: np.ndarray,
+        canvas: Canvas,
+        rising: np.ndarray,
+        look: Appearance,
     ) -> None:
-        """Paint contents within the wall, with gas in front."""
-        box = bounding_box(np.isin(structures, indices(BOWEL))) or NOTHING
-        crop, fine = canvas.grid.crop(box), canvas.fine[box]
-        filling = self.filling.sample(crop) - ((crop.axes[1] - BOWEL_MM) / RISE_MM)[None, :, None]
-        for name, content in look.contents.items():
-            inside = (structures[box] == INDEX[name]) & (depths[box] > content.wall_mm / DEPTH_STEP_MM)
+        """Paint contents within the wall, of two kinds in turn, with gas in front."""
+        box = bounding_box(are(structures, BOWEL)) or NOTHING
+        second = self.segments.sample(canvas.grid.crop(box)) > self.second_above
+        for name, contents in look.contents.items():
+            inside = (structures[box] == INDEX[name]) & (depths[box] > contents[0].wall_mm / DEPTH_STEP_MM)
             at = np.nonzero(inside)
-            values = content.hu + content.grain_hu * fine[at]
-            gas = (filling[at] > content.gas_above) | (fine[at] > content.bubbles_above)
-            values[gas] = look.mean("gas")
-            hu[box][at] = values
+            fine, filling = canvas.fine[box][at], rising[box][at]
+            values = [content.values(fine, filling, look.mean("gas")) for content in contents]
+            hu[box][at] = np.where(second[at], values[1], values[0])

@@ -7,13 +7,14 @@ import functools
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from kits_tf.errors import InputError
 from kits_tf.io import volume
 from kits_tf.simulation.refinement import UNLABELLED, OrganMap, refine
-from kits_tf.simulation.structures import INDEX, KIDNEYS, indices, structure_of
+from kits_tf.simulation.structures import INDEX, KIDNEYS, are, indices, structure_of
 
 PathLike = str | os.PathLike
 Structures = tuple[np.ndarray, tuple[float, ...]]
@@ -21,6 +22,7 @@ Structures = tuple[np.ndarray, tuple[float, ...]]
 
 BUNDLED = pathlib.Path(__file__).parent / "maps"
 """Folder of the bundled maps, their legend and licences."""
+COMPLETE = BUNDLED / "trunk.nii.gz"  # split by its CT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Anatomy:
     labels: PathLike  # NIfTI, in any orientation
     legend: PathLike  # JSON such as {"2": "kidney_right"} or {"2": {"name": "kidney_right"}}
     ct: PathLike | None = None  # on the same grid
+    complete: bool = False  # whether the labels leave nothing to be split
 
     def check(self) -> Structures:
         """Read the labels as structures.
@@ -48,10 +51,16 @@ class Anatomy:
         return structures, spacing_mm
 
 
+def draw_anatomy(rng: np.random.Generator, anatomies: Sequence[Anatomy]) -> int:
+    """Return the number of one of the maps; those with a CT or complete labels come twice as often as the others."""
+    shares = np.array([1.0 + (anatomy.ct is not None or anatomy.complete) for anatomy in anatomies])
+    return int(rng.choice(len(anatomies), p=shares / shares.sum()))
+
+
 def bundled_anatomies() -> tuple[Anatomy, ...]:
     """Return the bundled organ maps."""
     legend = BUNDLED / "legend.json"
-    return tuple(Anatomy(path, legend) for path in sorted(BUNDLED.glob("*.nii.gz")))
+    return tuple(Anatomy(path, legend, complete=path == COMPLETE) for path in sorted(BUNDLED.glob("*.nii.gz")))
 
 
 @functools.lru_cache(maxsize=3)
@@ -90,6 +99,6 @@ def _read_structures(path: PathLike, legend: dict[int, str]) -> Structures:
     for label in found:
         structure = structure_of(legend[label])
         np.copyto(structures, sides if structure == "kidney" else INDEX[structure], "unsafe", where=labels == label)
-    if not np.isin(structures, indices(KIDNEYS)).any():
+    if not are(structures, KIDNEYS).any():
         raise InputError(path, "holds no kidney")
     return structures, tuple(read.spacing_mm)

@@ -8,10 +8,11 @@ import math
 
 import numpy as np
 import scipy.ndimage
+from skimage.morphology import convex_hull_image
 
 from kits_tf.laterality import bounding_box
 from kits_tf.simulation.fields import Field, Grid
-from kits_tf.simulation.structures import BOWEL, INDEX, KIDNEYS, STRUCTURES, indices
+from kits_tf.simulation.structures import BOWEL, INDEX, KIDNEYS, STRUCTURES, are, indices
 
 UNLABELLED = 255  # voxels without a label
 
@@ -22,14 +23,16 @@ END_SLICES = ((2, 2), (0, 0), (0, 0))  # padding that lets masks continue beyond
 AROUND_MM = 48.0  # air added on all sides but the ends, for patients fatter than the map's
 SINUS_MM = 11.0  # gaps of less than twice this width within a kidney are its sinus
 DEPTH_STEP_MM = 0.5
-OWN_SURFACES = (KIDNEYS, BOWEL, ("bone",))  # groups whose depth is measured from their own surface, not the skin
+OWN_SURFACES = ((*KIDNEYS, "sinus"), BOWEL, ("bone",))  # groups whose depth is measured from their own surface
 THIN = ("bone", "loose_bone", "artery", "cava", "portal", "adrenal", "cartilage")
 THIN_WEIGHT = 1.35  # compensates for the loss of thin structures by smoothing
 
 BODY_HU, FAT_HU, BONE_HU = -300.0, -30.0, 150.0
 SKIN_MM = 4.0  # soft tissue nearer to the surface is skin, which each patient draws anew
-HOLLOW_MM = 55.0  # labels less than twice this apart have the body's inside between them
-WALL_MM, UNDER_SKIN_MM = 11.0, 16.0  # muscle wall and fat around labels without a CT
+WALL_MM = (-4.0, 9.0)  # a muscle wall within and without the labels' hull, where there is no CT
+UNDER_SKIN_MM = 18.0  # fat around the wall
+HULL_SMOOTHING_MM = 8.0
+DISC_MM = 14.0  # gaps of less than this between bones along the body are soft tissue
 
 
 @dataclasses.dataclass
@@ -67,10 +70,10 @@ def refine(structures: np.ndarray, spacing_mm: tuple[float, ...], hu: np.ndarray
     _mark_sinus(structures, spacing)
     # (numbers of structures, mm below their surface); later entries override earlier ones.
     depths = [(list(range(len(STRUCTURES))), _signed_distance(body, spacing))]
-    for numbers in map(indices, OWN_SURFACES):
-        own = np.isin(structures, numbers)
+    for names in OWN_SURFACES:
+        own = are(structures, names)
         if own.any():
-            depths.append((numbers, _signed_distance(own, spacing)))
+            depths.append((indices(names), _signed_distance(own, spacing)))
     kidneys = {name: structures == INDEX[name] for name in KIDNEYS}
     centres = {name: np.argwhere(mask).mean(axis=0) * spacing for name, mask in kidneys.items() if mask.any()}
     middle = np.mean(list(centres.values()), axis=0)
@@ -104,14 +107,15 @@ def split_by_hu(structures: np.ndarray, hu: np.ndarray, spacing: np.ndarray) -> 
 
 
 def _split_by_shape(structures: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Fill unlabelled voxels in place: the labels' hull is lined with fat, then muscle, then fat; return the body."""
+    """Fill unlabelled voxels in place: fat within the labels' hull, then muscle, then fat; return the body."""
     labelled = structures != UNLABELLED
-    padded = np.pad(labelled, END_SLICES, mode="edge")
-    near = scipy.ndimage.distance_transform_edt(~padded, spacing) < HOLLOW_MM
-    hull = padded | (scipy.ndimage.distance_transform_edt(near, spacing) > HOLLOW_MM)
-    outside = scipy.ndimage.distance_transform_edt(~hull, spacing)[2:-2]
-    body = outside < WALL_MM + UNDER_SKIN_MM
-    kinds = np.where((outside > 0) & (outside < WALL_MM), INDEX["soft"], INDEX["fat"])
+    hull = np.stack([convex_hull_image(plane) if plane.any() else plane for plane in labelled])
+    smooth = scipy.ndimage.gaussian_filter1d(hull.astype(np.float32), HULL_SMOOTHING_MM / spacing[0], axis=0)
+    outside = -_signed_distance(labelled | (smooth > 0.5), spacing)
+    body = outside < WALL_MM[1] + UNDER_SKIN_MM
+    bones, reach = structures == INDEX["bone"], np.ones((max(1, round(DISC_MM / spacing[0])) | 1, 1, 1))
+    soft = scipy.ndimage.binary_closing(bones, reach) | ((outside > WALL_MM[0]) & (outside < WALL_MM[1]))
+    kinds = np.where(soft, INDEX["soft"], INDEX["fat"])
     np.copyto(structures, np.where(body, kinds, INDEX["air"]).astype(np.uint8), where=~labelled)
     return body
 
@@ -123,7 +127,7 @@ def _distance(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
 
 def _mark_sinus(structures: np.ndarray, spacing: np.ndarray) -> None:
     """Turn fat and soft tissue within a kidney's hollow into its sinus, in place."""
-    box = bounding_box(np.isin(structures, indices(KIDNEYS)))
+    box = bounding_box(are(structures, KIDNEYS))
     if box is None:
         return
     reach = np.ceil(3 * SINUS_MM / spacing).astype(int)
@@ -134,7 +138,7 @@ def _mark_sinus(structures: np.ndarray, spacing: np.ndarray) -> None:
             continue
         near = scipy.ndimage.distance_transform_edt(~kidney, spacing) < SINUS_MM
         closed = scipy.ndimage.distance_transform_edt(near, spacing) > SINUS_MM
-        loose = np.isin(structures[box], indices(("fat", "soft", "loose_bone")))
+        loose = are(structures[box], ("fat", "soft", "loose_bone"))
         structures[box][closed & loose] = INDEX["sinus"]
 
 

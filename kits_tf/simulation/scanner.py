@@ -12,14 +12,15 @@ from kits_tf.simulation.fields import random_generator
 
 Range = tuple[float, float]
 
-# Of 168 KiTS19 volumes, measured: spacings as follows; scanned length 145 to 755 mm, median 415, in two humps (abdomen
-# alone, abdomen and pelvis) with a tail of whole trunks.
-SLICE_SPACINGS_MM = (0.5, 1.0, 1.25, 2.0, 2.5, 3.0, 4.0, 5.0)
-SLICE_SPACING_SHARES = (0.14, 0.07, 0.02, 0.04, 0.115, 0.185, 0.02, 0.41)
+# Of 168 KiTS19 volumes, measured: slice spacings of 0.5 to 5 mm, half of them 3 mm or less; pixels of 0.44 to 1.04 mm,
+# median 0.78; scanned length 145 to 755 mm, median 415, in two humps (abdomen alone, abdomen and pelvis) with a tail
+# of whole trunks. Drawn alike, but also thicker slices and smaller fields of view.
+SLICE_SPACINGS_MM = (0.5, 1.0, 1.25, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0)
+SLICE_SPACING_SHARES = (0.11, 0.07, 0.03, 0.05, 0.13, 0.185, 0.035, 0.32, 0.03, 0.04)
 PIXEL_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-PIXEL_SPACINGS_MM = (0.438, 0.66, 0.72, 0.782, 0.87, 0.98, 1.041)
+PIXEL_SPACINGS_MM = (0.43, 0.52, 0.67, 0.77, 0.87, 0.98, 1.041)
 FULL_SIZE = 512  # rows and columns of KiTS19
-MIN_SLICES, MAX_SLICES = 29, 1059
+MIN_SLICES, MAX_SLICES = 16, 1059
 SPARE_MM = 6.0  # least distance of whole kidneys from the first and last slice
 LENGTHS_MM = {
     "abdomen": (0.42, (95, 175), (85, 160)),
@@ -27,12 +28,16 @@ LENGTHS_MM = {
     "trunk": (0.09, (280, 400), (240, 330)),
     "short": (0.03, (70, 90), (68, 85)),
 }
-"""Share of scans, and the length above and below the middle of the kidneys; "short" ones may cut kidneys off."""
+"""Share of scans, and the length above and below the middle of the kidneys."""
+CUT, LARGEST_CUT = 0.15, 0.8  # share of scans that end within the kidneys, and the largest share of them cut off
 
-NOISE_HU, GRAIN_PER_MM, STREAKS_HU = (3.0, 34.0), (0.12, 0.55), 10.0
+NOISE_HU, GRAIN_PER_MM, STREAKS_HU = (3.0, 40.0), (0.12, 0.55), (1.0, 12.0)
+STREAK_TURN = 0.25  # standard deviation of the angle between streaks and rows, radians
 BLUR_MM, BLUR_PIXELS = (0.45, 0.8), (0.25, 0.75)
 THICKNESS = (0.6, 1.6)  # slice thickness over slice spacing
 MIN_HU, MAX_HU = -1024, 3071
+STORED_HU = (1000, 2000)  # range of the clip of CTs that are stored clipped
+CLIPPED = 0.4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Protocol:
     shape: tuple[int, int, int]  # (slices, rows, columns)
     spacing_mm: tuple[float, float, float]
     above_share: float  # of the scanned length, above the middle of the kidneys
-    whole_kidneys: bool  # whether the kidneys must lie between the first and the last slice, if they fit
+    cut_share: float  # of the kidneys beyond the first slice, or the last one if negative; 0 keeps them whole
 
     @classmethod
     def draw(
@@ -74,14 +79,19 @@ class Protocol:
         if slices is None:
             slices = int(np.clip(round((above + below) / spacing), MIN_SLICES, MAX_SLICES))
             slices = min(slices, max(int(map_mm / spacing), MIN_SLICES))
-        return cls((slices, size, size), (spacing, pixel, pixel), above / (above + below), bool(kind != "short"))
+        cut = rng.uniform(-LARGEST_CUT, LARGEST_CUT) if rng.uniform() < CUT else 0.0
+        return cls((slices, size, size), (spacing, pixel, pixel), above / (above + below), float(cut))
 
     def first_slice_mm(self, kidney_ends_mm: tuple[float, float]) -> float:
         """Return z in mm of the first slice for kidneys that extend from the first to the second of two z."""
         extent = (self.shape[0] - 1) * self.spacing_mm[0]
         first, last = kidney_ends_mm
+        if self.cut_share > 0:
+            return first + self.cut_share * (last - first)
+        if self.cut_share < 0:
+            return last + self.cut_share * (last - first) - extent
         top = (first + last) / 2 - extent * self.above_share
-        if self.whole_kidneys and last - first + 2 * SPARE_MM < extent:
+        if last - first + 2 * SPARE_MM < extent:
             top = float(np.clip(top, last + SPARE_MM - extent, first - SPARE_MM))
         return top
 
@@ -95,8 +105,10 @@ class Scanner:
     blur_mm: float  # standard deviation of the in-plane point spread
     noise_hu: float  # standard deviation in the middle of the body
     grain_per_mm: float  # frequency at which the reconstruction kernel rolls off; higher means a finer grain
-    streaks_hu: float  # of faint horizontal streaks
+    streaks_hu: float  # standard deviation of straight streaks
+    streak_turn: float  # their angle to the rows, radians
     circular: bool  # whether the field of view is a circle with -1024 HU around it
+    max_hu: int  # where the CT is clipped
     key: tuple[int, ...]  # seeds the noise, with the slice number
 
     @classmethod
@@ -108,8 +120,10 @@ class Scanner:
             blur_mm=max(rng.uniform(*BLUR_MM), spacing_mm[2] * rng.uniform(*BLUR_PIXELS)),
             noise_hu=float(np.exp(rng.uniform(*np.log(NOISE_HU)))),
             grain_per_mm=float(np.exp(rng.uniform(*np.log(GRAIN_PER_MM)))),
-            streaks_hu=rng.uniform(0, STREAKS_HU) if rng.uniform() < 0.5 else 0.0,
+            streaks_hu=float(np.exp(rng.uniform(*np.log(STREAKS_HU)))) if rng.uniform() < 0.5 else 0.0,
+            streak_turn=rng.normal(0, STREAK_TURN),
             circular=bool(rng.uniform() < 0.3),
+            max_hu=int(rng.integers(*STORED_HU)) if rng.uniform() < CLIPPED else MAX_HU,
             key=key,
         )
 
@@ -130,19 +144,26 @@ class Scanner:
         result = np.empty(hu.shape, np.int16)
         for number, plane in enumerate(hu):
             plane = scipy.ndimage.gaussian_filter(plane, blur, truncate=3, mode="nearest")
-            plane += self._noise(first_slice + number, transfer, padded)[:rows, :columns] * gain
+            noise = self._noise(first_slice + number, transfer, padded)[:rows, :columns]
+            if self.streaks_hu:
+                noise = noise + self._streaks(first_slice + number, rows, columns)
+            plane += noise * gain
             if self.circular:
                 plane[outside] = MIN_HU
-            result[number] = np.clip(np.rint(plane), MIN_HU, MAX_HU)
+            result[number] = np.clip(np.rint(plane), MIN_HU, self.max_hu)
         return result
 
     def _noise(self, slice_index: int, transfer: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """Return one slice of noise of unit standard deviation plus its streaks, float32 of `shape`."""
-        rng = random_generator(*self.key, slice_index)
-        white = rng.standard_normal(shape, np.float32)
-        grain = scipy.fft.irfft2(scipy.fft.rfft2(white) * transfer, s=shape)
-        streaks = scipy.ndimage.gaussian_filter1d(rng.standard_normal(shape[0]).astype(np.float32), 1.0)
-        return grain + streaks[:, None] * np.float32(self.streaks_hu / self.noise_hu)
+        """Return one slice of noise of unit standard deviation, float32 of `shape`."""
+        white = random_generator(*self.key, slice_index).standard_normal(shape, np.float32)
+        return scipy.fft.irfft2(scipy.fft.rfft2(white) * transfer, s=shape)
+
+    def _streaks(self, slice_index: int, rows: int, columns: int) -> np.ndarray:
+        """Return one slice of straight streaks in units of the noise, float32 [rows, columns]."""
+        profile = random_generator(*self.key, slice_index, 1).standard_normal(rows + columns).astype(np.float32)
+        profile = scipy.ndimage.gaussian_filter1d(profile, 1.0) * np.float32(1.9 * self.streaks_hu / self.noise_hu)
+        across = np.arange(rows)[:, None] * np.cos(self.streak_turn) + np.arange(columns) * np.sin(self.streak_turn)
+        return profile[(across.astype(np.int32)) % len(profile)]
 
     def _noise_transfer(self, rows: int, columns: int) -> tuple[np.ndarray, tuple[int, int]]:
         """Return the transfer of white noise to CT noise of unit variance, and the shape of its transform.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import numpy as np
+
 NAMES = (
     ("kidney_right", r"kidney.*right|right.*kidney"), ("kidney_left", r"kidney.*left|left.*kidney"),
     ("kidney", r"kidney"), ("adrenal", r"adrenal"), ("gallbladder", r"gall"), ("portal", r"portal|splenic_vein"),
@@ -40,6 +42,11 @@ def structure_of(name: str) -> str:
     if name in INDEX:
         return name
     return next((structure for structure, pattern in NAMES if re.search(pattern, name)), "other")
+
+
+def are(structures: np.ndarray, names: Iterable[str]) -> np.ndarray:
+    """Return the mask, bool, of the voxels that are one of the named structures."""
+    return np.isin(np.arange(256), indices(names))[structures]
 
 
 def indices(names: Iterable[str]) -> list[int]:

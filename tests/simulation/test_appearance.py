@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kits_tf.config import PHASES
-from kits_tf.simulation.appearance import RANGES, TUMORS, Appearance
+from kits_tf.simulation.appearance import LIKE_KIDNEY, RANGES, TUMORS, Appearance
 from kits_tf.simulation.fields import random_generator
 
 
@@ -15,10 +15,19 @@ def looks(phase, count=40):
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_means_stay_in_their_ranges_and_vary(phase):
-    low, high = RANGES["liver"][phase != "unenhanced"]
-    means = [look.mean("liver") for look in looks(phase)]
+    low, high = RANGES["muscle"][phase != "unenhanced"]
+    means = [look.mean("muscle") for look in looks(phase)]
     assert low <= min(means) and max(means) <= high
     assert np.ptp(means) > 0.5 * (high - low)
+
+
+def test_other_organs_are_as_bright_as_the_kidneys_as_often_as_they_should_be():
+    """Without contrast their own range lies within the kidneys' and hides it."""
+    drawn = looks("corticomedullary", 200)
+    like = [min(look.medulla, look.cortex) <= look.mean("heart") <= max(look.medulla, look.cortex) for look in drawn]
+    bright = [look.mean("liver") > RANGES["liver"][1][1] for look in drawn]
+    assert np.mean(like) > LIKE_KIDNEY["heart"] - 0.1
+    assert 0.02 < np.mean(bright) < LIKE_KIDNEY["liver"]
 
 
 def test_contrast_brightens_kidneys_and_their_urine_in_turn():

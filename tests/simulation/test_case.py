@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kits_tf.simulation import Anatomy, bundled_anatomies, case, lesions, simulate
+from kits_tf.simulation import Anatomy, bundled_anatomies, case, deformation, interior, lesions, simulate
 from kits_tf.simulation.appearance import Appearance
 from kits_tf.simulation.fields import random_generator
 from kits_tf.simulation.organ_map import load
@@ -38,8 +38,10 @@ def test_chunks_do_not_show(anatomies, monkeypatch):
     assert np.abs(whole.hu.astype(int) - pieces.hu).max() <= 1  # rounding of sums in another order
 
 
-def test_the_right_kidney_lies_at_low_columns(anatomies):
+def test_the_right_kidney_lies_at_low_columns(anatomies, monkeypatch):
     """The map's right kidney is the larger one."""
+    for module, name in ((deformation, "KIDNEY_SIZE"), (deformation, "ATROPHIC"), (interior, "SINGLE_KIDNEY")):
+        monkeypatch.setattr(module, name, 0)
     volumes = np.zeros(2)
     for number in range(6):
         labels = simulate(7, number, anatomies, **SMALL).labels

@@ -7,7 +7,8 @@ import pytest
 
 from kits_tf.errors import InputError
 from kits_tf.simulation import Anatomy, bundled_anatomies
-from kits_tf.simulation.organ_map import BUNDLED, read_legend
+from kits_tf.simulation.fields import random_generator
+from kits_tf.simulation.organ_map import BUNDLED, draw_anatomy, read_legend
 from kits_tf.simulation.refinement import UNLABELLED
 from kits_tf.simulation.structures import INDEX
 from tests.simulation import small_person
@@ -53,6 +54,14 @@ def test_bad_maps_are_refused(tmp_path, change, reason):
     paths = small_person.write(tmp_path, change(small_person.organs()).astype(np.float32))
     with pytest.raises(InputError, match=reason):
         Anatomy(paths["map"], paths["legend"]).check()
+
+
+def test_maps_whose_tissue_a_ct_has_split_are_drawn_twice_as_often():
+    anatomies = (Anatomy("a", "b"), Anatomy("a", "b", "ct"), Anatomy("a", "b", complete=True), Anatomy("a", "b"))
+    rng = random_generator(0)
+    counts = np.bincount([draw_anatomy(rng, anatomies) for _ in range(3000)])
+    np.testing.assert_allclose(counts / 3000, (1 / 6, 1 / 3, 1 / 3, 1 / 6), atol=0.03)
+    assert sorted(anatomy.complete for anatomy in bundled_anatomies()) == [False, False, True]
 
 
 def test_three_maps_are_bundled_with_their_licences():

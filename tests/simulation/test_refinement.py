@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kits_tf.simulation.organ_map import Anatomy, load
-from kits_tf.simulation.refinement import DEPTH_STEP_MM, UNLABELLED, refine, split_by_hu
+from kits_tf.simulation.refinement import AROUND_MM, DEPTH_STEP_MM, UNLABELLED, refine, split_by_hu
 from kits_tf.simulation.structures import INDEX
 from tests.simulation import small_person
 
@@ -37,6 +37,24 @@ def test_the_unlabelled_body_is_split(tmp_path, with_ct):
     assert fine.kidneys_mm["kidney_right"][2] < 0 < fine.kidneys_mm["kidney_left"][2]
     at = np.rint((fine.kidneys_mm["kidney_left"] - fine.low_mm) / fine.spacing_mm).astype(int)
     assert fine.structures[tuple(at)] == INDEX["kidney_left"]
+
+
+def test_the_body_of_a_map_without_a_ct_is_convex_and_has_discs_between_its_vertebrae():
+    structures = np.full((12, 40, 60), UNLABELLED, np.uint8)
+    structures[:, 5:9, 28:32] = INDEX["liver"]
+    structures[:, 25:35, 8:12] = INDEX["kidney_right"]
+    structures[:, 25:35, 48:52] = INDEX["kidney_left"]
+    structures[:5, 28:36, 27:33] = structures[7:, 28:36, 27:33] = INDEX["bone"]
+    fine = refine(structures, (3.0, 3.0, 3.0))
+
+    def structure(*at_mm):
+        at = np.add(at_mm, (0, AROUND_MM, AROUND_MM)) / fine.spacing_mm
+        return fine.structures[tuple(np.rint(at).astype(int))]
+
+    assert structure(16.5, 96, 90) == INDEX["soft"]  # a gap of two slices between bones
+    assert structure(16.5, 70, 60) == INDEX["fat"]  # within the triangle of the three organs
+    assert structure(16.5, 90, 160) == INDEX["soft"]  # beside a kidney, the wall
+    assert structure(16.5, 5, 5) == INDEX["air"]
 
 
 def test_a_map_split_beforehand_is_the_map_with_its_ct():
