@@ -238,7 +238,7 @@ PRESET_OPTIONS["kidney"]["default"] = {
     "max_blur_mm": 1.5,
     "max_coarsening": 0.8,
 }
-PRESET_OPTIONS["tumor"]["default"] = {**PRESET_OPTIONS["tumor"]["small"], "base_filters": 16}
+PRESET_OPTIONS["tumor"]["default"] = {**PRESET_OPTIONS["tumor"]["small"], "base_filters": 16, "grid": 48}
 
 
 def preset(name: str, stage: str, plane: str | None = None) -> KidneyConfig | TumorConfig:

@@ -52,9 +52,9 @@ class Phase:
 PHASES: dict[str, tuple[Phase, ...]] = {
     "kidney": (Phase(1.0, 48, (1e-3, 0.0), 0.65),),
     "tumor": (
-        Phase(0.37, 12, (1e-3, 5e-4), 0.7, grid=32),
-        Phase(0.24, 6, (6e-4, 4e-4), 0.75, grid=48),
-        Phase(0.39, 4, (4e-4, 0.0), 0.8, grid=64),
+        Phase(0.33, 12, (1e-3, 5e-4), 0.7, grid=32),
+        Phase(0.19, 6, (6e-4, 4e-4), 0.75, grid=48),
+        Phase(0.48, 6, (5e-4, 0.0), 0.8, grid=48),
     ),
 }
 

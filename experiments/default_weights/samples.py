@@ -23,6 +23,7 @@ from kits_tf.config import KidneyConfig, TumorConfig
 
 IMAGE, LABEL, CUBES, WRITING = "image.npy", "label.npy", "cubes.npz", ".writing"
 CUBE_UNIT = 65535
+CUBE_GRID = 64  # voxels along each side of a stored cube; training samples it more coarsely
 MIN_SLICES, MIN_KIDNEY_VOXELS = 20, 100  # of a sample worth training on, on the working grid
 LATTICE = (7, 9, 11)  # control points of the field that moves a kidney's surface
 
@@ -104,7 +105,7 @@ def cubes(case: Case, found: np.ndarray, config: TumorConfig) -> Iterator[tuple[
         image = geometry.scale(NumPy, case.hu[kidney.box], config.clip_hu) * mask
         label = (tumor & mask).astype(np.float32)
         cube, tumor_label = (
-            kidney_crops.to_cube(NumPy, array, np.array(case.spacing_mm), config.margin_mm, config.grid)
+            kidney_crops.to_cube(NumPy, array, np.array(case.spacing_mm), config.margin_mm, CUBE_GRID)
             for array in (image.astype(np.float32), label)
         )
         yield cube, tumor_label >= 0.5, float(np.count_nonzero(tumor) * np.prod(case.spacing_mm) / 1000)
