@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
-from kits_tf import geometry
+from kits_tf import geometry, landmarks
 from kits_tf.data import kits19
 from kits_tf.errors import InputError
 from kits_tf.io.volume import Grid, Volume, read_labels, read_volume
+from kits_tf.laterality import bounding_box
 
-VERSION = 4
+VERSION = 5
 """Raised when cases that earlier versions accepted must be checked again."""
 
 AFFINE_TOLERANCE_MM = 0.1  # at the corners of the volume; qforms are stored as float32 quaternions
@@ -28,7 +30,13 @@ MIN_HU_RANGE = 800  # from air to bone there are over a thousand
 KIDNEY_HU = (-20, 500)  # bounds of the median, without and with contrast
 FAT_HU = -50
 MAX_FAT_SHARE = 0.25  # of kidney voxels, above which the label is refused
-ODD_FAT_SHARE = 0.08  # 0 to 0.01 in twelve correct CTs; 0.08 to 0.98 if mirrored or 20 mm off, in all but one of them
+ODD_FAT_SHARE = (
+    0.05  # at most 0.01 in 13 correct CTs; at least 0.06 if mirrored, upside down or 20 mm off, but for one
+)
+SHELL_MM = (2.0, 6.0)  # distance from the label of what surrounds it
+MIN_CONTRAST_HU = 20.0  # of kidney to its surroundings, by medians; at least 95 in 13 correct CTs, 12 in that one
+LENGTH_MM = (70.0, 300.0)  # along the body, of labels that the scan does not cut; 81 to 246 in KiTS19
+MIN_TUMOR_ML = 1.0  # of tumor that should touch a kidney, as each in KiTS19 does
 KIDNEY_ML = (50.0, 1200.0)  # 91 to 765 in KiTS19
 
 
@@ -113,8 +121,21 @@ def _warnings(image: pathlib.Path, label: pathlib.Path, volume: Volume, labels: 
     parted = separated_axes(labels)
     if 0 in parted and 2 not in parted:
         yield label, "one kidney is above the other on the same side", "unless it is a transplant, correct the affine"
-    if (fat := np.mean(_kidney_hu(volume, labels) < FAT_HU)) > ODD_FAT_SHARE:
-        yield label, f"{fat:.0%} of the kidney is fat or air", "look whether the label is shifted or mirrored"
+    for text in landmarks.orientation_warnings(volume.hu, volume.spacing_mm):
+        reason, _, remedy = text.partition("; ")
+        yield image, reason, remedy
+    inside, shift = _kidney_hu(volume, labels), "look whether the label is shifted, mirrored or upside down"
+    if (fat := np.mean(inside < FAT_HU)) > ODD_FAT_SHARE:
+        yield label, f"{fat:.0%} of the kidney is fat or air", shift
+    elif (contrast := float(np.median(inside)) - _surrounding_hu(volume, labels)) < MIN_CONTRAST_HU:
+        yield label, f"the kidney is brighter than its surroundings by {contrast:.0f} HU only", shift
+    if (tumor_ml := _lone_tumor_voxels(labels) * volume.voxel_ml) >= MIN_TUMOR_ML:
+        yield label, f"a tumor of {tumor_ml:.1f} ml touches no kidney", "look whether labels were lost"
+    slices = np.flatnonzero(labels.any(axis=(1, 2)))
+    length_mm = len(range(slices[0], slices[-1] + 1)) * volume.spacing_mm[0]
+    is_cut = slices[0] == 0 or slices[-1] == len(labels) - 1
+    if not is_cut and _is_outside(length_mm, LENGTH_MM):
+        yield label, f"the kidneys are {length_mm:.0f} mm long", "look whether the slices' spacing was lost"
     kidney_ml = np.count_nonzero(labels == 1) * volume.voxel_ml
     if _is_outside(kidney_ml, KIDNEY_ML):
         yield label, f"kidneys without tumors have {kidney_ml:.0f} ml", "look whether labels or the spacing were lost"
@@ -128,6 +149,27 @@ def _kidney_hu(volume: Volume, labels: np.ndarray) -> np.ndarray:
     """Return the HU of the kidney, or of its tumor where no kidney is labelled."""
     kidney = labels == 1
     return volume.hu[kidney if kidney.any() else labels > 0]
+
+
+def _surrounding_hu(volume: Volume, labels: np.ndarray) -> float:
+    """Return the median HU around the labels."""
+    steps = [max(1, round(SHELL_MM[0] / mm)) for mm in volume.spacing_mm]
+    spacing_mm = np.multiply(volume.spacing_mm, steps)
+    mask, hu = (array[tuple(slice(None, None, step) for step in steps)] for array in (labels > 0, volume.hu))
+    margins = [int(SHELL_MM[1] // mm) + 1 for mm in spacing_mm]
+    box = bounding_box(mask) or (slice(None),) * 3
+    around = tuple(slice(max(0, part.start - n), part.stop + n) for part, n in zip(box, margins, strict=True))
+    distance_mm = ndimage.distance_transform_edt(~mask[around], sampling=spacing_mm)
+    shell = hu[around][(distance_mm >= SHELL_MM[0]) & (distance_mm <= SHELL_MM[1])]
+    return float(np.median(shell)) if shell.size else -np.inf
+
+
+def _lone_tumor_voxels(labels: np.ndarray) -> int:
+    """Return the voxels of tumor in pieces without kidney."""
+    inside = labels[bounding_box(labels > 0)]
+    pieces, count = ndimage.label(inside)
+    kidney, tumor = (np.bincount(pieces[inside == label], minlength=count + 1) for label in (1, 2))
+    return int(tumor[kidney == 0].sum())
 
 
 def separated_axes(labels: np.ndarray) -> list[int]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import kits_tf
-from kits_tf import checkpoint, files
+from kits_tf import checkpoint, files, landmarks
 from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
 from kits_tf.errors import InputError
 from kits_tf.evaluation import lesions
@@ -176,7 +176,12 @@ def sidecar_of(
         "settings": dict(settings),
         "version": kits_tf.__version__,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "warnings": [*volume.warnings, *hu_warnings(volume.hu), *([] if labels.any() else ["no kidney was found"])],
+        "warnings": [
+            *volume.warnings,
+            *hu_warnings(volume.hu),
+            *landmarks.orientation_warnings(volume.hu, volume.spacing_mm),
+            *([] if labels.any() else ["no kidney was found"]),
+        ],
     }
 
 

@@ -111,10 +111,47 @@ FINE = {
     "affine rounded": edit_labels(np.copy, offset_mm=0.05),
 }
 
+
+def tumor_of_a_lost_kidney(labels):
+    """The patient's left kidney, which has the tumor, without its own tissue."""
+    labels = labels.copy()
+    left = labels[:, :, labels.shape[2] // 2 :]
+    left[left == 1] = 0
+    return labels
+
+
+def without_contrast(hu):
+    """Kidneys hardly brighter than the body around them."""
+    return np.where(hu > 120, hu - 150, hu).astype(np.int16)
+
+
+def back_to_front(case):
+    """A spine behind the kidneys, then rows reversed in both files."""
+
+    def spine(hu):
+        hu = hu.copy()
+        hu[:, 45:51, 36:44] = 400
+        return hu
+
+    edit_hu(spine)(case)
+    edit_both(lambda array: array[:, ::-1])(case)
+
+
+def not_cut(labels):
+    """Without the voxel in the first slice, where the scan might have cut a kidney."""
+    labels = labels.copy()
+    labels[0] = 0
+    return labels
+
+
 ODD = {
     "transplant": (edit_labels(transplant), "above the other"),
     "label partly in air": (edit_labels(lambda labels: np.roll(labels, -24, axis=1)), "fat or air"),
-    "tumor alone": (edit_labels(lambda labels: 2 * (labels > 0).astype(np.uint8)), "have 0 ml"),
+    "tumor alone": (edit_labels(lambda labels: 2 * (labels > 0).astype(np.uint8)), "touches no kidney"),
+    "tumor of a lost kidney": (edit_labels(tumor_of_a_lost_kidney), "touches no kidney"),
+    "label without contrast": (edit_hu(without_contrast), "brighter than its surroundings by"),
+    "back to front": (back_to_front, "spine lies in front"),
+    "short kidneys": (edit_labels(not_cut), "kidneys are 40 mm long"),
     "lost labels": (edit_labels(lambda labels: labels * (np.arange(12)[:, None, None] == 6)), "ml"),
 }
 """What was done, and a word of the warning."""

@@ -38,6 +38,7 @@ def test_changed_cases_and_damaged_records_are_done_again(tmp_path):
     faults.FAULTS["NaN"][0](folders[2])
     (tmp_path / "out" / "cases" / "case_00000.tfrecord").write_bytes(b"truncated")
     left_out, lines = prepare(tmp_path)
+    lines = [line for line in lines if "warning" not in line]
     words = [("case_00000", "kidney"), ("case_00001", "kidney"), ("case_00002", "NaN")]
     assert all(one in line and two in line for (one, two), line in zip(words, lines, strict=True))
     assert left_out == ["case_00002"]

@@ -1,0 +1,64 @@
+"""Anatomical landmarks that show a CT stored the wrong way round under a header that says otherwise.
+
+The spine lies at the back and the lungs lie above the abdomen. Left and right have no such landmark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from kits_tf import geometry
+
+GRID_MM = (10.0, 4.0, 4.0)  # about the distance of the voxels that are looked at
+BONE_HU = 200
+MIN_BONE_ML = 20.0  # in the middle fifth of the body, for the spine to be seen
+MIN_FRONT_SHARE = 2 / 3  # of the slices, with more bone in front: at most 0.32 in real CTs, at least 0.68 turned round
+LUNG_HU = (-960, -600)  # gas in the bowel is darker
+MIN_LUNG_CM2 = 60.0  # of a slice at the last end; real CTs that show lungs have 108 to 288 there if upside down
+MAX_UPPER_CM2 = 20.0  # of a slice in the upper half, where abdomen or pelvis would lie; 1 to 15 there
+
+
+def orientation_warnings(hu: np.ndarray, spacing_mm: Sequence[float]) -> list[str]:
+    """Return warnings if spine or lungs lie on the wrong side; without evidence there are none.
+
+    Args:
+        hu: [slices, rows, columns] in HU, axes I, P, L.
+        spacing_mm: (slice, row, column).
+
+    Example:
+        >>> orientation_warnings(np.full((20, 60, 80), 40, np.int16), (5.0, 5.0, 5.0))
+        []
+    """
+    steps = [max(1, int(wanted // mm)) for wanted, mm in zip(GRID_MM, spacing_mm, strict=True)]
+    coarse = hu[tuple(slice(None, None, step) for step in steps)]
+    rows, columns = geometry.body_box(coarse)
+    coarse = coarse[:, slice(*rows), slice(*columns)]
+    sides_mm = np.multiply(spacing_mm, steps)
+    found = []
+    if _is_spine_in_front(coarse, float(np.prod(sides_mm)) / 1000):
+        found.append("the spine lies in front: rows may be stored back to front; check the orientation in its header")
+    if _are_lungs_below(coarse, float(np.prod(sides_mm[1:])) / 100):
+        found.append("the lungs lie below: slices may be stored upside down; check the orientation in its header")
+    return found
+
+
+def _is_spine_in_front(hu: np.ndarray, voxel_ml: float) -> bool:
+    """Return whether most slices have more bone in the front half of the body than in the back half."""
+    height, width = hu.shape[1:]
+    bone = hu[:, :, 2 * width // 5 : -(-3 * width // 5)] > BONE_HU
+    front, back = (np.count_nonzero(part, axis=(1, 2)) for part in (bone[:, : height // 2], bone[:, -(height // 2) :]))
+    if np.sum(front + back) * voxel_ml < MIN_BONE_ML:
+        return False
+    return bool(np.mean(front[front != back] > back[front != back]) > MIN_FRONT_SHARE)
+
+
+def _are_lungs_below(hu: np.ndarray, pixel_cm2: float) -> bool:
+    """Return whether lung, the air inside the body that is not as dark as gas, is in the last slices alone."""
+    inside = [ndimage.binary_fill_holes(image > geometry.BODY_HU) for image in hu]
+    lung = (hu > LUNG_HU[0]) & (hu < LUNG_HU[1]) & inside
+    areas_cm2 = np.count_nonzero(lung, axis=(1, 2)) * pixel_cm2
+    upper, last = areas_cm2[: len(hu) // 2], areas_cm2[-max(1, len(hu) // 10) :]
+    return bool(len(upper) and upper.mean() < MAX_UPPER_CM2 and last.mean() > MIN_LUNG_CM2)
