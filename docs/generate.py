@@ -39,7 +39,7 @@ SUMMARY = {
 COMMANDS = sorted({path.stem for path in pathlib.Path(cli.__path__[0]).glob("*.py")} - {"__init__", "app", "batch"})
 NOTE = "<!-- Made by `python -m docs.generate` from the code. Do not edit. -->\n\n"
 REASONS = {
-    "augment": "the released weights were trained by `experiments/default_weights`, which augments in its own way",
+    "augment": "the paper names none; `experiments/default_weights` augments in its own way",
     "base_filters": "width that CPU cores can train and run",
     "batch_norm_momentum": "0.99 still holds 5 % of its initial statistics after 300 steps",
     "batch_size": "more kidneys a step, so that batch normalization sees some with tumor",
@@ -69,6 +69,7 @@ REASONS = {
     "min_component_ml": "a piece of this size is no kidney",
     "min_component_share": "a piece much smaller than the kidney on its side is a false positive",
     "mirror": "one network sees both sides alike, so that each case counts twice; the paper learns each side apart",
+    "normalization": "`paper` uses groups, which the paper does not name: statistics of two sub-blocks vary threefold",
     "num_steps": "a schedule of minutes on a CPU, not of hours on a GPU",
     "patch_columns": "a half of the body on the working grid",
     "patch_rows": "the body on the working grid",
@@ -79,7 +80,15 @@ REASONS = {
     "tumor_weight": "the soft Dice loss balances the classes already",
     "validate_every": "needed for `keep`",
     "warmup_steps": "batch statistics settle before the full learning rate",
-}  # reasons of options in which a preset or the released weights differ from `paper`
+}  # reasons of options in which a preset or the released weights differ from the paper
+OFF = "off"
+UNSAID = ("augment",)  # options in which `paper` adds to what the paper says
+ALWAYS = (
+    ("outside the patient's body box there is air, not the table", "`geometry.only_body`"),
+    ("augmentation rotates, scales, and changes intensity and noise; it never mirrors right and left", "`augment`"),
+    ("one logit and a sigmoid for two classes, in place of a softmax", "`models/unet.py`"),
+    ("the bias of the logits starts at -2, the attention of CBAM near one", "`models/unet.py`, `models/layers.py`"),
+)  # what differs from the paper in every preset: (what, where)
 
 
 def table(*rows: tuple[Any, ...]) -> str:
@@ -129,19 +138,59 @@ def meaning(flag: flags.Flag) -> str:
 def config_page() -> str:
     """Return the page of all options of the networks."""
     text = f"# Options of the networks\n\n{NOTE}Set one with `kits-train --set=KEY=VALUE`. `config.json` stores all.\n"
-    released = checkpoint.released_root() / checkpoint.DEFAULT
     for stage, network in (("kidney", "kidney_axial"), ("tumor", "tumor")):
         columns = {name: config.preset(name, stage, "axial" if stage == "kidney" else None) for name in config.PRESETS}
         options = [field.name for field in dataclasses.fields(columns["paper"]) if field.name not in config.FIXED]
-        columns[f"weights `{checkpoint.DEFAULT}`"] = config.load(released / network / checkpoint.CONFIG_NAME)
         comments = dict(pair for kind in (config.Config, type(columns["paper"])) for pair in field_comments(kind))
         values = {name: [shown(getattr(column, name)) for column in columns.values()] for name in options}
-        rows = [(f"`{name}`", *values[name][:-1], comments[name]) for name in options]
-        other = {name: own for name, own in values.items() if len(set(own)) > 1}
-        reasons = [(f"`{name}`", *own, REASONS[name]) for name, own in other.items()]
+        rows = [(f"`{name}`", *values[name], comments[name]) for name in options]
         text += f"\n## {network}\n\n" + table(("option", *config.PRESETS, "what it is"), *rows)
-        text += f"\n### {network}: differs from the paper\n\n" + table(("option", *columns, "reason"), *reasons)
-    return text
+    told = {name: preset_configs(name) for name in config.PRESETS} | {"released weights": released_configs()}
+    return f"{text}\n## Differs from the paper\n\n{differences(told)}\n{always()}"
+
+
+def preset_configs(name: str) -> dict[str, config.NetworkConfig]:
+    """Return the configs of a preset by network."""
+    parts = {network: network.partition("_") for network in checkpoint.network_names()}
+    return {network: config.preset(name, stage, plane or None) for network, (stage, _, plane) in parts.items()}
+
+
+def released_configs() -> dict[str, config.NetworkConfig]:
+    """Return the configs of the released weights by network."""
+    return {name: config.load(CARD.parent / name / checkpoint.CONFIG_NAME) for name in checkpoint.network_names()}
+
+
+def differences(columns: dict[str, dict[str, config.NetworkConfig]]) -> str:
+    """Return the table of options in which configs, by column and network, differ from the paper; `paper` is first."""
+    fields = [field.name for kind in config.KINDS.values() for field in dataclasses.fields(kind)]
+    rows = []
+    for option in dict.fromkeys(fields):
+        groups: dict[tuple[str, ...], list[str]] = {}  # networks by their values
+        for network in checkpoint.network_names():
+            if hasattr(columns["paper"][network], option):
+                values = tuple(in_effect(configs[network], option) for configs in columns.values())
+                groups.setdefault(values, []).append(network)
+        for values, networks in groups.items():
+            if len(set(values) - {OFF}) > 1 or option in UNSAID:
+                rows.append((f"`{option}`", named(networks), *values, REASONS[option]))
+    return table(("option", "networks", *columns, "reason"), *rows)
+
+
+def in_effect(network_config: config.Config, option: str) -> str:
+    """Return the value of an option in words; "off" for an extent of augmentation that is turned off."""
+    return OFF if option in AUGMENTATION and not network_config.augment else shown(getattr(network_config, option))
+
+
+def named(networks: list[str]) -> str:
+    """Return networks in words."""
+    names = {stage: checkpoint.network_names(stage) for stage in config.STAGES}
+    short = {"both": "all", "kidney": "kidney"}
+    return next((word for stage, word in short.items() if networks == names[stage]), ", ".join(networks))
+
+
+def always() -> str:
+    """Return the table of what differs from the paper in every preset."""
+    return "In every preset, `paper` included:\n\n" + table(("what", "where"), *ALWAYS)
 
 
 def field_comments(kind: type) -> list[tuple[str, str]]:
@@ -200,24 +249,16 @@ def tries() -> str:
     return table(("try", *(SUMMARY[key] for key in keys)), *rows) if rows else PENDING
 
 
-def differences() -> str:
-    """Return where the options of the released weights differ from the preset `paper`, and why."""
-    rows = []
-    for network in checkpoint.network_names():
-        stage, _, plane = network.partition("_")
-        paper = config.preset("paper", stage, plane or None)
-        own = config.load(CARD.parent / network / checkpoint.CONFIG_NAME)
-        unused = () if own.augment else AUGMENTATION
-        for name, value in dataclasses.asdict(own).items():
-            if value != getattr(paper, name) and name not in unused:
-                rows.append((f"`{name}`", stage, shown(getattr(paper, name)), shown(value), REASONS[name]))
-    return table(("option", "stage", "paper", "`default`", "reason"), *dict.fromkeys(rows))
+def differences_of_weights() -> str:
+    """Return where the released weights differ from the paper, and why."""
+    return differences({"paper": preset_configs("paper"), "`default`": released_configs()}) + f"\n{always()}"
 
 
+SECTIONS = {"notice": notice, "training": training, "scores": scores, "differences": differences_of_weights}
 PAGES: dict[pathlib.Path, Callable[[], str]] = {
     REFERENCE / "commands.md": commands_page,
     REFERENCE / "config.md": config_page,
-    CARD: lambda: filled(CARD, {"notice": notice, "training": training, "scores": scores, "differences": differences}),
+    CARD: lambda: filled(CARD, SECTIONS),
     WEIGHTS / "README.md": lambda: filled(WEIGHTS / "README.md", {"tries": tries}),
 }
 

@@ -33,8 +33,8 @@ NumPy: ArrayModule = SimpleNamespace(
     **{
         name: getattr(np, name)
         for name in (
-            "arange", "asarray", "ceil", "clip", "concatenate", "flip", "float32", "float64", "int32", "max",
-            "maximum", "minimum", "pad", "reshape", "round", "stack", "sum", "transpose", "uint16", "where",
+            "arange", "asarray", "ceil", "clip", "concatenate", "cumsum", "flip", "float32", "float64", "int32",
+            "max", "maximum", "minimum", "pad", "reshape", "round", "stack", "sum", "transpose", "uint16", "where",
         )
     },
     cast=lambda x, dtype: np.asarray(x).astype(dtype, copy=False),
@@ -57,8 +57,8 @@ def tensorflow() -> ArrayModule:
         **{
             name: getattr(tf, name)
             for name in (
-                "cast", "float32", "float64", "int32", "maximum", "minimum", "reshape", "round", "shape", "stack",
-                "transpose", "uint16", "where",
+                "cast", "cumsum", "float32", "float64", "int32", "maximum", "minimum", "reshape", "round", "shape",
+                "stack", "transpose", "uint16", "where",
             )
         },
         arange=tf.range,

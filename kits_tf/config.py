@@ -139,6 +139,7 @@ class TumorConfig(Config):
 
     stage: Literal["tumor"] = "tumor"
     base_filters: int = 32  # filters of the finest level
+    normalization: Normalization = "group"  # batch statistics of two sub-blocks vary threefold
     batch_size: int = 2  # sub-blocks (cubes with blocks=none) of a step, over all devices
     depth: int = 3  # number of poolings
     attention: TumorAttention = "cbam"  # CBAM after every block, gates on skips, both or none
@@ -205,6 +206,7 @@ PRESET_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "clip_high_hu": 400.0,
             "max_intensity_scaling": 0.1,
             "base_filters": 8,
+            "normalization": "batch",
             "max_rotation_degrees": 20.0,
             "max_scaling": 0.2,
             "grid": 64,

@@ -1,8 +1,9 @@
-"""Atomic writing, by a temporary name in the same folder and then a rename; and digests of files."""
+"""Atomic writing, by a temporary name in the same folder and then a rename; locks; digests of files."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -37,6 +38,22 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike) -> Iterator[None]:
+    """Hold a lock that other processes wait for, through an empty file beside `path`; none for an address.
+
+    The system releases the lock of a process that ends in any way.
+    """
+    if "://" in str(path):
+        yield
+        return
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f".{path.name}.lock"), "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

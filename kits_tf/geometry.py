@@ -25,7 +25,8 @@ HU_MIN = -1024.0
 HU_MAX = 2125.0
 SPACING_MM = (0.01, 100.0)  # plausible range of a voxel's sides
 BODY_HU = -300.0  # fat and everything denser
-BODY_SHARE = 0.05  # of the largest projection; thinner rows and columns are table, tubes and noise
+BODY_SHARE = 0.05  # of the slices, in which a pixel must be body
+BODY_MM = 15.0  # side of the square that must fit into the body; tables, tubes and clothes are thinner
 LEAST_WIDTH = 1e-6  # voxels; a mean over less would only be less exact
 CHUNK_SLICES = 16  # slices that are resampled at a time, to bound memory
 
@@ -60,24 +61,65 @@ class BodyBox(NamedTuple):
     columns: Bounds
 
 
-def body_box(hu: np.ndarray) -> BodyBox:
-    """Return the box of the patient's body, by the projections of voxels above -300 HU.
+def body_box(hu: np.ndarray, spacing_mm: Sequence[float]) -> BodyBox:
+    """Return the box of the patient's body.
 
-    It bounds the rows (columns) with at least 5 % of the largest row's (column's) count, and is the whole image if no
-    voxel is above the threshold.
+    Pixels belong to the body if they are above -300 HU in at least 5 % of the slices. The box bounds all squares of
+    15 mm that fit into it, so that a table, which is thinner, does not widen it. It is the whole image if none fits.
+
+    Args:
+        hu: [slices, rows, columns].
+        spacing_mm: (slice, row, column).
+
+    Example:
+        >>> hu = np.full((4, 60, 80), -1000)
+        >>> hu[:, 10:40, 20:70] = 30  # a patient
+        >>> hu[:, 50:52] = 200  # on a table
+        >>> body_box(hu, (3.0, 2.0, 2.0))
+        BodyBox(rows=(10, 40), columns=(20, 70))
     """
-    rows = np.zeros(hu.shape[1], np.int64)
-    columns = np.zeros(hu.shape[2], np.int64)
+    counts = np.zeros(hu.shape[1:], np.int32)
     for image in hu:
-        body = image > BODY_HU
-        rows += np.count_nonzero(body, axis=1)
-        columns += np.count_nonzero(body, axis=0)
-    return BodyBox(extent(is_body(NumPy, rows, rows.max())), extent(is_body(NumPy, columns, columns.max())))
+        counts += image > BODY_HU
+    rows, columns = body_box_of(NumPy, counts, len(hu), spacing_mm, extent)
+    return BodyBox((int(rows[0]), int(rows[1])), (int(columns[0]), int(columns[1])))
 
 
-def is_body(xp: ArrayModule, counts: Array, largest: Array) -> Array:
-    """Return which rows (columns) hold the patient, from their counts of voxels above -300 HU and the largest."""
-    return xp.cast(counts, xp.float64) >= xp.maximum(BODY_SHARE * xp.cast(largest, xp.float64), 1.0)
+def body_box_of(
+    xp: ArrayModule,
+    counts: Array,
+    num_slices: Size,
+    spacing_mm: Sequence[Array],
+    extent: Callable[[Array], Bounds],
+) -> BodyBox:
+    """Return the body box, given how many slices are above -300 HU in each pixel, int32 [rows, columns].
+
+    `extent` is the function of that name for the arrays of `xp`.
+    """
+    least = xp.maximum(BODY_SHARE * xp.cast(num_slices, xp.float64), 1.0)
+    inside = xp.cast(xp.cast(counts, xp.float64) >= least, xp.int32)
+    sums = xp.pad(xp.cumsum(xp.cumsum(inside, 0), 1), ((1, 0), (1, 0)))  # of the pixels above and to the left
+    height, width = (_pixels(xp, BODY_MM, spacing_mm[1 + axis], xp.shape(counts)[axis]) for axis in range(2))
+    squares = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    fits = xp.cast(squares == height * width, xp.int32)
+    (top, bottom), (left, right) = (extent(xp.max(fits, axis=axis) > 0) for axis in (1, 0))
+    return BodyBox((top, bottom + height - 1), (left, right + width - 1))
+
+
+def _pixels(xp: ArrayModule, length_mm: float, spacing_mm: Array, most: Size) -> Size:
+    """Return the pixels of a length, from 1 to `most`."""
+    pixels = xp.maximum(xp.round(length_mm / spacing_mm), 1.0)
+    return xp.cast(xp.minimum(pixels, xp.cast(most, pixels.dtype)), xp.int32)
+
+
+def only_body(hu: np.ndarray, box: BodyBox) -> np.ndarray:
+    """Return a CT with air outside its body box, as prepared cases are; the CT itself if the box is all of it."""
+    if box == whole_box(hu.shape):
+        return hu
+    index = (slice(None), slice(*box.rows), slice(*box.columns))
+    body = np.full_like(hu, HU_MIN)
+    body[index] = hu[index]
+    return body
 
 
 def whole_box(shape: Sequence[Size]) -> BodyBox:

@@ -49,12 +49,41 @@ def test_halves_split_at_the_middle_and_overlap_reaches_beyond():
     assert (right.indices, left.indices) == ((0, 5), (5, 11))
 
 
-def test_body_box_holds_the_body_and_not_the_table():
-    hu = np.full((4, 60, 80), -1000, np.int16)
-    hu[:, 10:40, 20:70] = 30
-    hu[:, 50, 44:46] = 100  # a table seen edge on: 2 voxels wide against the body's 50
-    assert geometry.body_box(hu) == ((10, 40), (20, 70))
-    assert geometry.body_box(np.full((2, 5, 6), -1000, np.int16)) == ((0, 5), (0, 6))
+def elliptic_body(pixel_mm, slices=21):
+    """An elliptic body of 300 x 220 mm in the middle of 560 x 500 mm: HU, and its box."""
+    rows, columns = round(500 / pixel_mm), round(560 / pixel_mm)
+    y, x = (np.indices((rows, columns)) + 0.5) * pixel_mm - np.array([200, 280])[:, None, None]
+    body = (x / 150) ** 2 + (y / 110) ** 2 < 1
+    hu = np.where(body, 40, -1000).astype(np.int16)
+    box = tuple((int(i.min()), int(i.max()) + 1) for i in np.nonzero(body))
+    return np.repeat(hu[None], slices, axis=0), box, x, y
+
+
+@pytest.mark.parametrize("pixel_mm", [0.7, 1.5, 3.0])
+@pytest.mark.parametrize("gap_mm", [0, 10, 30])
+@pytest.mark.parametrize("bend_mm", [0, 60])
+def test_the_body_box_leaves_the_table_out(pixel_mm, gap_mm, bend_mm):
+    """A plate of 6 mm under the back, plain or with rising sides; where it touches, what is nearly as thick counts."""
+    hu, box, x, y = elliptic_body(pixel_mm)
+    depth_mm = y - (110 + gap_mm - bend_mm * (x / 220) ** 2)
+    hu[:, (np.abs(x) < 220) & (depth_mm > 0) & (depth_mm < 6)] = 200
+    hu[::3, 2:4] = 50  # a tube in some slices
+    found = geometry.body_box(hu, (3.0, pixel_mm, pixel_mm))
+    np.testing.assert_allclose(found, box, atol=1 if gap_mm else 7 / pixel_mm)
+
+
+def test_the_body_box_keeps_what_few_slices_show():
+    """A belly in two of 21 slices, and a hole of gas in all."""
+    hu, box, x, y = elliptic_body(1.5)
+    hu[:2, (np.abs(x) < 60) & (y < 0) & (y > -140)] = 40
+    hu[:, np.hypot(x + 60, y) < 40] = -900
+    found = geometry.body_box(hu, (3.0, 1.5, 1.5))
+    np.testing.assert_allclose(found, ((box[0][0] - 20, box[0][1]), box[1]), atol=1)
+
+
+def test_the_body_box_is_the_whole_image_where_no_body_is():
+    assert geometry.body_box(np.full((2, 5, 6), -1000, np.int16), (1.0, 1.0, 1.0)) == ((0, 5), (0, 6))
+    assert geometry.body_box(np.full((2, 5, 6), 40, np.int16), (1.0, 30.0, 0.5)) == ((0, 5), (0, 6))
 
 
 def test_padding_goes_to_the_next_multiple_and_is_air(xp):

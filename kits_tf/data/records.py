@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
     Features = Mapping[str, bytes | Sequence[int] | Sequence[float]]
 
-FORMAT = 2
+FORMAT = 3
 """Raised when records of earlier versions must be written again."""
 
 AIR_HU = -1024
@@ -80,7 +80,7 @@ class Record:
 
 def from_volume(volume: Volume, labels: np.ndarray, orientation: str) -> Record:
     """Crop a CT and its labels to the body box; `orientation` are the axes of the source file, such as "IPL"."""
-    box = geometry.body_box(volume.hu)
+    box = geometry.body_box(volume.hu, volume.spacing_mm)
     body = (slice(None), slice(*box.rows), slice(*box.columns))
     return Record(
         image=to_int16(volume.hu[body]),
@@ -235,11 +235,6 @@ def read_header(path: str | tf.Tensor) -> dict[str, tf.Tensor]:
         "spacing_mm": tf.ensure_shape(tf.io.decode_raw(header["spacing_mm"], tf.float64), [3]),
         "foreground": tf.reshape(tf.io.decode_raw(header["foreground"], tf.int32), [-1, 3]),
     }
-
-
-def read_box(path: PathLike) -> geometry.BodyBox:
-    """Read the body box of a record without its slices."""
-    return geometry.BodyBox(*map(tuple, read_header(str(path))["box"].numpy().reshape(2, 2).tolist()))
 
 
 def read_slices(

@@ -48,6 +48,8 @@ def working_records(
 ) -> list[str]:
     """Return records on a kidney network's working grid; those that are missing or outdated are written.
 
+    Of networks whose training starts at the same time, one resizes a case and the others wait for it.
+
     Args:
         paths: Prepared cases.
         config: Its `inplane_mm`, `slice_mm` and `body_box` define the grid.
@@ -66,7 +68,9 @@ def working_records(
     if outdated:
         report(f"resizing {len(outdated)} cases to the working grid {grid}, once")
     for source, target in outdated:
-        records.write_record(resized(records.read_record(source), config), target)
+        with files.locked(os.path.join(os.path.dirname(target), "resizing")):
+            if _is_outdated(source, target):
+                records.write_record(resized(records.read_record(source), config), target)
     return list(targets.values())
 
 
@@ -117,14 +121,15 @@ def kidney_samples(
     """
     folder = pathlib.Path(folder)
     index, key = folder / INDEX_NAME, _settings_key(paths, config, kidney_masks)
-    samples = _read_samples(index, key)
-    if samples is None:
-        report(f"cutting the kidneys of {len(paths)} cases, once")
-        index.unlink(missing_ok=True)  # it does not describe the samples about to be replaced
-        samples = [sample for path in paths for sample in _cut_case(path, config, kidney_masks, folder)]
-        if not samples:
-            raise UsageError("kidney_masks", "no training case has a kidney")
-        files.write_text(index, json.dumps({"key": key, "samples": samples}, indent=2) + "\n")
+    with files.locked(index):  # workers may start together
+        samples = _read_samples(index, key)
+        if samples is None:
+            report(f"cutting the kidneys of {len(paths)} cases, once")
+            index.unlink(missing_ok=True)  # it does not describe the samples about to be replaced
+            samples = [sample for path in paths for sample in _cut_case(path, config, kidney_masks, folder)]
+            if not samples:
+                raise UsageError("kidney_masks", "no training case has a kidney")
+            files.write_text(index, json.dumps({"key": key, "samples": samples}, indent=2) + "\n")
     return [{**sample, "path": folder / sample["path"]} for sample in samples]
 
 

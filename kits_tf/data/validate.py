@@ -101,7 +101,7 @@ def _errors(image: pathlib.Path, label: pathlib.Path, volume: Volume, labels: np
         yield image, f"values from {low:g} to {high:g} are not HU", scale
     if not labels.any():
         yield label, "no voxel is labelled, the label is empty", "draw the labels or fetch them again"
-    box = geometry.body_box(volume.hu)
+    box = geometry.body_box(volume.hu, volume.spacing_mm)
     depth_mm, width_mm = ((stop - first) * mm for (first, stop), mm in zip(box, volume.spacing_mm[1:], strict=True))
     if depth_mm > MAX_DEPTH_TO_WIDTH * width_mm:
         yield image, f"body is {depth_mm:.0f} mm deep and {width_mm:.0f} mm wide: axes are swapped", affine

@@ -40,10 +40,11 @@ def crop(volume: tf.Tensor, box: Box) -> tf.Tensor:
     return volume[tuple(slice(start, stop) for start, stop in box)]
 
 
-def uncrop(part: tf.Tensor, box: Box, shape: tf.Tensor) -> tf.Tensor:
-    """Place a part at the start of its box in a volume of zeros of the given shape."""
+def uncrop(part: tf.Tensor, box: Box, shape: tf.Tensor, fill: float = 0) -> tf.Tensor:
+    """Place a part at the start of its box in a volume of the given shape, with `fill` around it."""
     sizes = tf.shape(part)
-    return tf.pad(part, [(box[axis][0], shape[axis] - box[axis][0] - sizes[axis]) for axis in range(3)])
+    widths = [(box[axis][0], shape[axis] - box[axis][0] - sizes[axis]) for axis in range(3)]
+    return tf.pad(part, widths, constant_values=fill)
 
 
 def kidney_sides(

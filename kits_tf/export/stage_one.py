@@ -42,18 +42,15 @@ FIXED = Output(tf.uint16, lambda probability: fixed_point(tensorflow(), probabil
 MASK = Output(tf.bool, lambda probability: probability > THRESHOLD, tf.logical_or, tf.logical_and)
 
 
-def body_box(hu: tf.Tensor) -> Box:
+def body_box(hu: tf.Tensor, spacing_mm: tf.Tensor) -> Box:
     """Return the box of the patient in a volume, float32 [slices, rows, columns]; see `geometry.body_box`."""
     shape = tf.shape(hu)
 
-    def count(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        body = tf.cast(hu[index] > geometry.BODY_HU, tf.int32)
-        return tf.reduce_sum(body, axis=1), tf.reduce_sum(body, axis=0)
+    def add(counts: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        return counts + tf.cast(hu[index] > geometry.BODY_HU, tf.int32)
 
-    kinds = (tf.int32, tf.int32)
-    counts = tf.map_fn(count, tf.range(shape[0]), fn_output_signature=kinds, parallel_iterations=1)
-    totals = [tf.reduce_sum(by_slice, axis=0) for by_slice in counts]
-    bounds = [extent(geometry.is_body(tensorflow(), total, tf.reduce_max(total))) for total in totals]
+    counts = tf.foldl(add, tf.range(shape[0]), tf.zeros(shape[1:], tf.int32), parallel_iterations=1)
+    bounds = geometry.body_box_of(tensorflow(), counts, shape[0], tf.unstack(spacing_mm), extent)
     return ((tf.constant(0), shape[0]), *bounds)
 
 
@@ -82,7 +79,9 @@ def stage_one(
     for group in groups:
         config = configs[group[0]]
         box = boxes[config.body_box]
-        part = crop(whole.afterwards(hu), box)
+        part = crop(whole.afterwards(hu), boxes[True])
+        if not config.body_box:  # air around the body, as in prepared cases
+            part = uncrop(part, boxes[True], tf.shape(hu), geometry.HU_MIN)
         if geometry.is_native(config):
             probability = _run_plane(runs[group[0]], config, part, form)
         else:

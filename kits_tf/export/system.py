@@ -100,7 +100,7 @@ class System:
     def probabilities(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the planes' fused kidney probability, and the tumor's inside the kidneys found."""
         volume, spacing_mm = _checked(volume, spacing_mm)
-        boxes = self._boxes(volume)
+        boxes = _boxes(volume, spacing_mm)
         kidney = self._stage_one(volume, spacing_mm, boxes, FLOATS)
         sides = self._sides(kidney > THRESHOLD, spacing_mm, boxes)
         tumor = self._stage_two(volume, spacing_mm, sides, FLOATS)
@@ -118,16 +118,10 @@ class System:
     def _segmentation(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return labels and sides, uint8 of the volume's shape."""
         volume, spacing_mm = _checked(volume, spacing_mm)
-        boxes = self._boxes(volume)
+        boxes = _boxes(volume, spacing_mm)
         sides = self._sides(self._stage_one(volume, spacing_mm, boxes, MASK), spacing_mm, boxes)
         tumor = self._stage_two(volume, spacing_mm, sides, MASK)
         return tf.cast(sides > 0, tf.uint8) * KIDNEY + tf.cast(tumor, tf.uint8) * (TUMOR - KIDNEY), sides
-
-    def _boxes(self, volume: tf.Tensor) -> dict[bool, Box]:
-        """Return the boxes that the networks see, by `body_box`: the body, the whole volume, or both."""
-        cut = {config.body_box for config in (*self._kidney_configs.values(), self._sides_config)}
-        whole = tuple((tf.constant(0), size) for size in tf.unstack(tf.shape(volume), 3))
-        return {body: body_box(volume) if body else whole for body in sorted(cut)}
 
     def _sides(self, mask: tf.Tensor, spacing_mm: tf.Tensor, boxes: dict[bool, Box]) -> tf.Tensor:
         config = self._sides_config
@@ -168,6 +162,12 @@ def _volumes_ml(labels: tf.Tensor, sides: tf.Tensor, spacing_mm: tf.Tensor) -> d
     for side, name in SIDE_NAMES.items():
         found |= {f"{name}_kidney_ml": ml[side, 1:], f"{name}_tumor_ml": ml[side, TUMOR]}
     return {name: tf.cast(tf.reduce_sum(volumes), tf.float32) for name, volumes in found.items()}
+
+
+def _boxes(volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[bool, Box]:
+    """Return the boxes that networks see, by their `body_box`: the whole volume and the body."""
+    whole = tuple((tf.constant(0), size) for size in tf.unstack(tf.shape(volume), 3))
+    return {False: whole, True: body_box(volume, spacing_mm)}
 
 
 def _called(function: Function) -> Function:

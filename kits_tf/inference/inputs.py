@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kits_tf import files, geometry
+from kits_tf import files
 from kits_tf.data import kits19, records
 from kits_tf.errors import InputError, UsageError
 from kits_tf.evaluation import matching
@@ -61,11 +61,6 @@ class Input:
         if records.is_record(self.path):
             return math.prod(int(size) for size in records.read_header(str(self.path))["full_shape"])
         return math.prod(volume.read_grid(self.path).shape)
-
-    @property
-    def body_box(self) -> geometry.BodyBox | None:
-        """The body box of a prepared case, which is already cropped to it; None for other CTs."""
-        return records.read_box(self.path) if records.is_record(self.path) and not self.series else None
 
     def read(self) -> Volume:
         """Read the CT; InputError if it cannot be read."""

@@ -146,8 +146,8 @@ def segment(
     with turn or contextlib.nullcontext():
         try:
             found = job.segmenter.run(
-                volume.hu, volume.spacing_mm, mask=mask, roi=job.roi, box=source.body_box,
-                probabilities=job.probabilities, progress=progress, cancel=cancel,
+                volume.hu, volume.spacing_mm, mask=mask, roi=job.roi, probabilities=job.probabilities,
+                progress=progress, cancel=cancel,
             )  # fmt: skip
         except ValueError as error:
             raise InputError(source.where, error) from None

@@ -30,17 +30,18 @@ Add = Callable[[Callable[[np.ndarray], np.ndarray], np.ndarray], None]
 
 
 def stage_one(
-    engine: Engine, configs: Mapping[str, KidneyConfig], hu: np.ndarray, spacing_mm: tuple[float, float, float],
-    box_of: Callable[[KidneyConfig], geometry.BodyBox], method: str, dtype: type, progress: Callable[[float], None],
+    engine: Engine, configs: Mapping[str, KidneyConfig], ct_shape: tuple[int, ...],
+    spacing_mm: tuple[float, float, float], seen: Callable[[KidneyConfig], tuple[geometry.BodyBox, np.ndarray]],
+    method: str, dtype: type, progress: Callable[[float], None],
 ) -> np.ndarray:  # fmt: skip
     """Return the fused kidney probability of all planes, zero outside the parts that they see.
 
     Args:
         engine: Runs the networks.
         configs: The config of each network, by network name.
-        hu: [slices, rows, columns] in HU.
+        ct_shape: (slices, rows, columns).
         spacing_mm: (slice, row, column).
-        box_of: Returns the part of the CT that a network sees.
+        seen: Returns the part of the CT that a network sees: its box and its HU.
         method: How planes are fused, see `Fusion`.
         dtype: What is kept of a probability, see `fusion.stored`.
         progress: Called with the share done.
@@ -52,7 +53,7 @@ def stage_one(
         ValueError: A working grid is too large.
     """
     groups, names = groups_of_planes(configs), list(configs)
-    whole = Fusion(hu.shape, method, len(groups), dtype)
+    whole = Fusion(ct_shape, method, len(groups), dtype)
     working: dict[tuple, np.ndarray] = {}
 
     def run(group: Sequence[str], volume: np.ndarray, add: Add) -> None:
@@ -65,9 +66,8 @@ def stage_one(
 
     for group in groups:
         config = configs[group[0]]
-        box = box_of(config)
-        index = (slice(None), slice(*box.rows), slice(*box.columns))
-        part, add = hu[index], functools.partial(_add_inside, whole, index)
+        box, part = seen(config)
+        add = functools.partial(_add_inside, whole, (slice(None), slice(*box.rows), slice(*box.columns)))
         if geometry.is_native(config):
             run(group, part, add)
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import threading
 import time
@@ -146,7 +147,6 @@ class Segmenter:
         *,
         mask: np.ndarray | None = None,
         roi: Sequence[slice] | None = None,
-        box: geometry.BodyBox | None = None,
         probabilities: bool = False,
         progress: Callable[[float], object] | None = None,
         cancel: threading.Event | None = None,
@@ -160,7 +160,6 @@ class Segmenter:
                 and those under `min_component_share` of the largest on their side are dropped.
             roi: Region of interest as slices of (slices, rows, columns). The CT is cut to its slices; outside its rows
                 and columns nothing is kidney.
-            box: The body box if it is known, as for a prepared case.
             probabilities: Whether to return probabilities; 4 bytes more a voxel.
             progress: As in `segment`.
             cancel: As in `segment`.
@@ -178,7 +177,7 @@ class Segmenter:
             if progress is not None:
                 progress(share)
 
-        case = _Case(self, hu[slices], spacing, box, probabilities, report)
+        case = _Case(self, hu[slices], spacing, probabilities, report)
         arrays = case.run(None if mask is None else np.asarray(mask, bool)[slices], (slice(None), *inplane))
         for name in arrays:
             arrays[name] = placed(arrays[name], (slices,), hu.shape)  # one by one: each exists twice meanwhile
@@ -192,7 +191,6 @@ class _Case:
     segmenter: Segmenter
     hu: np.ndarray
     spacing_mm: tuple[float, float, float]
-    body: geometry.BodyBox | None
     keeps_probabilities: bool
     progress: Callable[[float], None]
     seconds: dict[str, float] = dataclasses.field(default_factory=lambda: {"kidney": 0.0, "tumor": 0.0})
@@ -224,20 +222,28 @@ class _Case:
         self.progress(1.0)
         return {"labels": labels, "sides": sides, **kept}
 
+    @functools.cached_property
+    def _body(self) -> geometry.BodyBox:
+        """The box of the patient's body."""
+        return geometry.body_box(self.hu, self.spacing_mm)
+
     def _box(self, config: Config) -> geometry.BodyBox:
-        """Return the part of the CT that a network sees: the body, found once, or the whole image."""
-        if not config.body_box:
-            return geometry.whole_box(self.hu.shape)
-        self.body = self.body or geometry.body_box(self.hu)
-        return self.body
+        """Return the part of the CT that a network sees: the body or the whole image."""
+        return self._body if config.body_box else geometry.whole_box(self.hu.shape)
 
     def _kidney_mask(self, kept: dict[str, np.ndarray]) -> np.ndarray:
         """Return the fused mask of stage 1, before component filtering; add its probability to `kept` if requested."""
         configs = {name: c for name, c in self.segmenter.configs.items() if isinstance(c, KidneyConfig)}
         if not configs:
             raise ValueError("no kidney network is loaded: a kidney mask is required")
+        only_body = functools.cache(lambda: geometry.only_body(self.hu, self._body))
+
+        def seen(config: KidneyConfig) -> tuple[geometry.BodyBox, np.ndarray]:
+            box, hu = self._box(config), self.hu if config.body_box else only_body()
+            return box, hu[:, slice(*box.rows), slice(*box.columns)]
+
         probability = kidney.stage_one(
-            self.segmenter.engine, configs, self.hu, self.spacing_mm, self._box, self.segmenter.fusion,
+            self.segmenter.engine, configs, self.hu.shape, self.spacing_mm, seen, self.segmenter.fusion,
             np.uint16 if self.keeps_probabilities else bool, lambda share: self.progress(0.8 * share),
         )  # fmt: skip
         if self.keeps_probabilities:

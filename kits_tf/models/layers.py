@@ -56,6 +56,10 @@ class PolyphasePooling(keras.layers.Layer):
     def call(self, x: Any) -> Any:
         return ops.space_to_depth(x, 2, data_format="channels_last")
 
+    def compute_output_shape(self, input_shape: Shape) -> Shape:  # PyTorch would trace unknown sizes as odd numbers
+        batch, *size, channels = input_shape
+        return (batch, *(length and length // 2 for length in size), 4 * channels)
+
 
 @keras.saving.register_keras_serializable(package="kits_tf")
 class PolyphaseUnpooling(keras.layers.Layer):
@@ -63,6 +67,10 @@ class PolyphaseUnpooling(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         return ops.depth_to_space(x, 2, data_format="channels_last")
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        batch, *size, channels = input_shape
+        return (batch, *(length and 2 * length for length in size), channels // 4)
 
 
 @keras.saving.register_keras_serializable(package="kits_tf")

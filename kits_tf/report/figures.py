@@ -227,7 +227,7 @@ def _panel(scene: Scene, axis: int, cut: int, box: tuple[slice, ...]) -> Panel:
 
 def shown_box(scene: Scene) -> tuple[slice, ...]:
     """Return the box of the body in-plane, and of the slices around kidneys and tumors."""
-    rows, columns = (slice(int(start), int(stop)) for start, stop in body_box(scene.hu))
+    rows, columns = (slice(int(start), int(stop)) for start, stop in body_box(scene.hu, scene.spacing_mm))
     found = bounding_box(scene.labels)
     if found is None:
         return slice(None), rows, columns

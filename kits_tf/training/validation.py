@@ -127,7 +127,7 @@ class Validation:
 
         progress(0)
         hu = restore(record.image, record, AIR_HU)
-        labels = self._segmenter.run(hu, record.spacing_mm, mask=mask, progress=progress, box=record.box).labels
+        labels = self._segmenter.run(hu, record.spacing_mm, mask=mask, progress=progress).labels
         threshold = BACKGROUND[self._config.stage]
         return dice(labels > threshold, restore(record.label, record, 0) > threshold)
 

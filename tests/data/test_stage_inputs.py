@@ -1,8 +1,10 @@
 """Proves that training sees the working grid and the cubes that prediction makes, from a disk and from a bucket."""
 
+import concurrent.futures
 import dataclasses
 import os
 import pathlib
+import threading
 
 import numpy as np
 import pytest
@@ -165,6 +167,26 @@ def test_resized_cases_are_made_once_and_again_if_their_source_is_newer(tmp_path
     os.utime(sources[0], ns=(2**62, 2**62))
     working_records(sources, GRID, lines.append)
     assert len(lines) == 2 and "resizing 1 " in lines[1]
+
+
+def test_two_networks_that_start_together_resize_each_case_once(tmp_path, monkeypatch):
+    """Both have seen that everything is missing before either begins."""
+    sources, done = find_records(planted.prepared_folder(tmp_path, count=2)), []
+    both_know = threading.Barrier(2, timeout=60)
+    resized = stage_inputs.resized
+    monkeypatch.setattr(stage_inputs, "resized", lambda *case: (done.append(case), resized(*case))[1])
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(working_records, sources, GRID, lambda line: both_know.wait()) for _ in range(2)]
+        assert runs[0].result() == runs[1].result()
+    assert len(done) == 2
+
+
+def test_two_workers_that_start_together_cut_the_kidneys_once(folder, tmp_path):
+    lines = []
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        arguments = find_records(folder), CONFIG, "labels", tmp_path, lines.append
+        runs = [pool.submit(kidney_samples, *arguments) for _ in range(2)]
+        assert runs[0].result() == runs[1].result() and len(lines) == 1
 
 
 def test_a_bucket_gives_the_same(folder, tmp_path):

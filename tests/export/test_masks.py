@@ -75,4 +75,7 @@ def test_horseshoes_pelvic_kidneys_and_ties(columns, middle):
 def test_body_boxes(share):
     hu = np.random.default_rng(0).choice([-1000, 40], p=[1 - share, share], size=(37, 40, 50)).astype(np.int16)
     hu[:, :6] = hu[:, :, 44:] = -1000
-    assert tuple(tuple(map(int, bounds)) for bounds in body_box(hu.astype(np.float32)))[1:] == geometry.body_box(hu)
+    hu[:, 9:14, 20:25] = 40
+    for spacing_mm in ((3.0, 1.0, 1.0), (1.0, 5.0, 2.5), (2.0, 40.0, 0.2)):
+        found = body_box(tf.constant(hu, tf.float32), tf.constant(spacing_mm, tf.float64))
+        assert tuple(tuple(map(int, bounds)) for bounds in found)[1:] == geometry.body_box(hu, spacing_mm)

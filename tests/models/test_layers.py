@@ -44,6 +44,18 @@ def test_lossless_pooling_keeps_energy_and_its_adjoint_is_its_inverse(kind):
             assert np.sum(np.square(image)) == pytest.approx(np.sum(np.square(source)), rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize("size", [(None, None), (None, 6), (4, 10)])
+def test_symbolic_pooling_runs_no_operation(kind, size, monkeypatch):
+    """A backend that traces an unknown size as some number, which may be odd, could not pool it."""
+    for name in ("space_to_depth", "depth_to_space"):
+        monkeypatch.setattr(keras.ops, name, lambda *_, **__: pytest.fail("it runs"))
+    x = keras.Input((*size, 3))
+    pooled = PAIRS[kind][0]()(x)
+    assert pooled.shape == (None, *(length and length // 2 for length in size), 12)
+    assert PAIRS[kind][1]()(pooled).shape == x.shape
+
+
 @pytest.mark.parametrize(
     ("function", "shapes"),
     [

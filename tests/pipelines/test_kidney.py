@@ -8,10 +8,16 @@ import pytest
 from kits_tf import geometry
 from kits_tf.arrays import NumPy
 from kits_tf.config import PLANES, patch_size, preset
+from kits_tf.data import records
+from kits_tf.data.stage_inputs import working_records
 from kits_tf.inference.kidney import slab_batch
+from kits_tf.inference.segmenter import Segmenter
+from kits_tf.io.volume import Volume
 from kits_tf.pipelines import kidney
 from kits_tf.pipelines.sampling import Order
 from tests import planted
+from tests.identity import IdentityEngine
+from tests.tiny import small_ct
 
 SHAPE = (8, 15, 21)
 SIDES = {"patch_rows": 10, "patch_columns": 8, "patch_slices": 6}
@@ -99,6 +105,39 @@ def test_whole_slices_are_restored_without_the_body_box(tmp_path):
         np.testing.assert_array_equal(inside, expected)
         sides.add(is_left)
     assert sides == {False, True}
+
+
+class Recorder(IdentityEngine):
+    """Keeps the slabs that it is given, padded to 96 x 96."""
+
+    def __init__(self):
+        self.slabs = []
+
+    def probability(self, network, batch):
+        widths = [(0, 0), *((0, 96 - size) for size in batch.shape[1:3]), (0, 0)]
+        self.slabs.extend(np.pad(batch, widths))
+        return super().probability(network, batch)
+
+
+@pytest.mark.parametrize(
+    "name, plane, tolerance",
+    [*(("paper", plane, 1e-6) for plane in PLANES), ("small", "axial", 0.51 / 600)],  # working grids are whole HU
+)
+def test_training_sees_the_slabs_that_prediction_makes_of_the_ct(tmp_path, name, plane, tolerance):
+    """Of a CT with a table, which is not prepared: `paper` sees whole slices, `small` the body."""
+    options = {"augment": False, "foreground_fraction": 0.0} | dict.fromkeys(SIDES, 96)
+    config = dataclasses.replace(preset(name, "kidney", plane), depth=2, **options)
+    hu, spacing_mm = small_ct(), (3.0, 3.0, 3.0)
+    hu[:, 58, 5:75] = 150
+    record = records.from_volume(Volume(hu, spacing_mm), (hu > 120).astype(np.uint8), "IPL")
+    assert record.box.rows[1] < 58
+    path = tmp_path / "cases" / "case_00000.tfrecord"
+    records.write_record(record, path)
+    engine = Recorder()
+    Segmenter(engine, {f"kidney_{plane}": config}).segment(hu, spacing_mm)
+    paths = working_records([path], config)
+    for sample in kidney.samples(paths, config, ORDER).take(40).as_numpy_iterator():
+        assert min(np.abs(sample["slab"] - slab).max() for slab in engine.slabs) < tolerance
 
 
 @pytest.mark.parametrize("plane, fraction, share", [*((plane, 1.0, 1.0) for plane in PLANES), ("axial", 0.5, 0.55)])

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from kits_tf import geometry, models
+from kits_tf import models
 from kits_tf.checkpoint import WEIGHTS_NAME
 from kits_tf.data.records import find_records, from_volume, read_record, read_volume, restore, write_record
 from kits_tf.errors import CancelledError, InputError
@@ -63,18 +63,18 @@ def test_the_tumor_is_scored_inside_the_labels_kidneys(records, checkpoint, tmp_
     assert validation.score_cases() == {"case_00000": expected} and 0 < expected < 1
 
 
-def test_a_case_is_seen_in_the_box_that_it_was_prepared_in(checkpoint, tmp_path):
-    """The body's first row has just enough voxels, one of them in a column that has not: cut, it is found no more."""
+def test_a_prepared_case_is_scored_as_its_ct_is_predicted(checkpoint, tmp_path):
+    """The CT has a table and a few thin rows of belly, which the record does not."""
     hu = np.full((4, 40, 60), -1024, np.int16)
     hu[:, 10:31, 10:50] = np.random.default_rng(0).integers(0, 200, (4, 21, 40))
-    hu[:, 9, [5, 20]] = 50
+    hu[:, 35, 5:55] = 150
+    hu[:, 9, 20:23] = 50
     labels = np.zeros(hu.shape, np.uint8)
-    labels[:, 9:20, 15:40] = 1
+    labels[:, 12:20, 15:40] = 1
     record = from_volume(Volume(hu, (5.0, 4.0, 4.0)), labels, "IPL")
     path = tmp_path / "case_00000.tfrecord"
     write_record(record, path)
-    volume = read_volume(path)
-    assert record.box.rows == (9, 31) and geometry.body_box(volume.hu).rows == (10, 31)
+    assert record.box == ((10, 31), (10, 50))
     segmenter = load_segmenter(checkpoint, "tensorflow", ["coronal"], stage="kidney")
     expected = segmenter.segment(hu, (5.0, 4.0, 4.0))
     scores = validation_of("kidney_coronal", checkpoint, [path], tmp_path).score_cases()
@@ -83,7 +83,7 @@ def test_a_case_is_seen_in_the_box_that_it_was_prepared_in(checkpoint, tmp_path)
 
 def predicted_dice(segmenter, path, threshold, mask=None):
     volume, record = read_volume(path), read_record(path)
-    labels = segmenter.run(volume.hu, volume.spacing_mm, mask=mask, box=record.box).labels
+    labels = segmenter.run(volume.hu, volume.spacing_mm, mask=mask).labels
     return dice(labels > threshold, restore(record.label, record, 0) > threshold)
 
 
