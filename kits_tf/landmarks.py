@@ -34,9 +34,9 @@ def orientation_warnings(hu: np.ndarray, spacing_mm: Sequence[float]) -> list[st
     """
     steps = [max(1, int(wanted // mm)) for wanted, mm in zip(GRID_MM, spacing_mm, strict=True)]
     coarse = hu[tuple(slice(None, None, step) for step in steps)]
-    rows, columns = geometry.body_box(coarse)
-    coarse = coarse[:, slice(*rows), slice(*columns)]
     sides_mm = np.multiply(spacing_mm, steps)
+    rows, columns = geometry.body_box(coarse, sides_mm)
+    coarse = coarse[:, slice(*rows), slice(*columns)]
     found = []
     if _is_spine_in_front(coarse, float(np.prod(sides_mm)) / 1000):
         found.append("the spine lies in front: rows may be stored back to front; check the orientation in its header")
