@@ -28,7 +28,7 @@ from experiments.default_weights.networks import NETWORKS, PHASES, Phase, config
 from kits_tf import checkpoint, losses, models
 from kits_tf.config import KidneyConfig, patch_size
 
-DICE_SMOOTHING = 10.0  # voxels of the finest cube
+DICE_SMOOTHING = 10.0 / 64**3  # of a cube's volume
 LOG_STEPS, LOAD_SECONDS = 20, 300
 WEIGHT_DECAY, BETAS = 1e-4, (0.9, 0.99)
 
@@ -181,7 +181,7 @@ def loss(outputs: dict[str, Any], batch: Batch, config: Any) -> tuple[Any, dict[
     label = batch["label"]
     if isinstance(config, KidneyConfig):
         return losses.kidney_loss({"label": label, "slab": batch["image"]}, outputs, config)
-    smoothing = DICE_SMOOTHING * (label.shape[1] / config.grid) ** 3
+    smoothing = DICE_SMOOTHING * label.shape[1] ** 3
     weight = losses.small_tumor_weight(batch["tumor_ml"], config).reshape(-1, 1, 1, 1, 1)
     has_tumor = label.sum((1, 2, 3, 4)) > 2 * smoothing
     of_samples = losses.dice_loss(label, outputs["logits"], "sample", smoothing)
