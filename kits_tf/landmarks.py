@@ -34,7 +34,7 @@ def orientation_warnings(hu: np.ndarray, spacing_mm: Sequence[float]) -> list[st
     """
     steps = [max(1, int(wanted // mm)) for wanted, mm in zip(GRID_MM, spacing_mm, strict=True)]
     coarse = hu[tuple(slice(None, None, step) for step in steps)]
-    sides_mm = np.multiply(spacing_mm, steps)
+    sides_mm = np.multiply(spacing_mm, steps).tolist()
     rows, columns = geometry.body_box(coarse, sides_mm)
     coarse = coarse[:, slice(*rows), slice(*columns)]
     found = []
