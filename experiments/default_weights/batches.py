@@ -22,7 +22,8 @@ from kits_tf.config import KidneyConfig, TumorConfig, patch_size
 SLABS_PER_CT = 8
 BELOW, ABOVE = -1100.0, 3100.0  # HU that all curves keep
 HU_KNOTS = np.array([0, 40, 80, 120, 160, 200, 260, 400.0])
-TRIES = 20  # at drawing a kidney with a tumor, or without
+ARTERIAL = ("arterial", "lidc_0001")  # in the names of samples of arterial CTs
+TRIES = 40  # at drawing a kidney with a tumor, or without
 SOFT_TISSUE_HU = -50.0
 
 Batch = dict[str, torch.Tensor]
@@ -47,6 +48,7 @@ class Cube:
     label: torch.Tensor  # uint8
     tumor_ml: float
     has_tumor: bool
+    is_arterial: bool
 
 
 Item = TypeVar("Item", Volume, Cube)
@@ -136,9 +138,10 @@ class CubePool(Pool[Cube]):
     def _cube(self) -> Cube:
         """Return a kidney, with a tumor in a share `foreground_fraction` of draws."""
         items, wanted = self.real_or_simulated(), self.rng.uniform() < self.config.foreground_fraction
+        arterial = items is self.items[0] and self.rng.uniform() < self.phase.arterial_share
         for _ in range(TRIES):
             cube = self.draw(items)
-            if cube.has_tumor == wanted:
+            if cube.has_tumor == wanted and (cube.is_arterial or not arterial):
                 break
         return cube
 
@@ -167,11 +170,12 @@ def cubes_of(path: pathlib.Path) -> list[Cube]:
     """Return the cubes of a sample."""
     with np.load(path / samples.CUBES) as file:
         arrays = dict(file)
+    arterial = any(word in path.name for word in ARTERIAL)
     found = []
     for number in range(len(arrays) // 3):
         image, label = arrays[f"image_{number}"].view(np.int16), arrays[f"label_{number}"]
         tumor_ml = float(arrays[f"tumor_ml_{number}"])
-        found.append(Cube(torch.from_numpy(image), torch.from_numpy(label), tumor_ml, bool(label.any())))
+        found.append(Cube(torch.from_numpy(image), torch.from_numpy(label), tumor_ml, bool(label.any()), arterial))
     return found
 
 

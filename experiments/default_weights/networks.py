@@ -46,15 +46,17 @@ class Phase:
     rates: tuple[float, float]  # learning rate after the warm-up and at the end, a half cosine between
     real_share: float  # of what is drawn from real CTs
     grid: int = 0  # voxels along each side of a cube
+    arterial_share: float = 0.0  # of real kidneys that are surely of an arterial phase, whose medulla is dark
 
 
 # The tumor network learns on coarse cubes first, at an eighth of the cost of a sample.
 PHASES: dict[str, tuple[Phase, ...]] = {
     "kidney": (Phase(1.0, 48, (1e-3, 0.0), 0.65),),
     "tumor": (
-        Phase(0.33, 12, (1e-3, 5e-4), 0.7, grid=32),
-        Phase(0.19, 6, (6e-4, 4e-4), 0.75, grid=48),
-        Phase(0.48, 6, (5e-4, 0.0), 0.8, grid=48),
+        Phase(0.26, 12, (1e-3, 5e-4), 0.7, grid=32),
+        Phase(0.15, 6, (6e-4, 4e-4), 0.75, grid=48),
+        Phase(0.37, 6, (5e-4, 0.0), 0.8, grid=48),
+        Phase(0.22, 6, (4e-4, 0.0), 0.85, grid=48, arterial_share=0.45),
     ),
 }
 
