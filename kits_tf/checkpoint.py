@@ -27,7 +27,7 @@ KIDNEYS_NAME = "kidneys"  # folder of the kidneys that kits-recipe predicts for 
 CARD_NAME = "README.md"  # only released weights have one
 NOTICE_NAME = "notice.txt"
 
-SHARED_OPTIONS = ("min_component_ml", "min_component_share", "fusion")
+SHARED_OPTIONS = ("min_component_ml", "min_agreement", "fusion")
 """Options of what networks find together: the same in all networks of a checkpoint that have them."""
 
 DEFAULT = "default"

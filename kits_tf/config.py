@@ -57,7 +57,7 @@ class Config:
     clip_high_hu: float = 2125.0  # upper end of that range
     body_box: bool = False  # crop slices to the patient's body first
     min_component_ml: float = 0.0  # drop smaller components of the kidney mask
-    min_component_share: float = 0.0  # drop components smaller than this fraction of the largest on their side
+    min_agreement: float = 0.0  # fraction of a component that planes must agree on, but for the likeliest of a side
     dice_weight: float = 0.0  # weight of the soft Dice loss beside the cross-entropy
     dice_over: Literal["batch", "sample"] = "batch"  # voxels that the soft Dice loss sums over
     num_steps: int = 100_000  # training steps
@@ -93,7 +93,7 @@ class Config:
             check_value(field.name, getattr(self, field.name), hints[field.name])
         for name in ("average_decay", "decay_factor", "max_scaling", "batch_norm_momentum"):
             self._require(name, getattr(self, name) < 1, "less than 1")
-        for name in ("foreground_fraction", "min_component_share"):
+        for name in ("foreground_fraction", "min_agreement"):
             self._require(name, getattr(self, name) <= 1, "at most 1")
         divides = self.batch_size % self.accumulation == 0
         self._require("accumulation", divides, f"a divisor of batch_size={self.batch_size}")
@@ -169,7 +169,7 @@ NetworkConfig = KidneyConfig | TumorConfig
 KINDS: dict[str, type[KidneyConfig] | type[TumorConfig]] = {"kidney": KidneyConfig, "tumor": TumorConfig}
 
 
-SYSTEM_OPTIONS: dict[str, Any] = {"body_box": True, "min_component_ml": 2.0, "min_component_share": 0.33}
+SYSTEM_OPTIONS: dict[str, Any] = {"body_box": True, "min_component_ml": 2.0, "min_agreement": 0.5}
 """Deviations from the paper that are expected to help: in every preset but `paper`, for every network."""
 
 PRESET_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
@@ -382,6 +382,8 @@ def load(path: str | os.PathLike) -> KidneyConfig | TumorConfig:
     """
     try:
         options = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        if options.pop("min_component_share", 0):  # the rule of earlier versions
+            options.setdefault("min_agreement", SYSTEM_OPTIONS["min_agreement"])
         return KINDS[options["stage"]](**{**BEFORE, **options})
     except FileNotFoundError:
         raise InputError(path, "no such file; a checkpoint folder holds a config.json for each network") from None

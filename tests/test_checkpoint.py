@@ -66,7 +66,7 @@ def test_released_weights_are_small():
 
 @pytest.mark.parametrize(
     ("odd", "option", "value"),
-    [(odd, f"min_component_{least}", 0.2) for odd in NAMES for least in ("ml", "share")]
+    [(odd, option, 0.2) for odd in NAMES for option in ("min_component_ml", "min_agreement")]
     + [(odd, "fusion", "mean") for odd in NAMES[:3]],
 )
 def test_networks_that_differ_in_what_they_share_are_refused(tmp_path, odd, option, value):
@@ -86,8 +86,18 @@ def test_networks_that_differ_in_what_they_share_are_refused(tmp_path, odd, opti
 def test_configs_from_before_an_option_have_its_default(tmp_path):
     path = tmp_path / CONFIG_NAME
     config.save(preset("paper", "tumor"), path)
-    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "min_component_share"}))
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "min_agreement"}))
     assert config.load(path) == preset("paper", "tumor")
+
+
+@pytest.mark.parametrize("share, agreement", [(0.0, 0.0), (0.33, 0.5)])
+def test_configs_that_chose_components_by_size_choose_them_by_agreement(tmp_path, share, agreement):
+    path = tmp_path / CONFIG_NAME
+    config.save(preset("paper", "tumor"), path)
+    options = json.loads(path.read_text())
+    del options["min_agreement"]
+    path.write_text(json.dumps(options | {"min_component_share": share}))
+    assert config.load(path) == dataclasses.replace(preset("paper", "tumor"), min_agreement=agreement)
 
 
 def test_configs_from_before_min_component_ml_drop_what_they_dropped(tmp_path):

@@ -46,7 +46,7 @@ def gives_back(grid, blocks):
         ("augment=maybe", "augment must be true or false, got 'maybe'"),
         ("pooling=mean", "pooling must be 'polyphase' or 'haar' or 'max', got 'mean'"),
         ("max_scaling=1", "max_scaling must be less than 1, got 1.0"),
-        ("min_component_share=1.5", "min_component_share must be at most 1, got 1.5"),
+        ("min_agreement=1.5", "min_agreement must be at most 1, got 1.5"),
         ("accumulation=3", "accumulation must be a divisor of batch_size=8, got 3"),
         ("patience=3", "validate_every must be positive"),
         ("clip_low_hu=3000", "clip_low_hu must be less than 2125, got 3000"),

@@ -97,8 +97,8 @@ def found_kidneys(
 
 def cubes(case: Case, found: np.ndarray, config: TumorConfig) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
     """Yield for each kidney found its cube, float32 in [0, 1], its tumor, bool, and the tumor's ml in its box."""
-    share = config.min_component_share
-    sides = laterality.kidney_sides(found, tuple(case.spacing_mm), case.hu.shape[2] // 2, share)
+    least = config.min_component_ml, config.min_agreement
+    sides = laterality.kidney_sides(found, tuple(case.spacing_mm), case.hu.shape[2] // 2, *least)
     for kidney in laterality.kidneys(sides):
         mask = sides[kidney.box] == kidney.side
         tumor = case.tumor[kidney.box]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 FORMAT = 2
-SETTINGS = ("body_box", "min_component_ml", "min_component_share", "clip_low_hu", "clip_high_hu", "depth", "grid",
+SETTINGS = ("body_box", "min_component_ml", "min_agreement", "clip_low_hu", "clip_high_hu", "depth", "grid",
             "margin_mm", "regression", "max_distance_mm", "max_scaling")  # fmt: skip
 INDEX_NAME = "samples.json"
 HUNDREDTHS = 100  # of a mm
@@ -162,7 +162,7 @@ def _cut_case(path: PathLike, config: TumorConfig, kidney_masks: str, folder: pa
     mask = kidney_mask(record, case, kidney_masks)
     columns = record.box.columns if config.body_box else (0, record.full_shape[2])
     middle = geometry.middle_column(columns) - record.box.columns[0]
-    least = config.min_component_share, config.min_component_ml
+    least = config.min_component_ml, config.min_agreement
     side_map = laterality.kidney_sides(mask, record.spacing_mm, middle, *least)
     tumor_ml = float(np.count_nonzero(record.label == 2) * record.voxel_ml)
     samples = []

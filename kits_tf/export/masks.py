@@ -48,22 +48,30 @@ def uncrop(part: tf.Tensor, box: Box, shape: tf.Tensor, fill: float = 0) -> tf.T
 
 
 def kidney_sides(
-    mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_share: float = 0.0, min_ml: float = MIN_COMPONENT_ML
+    mask: tf.Tensor,
+    spacing_mm: tf.Tensor,
+    middle: tf.Tensor,
+    min_ml: float = MIN_COMPONENT_ML,
+    min_agreement: float = 0.0,
+    agreed: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Label the foreground as right (1) or left (2) kidney; see `kits_tf.laterality.kidney_sides`."""
     shape = tf.shape(mask)
 
     def of_box() -> tf.Tensor:
         box = bounding_box(mask)
-        return uncrop(_sides_of_runs(crop(mask, box), spacing_mm, middle - box[2][0], min_share, min_ml), box, shape)
+        part = crop(mask, box)
+        sure = part if agreed is None else part & crop(agreed, box)
+        rule = spacing_mm, middle - box[2][0], min_ml, min_agreement
+        return uncrop(_sides_of_runs(part, sure, *rule), box, shape)
 
     return tf.cond(tf.reduce_any(mask), of_box, lambda: tf.zeros(shape, tf.uint8))
 
 
 def _sides_of_runs(
-    mask: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_share: float, min_ml: float
+    mask: tf.Tensor, agreed: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_ml: float, min_agreement: float
 ) -> tf.Tensor:
-    """Return `kidney_sides` of a mask that is not empty."""
+    """Return `kidney_sides` of a mask that is not empty, and a part of it."""
     size, middle = tf.shape(mask, tf.int64), tf.cast(middle, tf.int64)
     start, length, component = find_runs(mask)
     count = tf.size(start)
@@ -75,9 +83,11 @@ def _sides_of_runs(
 
     left = per_component(tf.maximum(stop - tf.maximum(first, middle), 0))
     columns = per_component((first + stop - 1) * length // 2)
-    sides = sides_of_components(
-        tensorflow(), per_component(length), left, columns, spacing_mm, middle, min_share, min_ml
-    )
+    start_of_sure, length_of_sure = _starts_and_lengths(agreed)
+    run_of_sure = tf.searchsorted(start, start_of_sure, side="right") - 1
+    sure = per_component(tf.math.unsorted_segment_sum(length_of_sure, run_of_sure, count))
+    rule = spacing_mm, middle, min_ml, min_agreement
+    sides = sides_of_components(tensorflow(), per_component(length), left, columns, sure, *rule)
     side_of_run = tf.cast(tf.gather(sides, component, axis=1), tf.uint8)
     total, before = tf.reduce_sum(length), tf.cumsum(length, exclusive=True)
     run = tf.cumsum(tf.scatter_nd(before[:, None], tf.ones_like(before, tf.int32), total[None])) - 1  # of each voxel
@@ -95,13 +105,18 @@ def find_runs(mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         (6-neighbour), each int64 [runs].
     """
     size = tf.shape(mask, tf.int64)
-    start = _true_indices(_run_starts(mask))
-    length = _true_indices(_run_starts(mask[:, :, ::-1])[:, :, ::-1]) - start + 1
+    start, length = _starts_and_lengths(mask)
     next_row = tf.pad(mask[:, :-1] & mask[:, 1:], [[0, 0], [0, 1], [0, 0]])
     next_slice = tf.pad(mask[:-1] & mask[1:], [[0, 1], [0, 0], [0, 0]])
     edges = [_touching(start, next_row, size[2]), _touching(start, next_slice, size[1] * size[2])]
     a, b = tf.unstack(tf.concat(edges, axis=1))
     return start, length, tf.cast(_smallest_connected(tf.size(start), a, b), tf.int64)
+
+
+def _starts_and_lengths(mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the flat index of the first voxel and the number of voxels of each run."""
+    start = _true_indices(_run_starts(mask))
+    return start, _true_indices(_run_starts(mask[:, :, ::-1])[:, :, ::-1]) - start + 1
 
 
 def _run_starts(mask: tf.Tensor) -> tf.Tensor:

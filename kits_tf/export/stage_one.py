@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
@@ -56,9 +56,9 @@ def body_box(hu: tf.Tensor, spacing_mm: tf.Tensor) -> Box:
 
 def stage_one(
     runs: Mapping[str, Function], configs: Mapping[str, KidneyConfig], hu: tf.Tensor, spacing_mm: tf.Tensor,
-    boxes: Mapping[bool, Box], method: str, output: Output,
-) -> tf.Tensor:  # fmt: skip
-    """Return the fused kidney probability of all planes; see `inference.kidney.stage_one`.
+    boxes: Mapping[bool, Box], methods: Sequence[str], output: Output,
+) -> list[tf.Tensor]:  # fmt: skip
+    """Return the kidney probability of all planes, fused by each method; see `inference.kidney.stage_one`.
 
     Args:
         runs: Return the probability of a batch, by network name.
@@ -66,35 +66,39 @@ def stage_one(
         hu: float32 [slices, rows, columns].
         spacing_mm: float64 [3].
         boxes: What a network sees, by `body_box`.
-        method: How planes are fused.
+        methods: How planes are fused.
         output: What to return of the probability.
 
     Returns:
-        `output.dtype` of the volume's shape.
+        Each `output.dtype` of the volume's shape.
     """
     groups = kidney.groups_of_planes(configs)
-    form = FIXED if method == "mean" and len(groups) > 1 and output is MASK else output
-    whole = _Fusion(method, len(groups), form)
+    form = FIXED if "mean" in methods and len(groups) > 1 and output is MASK else output
+    wholes = [_Fusion(method, len(groups), form) for method in methods]
     working: dict[tuple, tf.Tensor] = {}
     for group in groups:
         config = configs[group[0]]
         box = boxes[config.body_box]
-        part = crop(whole.afterwards(hu), boxes[True])
+        part = crop(wholes[0].afterwards(hu), boxes[True])
         if not config.body_box:  # air around the body, as in prepared cases
             part = uncrop(part, boxes[True], tf.shape(hu), geometry.HU_MIN)
         if geometry.is_native(config):
-            probability = _run_plane(runs[group[0]], config, part, form)
+            found = _run_plane(runs[group[0]], config, part, form)
+            probabilities = [found] * len(methods)
         else:
             grid = (config.body_box, config.slice_mm, config.inplane_mm)
             if grid not in working:
                 working[grid] = _to_working_grid(part, spacing_mm, config)
-            fused = _Fusion(method, len(group), FLOATS)
+            fused = [_Fusion(method, len(group), FLOATS) for method in methods]
             for name in group:
-                fused.add(_run_plane(runs[name], configs[name], fused.afterwards(working[grid]), FLOATS))
-            probability = _resize(fused.probability(), tf.unstack(tf.shape(part)), form)
-        whole.add(uncrop(probability, box, tf.shape(hu)))
-    found = whole.probability()
-    return found if form is output else found > round(THRESHOLD * UNIT)
+                found = _run_plane(runs[name], configs[name], fused[0].afterwards(working[grid]), FLOATS)
+                for one in fused:
+                    one.add(found)
+            probabilities = [_resize(one.probability(), tf.unstack(tf.shape(part)), form) for one in fused]
+        for whole, probability in zip(wholes, probabilities, strict=True):
+            whole.add(uncrop(probability, box, tf.shape(hu)))
+    results = [whole.probability() for whole in wholes]
+    return results if form is output else [found > round(THRESHOLD * UNIT) for found in results]
 
 
 class _Fusion:
@@ -102,6 +106,7 @@ class _Fusion:
 
     def __init__(self, method: str, planes: int, form: Output) -> None:
         self._is_mean = method == "mean" and planes > 1
+        self._is_all = method == "all"
         self._planes, self._form = planes, form
         self._kept: list[tf.Tensor | None] = [None] * kept_planes(method, planes)
 
@@ -114,6 +119,9 @@ class _Fusion:
         """Add a plane's stored probabilities."""
         if self._is_mean:
             self._kept[0] = values if self._kept[0] is None else self._kept[0] + values
+            return
+        if self._is_all and self._kept[0] is not None:
+            self._kept[0] = self._form.smaller(self._kept[0], values)
             return
         for number, largest in enumerate(self._kept):
             if largest is None:

@@ -6,7 +6,7 @@ ordered one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias, cast
 
 import tensorflow as tf
@@ -101,8 +101,8 @@ class System:
         """Return the planes' fused kidney probability, and the tumor's inside the kidneys found."""
         volume, spacing_mm = _checked(volume, spacing_mm)
         boxes = _boxes(volume, spacing_mm)
-        kidney = self._stage_one(volume, spacing_mm, boxes, FLOATS)
-        sides = self._sides(kidney > THRESHOLD, spacing_mm, boxes)
+        kidney, *agreed = self._stage_one(volume, spacing_mm, boxes, FLOATS)
+        sides = self._sides([found > THRESHOLD for found in (kidney, *agreed)], spacing_mm, boxes)
         tumor = self._stage_two(volume, spacing_mm, sides, FLOATS)
         return {"kidney_probability": kidney, "tumor_probability": tumor}
 
@@ -123,16 +123,18 @@ class System:
         tumor = self._stage_two(volume, spacing_mm, sides, MASK)
         return tf.cast(sides > 0, tf.uint8) * KIDNEY + tf.cast(tumor, tf.uint8) * (TUMOR - KIDNEY), sides
 
-    def _sides(self, mask: tf.Tensor, spacing_mm: tf.Tensor, boxes: dict[bool, Box]) -> tf.Tensor:
-        config = self._sides_config
+    def _sides(self, masks: Sequence[tf.Tensor], spacing_mm: tf.Tensor, boxes: dict[bool, Box]) -> tf.Tensor:
+        """Return the side map of the fused mask, by where planes agree, if that is the second."""
+        config, (mask, *agreed) = self._sides_config, masks
         middle = geometry.middle_column(boxes[config.body_box][2])
-        return kidney_sides(mask, spacing_mm, middle, config.min_component_share, config.min_component_ml)
+        return kidney_sides(mask, spacing_mm, middle, config.min_component_ml, config.min_agreement, *agreed)
 
     def _stage_one(
         self, volume: tf.Tensor, spacing_mm: tf.Tensor, boxes: dict[bool, Box], output: Output
-    ) -> tf.Tensor:
-        """Return the fused output of all planes."""
-        return stage_one(self._run, self._kidney_configs, volume, spacing_mm, boxes, self._fusion, output)
+    ) -> list[tf.Tensor]:
+        """Return the fused output of all planes, and where they agree if components are told by that."""
+        methods = [self._fusion, "all"] if self._sides_config.min_agreement else [self._fusion]
+        return stage_one(self._run, self._kidney_configs, volume, spacing_mm, boxes, methods, output)
 
     def _stage_two(self, volume: tf.Tensor, spacing_mm: tf.Tensor, sides: tf.Tensor, output: Output) -> tf.Tensor:
         """Return the tumor network's output in each kidney's voxels, one kidney after the other; zero elsewhere."""

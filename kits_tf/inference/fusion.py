@@ -17,11 +17,11 @@ class Fusion:
     """Collects the probabilities of a number of planes and fuses them.
 
     A voxel's probability is the largest of the planes' ("union"), the largest that more than half of them reach
-    ("majority"; of three planes it is the median) or their mean ("mean").
+    ("majority"; of three planes it is the median), their mean ("mean") or the smallest ("all").
 
     Args:
         shape: Of the volume.
-        method: "union", "majority" or "mean".
+        method: "union", "majority", "mean" or "all".
         planes: How many there are.
         dtype: What is kept of a probability, see `stored`; of a mean of several planes at least uint16.
     """
@@ -32,7 +32,8 @@ class Fusion:
         if self._is_mean and dtype is bool:
             dtype = np.uint16
         self.dtype = np.dtype(dtype)
-        self._kept = [np.zeros(shape, self.dtype) for _ in range(kept_planes(method, planes))]
+        self._is_all = method == "all"
+        self._kept = [np.full(shape, self._is_all, self.dtype) for _ in range(kept_planes(method, planes))]
 
     def add(self, view: Callable[[np.ndarray], np.ndarray], probability: np.ndarray) -> None:
         """Add a part of a plane; see `kidney.Add`."""
@@ -40,6 +41,10 @@ class Fusion:
         if self._is_mean:
             target = view(self._kept[0])
             target += values
+            return
+        if self._is_all:
+            target = view(self._kept[0])
+            np.minimum(target, values, out=target)
             return
         for kept in self._kept:  # the largest of each voxel, the second largest, ...
             target = view(kept)

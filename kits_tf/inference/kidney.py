@@ -32,9 +32,9 @@ Add = Callable[[Callable[[np.ndarray], np.ndarray], np.ndarray], None]
 def stage_one(
     engine: Engine, configs: Mapping[str, KidneyConfig], ct_shape: tuple[int, ...],
     spacing_mm: tuple[float, float, float], seen: Callable[[KidneyConfig], tuple[geometry.BodyBox, np.ndarray]],
-    method: str, dtype: type, progress: Callable[[float], None],
-) -> np.ndarray:  # fmt: skip
-    """Return the fused kidney probability of all planes, zero outside the parts that they see.
+    methods: Mapping[str, type], progress: Callable[[float], None],
+) -> list[np.ndarray]:  # fmt: skip
+    """Return the kidney probability of all planes, fused by one or more methods.
 
     Args:
         engine: Runs the networks.
@@ -42,18 +42,18 @@ def stage_one(
         ct_shape: (slices, rows, columns).
         spacing_mm: (slice, row, column).
         seen: Returns the part of the CT that a network sees: its box and its HU.
-        method: How planes are fused, see `Fusion`.
-        dtype: What is kept of a probability, see `fusion.stored`.
+        methods: How planes are fused, see `Fusion`, and what is kept of a probability, see `fusion.stored`.
         progress: Called with the share done.
 
     Returns:
-        Array of the CT's shape, of `dtype`; uint16 in place of bool for a mean on the CT's grid.
+        Arrays of the CT's shape, of the types asked for; uint16 in place of bool for a mean on the CT's grid. The
+        first is zero outside the parts that networks see. If it is bool, others mean nothing where it is False.
 
     Raises:
         ValueError: A working grid is too large.
     """
     groups, names = groups_of_planes(configs), list(configs)
-    whole = Fusion(ct_shape, method, len(groups), dtype)
+    wholes = [Fusion(ct_shape, method, len(groups), dtype) for method, dtype in methods.items()]
     working: dict[tuple, np.ndarray] = {}
 
     def run(group: Sequence[str], volume: np.ndarray, add: Add) -> None:
@@ -67,24 +67,36 @@ def stage_one(
     for group in groups:
         config = configs[group[0]]
         box, part = seen(config)
-        add = functools.partial(_add_inside, whole, (slice(None), slice(*box.rows), slice(*box.columns)))
+        index = (slice(None), slice(*box.rows), slice(*box.columns))
+        adds = [functools.partial(_add_inside, whole, index) for whole in wholes]
         if geometry.is_native(config):
-            run(group, part, add)
+            run(group, part, _together(adds))
             continue
         shape = geometry.working_shape(part.shape, spacing_mm, config)
         check_size(f"the working grid of {group[0]}", shape, MAX_GRID_VOXELS)
         if (box, shape) not in working:
             working[box, shape] = geometry.resized(part, shape, geometry.clipped)
-        fused = Fusion(shape, method, len(group))
-        run(group, working[box, shape], fused.add)
-        probability = fused.probability()
+        fused = [Fusion(shape, method, len(group)) for method in methods]
+        run(group, working[box, shape], _together([one.add for one in fused]))
+        probabilities = [one.probability() for one in fused]
         inside: Sequence[slice] | None = (slice(None),) * 3
-        if whole.dtype == bool:  # elsewhere it is not above the threshold, nor between
-            inside = bounding_box(probability > THRESHOLD)
+        if wholes[0].dtype == bool:  # elsewhere it is not above the threshold, nor between
+            inside = bounding_box(probabilities[0] > THRESHOLD)
         if inside is not None:
-            for place, values in geometry.resized_chunks(probability, part.shape, inside=inside):
-                add(operator.itemgetter(place), values)
-    return whole.probability()
+            for add, probability in zip(adds, probabilities, strict=True):
+                for place, values in geometry.resized_chunks(probability, part.shape, inside=inside):
+                    add(operator.itemgetter(place), values)
+    return [whole.probability() for whole in wholes]
+
+
+def _together(adds: Sequence[Add]) -> Add:
+    """Return a function that calls several ones."""
+
+    def add(view: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> None:
+        for one in adds:
+            one(view, values)
+
+    return add
 
 
 def _add_inside(

@@ -157,7 +157,7 @@ class Segmenter:
             hu: [slices, rows, columns] in HU, axes I, P, L.
             spacing_mm: (slice, row, column).
             mask: bool of the CT's shape that replaces the result of stage 1. As there, pieces under `min_component_ml`
-                and those under `min_component_share` of the largest on their side are dropped.
+                are dropped; planes count as agreed on all others.
             roi: Region of interest as slices of (slices, rows, columns). The CT is cut to its slices; outside its rows
                 and columns nothing is kidney.
             probabilities: Whether to return probabilities; 4 bytes more a voxel.
@@ -202,15 +202,16 @@ class _Case:
         tumor = self.segmenter.configs.get("tumor")
         if isinstance(tumor, TumorConfig) and tumor.grid:
             self.segmenter.engine.prepare("tumor", block_shape(tumor))
-        if mask is None:
-            mask = self._kidney_mask(kept)
+        agreed = None
         sides_config = config_of_sides(self.segmenter.configs)
+        if mask is None:
+            mask, agreed = self._kidney_mask(kept, sides_config)
         middle = geometry.middle_column(self._box(sides_config).columns)
         kept = {name: placed(array[inside], inside, array.shape) for name, array in kept.items()}
         mask = placed(mask[inside], inside, mask.shape)
-        least = sides_config.min_component_share, sides_config.min_component_ml
-        sides = kidney_sides(mask, self.spacing_mm, middle, *least)
-        del mask
+        least = sides_config.min_component_ml, sides_config.min_agreement
+        sides = kidney_sides(mask, self.spacing_mm, middle, *least, agreed)
+        del mask, agreed
         labels = np.minimum(sides, KIDNEY)
         self.seconds["kidney"] = time.perf_counter() - start
         if isinstance(tumor, TumorConfig):
@@ -231,8 +232,11 @@ class _Case:
         """Return the part of the CT that a network sees: the body or the whole image."""
         return self._body if config.body_box else geometry.whole_box(self.hu.shape)
 
-    def _kidney_mask(self, kept: dict[str, np.ndarray]) -> np.ndarray:
-        """Return the fused mask of stage 1, before component filtering; add its probability to `kept` if requested."""
+    def _kidney_mask(self, kept: dict[str, np.ndarray], sides_config: Config) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the fused mask of stage 1, and where all planes agree on it if components are told by that.
+
+        Its probability is added to `kept` if requested.
+        """
         configs = {name: c for name, c in self.segmenter.configs.items() if isinstance(c, KidneyConfig)}
         if not configs:
             raise ValueError("no kidney network is loaded: a kidney mask is required")
@@ -242,13 +246,16 @@ class _Case:
             box, hu = self._box(config), self.hu if config.body_box else only_body()
             return box, hu[:, slice(*box.rows), slice(*box.columns)]
 
-        probability = kidney.stage_one(
-            self.segmenter.engine, configs, self.hu.shape, self.spacing_mm, seen, self.segmenter.fusion,
-            np.uint16 if self.keeps_probabilities else bool, lambda share: self.progress(0.8 * share),
+        methods: dict[str, type] = {self.segmenter.fusion: np.uint16 if self.keeps_probabilities else bool}
+        if sides_config.min_agreement:
+            methods["all"] = bool
+        probability, *agreed = kidney.stage_one(
+            self.segmenter.engine, configs, self.hu.shape, self.spacing_mm, seen, methods,
+            lambda share: self.progress(0.8 * share),
         )  # fmt: skip
         if self.keeps_probabilities:
             kept["kidney"] = probability
-        return mask_of(probability)
+        return mask_of(probability), agreed[0] if agreed else None
 
     def _add_tumors(self, config: TumorConfig, labels: np.ndarray, sides: np.ndarray, kept: np.ndarray | None) -> None:
         """Run stage 2: write label 2 where a kidney's tumor is more likely than not, and probabilities to `kept`."""

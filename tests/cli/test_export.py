@@ -54,14 +54,12 @@ def test_a_damaged_checkpoint_is_one_line_and_leaves_nothing(tmp_path):
 
 def test_networks_that_do_not_go_together_are_one_line(tmp_path, capsys):
     for name, one in tiny_configs().items():
-        changed = config.override(one, ["min_component_share=0.2"] if name == "tumor" else [])
+        changed = config.override(one, ["min_agreement=0.2"] if name == "tumor" else [])
         config.save(changed, tmp_path / name / "config.json")
         (tmp_path / name / "model.weights.h5").touch()
     assert run(f"--checkpoint_dir={tmp_path}", f"--output_dir={tmp_path / 'models'}") == 2
     line = capsys.readouterr().err
-    assert (
-        line.count("\n") == 1 and f"--checkpoint_dir: {tmp_path / 'tumor'}" in line and "min_component_share" in line
-    )
+    assert line.count("\n") == 1 and f"--checkpoint_dir: {tmp_path / 'tumor'}" in line and "min_agreement" in line
     assert not (tmp_path / "models").exists()
 
 

@@ -162,7 +162,7 @@ def test_a_signal_saves_and_says_where_the_run_resumes(prepared, tmp_path, capsy
 
 def test_a_network_that_would_not_go_with_its_siblings_is_refused_before_it_trains(prepared, tmp_path, capsys):
     config.save(config.preset("best", "tumor"), tmp_path / "tumor" / "config.json")
-    assert run(prepared, tmp_path, *KIDNEY, *TINY, *PATCH, "--set=min_component_share=0.2") == 2
+    assert run(prepared, tmp_path, *KIDNEY, *TINY, *PATCH, "--set=min_agreement=0.2") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("kits-train: --checkpoint_dir: min_component_share must be the same")
+    assert line.startswith("kits-train: --checkpoint_dir: min_agreement must be the same")
     assert not (tmp_path / "kidney_axial").exists()

@@ -90,7 +90,7 @@ def test_masks_that_do_not_fit_are_refused(folder, tmp_path, fault, word):
 
 
 def test_a_small_piece_of_a_predicted_mask_widens_no_cube(folder, tmp_path):
-    """As in prediction: a piece far from the kidney it is small beside would shrink that in its cube."""
+    """As in prediction: a piece far from the kidney would shrink that in its cube."""
     predicted = planted.labels()
     predicted[:3, :9, :9] = 1  # 20 ml in a corner
     masks, records = write_mask(tmp_path / "masks", predicted), find_records(folder)
@@ -101,8 +101,8 @@ def test_a_small_piece_of_a_predicted_mask_widens_no_cube(folder, tmp_path):
         return [float(read(sample)["spacing_mm"][0]) for sample in samples]
 
     true = [float(read(s)["spacing_mm"][0]) for s in kidney_samples(records, CONFIG, "labels", tmp_path / "l")]
-    assert sides_mm() == true
-    assert sides_mm(min_component_share=0.0)[0] > true[0]
+    assert sides_mm() == sides_mm(min_agreement=0.0, min_component_ml=25.0) == true
+    assert sides_mm(min_agreement=0.0)[0] > true[0]
 
 
 def test_native_cubes_are_padded_crops(folder, tmp_path):
@@ -121,7 +121,7 @@ def test_samples_are_cut_again_only_when_something_changed(folder, tmp_path, mon
     for config in (CONFIG, CONFIG, dataclasses.replace(CONFIG, learning_rate=1.0), CONFIG):
         kidney_samples(records, config, "labels", tmp_path, lines.append)
     assert len(lines) == 1
-    for count, option in enumerate(({"margin_mm": 20.0}, {"max_scaling": 0.3}, {"min_component_share": 0.5}), 2):
+    for count, option in enumerate(({"margin_mm": 20.0}, {"max_scaling": 0.3}, {"min_component_ml": 5.0}), 2):
         kidney_samples(records, dataclasses.replace(CONFIG, **option), "labels", tmp_path, lines.append)
         assert len(lines) == count
     with monkeypatch.context() as patch:

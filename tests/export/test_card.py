@@ -88,21 +88,23 @@ def fused(planes, method):
     return {"union": ordered[-1], "majority": ordered[-2], "mean": ordered.mean(axis=0)}[method]
 
 
-def sides_of(mask, spacing_mm, middle, config):
+def sides_of(mask, lowest, spacing_mm, middle, config):
     """Components by side: 0 dropped, 1 right, 2 left."""
     components, _ = ndimage.label(mask)
     is_left, sides = np.broadcast_to(np.arange(mask.shape[2]) >= middle, mask.shape), np.zeros(mask.shape, int)
-    sizes = np.bincount(components.ravel())
+    sizes, agreement = np.bincount(components.ravel()), {}
     on = {}  # the sides of each component that is large enough
     for number in np.flatnonzero(sizes * np.prod(spacing_mm) / 1000 >= config.min_component_ml):
         here = components == number
+        columns = np.nonzero(here)[2].mean() + 0.5
+        agreement[number] = (lowest[here] > 0.5).sum() * (0.1 if abs(columns - middle) * spacing_mm[2] > 110 else 1)
         if number and 0.2 < is_left[here].mean() < 0.8:
             on[number] = (1, 2)
         elif number:
-            on[number] = (1,) if np.nonzero(here)[2].mean() + 0.5 <= middle else (2,)
+            on[number] = (1,) if columns <= middle else (2,)
     for number, own in on.items():
-        least = [max(sizes[other] for other, theirs in on.items() if side in theirs) for side in own]
-        if sizes[number] >= config.min_component_share * min(least):
+        most = [max(agreement[other] for other, theirs in on.items() if side in theirs) for side in own]
+        if agreement[number] >= min(*most, config.min_agreement * sizes[number]):
             here = components == number
             sides[here] = np.where(is_left[here], own[-1], own[0])
     return sides
@@ -152,9 +154,11 @@ def test_who_follows_the_card_gets_the_labels(runs, decisive_weights):
     volume = working(hu[:, rows, columns], SPACING_MM, kidney)
     planes = [plane_probability(runs[name], configs[name], volume) for name in configs if name != "tumor"]
     inside = hu[:, rows, columns].shape
+    lowest = np.zeros(labels.shape)
     labels[:, rows, columns] = resized(fused(planes, kidney.fusion), inside) > 0.5
+    lowest[:, rows, columns] = resized(np.min(planes, axis=0), inside)
     middle = (columns.start + columns.stop) // 2
-    sides = sides_of(labels > 0, SPACING_MM, middle, tumor)
+    sides = sides_of(labels > 0, lowest, SPACING_MM, middle, tumor)
     labels = np.minimum(sides, 1)
     for side, box in enumerate(ndimage.find_objects(sides), 1):
         if box:

@@ -24,16 +24,19 @@ random_masks = st.builds(
 NUMBER = tf.TensorSpec([], tf.float64)
 
 
-@tf.function(input_signature=[MASK, tf.TensorSpec([], tf.int32), NUMBER, NUMBER], autograph=False)
-def in_graph(mask, middle, min_share, min_ml):
+@tf.function(input_signature=[MASK, MASK, tf.TensorSpec([], tf.int32), NUMBER, NUMBER], autograph=False)
+def in_graph(mask, agreed, middle, min_ml, min_agreement):
     """The box, the runs and the sides of a mask; traced once for every size."""
     spacing_mm = tf.constant(SPACING_MM, tf.float64)
-    sides = masks.kidney_sides(mask, spacing_mm, middle, min_share, min_ml)
+    sides = masks.kidney_sides(mask, spacing_mm, middle, min_ml, min_agreement, agreed)
     return masks.bounding_box(mask), tuple(masks.find_runs(mask)), sides
 
 
-def assert_agrees(mask, middle=0, min_share=0.0, min_ml=2.0):
-    box, (start, length, component), sides = in_graph(np.ascontiguousarray(mask), middle, min_share, min_ml)
+def assert_agrees(mask, middle=0, min_ml=2.0, min_agreement=0.0):
+    agreed = np.random.default_rng(0).random(mask.shape) < 0.5
+    box, (start, length, component), sides = in_graph(
+        np.ascontiguousarray(mask), agreed, middle, min_ml, min_agreement
+    )
     expected = laterality.bounding_box(mask) or tuple(slice(0, size) for size in mask.shape)
     assert tuple(slice(int(first), int(stop)) for first, stop in box) == expected
     np.testing.assert_array_equal(masks.uncrop(masks.crop(mask, box), box, mask.shape), mask)
@@ -43,15 +46,15 @@ def assert_agrees(mask, middle=0, min_share=0.0, min_ml=2.0):
     assert all((flat[s : s + n] == flat[s]).all() and flat[s] for s, n in zip(start, length, strict=True))
     pairs = set(zip(component.numpy().tolist(), flat[start].tolist(), strict=True))
     assert len(pairs) == count == len({ours for ours, _ in pairs})
-    expected_sides = laterality.kidney_sides(mask, SPACING_MM, middle, min_share, min_ml)
+    expected_sides = laterality.kidney_sides(mask, SPACING_MM, middle, min_ml, min_agreement, agreed)
     np.testing.assert_array_equal(sides, expected_sides)
     return expected_sides
 
 
-@given(random_masks, st.integers(0, 11), st.sampled_from([0.0, 0.33, 1.0]), st.sampled_from([0.0, 1.0, 2.0]))
+@given(random_masks, st.integers(0, 11), st.sampled_from([0.0, 1.0, 2.0]), st.sampled_from([0.0, 0.5, 1.0]))
 @settings(deadline=None, max_examples=150)
-def test_random_masks(mask, middle, min_share, min_ml):
-    assert_agrees(mask, middle, min_share, min_ml)
+def test_random_masks(mask, middle, min_ml, min_agreement):
+    assert_agrees(mask, middle, min_ml, min_agreement)
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])

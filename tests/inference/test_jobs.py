@@ -112,7 +112,7 @@ def test_what_a_given_mask_loses_is_warned_of(folder):
     source = sources(folder)[0]
     mask = (bright_ct(0) > 0).astype(np.uint8)
     write_volume(Volume(mask, BIG_MM), folder / "masks" / source.output_name)
-    config = dataclasses.replace(preset("paper", "tumor"), grid=0, min_component_share=0.5)
+    config = dataclasses.replace(preset("paper", "tumor"), grid=0, min_component_ml=10.0)
     task = dataclasses.replace(job(folder), kidney_masks=folder / "masks", settings={"stage": "tumor"})
     task = dataclasses.replace(task, segmenter=Segmenter(IdentityEngine(), {"tumor": config}))
     assert "mask" not in str(jobs.segment(task, source).sidecar["warnings"])

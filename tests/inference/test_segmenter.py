@@ -195,16 +195,31 @@ def test_odd_anatomy(boxes, sides):
     assert len(np.unique(found.sides[found.sides > 0])) == sides
 
 
-def test_a_piece_that_is_small_beside_its_sides_kidney_is_dropped_where_the_config_says_so():
-    """Whether stage 1 finds it or a given mask holds it; of what is left, nothing."""
-    hu = ct(RIGHT_BOX, ((9, 11), (30, 33), (10, 14)))
-    one = segmenter(min_component_share=0.33)
-    found = one.segment(hu, BIG_MM)
-    np.testing.assert_array_equal(found[:9], 2 * (hu[:9] > 0))
-    assert not found[9:].any()
-    for mask in (hu > 0, found):
-        np.testing.assert_array_equal(one.run(hu, BIG_MM, mask=mask).labels, found)
-    np.testing.assert_array_equal(segmenter(min_component_share=0.0).segment(hu, BIG_MM), 2 * (hu > 0))
+class DoubtfulEngine(IdentityEngine):
+    """The sagittal network finds less of everything."""
+
+    def probability(self, network, batch):
+        return super().probability(network, batch) - np.float32(0.2 * (network == "kidney_sagittal"))
+
+
+@pytest.mark.parametrize("grid", [{}, {"slice_mm": 13.0, "inplane_mm": 13.0}], ids=["native", "working"])
+@pytest.mark.parametrize("keeps", [False, True])
+@pytest.mark.parametrize("fusion", ["union", "majority"])
+def test_a_piece_that_a_plane_does_not_see_is_dropped_beside_the_kidney_where_the_config_says_so(fusion, keeps, grid):
+    """Over three times as large as the kidney; fainter, so that the sagittal plane does not see it."""
+    kidney, false = ((2, 6), (10, 16), (18, 24)), ((7, 12), (10, 20), (14, 24))
+    hu = ct(kidney, false)
+    hu[tuple(slice(*bounds) for bounds in false)] = 700  # a probability of 0.55
+    assert (hu == 700).sum() > 3 * (hu == 2125).sum()
+    configs = segmenter(fusion=fusion, min_agreement=0.5, **grid).configs
+
+    one = Segmenter(DoubtfulEngine(), configs, fusion)
+    found = one.run(hu, BIG_MM, probabilities=keeps)
+    np.testing.assert_array_equal(found.sides > 0, hu == 2125)
+    for mask in (hu > -1000, found.labels > 0):  # a given mask is taken as it is
+        np.testing.assert_array_equal(one.run(hu, BIG_MM, mask=mask).sides > 0, mask)
+    configs = segmenter(fusion=fusion, min_agreement=0.0, **grid).configs
+    np.testing.assert_array_equal(Segmenter(DoubtfulEngine(), configs, fusion).run(hu, BIG_MM).sides > 0, hu > -1000)
 
 
 @pytest.mark.parametrize("shape", [(1, 20, 24), (2000, 20, 24)], ids=str)
