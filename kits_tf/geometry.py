@@ -60,6 +60,11 @@ class BodyBox(NamedTuple):
     rows: Bounds
     columns: Bounds
 
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """Index of the box in a volume [slices, rows, columns]."""
+        return slice(None), slice(*self.rows), slice(*self.columns)
+
 
 def body_box(hu: np.ndarray, spacing_mm: Sequence[float]) -> BodyBox:
     """Return the box of the patient's body.
@@ -116,9 +121,8 @@ def only_body(hu: np.ndarray, box: BodyBox) -> np.ndarray:
     """Return a CT with air outside its body box, as prepared cases are; the CT itself if the box is all of it."""
     if box == whole_box(hu.shape):
         return hu
-    index = (slice(None), slice(*box.rows), slice(*box.columns))
     body = np.full_like(hu, HU_MIN)
-    body[index] = hu[index]
+    body[box.slices] = hu[box.slices]
     return body
 
 

@@ -35,8 +35,7 @@ def orientation_warnings(hu: np.ndarray, spacing_mm: Sequence[float]) -> list[st
     steps = [max(1, int(wanted // mm)) for wanted, mm in zip(GRID_MM, spacing_mm, strict=True)]
     coarse = hu[tuple(slice(None, None, step) for step in steps)]
     sides_mm = np.multiply(spacing_mm, steps).tolist()
-    rows, columns = geometry.body_box(coarse, sides_mm)
-    coarse = coarse[:, slice(*rows), slice(*columns)]
+    coarse = coarse[geometry.body_box(coarse, sides_mm).slices]
     found = []
     if _is_spine_in_front(coarse, float(np.prod(sides_mm)) / 1000):
         found.append("the spine lies in front: rows may be stored back to front; check the orientation in its header")

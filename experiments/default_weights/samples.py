@@ -49,8 +49,7 @@ def write(case: Case, folder: pathlib.Path, rng: np.random.Generator, found: np.
         rng: Draws how the kidneys were found.
         found: The kidneys that stage 2 is given; by default those of `found_kidneys`.
     """
-    box = geometry.body_box(case.hu, case.spacing_mm)
-    inside = (slice(None), slice(*box.rows), slice(*box.columns))
+    inside = geometry.body_box(case.hu, case.spacing_mm).slices
     case = Case(case.hu[inside], case.kidney[inside], case.tumor[inside], case.spacing_mm)
     found = found_kidneys(case.kidney, case.spacing_mm, rng) if found is None else found[inside]
     kidney, tumor = config_of("kidney_axial"), config_of("tumor")

@@ -81,10 +81,9 @@ class Record:
 def from_volume(volume: Volume, labels: np.ndarray, orientation: str) -> Record:
     """Crop a CT and its labels to the body box; `orientation` are the axes of the source file, such as "IPL"."""
     box = geometry.body_box(volume.hu, volume.spacing_mm)
-    body = (slice(None), slice(*box.rows), slice(*box.columns))
     return Record(
-        image=to_int16(volume.hu[body]),
-        label=np.ascontiguousarray(labels[body]),
+        image=to_int16(volume.hu[box.slices]),
+        label=np.ascontiguousarray(labels[box.slices]),
         full_shape=tuple(volume.shape),
         box=box,
         spacing_mm=tuple(volume.spacing_mm),
@@ -203,7 +202,7 @@ def _from_raw(feature: tf.train.Feature, dtype: npt.DTypeLike, shape: tuple[int,
 def restore(part: np.ndarray, record: Record, fill: float) -> np.ndarray:
     """Return an array of a record's body box in the whole volume, with `fill` around it."""
     whole = np.full(record.full_shape, fill, part.dtype)
-    whole[:, slice(*record.box.rows), slice(*record.box.columns)] = part
+    whole[record.box.slices] = part
     return whole
 
 

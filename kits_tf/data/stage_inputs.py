@@ -202,7 +202,7 @@ def kidney_mask(record: Record, case: str, kidney_masks: str) -> np.ndarray:
     distance_mm = geometry.corner_distance_mm(record.full_shape, record.affine, grid.affine)
     if distance_mm > AFFINE_TOLERANCE_MM:
         raise InputError(path, f"affine differs from that of {case} by {distance_mm:.3g} mm; predict this very CT")
-    return labels[:, slice(*record.box.rows), slice(*record.box.columns)] > 0
+    return labels[record.box.slices] > 0
 
 
 def kidney_cube(

@@ -67,8 +67,7 @@ def stage_one(
     for group in groups:
         config = configs[group[0]]
         box, part = seen(config)
-        index = (slice(None), slice(*box.rows), slice(*box.columns))
-        adds = [functools.partial(_add_inside, whole, index) for whole in wholes]
+        adds = [functools.partial(_add_inside, whole, box.slices) for whole in wholes]
         if geometry.is_native(config):
             run(group, part, _together(adds))
             continue

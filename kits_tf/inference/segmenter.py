@@ -244,7 +244,7 @@ class _Case:
 
         def seen(config: KidneyConfig) -> tuple[geometry.BodyBox, np.ndarray]:
             box, hu = self._box(config), self.hu if config.body_box else only_body()
-            return box, hu[:, slice(*box.rows), slice(*box.columns)]
+            return box, hu[box.slices]
 
         methods: dict[str, type] = {self.segmenter.fusion: np.uint16 if self.keeps_probabilities else bool}
         if sides_config.min_agreement:
