@@ -56,8 +56,12 @@ def _is_spine_in_front(hu: np.ndarray, voxel_ml: float) -> bool:
 
 def _are_lungs_below(hu: np.ndarray, pixel_cm2: float) -> bool:
     """Return whether lung, the air inside the body that is not as dark as gas, is in the last slices alone."""
-    inside = [ndimage.binary_fill_holes(image > geometry.BODY_HU) for image in hu]
-    lung = (hu > LUNG_HU[0]) & (hu < LUNG_HU[1]) & inside
-    areas_cm2 = np.count_nonzero(lung, axis=(1, 2)) * pixel_cm2
+    areas_cm2 = np.array([_lung_pixels(image) for image in hu]) * pixel_cm2
     upper, last = areas_cm2[: len(hu) // 2], areas_cm2[-max(1, len(hu) // 10) :]
     return bool(len(upper) and upper.mean() < MAX_UPPER_CM2 and last.mean() > MIN_LUNG_CM2)
+
+
+def _lung_pixels(image: np.ndarray) -> int:
+    """Return how many pixels of a slice [rows, columns] are lung."""
+    inside = ndimage.binary_fill_holes(image > geometry.BODY_HU)
+    return int(np.count_nonzero(inside & (image > LUNG_HU[0]) & (image < LUNG_HU[1])))

@@ -1,5 +1,7 @@
 """Proves that a CT stored back to front or upside down is told, by phantoms and by real CTs, and no other."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,15 @@ def test_a_chest_down_to_its_base_is_not_upside_down():
 def test_arrays_without_a_person(shape):
     for hu in (0, -1000, 3000):
         assert orientation_warnings(np.full(shape, hu, np.int16), (1.0, 1.0, 1.0)) == []
+
+
+def test_a_large_ct_is_looked_at_without_another_copy():
+    hu = np.tile(person(), (8, 2, 2))
+    tracemalloc.start()
+    orientation_warnings(hu, (10.0, 4.0, 4.0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.25 * hu.nbytes
 
 
 @pytest.mark.shared

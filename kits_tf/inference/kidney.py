@@ -30,18 +30,17 @@ Add = Callable[[Callable[[np.ndarray], np.ndarray], np.ndarray], None]
 
 
 def stage_one(
-    engine: Engine, configs: Mapping[str, KidneyConfig], ct_shape: tuple[int, ...],
-    spacing_mm: tuple[float, float, float], seen: Callable[[KidneyConfig], tuple[geometry.BodyBox, np.ndarray]],
-    methods: Mapping[str, type], progress: Callable[[float], None],
+    engine: Engine, configs: Mapping[str, KidneyConfig], hu: np.ndarray, body: geometry.BodyBox,
+    spacing_mm: tuple[float, float, float], methods: Mapping[str, type], progress: Callable[[float], None],
 ) -> list[np.ndarray]:  # fmt: skip
     """Return the kidney probability of all planes, fused by one or more methods.
 
     Args:
         engine: Runs the networks.
         configs: The config of each network, by network name.
-        ct_shape: (slices, rows, columns).
+        hu: [slices, rows, columns] in HU.
+        body: Box of the patient's body.
         spacing_mm: (slice, row, column).
-        seen: Returns the part of the CT that a network sees: its box and its HU.
         methods: How planes are fused, see `Fusion`, and what is kept of a probability, see `fusion.stored`.
         progress: Called with the share done.
 
@@ -53,8 +52,17 @@ def stage_one(
         ValueError: A working grid is too large.
     """
     groups, names = groups_of_planes(configs), list(configs)
-    wholes = [Fusion(ct_shape, method, len(groups), dtype) for method, dtype in methods.items()]
+    boxes = [body if configs[group[0]].body_box else geometry.whole_box(hu.shape) for group in groups]
+    shapes = [
+        _working_shape(group[0], configs[group[0]], hu[box.slices].shape, spacing_mm)
+        for group, box in zip(groups, boxes, strict=True)
+    ]
+    wholes = [Fusion(hu.shape, method, len(groups), dtype) for method, dtype in methods.items()]
     working: dict[tuple, np.ndarray] = {}
+    with_air = functools.cache(lambda: geometry.only_body(hu, body))
+
+    def clipped_with_air(slices: np.ndarray) -> np.ndarray:
+        return geometry.clipped(geometry.only_body(slices, body))
 
     def run(group: Sequence[str], volume: np.ndarray, add: Add) -> None:
         for name in group:
@@ -64,17 +72,16 @@ def stage_one(
             report = functools.partial(_report, progress, names.index(name), len(names))
             run_plane(engine, name, configs[name], volume, add, report)
 
-    for group in groups:
-        config = configs[group[0]]
-        box, part = seen(config)
+    for group, box, shape in zip(groups, boxes, shapes, strict=True):
+        sees_body = configs[group[0]].body_box
         adds = [functools.partial(_add_inside, whole, box.slices) for whole in wholes]
-        if geometry.is_native(config):
-            run(group, part, _together(adds))
+        if shape is None:
+            run(group, hu[box.slices] if sees_body else with_air(), _together(adds))
             continue
-        shape = geometry.working_shape(part.shape, spacing_mm, config)
-        check_size(f"the working grid of {group[0]}", shape, MAX_GRID_VOXELS)
+        part = hu[box.slices]
         if (box, shape) not in working:
-            working[box, shape] = geometry.resized(part, shape, geometry.clipped)
+            convert = geometry.clipped if sees_body else clipped_with_air
+            working[box, shape] = geometry.resized(part, shape, convert)
         fused = [Fusion(shape, method, len(group)) for method in methods]
         run(group, working[box, shape], _together([one.add for one in fused]))
         probabilities = [one.probability() for one in fused]
@@ -86,6 +93,17 @@ def stage_one(
                 for place, values in geometry.resized_chunks(probability, part.shape, inside=inside):
                     add(operator.itemgetter(place), values)
     return [whole.probability() for whole in wholes]
+
+
+def _working_shape(
+    name: str, config: KidneyConfig, shape: tuple[int, ...], spacing_mm: tuple[float, float, float]
+) -> tuple[int, ...] | None:
+    """Return the shape of a network's working grid, None for the CT's own; ValueError if it is too large."""
+    if geometry.is_native(config):
+        return None
+    working = geometry.working_shape(shape, spacing_mm, config)
+    check_size(f"the working grid of {name}", working, MAX_GRID_VOXELS)
+    return working
 
 
 def _together(adds: Sequence[Add]) -> Add:

@@ -240,17 +240,11 @@ class _Case:
         configs = {name: c for name, c in self.segmenter.configs.items() if isinstance(c, KidneyConfig)}
         if not configs:
             raise ValueError("no kidney network is loaded: a kidney mask is required")
-        only_body = functools.cache(lambda: geometry.only_body(self.hu, self._body))
-
-        def seen(config: KidneyConfig) -> tuple[geometry.BodyBox, np.ndarray]:
-            box, hu = self._box(config), self.hu if config.body_box else only_body()
-            return box, hu[box.slices]
-
         methods: dict[str, type] = {self.segmenter.fusion: np.uint16 if self.keeps_probabilities else bool}
         if sides_config.min_agreement:
             methods["all"] = bool
         probability, *agreed = kidney.stage_one(
-            self.segmenter.engine, configs, self.hu.shape, self.spacing_mm, seen, methods,
+            self.segmenter.engine, configs, self.hu, self._body, self.spacing_mm, methods,
             lambda share: self.progress(0.8 * share),
         )  # fmt: skip
         if self.keeps_probabilities:

@@ -53,8 +53,8 @@ def test_the_working_grid_returns_a_smooth_volume(plane, slice_mm):
     hu = (300 * slices + 1000 * rows + 500 * columns).astype(np.float32)
     configs = {"kidney": kidney_config(plane, inplane_mm=2.0, slice_mm=slice_mm)}
     (probability,) = stage_one(
-        IdentityEngine(), configs, hu.shape, (3.0, 0.8, 0.8), lambda _: (geometry.whole_box(hu.shape), hu),
-        {"union": np.float32}, lambda share: None,
+        IdentityEngine(), configs, hu, geometry.whole_box(hu.shape), (3.0, 0.8, 0.8), {"union": np.float32},
+        lambda share: None,
     )  # fmt: skip
     inner = (slice(4, -4), slice(6, -6), slice(6, -6))
     np.testing.assert_allclose(probability[inner], geometry.scale(NumPy, hu)[inner], atol=1e-4)

@@ -1,6 +1,7 @@
 """Stage 1's batches: every slab once, and few sizes of input, each of which an engine compiles a network for."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -61,3 +62,45 @@ def test_slabs_padded_to_one_size_come_in_batches_of_one_size(shape, pixels, siz
     """Halves of 130 x 70 and of 144 x 80 pixels are both padded to 144 x 80 at depth 4: 5 of them have 2^16 pixels."""
     right, _ = geometry.halves(NumPy, "axial", shape)
     assert kidney.batch_size(NumPy, right, shape, KidneyConfig(depth=4), pixels) == size
+
+
+def peak_bytes(function):
+    """Return the result of a call and the memory that it allocates at most."""
+    tracemalloc.start()
+    try:
+        return function(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def kidney_configs(**options):
+    return {plane: dataclasses.replace(tiny_configs()[f"kidney_{plane}"], **options) for plane in PLANES}
+
+
+def test_a_ct_too_large_for_the_working_grid_is_refused_before_memory_is_spent(monkeypatch):
+    monkeypatch.setattr(kidney, "MAX_GRID_VOXELS", 1000)
+    hu, segmenter = small_ct((240, 60, 80)), Segmenter(IdentityEngine(), kidney_configs(inplane_mm=3.0))
+
+    def refused():
+        with pytest.raises(ValueError, match="working grid"):
+            segmenter.segment(hu, (4.0, 3.0, 3.0))
+
+    assert peak_bytes(refused)[1] < 0.25 * hu.nbytes
+
+
+def test_whole_slices_come_to_the_working_grid_with_air_around_the_body_a_few_at_a_time(monkeypatch):
+    hu, spacing_mm = np.full((60, 80, 100), 30, np.int16), (1.0, 1.0, 1.0)
+    body, whole = geometry.BodyBox((20, 60), (30, 80)), geometry.whole_box(hu.shape)
+    with_air = geometry.only_body(hu, body)
+    assert with_air.min() == geometry.HU_MIN
+    slices, only_body = [], geometry.only_body
+    monkeypatch.setattr(geometry, "only_body", lambda hu, box: (slices.append(len(hu)), only_body(hu, box))[1])
+    configs = kidney_configs(inplane_mm=4.0, slice_mm=0.0, body_box=False)
+    found, expected = (
+        kidney.stage_one(
+            IdentityEngine(), configs, volume, box, spacing_mm, {"union": np.float32}, lambda share: None
+        )[0]
+        for volume, box in ((hu, body), (with_air, whole))
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert max(slices) < 20
