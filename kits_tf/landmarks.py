@@ -51,7 +51,7 @@ def _is_spine_in_front(hu: np.ndarray, voxel_ml: float) -> bool:
     front, back = (np.count_nonzero(part, axis=(1, 2)) for part in (bone[:, : height // 2], bone[:, -(height // 2) :]))
     if np.sum(front + back) * voxel_ml < MIN_BONE_ML:
         return False
-    return bool(np.mean(front[front != back] > back[front != back]) > MIN_FRONT_SHARE)
+    return bool(np.sum(front > back) > MIN_FRONT_SHARE * np.sum(front != back))
 
 
 def _are_lungs_below(hu: np.ndarray, pixel_cm2: float) -> bool:

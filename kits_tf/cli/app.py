@@ -24,6 +24,7 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -63,7 +64,15 @@ def run(main: Callable[[], int | None], flag_values: flags.FlagValues) -> NoRetu
     """Run a command as the whole program and exit with its code."""
     logging.getLogger("absl").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(execute(main, flag_values, sys.argv))
+    try:
+        code = execute(main, flag_values, sys.argv)
+    except SystemExit as signalled:
+        code = signalled.code if isinstance(signalled.code, int) else EXIT_SOME_FAILED
+    is_stopped = code in (EXIT_INTERRUPTED, EXIT_TERMINATED)
+    if is_stopped and any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
+        sys.stdout.flush()
+        os._exit(code)  # a usual exit would wait for a thread that reads from a dead disk
+    sys.exit(code)
 
 
 def execute(main: Callable[[], int | None], flag_values: flags.FlagValues, argv: Sequence[str]) -> int:

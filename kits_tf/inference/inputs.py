@@ -140,7 +140,9 @@ def from_file(path: pathlib.Path) -> Input:
     folder = path.parent.resolve().name
     is_of_case = path.name == kits19.IMAGE_NAME and kits19.case_number(folder) is not None
     source = _named(path, folder if is_of_case else nifti.stem(path))
-    return source if path.exists() else _faulty(source, "is a link to a file that does not exist")
+    if path.is_file():
+        return source
+    return _faulty(source, nifti.NOT_A_FILE if path.exists() else "is a link to a file that does not exist")
 
 
 def _named(path: pathlib.Path, name: str) -> Input:

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import logging
 import pathlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # float32 HU, fusion, sides and labels, and some for the working grids; the networks themselves need little.
 BYTES_PER_VOXEL, PROBABILITY_BYTES_PER_VOXEL = 10, 5
+PATIENCE_SECONDS = 15.0  # for CTs in work to end when a run is stopped; a read from a dead disk never does
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,16 +95,20 @@ def run_all(
 ) -> Generator[Outcome, None, None]:
     """Run work(CT, cancel) in threads and yield the outcomes as they are done; errors become their reason.
 
-    If the caller closes the generator, `cancel` is set, CTs in work end and others are not begun.
+    If the caller closes the generator, `cancel` is set, CTs in work end and others are not begun. A CT that does not
+    end in time is named and left to its thread.
     """
     cancel, pool = threading.Event(), concurrent.futures.ThreadPoolExecutor(workers)
+    futures: dict[concurrent.futures.Future[Outcome], Input] = {}
     try:
-        futures = [pool.submit(attempt, source, functools.partial(work, source, cancel)) for source in sources]
+        futures = {pool.submit(attempt, one, functools.partial(work, one, cancel)): one for one in sources}
         for future in concurrent.futures.as_completed(futures):
             yield future.result()
     finally:
         cancel.set()
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+        for future in concurrent.futures.wait(futures, PATIENCE_SECONDS).not_done:
+            print(f"{futures[future].where}: does not respond; not waited for", file=sys.stderr, flush=True)
 
 
 def attempt(source: Input, work: Callable[[], Outcome]) -> Outcome:

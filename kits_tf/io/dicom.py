@@ -48,7 +48,11 @@ _NUMBERS = {  # how many values each has, what it is called, and by how much the
     "RescaleSlope": (1, "rescale to HU", np.inf),
     "RescaleIntercept": (1, "rescale to HU", np.inf),
 }
-_OTHERS = ("SeriesNumber", "SeriesDescription", "InstanceNumber", "AcquisitionNumber", "ImageType", "RescaleType")
+_MODALITIES = ("MR", "PT", "NM", "US", "XA", "DX", "CR", "RF", "MG", "OT")  # named in messages
+_OTHERS = (
+    *("Modality", "SeriesNumber", "SeriesDescription", "InstanceNumber", "AcquisitionNumber"),
+    *("ImageType", "RescaleType"),
+)
 _READ = [*_NEEDED, *_NUMBERS, *IDENTIFIERS, *COPIED_TO_SEG, *_OTHERS]
 _SUFFIX = re.compile(r".*\.(dcm|dicom|ima)", re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"[^.]*|.*\.\d+")  # exports without a suffix, or named by UIDs
@@ -150,7 +154,7 @@ def read_tree(folder: str | os.PathLike) -> Tree:
     cts: dict[str, list[pydicom.Dataset]] = {}
     others: dict[str, list[pydicom.Dataset]] = {}
     for header in headers:
-        is_ct = header.SOPClassUID == _CT_IMAGE and not _is_localizer(header)
+        is_ct = header.SOPClassUID == _CT_IMAGE and not _is_localizer(header) and not _other_modality(header)
         (cts if is_ct else others).setdefault(str(header.get("SeriesInstanceUID", "")), []).append(header)
     skipped = [_skipped(images) for images in others.values()]
     if not cts:
@@ -160,6 +164,8 @@ def read_tree(folder: str | os.PathLike) -> Tree:
             what = _listed(unreadable, words if headers else None)
         elif any(header.SOPClassUID in _ENHANCED_CT for header in headers):
             what = "only multi-frame (enhanced) CT; convert it to single-frame CT images"
+        elif modalities := {_other_modality(header) for header in headers if header.SOPClassUID == _CT_IMAGE} - {""}:
+            what = f"no CT image, but {', '.join(sorted(modalities))} stored as CT (Modality)"
         return Tree([], skipped, InputError(folder if is_safe else "the folder of DICOM files", f"holds {what}"))
     found = []
     for uid, images in cts.items():
@@ -301,8 +307,10 @@ def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str]]
                     for element in dataset:  # values are converted when first used: better here than later
                         element.value  # noqa: B018
                 is_ct = _CT_IMAGE in (dataset.file_meta.get("MediaStorageSOPClassUID"), dataset.get("SOPClassUID"))
-                if is_ct and not all(dataset.get(key) for key in _NEEDED):
-                    raise EOFError
+                is_ct = is_ct or (dataset.get("Modality") == "CT" and not dataset.get("SOPClassUID"))
+                if is_ct and (missing := [key for key in _NEEDED if not dataset.get(key)]):
+                    unreadable[path] = f"a damaged DICOM file, or a CT image without {', '.join(missing)}"
+                    continue
             except Exception as error:  # a damaged file can raise anything, and the text of it may quote the header
                 unreadable[path] = f"a damaged DICOM file, {type(error).__name__}"
                 continue
@@ -324,6 +332,14 @@ def _is_localizer(header: pydicom.Dataset) -> bool:
     return "LOCALIZER" in (header.get("ImageType") or ())
 
 
+def _other_modality(header: pydicom.Dataset) -> str:
+    """Return the Modality of an image that claims to be no CT, "" for all others."""
+    modality = str(header.get("Modality") or "CT")
+    if modality == "CT":
+        return ""
+    return modality if modality in _MODALITIES else "another modality"
+
+
 def _own_folder(images: Sequence[pydicom.Dataset]) -> Path:
     """Return the folder that holds all images of a series."""
     return Path(os.path.commonpath([os.path.dirname(image.filename) for image in images]))
@@ -333,6 +349,8 @@ def _skipped(images: Sequence[pydicom.Dataset]) -> Skipped:
     """Describe a series that is no CT volume without naming the patient."""
     first, count = images[0], len(images)
     kind = "localizer" if _is_localizer(first) else first.SOPClassUID.name.removesuffix(" Storage")
+    if first.SOPClassUID == _CT_IMAGE and (modality := _other_modality(first)):
+        kind = f"{modality} stored as {kind}"
     where = safe_name(str(_own_folder(images)), identifying_words(first), str(first.get("SeriesInstanceUID", "")))
     number = "without a number" if first.get("SeriesNumber") is None else first.SeriesNumber
     text = f"{where}: series {number}, {kind} ({count} {'image' if count == 1 else 'images'})"

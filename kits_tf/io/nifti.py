@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
 MAX_VOXELS = 2**30  # 4096 slices of 512x512, two gigabytes as int16
 MAX_SIDE = 4096
+NOT_A_FILE = "is not a regular file, but a pipe or a device"
 MAX_SHEAR_DEGREES = 0.5  # axes further from right angles get a warning
 
+_MILLIMETRES, _UNITS = 2, {1: "metres", 3: "microns"}  # codes of xyzt_units
 _CHUNK_VOXELS = 4 * 2**20
 _SUFFIX = re.compile(r"\.nii(\.gz)?\Z", re.IGNORECASE)
 
@@ -157,6 +159,8 @@ def new_header(affine: np.ndarray, shape: tuple[int, ...]) -> nibabel.Nifti1Head
 @contextlib.contextmanager
 def _reading(path: pathlib.Path) -> Iterator[Any]:
     """Open a file, decompressing gzip whatever the file's name, and report its faults as `InputError`."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(path, NOT_A_FILE)  # opening a pipe would wait for its writer
     try:
         with open(path, "rb") as raw:
             is_gzip = raw.peek(2)[:2] == b"\x1f\x8b"
@@ -212,6 +216,10 @@ def _checked_affine(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[n
         raise InputError(path, "singular affine")
     if (sides < SPACING_MM[0]).any() or (sides > SPACING_MM[1]).any():
         raise InputError(path, f"unusable spacing {_numbers(sides)} mm")
+    unit = int(header["xyzt_units"]) & 7
+    if unit not in (0, _MILLIMETRES):
+        name = _UNITS.get(unit, f"an unknown unit ({unit})")
+        warnings.append(f"spacing {_numbers(sides)} is given in {name}; it was read as mm")
     shear = float(np.degrees(np.arcsin(np.abs(np.triu(axes.T @ axes, 1)).max())))
     if shear > MAX_SHEAR_DEGREES:
         warnings.append(f"sheared by {shear:.1f} degrees (tilted gantry); resample it upright for best results")

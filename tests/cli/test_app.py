@@ -171,17 +171,21 @@ def test_a_reader_that_leaves_is_no_fault(tmp_path):
     assert process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("thread", ["", "threading.Thread(target=time.sleep, args=(300,)).start()"], ids=bool)
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_signals_end_the_program_and_remove_temporary_files(tmp_path, number, code):
+def test_signals_end_the_program_and_remove_temporary_files(tmp_path, number, code, thread):
+    """Even if a thread is still at work, which a usual exit would wait for."""
     script = tmp_path / "kits-sleeper"
     script.write_text(
         textwrap.dedent(f"""
+            import threading
             import time
             from absl import flags
             from kits_tf import files
             from kits_tf.cli import app
 
             def main():
+                {thread}
                 with files.replacing({str(tmp_path / "out.txt")!r}) as path:
                     path.touch()
                     print("ready", flush=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import threading
+import time
 import types
 import unittest.mock
 
@@ -105,6 +106,24 @@ def test_too_large_ones_are_refused_before_they_are_read_and_others_wait(folder,
     outcomes = list(segment_all(job(folder), sources(folder), workers=4))
     assert [outcome.reason for outcome in outcomes if "large.nii.gz: too large" in outcome.reason]
     assert sum(bool(outcome.sidecar) for outcome in outcomes) == 5 and max(most) == 2
+
+
+def test_a_stopped_run_waits_for_no_ct_that_does_not_respond(folder, monkeypatch, capsys):
+    monkeypatch.setattr(jobs, "PATIENCE_SECONDS", 0.1)
+    dead_disk = threading.Event()
+
+    def work(source, cancel):
+        if source.path.name == "3.nii.gz":
+            dead_disk.wait(30)
+        return jobs.Outcome(source)
+
+    outcomes = jobs.run_all(work, sources(folder), workers=2)
+    assert len([next(outcomes) for _ in range(4)]) == 4
+    start = time.monotonic()
+    outcomes.close()
+    dead_disk.set()
+    assert time.monotonic() - start < 10
+    assert capsys.readouterr().err == f"{folder / 'data' / '3.nii.gz'}: does not respond; not waited for\n"
 
 
 def test_what_a_given_mask_loses_is_warned_of(folder):

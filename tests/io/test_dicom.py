@@ -13,7 +13,7 @@ from pydicom.uid import generate_uid  # noqa: E402
 
 from kits_tf import read_volume  # noqa: E402
 from kits_tf.errors import InputError, UsageError  # noqa: E402
-from kits_tf.io.dicom import _NUMBERS, choose, find_series, holds_dicom  # noqa: E402
+from kits_tf.io.dicom import _NUMBERS, choose, find_series, holds_dicom, read_tree  # noqa: E402
 from tests.io.dicom_files import PATIENT_ID, gdcm_compressed, images, write  # noqa: E402
 from tests.tiny import small_ct  # noqa: E402
 
@@ -277,3 +277,26 @@ def test_folders_without_a_ct_are_refused(tmp_path):
     write(edited(images(HU[:2]), SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1"), tmp_path / "enhanced")
     with pytest.raises(InputError, match="multi-frame"):
         find_series(tmp_path / "enhanced")
+
+
+@pytest.mark.parametrize("key", ["SeriesInstanceUID", "SOPClassUID"])
+def test_ct_images_that_cannot_be_told_apart_name_what_they_lack(tmp_path, key):
+    for image in (made := edited(images(HU), **{key: None})):
+        image.save_as(tmp_path / f"{image.InstanceNumber}.dcm", implicit_vr=False, little_endian=True)
+    assert key not in made[0]
+    with pytest.raises(InputError, match=f"6 unreadable .*a CT image without {key}"):
+        read_volume(tmp_path)
+
+
+def test_other_modalities_under_the_class_of_ct_are_no_ct(tmp_path):
+    assert read_volume(write(edited(images(HU), Modality=None), tmp_path / "unsaid")).shape == HU.shape
+    write(edited(images(HU), Modality="MR"), tmp_path / "a" / "mr")
+    write(edited(images(HU), Modality="MUSTERMANN"), tmp_path / "a" / "named")
+    with pytest.raises(InputError, match=r"no CT image, but MR, another modality stored as CT \(Modality\)"):
+        read_volume(tmp_path / "a")
+    write(images(HU), tmp_path / "a" / "ct")
+    tree = read_tree(tmp_path / "a")
+    assert len(tree.series) == 1 and sorted("MR stored as CT Image" in one.text for one in tree.skipped) == [
+        False,
+        True,
+    ]

@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import os
 import re
 import tracemalloc
 
@@ -105,6 +106,10 @@ ODD = {
     "both_forms": (two_forms(AFFINE, AFFINE), None),
     "both_rounded": (two_forms(AFFINE, rotated(0.3)), None),
     "negative_pixdim": (file_bytes(pixdim=(2, -0.8)), "negative spacing"),
+    "metres": (file_bytes(xyzt_units=1), "spacing 3, 0.8, 0.8 is given in metres"),
+    "microns": (file_bytes(xyzt_units=3 + 8), "is given in microns; it was read as mm"),
+    "no such unit": (file_bytes(xyzt_units=5), "unknown unit .5."),
+    "seconds": (file_bytes(xyzt_units=2 + 8), None),
     "sheared": (two_forms(sheared(20), sheared(20)), "sheared by 20.0 degrees"),
     "hardly_sheared": (file_bytes(affine=sheared(0.4)), None),
     "spacing_differs": (two_forms(AFFINE, AFFINE @ np.diag([2, 1, 1, 1])), "sform .3, .* and qform .6,"),
@@ -154,6 +159,12 @@ def test_a_missing_file_is_refused_but_not_a_wrong_name_ending(tmp_path):
     (tmp_path / "packed.nii").write_bytes(gzip.compress(file_bytes(values)))
     np.testing.assert_array_equal(read_volume(tmp_path / "plain.nii.gz").hu, values)
     np.testing.assert_array_equal(read_volume(tmp_path / "packed.nii").hu, values)
+
+
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path):
+    os.mkfifo(tmp_path / "ct.nii")
+    with pytest.raises(InputError, match="not a regular file"):
+        read_volume(tmp_path / "ct.nii")
 
 
 def test_reading_holds_little_more_than_the_volume(tmp_path):
