@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import ndimage, spatial
+from scipy import ndimage
 
 from kits_tf.evaluation.metrics import dice
 from kits_tf.io.volume import Grid
@@ -233,7 +233,8 @@ def _with_all(labels: np.ndarray, box: tuple[slice, ...], sides: np.ndarray) -> 
 
 def _diameter_mm(plane: np.ndarray, spacing_mm: Sequence[float]) -> float:
     """Return the largest distance between two points of the outline of a mask [rows, columns], not empty."""
-    edge = np.argwhere(plane & ~ndimage.binary_erosion(plane))
-    outline = (edge[:, None] + [[-0.5, 0], [0.5, 0], [0, -0.5], [0, 0.5]]).reshape(-1, 2) * spacing_mm
-    corners = outline[spatial.ConvexHull(outline).vertices]
-    return float(spatial.distance.pdist(corners).max())
+    rows = np.flatnonzero(plane.any(axis=1))  # the two points furthest apart are at the ends of their rows
+    first, last = plane[rows].argmax(axis=1), plane.shape[1] - 1 - plane[rows, ::-1].argmax(axis=1)
+    ends = np.stack([np.concatenate([rows, rows]), np.concatenate([first, last])], axis=1)
+    outline = (ends[:, None] + [[-0.5, 0], [0.5, 0], [0, -0.5], [0, 0.5]]).reshape(-1, 2) * spacing_mm
+    return float(np.sqrt(((outline[:, None] - outline) ** 2).sum(axis=2).max()))

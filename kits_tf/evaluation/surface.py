@@ -14,7 +14,6 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import spatial
 
 from kits_tf.laterality import bounding_box
 
@@ -96,6 +95,8 @@ def pattern_areas(spacing_mm: tuple[float, ...]) -> np.ndarray:
 
 def _nearest_mm(corners: np.ndarray, others: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
     """Return each corner's distance to the nearest of the others."""
+    from scipy import spatial
+
     spacing = np.asarray(spacing_mm, np.float64)
     nearest = spatial.cKDTree(others * spacing).query(corners * spacing, workers=-1)[1]
     # From the difference of indices, so that one voxel is exactly the spacing: a tolerance may equal it.

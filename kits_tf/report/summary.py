@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from kits_tf import files
 from kits_tf.evaluation.matching import case_id, read_sidecar
 from kits_tf.inference import outputs
-from kits_tf.report import pages
 
 if TYPE_CHECKING:
     from kits_tf.inference.inputs import Input
@@ -65,25 +66,41 @@ def write(results: Sequence[Result], output_dir: pathlib.Path, part: str = "", s
         part: Follows the names of the files, such as "_2_of_8".
         skipped: Names of files that are no CTs.
     """
-    import pandas as pd
-
-    table = pd.DataFrame(map(_row, results), dtype=object)
+    rows = list(map(_row, results))
     tumors = [row for result in results for row in _tumor_rows(result)]
-    columns = list(_tumor_row(None, 0, {}))
-    for name, frame in (("summary", table), ("tumors", pd.DataFrame(tumors, columns=columns, dtype=object))):
-        files.update_text(output_dir / f"{name}{part}.csv", frame.to_csv(index=False, lineterminator="\n"))
+    _write_csv(output_dir / f"summary{part}.csv", rows, list(rows[0]))
+    _write_csv(output_dir / f"tumors{part}.csv", tumors, list(_tumor_row(None, 0, {})))
     if len(results) > 1 or part:
-        rows = {
+        from kits_tf.report import pages
+
+        index = {
             case_id(pathlib.Path(one.source.output_name)): _index_row(one, output_dir)
             for one in results
             if one.sidecar
         }
         failed = {one.shown: one.reason or f"{NOT_DONE}: the run was stopped" for one in results if not one.sidecar}
-        pages.write_index(output_dir / f"index{part}.html", rows, failed, skipped)
-    return table[_PRINTED].fillna("").to_string(index=False)
+        pages.write_index(output_dir / f"index{part}.html", index, failed, skipped)
+    return _as_text([_PRINTED, *([row[name] for name in _PRINTED] for row in rows)])
+
+
+def _write_csv(path: pathlib.Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.update_text(path, text.getvalue())
+
+
+def _as_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows in columns aligned to the right; None is empty."""
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(" ".join(map(str.rjust, row, widths)) for row in cells)
 
 
 def _index_row(result: Result, output_dir: pathlib.Path) -> dict[str, Any]:
+    from kits_tf.report import pages
+
     page = outputs.beside(output_dir / result.source.output_name, outputs.PAGE_SUFFIX)
     name = page.name if page.is_file() else None
     return pages.index_row(name, result.sidecar, pages.thumbnail_of(page))
