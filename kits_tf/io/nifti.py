@@ -41,7 +41,7 @@ _SUFFIX = re.compile(r"\.nii(\.gz)?\Z", re.IGNORECASE)
 
 @dataclasses.dataclass
 class Nifti:
-    """The checked header of one file; `warnings` describe its oddities."""
+    """The checked header of one file; `warnings` describe its oddities, and those of its data after `chunks`."""
 
     path: pathlib.Path
     header: nibabel.Nifti1Header
@@ -101,7 +101,12 @@ def chunks(nifti: Nifti) -> Iterator[tuple[int, int, np.ndarray]]:
             except ValueError as error:
                 raise InputError(nifti.path, "truncated: the file ends before its last voxel") from error
             yield start, stop, values
-        stream.read(2**16)  # gzip compares its checksum when it reaches the end
+        try:
+            stream.read(2**16)  # gzip compares its checksum when it reaches the end
+        except gzip.BadGzipFile as error:
+            if "Not a gzipped file" not in str(error):  # the first stream is whole
+                raise
+            nifti.warnings += ("bytes after the end of the compressed data were ignored",)
 
 
 def write(path: str | os.PathLike, header: nibabel.Nifti1Header, array: np.ndarray, slope: float = 1.0) -> None:

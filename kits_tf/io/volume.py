@@ -158,7 +158,7 @@ def read_volume(path: str | os.PathLike, series: str | None = None) -> Volume:
             nifti.transfer(_as_stored(hu, grid)[..., start:stop], values)
     if hu.dtype == np.float32 and not np.isfinite(hu).all():
         raise InputError(path, "holds values beyond float32")
-    return Volume(hu, grid.spacing_mm, grid.affine, grid.source, grid.warnings)
+    return Volume(hu, grid.spacing_mm, grid.affine, grid.source, file.warnings)
 
 
 def read_labels(path: str | os.PathLike) -> tuple[np.ndarray, Grid]:
@@ -178,7 +178,7 @@ def read_labels(path: str | os.PathLike) -> tuple[np.ndarray, Grid]:
     labels = np.empty(grid.shape, np.uint8)
     for start, stop, values in nifti.chunks(file):
         nifti.transfer(_as_stored(labels, grid)[..., start:stop], _checked_labels(path, values))
-    return labels, grid
+    return labels, dataclasses.replace(grid, warnings=file.warnings)
 
 
 def write_labels(labels: np.ndarray, volume: Volume | Grid, path: str | os.PathLike) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.cli.predicting import SPACING_MM, image_of, labels_of, names_in, read_csv, run, save
+from tests.test_landmarks import person
 from tests.tiny import small_ct
 
 pytestmark = pytest.mark.usefixtures("load_once")
@@ -148,6 +149,18 @@ def test_bad_files_are_named_in_one_line_each_and_the_good_ones_written(tmp_path
     assert names_in(out) == ["scan_segmentation.json", "scan_segmentation.nii.gz"]
     statuses = [line.split(",")[2] for line in (out / "summary.csv").read_text().splitlines()[1:]]
     assert sorted(statuses) == ["done"] + ["failed"] * len(bad)
+
+
+def test_a_ct_upside_down_on_a_sheared_grid_is_warned_of_and_measured_by_the_determinant(tmp_path, flags, capsys):
+    affine = image_of(small_ct()).affine
+    affine[1, 0] = SPACING_MM[0] * np.tan(np.radians(20))
+    save(nibabel.Nifti1Image(np.ascontiguousarray(person()[::-1]), affine), tmp_path / "ct.nii.gz")
+    assert run(*flags) == 0
+    said, sidecar = capsys.readouterr().err, json.loads((tmp_path / "out" / "ct_segmentation.json").read_text())
+    for warning in ("sheared by 20.0 degrees", "the lungs lie below"):
+        assert f"ct.nii.gz: warning: {warning}" in said and warning in str(sidecar["warnings"])
+    count = np.count_nonzero(labels_of(tmp_path / "out" / "ct_segmentation.nii.gz"))
+    assert sidecar["kidney_ml"] == pytest.approx(count * np.prod(SPACING_MM) / 1000, rel=1e-3) and count
 
 
 def test_sigterm_ends_a_run_with_143_and_nothing_half_written(tmp_path, checkpoint):

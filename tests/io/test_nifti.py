@@ -106,6 +106,7 @@ ODD = {
     "both_forms": (two_forms(AFFINE, AFFINE), None),
     "both_rounded": (two_forms(AFFINE, rotated(0.3)), None),
     "negative_pixdim": (file_bytes(pixdim=(2, -0.8)), "negative spacing"),
+    "trailing_bytes": (gzip.compress(file_bytes()) + b"trailing", "after the end of the compressed data"),
     "metres": (file_bytes(xyzt_units=1), "spacing 3, 0.8, 0.8 is given in metres"),
     "microns": (file_bytes(xyzt_units=3 + 8), "is given in microns; it was read as mm"),
     "no such unit": (file_bytes(xyzt_units=5), "unknown unit .5."),

@@ -146,6 +146,8 @@ def test_a_volume_made_from_arrays_is_written_and_read_back(tmp_path, ending):
     assert nibabel.aff2axcodes(nibabel.load(path).affine) == ("I", "P", "L")
     assert (read_grid(path).shape, read_grid(path).spacing_mm) == ((3, 4, 5), volume.grid.spacing_mm)
     assert path.read_bytes() == again.read_bytes()  # no time and no name is written
+    volume.affine[1, 0] = 1.0  # sheared
+    assert volume.voxel_ml == volume.grid.voxel_ml == pytest.approx(2.5 * 0.75 * 0.5 / 1000)
     assert sorted(tmp_path.iterdir()) == [path, again]  # and nothing temporary is left
 
 
