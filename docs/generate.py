@@ -13,12 +13,15 @@ from typing import Any
 
 from absl import flags
 
+from experiments.ablations import summary as ablations
+from experiments.ablations.variants import QUESTIONS
 from experiments.default_weights.networks import recorded
 from kits_tf import checkpoint, cli, config
 from kits_tf.cli import app
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
+ABLATIONS = ROOT / "docs" / "explanation" / "ablations.md"
 CARD = ROOT / "checkpoints" / checkpoint.DEFAULT / checkpoint.CARD_NAME
 WEIGHTS = ROOT / "experiments" / "default_weights"
 AUGMENTATION = ("max_rotation_degrees", "max_scaling", "max_shift_hu", "max_intensity_scaling", "max_noise_hu",
@@ -254,8 +257,56 @@ def differences_of_weights() -> str:
     return differences({"paper": preset_configs("paper"), "`default`": released_configs()}) + f"\n{always()}"
 
 
+def claims() -> str:
+    """Return what the paper claims, what was measured and what that says."""
+    result = ablations.recorded()
+    rows = [("question", "claim", "measured: difference from the reference", "verdict", "CPU minutes")]
+    for name, question in QUESTIONS.items():
+        found = ablations.rows(result, name)
+        tested = [one for one in found if one.variant in question.worse]
+        measured = "; ".join(f"{one.variant} {interval(one.difference, one.difference_interval)}" for one in tested)
+        minutes = f"{ablations.cpu_minutes(result, name):.0f}" if found else ""
+        rows.append((name, question.claim, measured, f"**{ablations.verdict(question, found)}**", minutes))
+    return table(*rows)
+
+
+def ablation_table() -> str:
+    """Return the table of all variants."""
+    result = ablations.recorded()
+    head = ("question", "variant", "Dice", "difference", "by seed", "finding", "trunk CT", "parameters", "CPU s")
+    return table(head, *(ablation_row(one) for name in QUESTIONS for one in ablations.rows(result, name)))
+
+
+def ablation_row(one: ablations.Row) -> tuple[str, ...]:
+    """Return the cells of a variant."""
+    is_reference = one.difference is None
+    seeds = ", ".join(f"{value:+.3f}" for value in one.by_seed) if not is_reference else f"{one.seeds} seeds"
+    real = f"{one.real_dice:.3f}" if one.real_false_ml is None else f"{one.real_false_ml:.1f} ml false tumor"
+    difference = "reference" if is_reference else interval(one.difference, one.difference_interval)
+    dice = interval(one.mean, one.interval, sign="")
+    finding = "" if is_reference else one.finding
+    size = f"{one.parameters / 1e6:.2f} M"
+    return one.question, one.variant, dice, difference, seeds, finding, real, size, f"{one.cpu_seconds:.0f}"
+
+
+def interval(value: float | None, bounds: ablations.Interval, sign: str = "+") -> str:
+    """Return a number with its interval."""
+    low, high = bounds
+    return f"{value:{sign}.3f}" + ("" if low is None else f" [{low:{sign}.3f}, {high:{sign}.3f}]")
+
+
+def released_fusion() -> str:
+    """Return the Dice of the released weights on real CTs, by plane and fusion."""
+    found = ablations.recorded()["released"]
+    cases = list(next(iter(found.values()), {}))
+    rows = [(way, *(f"{scores[case]['kidney_dice']:.3f}" for case in cases)) for way, scores in found.items()]
+    return table(("released weights", *(f"`{case}`" for case in cases)), *rows) if rows else PENDING
+
+
 SECTIONS = {"notice": notice, "training": training, "scores": scores, "differences": differences_of_weights}
+ABLATION_SECTIONS = {"claims": claims, "variants": ablation_table, "released": released_fusion}
 PAGES: dict[pathlib.Path, Callable[[], str]] = {
+    ABLATIONS: lambda: filled(ABLATIONS, ABLATION_SECTIONS),
     REFERENCE / "commands.md": commands_page,
     REFERENCE / "config.md": config_page,
     CARD: lambda: filled(CARD, SECTIONS),
