@@ -1,4 +1,4 @@
-"""Files that are not usable CTs: `KINDS` maps the name of a kind to make(path, rng)."""
+"""Files that are not usable CTs: `KINDS` maps the name of a kind to make(path, rng), `SAYS` to what must be said."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Any
 import nibabel
 import numpy as np
 
+from experiments.fuzz import person
+
 Bytes = bytes | bytearray
 Make = Callable[[pathlib.Path, np.random.Generator], Any]
 
 SHAPE = (24, 40, 36)
 AFFINE = np.array([[0, 0, -3.0, 50], [0, -3.0, 0, 60], [-4.0, 0, 0, 300], [0, 0, 0, 1]])
 # Offsets of a NIfTI-1 header's fields.
-DIM, DATATYPE, BITPIX, PIXDIM, VOX_OFFSET, SLOPE = 40, 70, 72, 76, 108, 112
+DIM, DATATYPE, BITPIX, PIXDIM, VOX_OFFSET, SLOPE, UNITS = 40, 70, 72, 76, 108, 112, 123
 QFORM_CODE, QUATERNION, SROW, MAGIC = 252, 256, 280, 344
 HEADER = slice(4, 344)  # after its size, before its magic
 NAN, INF = np.nan, np.inf
@@ -108,9 +110,15 @@ def size(*sizes: int) -> tuple:
     return DIM, "8h", len(sizes), *sizes, *[1] * (7 - len(sizes))
 
 
+def stored(change: Callable[[np.ndarray], np.ndarray], affine: np.ndarray = AFFINE) -> Make:
+    """Return a kind that stores the CT of a person otherwise than its header says."""
+    return image(lambda rng: np.ascontiguousarray(change(person.ct()[0])), affine)
+
+
 NIFTI2 = nibabel.Nifti2Image(np.zeros(SHAPE, np.int16), AFFINE).to_bytes()
 RGB = [("R", "u1"), ("G", "u1"), ("B", "u1")]
 ROWS = (SROW, "12f")
+TILTED = AFFINE @ np.array([[1, 0, 0, 0], [4 / 3 * np.tan(np.radians(20)), 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 KINDS: dict[str, Make] = {
     # No gzip stream, no header, or not all of it
@@ -178,4 +186,26 @@ KINDS: dict[str, Make] = {
     "voxels_at_no_number": header((VOX_OFFSET, "f", NAN)),
     "pair_without_its_other_half": header((MAGIC, "4s", b"ni1\x00")),
     "analyze": header((MAGIC, "4s", b"\x00\x00\x00\x00")),
+    # A person under a header that says otherwise
+    "back_to_front": stored(lambda hu: hu[:, ::-1]),
+    "upside_down": stored(lambda hu: hu[::-1]),
+    "hu_off_by_1024": stored(lambda hu: hu + 1024),
+    "tilted_gantry": stored(np.copy, TILTED),
+    "forms_that_contradict": header((QFORM_CODE, "h", 1), (QUATERNION, "3f", 1.0, 0.0, 0.0)),
+    "spacing_negative_beside_sform": header((PIXDIM + 4, "3f", 4.0, -3.0, 3.0)),
+    "unit_metre": header((UNITS, "b", 1)),
+    "unit_micron": header((UNITS, "b", 3)),
 }
+
+SAYS = {
+    "garbage_behind_the_stream": "bytes after the end",
+    "back_to_front": "the spine lies in front",
+    "upside_down": "the lungs lie below",
+    "hu_off_by_1024": "values are not HU",
+    "tilted_gantry": "sheared by 20.0 degrees",
+    "forms_that_contradict": "contradict each other",
+    "spacing_negative_beside_sform": "negative spacing",
+    "unit_metre": "in metres",
+    "unit_micron": "in microns",
+}
+"""A warning of each of these kinds, or the reason why it is refused."""

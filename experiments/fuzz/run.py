@@ -1,7 +1,8 @@
-"""Send bad NIfTI files of every kind through kits-predict.
+"""Send bad files of every kind through kits-predict, and training cases that do not fit through kits-prepare.
 
-Each round writes one file of each kind beside a good CT and segments the folder. It must end with exit code 0 or 1
-within the bounds of time and memory, print no traceback, and either segment a file or name it in one line.
+Each round writes one file or DICOM series of each kind beside a good CT and segments the folder. It must end with exit
+code 0 or 1 within the bounds of time and memory, print no traceback, and either segment a file or name it in one line.
+Kinds that give wrong labels silently must be warned of or refused for the right reason.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ import nibabel
 import numpy as np
 
 from experiments import common
-from experiments.fuzz.kinds import KINDS, good_image
-from kits_tf.io.volume import read_labels
+from experiments.fuzz import person
+from experiments.fuzz.kinds import KINDS, SAYS, good_image
+from experiments.fuzz.series import SERIES
+from kits_tf.io.volume import Volume, read_labels, write_volume
+
+ALL = sorted([*KINDS, *SERIES, *person.CASES])
 
 
 def main() -> None:
@@ -27,7 +32,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="each with another seed")
     parser.add_argument("--seconds", type=float, default=600.0, help="bound on a round")
     parser.add_argument("--gigabytes", type=float, default=3.0, help="bound on the memory of a round")
-    parser.add_argument("--kinds", nargs="+", default=sorted(KINDS), choices=sorted(KINDS), metavar="KIND")
+    parser.add_argument("--kinds", nargs="+", default=ALL, choices=ALL, metavar="KIND")
     parser.add_argument("--checkpoint_dir", default="default")
     arguments = parser.parse_args()
     rounds = [one_round(seed, arguments) for seed in range(arguments.seed, arguments.seed + arguments.rounds)]
@@ -41,12 +46,19 @@ def one_round(seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
         data.mkdir()
         nibabel.save(good_image(), data / "good.nii.gz")
         rng = np.random.default_rng(seed)
-        for name in arguments.kinds:
-            KINDS[name](data / f"{name}.nii.gz", rng)
+        kinds = [name for name in arguments.kinds if name not in person.CASES]
+        for name in kinds:
+            if name in SERIES:
+                SERIES[name][0](data / name)
+            else:
+                KINDS[name](data / f"{name}.nii.gz", rng)
         flags = f"--input={data}", f"--output_dir={out}", f"--checkpoint_dir={arguments.checkpoint_dir}"
         run = common.command("predict", *flags, check=False, capture=True)
-        lines = {name: reasons(run.output, name) for name in ("good", *arguments.kinds)}
-        if problems := check(run, lines, out, arguments):
+        lines = {name: reasons(run.output, name) for name in ("good", *kinds)}
+        problems = check(run, lines, out, arguments)
+        cases = [name for name in arguments.kinds if name in person.CASES]
+        problems += check_cases(pathlib.Path(folder) / "raw", cases) if cases else []
+        if problems:
             sys.exit("\n".join([run.output[-3000:], *problems]))
     return {
         "seed": seed,
@@ -59,7 +71,12 @@ def one_round(seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def reasons(output: str, name: str) -> list[str]:
     """Return the lines of the output that name a file as failed."""
-    return [line for line in output.splitlines() if f"/{name}.nii.gz: " in line and ".nii.gz: warning:" not in line]
+    return [line for line in lines_about(output, name) if ": warning:" not in line]
+
+
+def lines_about(output: str, name: str) -> list[str]:
+    """Return the lines of the output that name a file or a series."""
+    return [line for line in output.splitlines() if f"/{name}.nii.gz: " in line or f"/{name}: " in line]
 
 
 def check(run: common.Run, lines: dict[str, list[str]], out: pathlib.Path, bounds: argparse.Namespace) -> list[str]:
@@ -68,7 +85,10 @@ def check(run: common.Run, lines: dict[str, list[str]], out: pathlib.Path, bound
     problems += ["a traceback"] if "Traceback" in run.output else []
     problems += ["too slow"] if run.seconds > bounds.seconds else []
     problems += ["memory beyond the bound"] if run.peak_mb > 1000 * bounds.gigabytes else []
+    says = SAYS | {name: text for name, (_, text) in SERIES.items()}
     for name, found in lines.items():
+        if not any(says.get(name, "") in line for line in [*lines_about(run.output, name), ""]):
+            problems.append(f"{name}: nothing about {says[name]}")
         labels = out / f"{name}_segmentation.nii.gz"
         if len(found) + labels.is_file() != 1 or (name == "good" and found):
             problems.append(f"{name}: {len(found)} lines, labels written: {labels.is_file()}")
@@ -77,6 +97,29 @@ def check(run: common.Run, lines: dict[str, list[str]], out: pathlib.Path, bound
         if labels.is_file() != labels.with_name(f"{name}_segmentation.json").is_file():
             problems.append(f"{name}: labels without sidecar or the reverse")
     return problems + [f"{path.name} is left" for path in out.glob(".*")]
+
+
+def check_cases(raw: pathlib.Path, names: list[str]) -> list[str]:
+    """Write training cases, prepare them, and return what is wrong about that."""
+    hu, labels = person.ct()
+    for number, name in enumerate(names):
+        case, folder = person.CASES[name], raw / f"case_{number:05d}"
+        noise = np.random.default_rng(number).integers(
+            -5, 6, hu.shape, np.int16
+        )  # no two cases have one image, nor one label
+        write_volume(Volume(hu + noise, case.spacing_mm), folder / "imaging.nii.gz")
+        changed = np.array(case.change(labels))
+        changed.flat[np.flatnonzero(changed)[number]] = 0
+        write_volume(Volume(changed, case.spacing_mm), folder / "segmentation.nii.gz")
+    flags = f"--input={raw}", f"--output_dir={raw}_prepared", "--num_validation=0", "--num_test=0", "--workers=1"
+    run = common.command("prepare", *flags, check=False, capture=True)
+    problems = [f"kits-prepare: exit code {run.code}"] if run.code not in (0, 1) else []
+    for number, name in enumerate(names):
+        found = [line for line in run.output.splitlines() if f"/case_{number:05d}/" in line]
+        says = person.CASES[name].says
+        if not (any(says in line for line in found) if says else not found):
+            problems.append(f"{name}: {found}")
+    return problems
 
 
 if __name__ == "__main__":

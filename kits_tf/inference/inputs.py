@@ -200,6 +200,7 @@ def _find(path: pathlib.Path) -> Found:
     inputs += map(functools.partial(_from_series, path), tree.series)
     if tree.fault and (tree.series or not (inputs and tree.skipped)):  # other series alone are no fault beside CTs
         inputs = [source for source in inputs if not source.series] + [Input(path, "", fault=tree.fault)]
+    inputs += [Input(path, "", fault=tree.lost)] if tree.lost else []
     stems = {source.output_name.removesuffix(".nii.gz") for source in inputs}
     inputs = [source for source in inputs if source.series or not is_output_of(source.path, stems)]
     if not inputs:

@@ -36,6 +36,7 @@ COPIED_TO_SEG = (
 )  # fmt: skip
 """Elements of the images that a DICOM SEG repeats; those that are missing are filled."""
 
+_DAMAGED = "a damaged DICOM file"
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
@@ -95,11 +96,15 @@ class Skipped(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """The series of a folder and those below it; `fault` is why there is no CT to segment, if so."""
+    """The series of a folder and those below it; `fault` is why there is no CT to segment, if so.
+
+    `lost` names damaged files in folders without a series, if there are any beside other series.
+    """
 
     series: list[Series]
     skipped: list[Skipped]
     fault: InputError | None
+    lost: InputError | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +154,7 @@ def read_tree(folder: str | os.PathLike) -> Tree:
     except ImportError:
         raise UsageError("input", "a DICOM series needs this package's extra `dicom` (pydicom, highdicom)") from None
     folder = Path(folder)
-    headers, unreadable = _read_headers(folder)
+    headers, unreadable, lacking = _read_headers(folder)
     words = set[str]().union(*map(identifying_words, headers))
     cts: dict[str, list[pydicom.Dataset]] = {}
     others: dict[str, list[pydicom.Dataset]] = {}
@@ -167,11 +172,14 @@ def read_tree(folder: str | os.PathLike) -> Tree:
         elif modalities := {_other_modality(header) for header in headers if header.SOPClassUID == _CT_IMAGE} - {""}:
             what = f"no CT image, but {', '.join(sorted(modalities))} stored as CT (Modality)"
         return Tree([], skipped, InputError(folder if is_safe else "the folder of DICOM files", f"holds {what}"))
-    found = []
+    found, stray = [], {path: reason for path, reason in unreadable.items() if reason.startswith(_DAMAGED)}
     for uid, images in cts.items():
         own = _own_folder(images)
         beside = {path: reason for path, reason in unreadable.items() if path.is_relative_to(own)}
+        stray = {path: reason for path, reason in stray.items() if path not in beside}
         damage = f"holds {_listed(beside, words)}; slices may be missing" if beside else None
+        if keys := {key for image in images for key in lacking.get(Path(image.filename), ())}:
+            damage = f"holds CT images without {', '.join(sorted(keys))}; export them again"
         found.append(_series(folder, uid, images, damage))
     fault = InputError(found[0].where, found[0].damage) if all(one.damage for one in found) else None
     if len(found) > 1:
@@ -179,7 +187,9 @@ def read_tree(folder: str | os.PathLike) -> Tree:
         ends = [uid_digest(one.uid) if numbers.count(one.number) > 1 else one.number for one in found]
         found = [dataclasses.replace(one, name=f"{one.name}_{end}") for one, end in zip(found, ends, strict=True)]
     found.sort(key=lambda series: (series.number is None, series.number, series.uid))
-    return Tree(found, skipped, fault)
+    where = "the folder of DICOM files" if names_patient(str(folder), words) else folder
+    lost = InputError(where, f"holds {_listed(stray, words)}") if stray else None
+    return Tree(found, skipped, fault, lost)
 
 
 def choose(series: Sequence[Series], wanted: str | None = None) -> Series:
@@ -289,10 +299,16 @@ def _files(folder: Path, unreadable: dict[Path, str]) -> Iterator[Path]:
         yield from (path for path in paths if path.is_file() or path.is_symlink())
 
 
-def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str]]:
-    """Return the headers of all DICOM files in a folder and below it, and {path: reason} of unreadable ones."""
+def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str], dict[Path, list[str]]]:
+    """Return the headers of all DICOM files in a folder and below it, and {path: reason} of unreadable ones.
+
+    Also {path: keywords} of what CT images lack to be told apart; it is filled by folder and file.
+    """
+    import pydicom
+
     headers: list[pydicom.Dataset] = []
     unreadable: dict[Path, str] = {}
+    lacking: dict[Path, list[str]] = {}
     for path in _files(folder, unreadable):
         start, is_named_dicom = _start(path), bool(_SUFFIX.fullmatch(path.name))
         if not start and (is_named_dicom or _PLAIN_NAME.fullmatch(path.name)):
@@ -309,14 +325,19 @@ def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str]]
                 is_ct = _CT_IMAGE in (dataset.file_meta.get("MediaStorageSOPClassUID"), dataset.get("SOPClassUID"))
                 is_ct = is_ct or (dataset.get("Modality") == "CT" and not dataset.get("SOPClassUID"))
                 if is_ct and (missing := [key for key in _NEEDED if not dataset.get(key)]):
-                    unreadable[path] = f"a damaged DICOM file, or a CT image without {', '.join(missing)}"
-                    continue
+                    if "Rows" not in dataset:  # which comes later in a file
+                        raise EOFError
+                    lacking[path] = missing
+                    fill = {"SOPInstanceUID": path, "SeriesInstanceUID": path.parent}
+                    uids = {key: pydicom.uid.generate_uid(entropy_srcs=[str(of)]) for key, of in fill.items()}
+                    for key in missing:
+                        setattr(dataset, key, (uids | {"SOPClassUID": _CT_IMAGE})[key])
             except Exception as error:  # a damaged file can raise anything, and the text of it may quote the header
-                unreadable[path] = f"a damaged DICOM file, {type(error).__name__}"
+                unreadable[path] = f"{_DAMAGED}, {type(error).__name__}"
                 continue
             if dataset.get("SOPClassUID"):
                 headers.append(dataset)
-    return headers, unreadable
+    return headers, unreadable, lacking
 
 
 def _listed(unreadable: dict[Path, str], words: set[str] | None) -> str:

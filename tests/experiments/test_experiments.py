@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from experiments import common, pictures
-from experiments.fuzz.kinds import KINDS
+from experiments.fuzz import person
+from experiments.fuzz.kinds import KINDS, SAYS
+from experiments.fuzz.series import SERIES
 
 FOLDER = common.ROOT / "experiments"
 EXPERIMENTS = sorted(path.parent.name for path in FOLDER.glob("*/run.py"))
@@ -78,6 +80,16 @@ def test_bad_files_are_files(name, tmp_path):
     if "bomb" not in name:
         KINDS[name](tmp_path / "file.nii.gz", np.random.default_rng(0))
         assert (tmp_path / "file.nii.gz").is_file()
+    assert set(SAYS) <= set(KINDS)
+
+
+def test_odd_series_and_cases_are_files(tmp_path):
+    for name, (make, _) in SERIES.items():
+        make(tmp_path / name)
+        assert len(list((tmp_path / name).iterdir())) >= person.SHAPE[0]
+    hu, labels = person.ct()
+    assert hu.shape == labels.shape == person.SHAPE and hu[labels > 0].min() > 0
+    assert all(np.array(case.change(labels)).shape == labels.shape for case in person.CASES.values())
 
 
 def test_patched_headers_are_as_nibabel_reads_them(tmp_path):

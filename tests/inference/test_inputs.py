@@ -150,6 +150,16 @@ def test_a_damaged_series_is_a_fault_without_the_patients_name(tmp_path):
     assert list(found(tmp_path)) == ["a_segmentation.nii.gz"]
 
 
+def test_a_series_of_damaged_files_alone_is_a_fault_beside_another(tmp_path):
+    folder = write(images(HU), tmp_path / "damaged")
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:400])
+    write(images(HU), tmp_path / "whole")
+    (fault,) = faults(tmp_path)
+    assert fault.startswith(f"{tmp_path}: holds 4 unreadable") and "Mustermann" not in fault
+    assert list(found(tmp_path)) == ["whole_segmentation.nii.gz"]
+
+
 def test_series_of_one_folder_name_get_names_of_their_own_and_a_missing_one_is_refused(tmp_path):
     """The digest of a series is that of its images."""
     made = images(HU)

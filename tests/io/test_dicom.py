@@ -284,7 +284,7 @@ def test_ct_images_that_cannot_be_told_apart_name_what_they_lack(tmp_path, key):
     for image in (made := edited(images(HU), **{key: None})):
         image.save_as(tmp_path / f"{image.InstanceNumber}.dcm", implicit_vr=False, little_endian=True)
     assert key not in made[0]
-    with pytest.raises(InputError, match=f"6 unreadable .*a CT image without {key}"):
+    with pytest.raises(InputError, match=f"holds CT images without {key}; export"):
         read_volume(tmp_path)
 
 
