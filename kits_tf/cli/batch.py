@@ -48,6 +48,10 @@ def define_output_flags(flag_values: flags.FlagValues, note: str = "") -> None:
     )  # fmt: skip
     flags.DEFINE_bool("report", False, "Write the page of kits-report beside each label file.", **group)
     flags.DEFINE_bool(
+        "viewer", True, "Have the interactive viewer in each page of --report; --noviewer leaves it out, for small "
+        "pages of many cases.", **group,
+    )  # fmt: skip
+    flags.DEFINE_bool(
         "viewer_files", False, "Write names and colors of the labels for 3D Slicer and ITK-SNAP too, once a folder.",
         **group,
     )  # fmt: skip
@@ -73,7 +77,7 @@ def run(
     found = inputs.find_inputs(flag_values.input, flag_values.series, flag_values.split)
     if found.skipped:
         more = f" and {len(found.skipped) - 5} more" if len(found.skipped) > 5 else ""
-        print(f"skipped (not a CT): {', '.join(found.skipped[:5])}{more}")
+        print(f"skipped (not a CT): {'; '.join(found.skipped[:5])}{more}")
     shard, output_dir = flag_values.shard, pathlib.Path(flag_values.output_dir)
     sources = inputs.share_of(found.inputs, shard) if shard else found.inputs
     if not sources:
@@ -125,9 +129,10 @@ def chosen_writers(flag_values: flags.FlagValues) -> dict[str, Writer]:
     def write_page(path: pathlib.Path, case: Case) -> None:
         from kits_tf.report import pages
 
-        name = case_id(pathlib.Path(case.source.output_name))
-        pages.write_case_page(outputs.beside(path, outputs.PAGE_SUFFIX), name, case.volume, case.labels, case.sidecar)
+        name, page = case_id(pathlib.Path(case.source.output_name)), outputs.beside(path, outputs.PAGE_SUFFIX)
+        pages.write_case_page(page, name, case.volume, case.labels, case.sidecar, has_viewer)
 
+    has_viewer = flag_values.viewer  # for Ray's workers, which have no flags
     writers = formats.writers(flag_values.format or ())
     if flag_values.report:
         from kits_tf.report import pages

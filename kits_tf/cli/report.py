@@ -38,6 +38,10 @@ flags.DEFINE_string(
 )
 flags.DEFINE_enum("split", None, config.SPLITS, "Only the cases of a prepared folder for this.", **_INPUT)
 flags.DEFINE_string("output_dir", None, "Folder for the pages.", required=True, **_OUTPUT)
+flags.DEFINE_bool(
+    "viewer", True, "Have the interactive viewer in each page; --noviewer leaves it out, for small pages of many "
+    "cases.", **_OUTPUT,
+)  # fmt: skip
 flags.DEFINE_list(
     "figure1", [], "Cases to draw as in the paper's Figure 1 (CT, reference, prediction) in figure1.png; requires "
     "--references.", **_OUTPUT,
@@ -64,7 +68,7 @@ def main() -> int:
     for name, paths in progress(cases.items(), "Writing pages", total=len(cases)):
         try:
             volume, prediction, reference = read(*paths)
-            page = pages.build_case(name, volume, prediction, reference, read_sidecar(paths[0]))
+            page = pages.build_case(name, volume, prediction, reference, read_sidecar(paths[0]), FLAGS.viewer)
         except InputError as error:
             failed[name] = f"{pathlib.Path(error.path).name}: {error.reason}"
             print(error, file=sys.stderr)
@@ -105,7 +109,7 @@ def find_cases() -> dict[str, Case]:
     references, reference_of = {}, {}
     if FLAGS.references:
         path = pathlib.Path(FLAGS.references)
-        references = matching.find_labels(path, "references")
+        references = matching.find_labels(path, "references", matching.ct_digests(predictions.values()))
         reference_of = partners("references", matching.as_others(references, path), path.is_file())
     return {
         name: (predictions[name], images.get(image_of.get(name, "")), references.get(reference_of.get(name, "")))

@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +60,8 @@ def match(
         split: Split of the prepared folder to look at; None for all.
         flag: For the UsageError if one does not exist or is empty, or nothing belongs together.
     """
-    found, known = find_labels(predictions, flag), find_labels(references, "references")
+    found = find_labels(predictions, flag)
+    known = find_labels(references, "references", ct_digests(found.values()))
     wanted = {kits19.case_name(number) for number in kits19.parse_cases(cases)} if cases else set(found) | set(known)
     wanted &= split_cases([references], split) if split else wanted
     found, known = ({case: path for case, path in all_of.items() if case in wanted} for all_of in (found, known))
@@ -68,12 +69,9 @@ def match(
     if not partners:
         raise UsageError(flag, f"{predictions} holds no labels of the requested cases of {references}; {NAMING}")
     pairs = {partner: (found[case], known[partner]) for case, partner in partners.items()}
-    cts = {path.parent: read_sidecar(prediction).get("input_digest") for prediction, path in pairs.values()}
-    lone = sorted(set(known) - set(pairs))  # but a CT beside its reference is no reference
-    lone = [case for case in lone if not (ct := cts.get(known[case].parent)) or _digest(known[case]) != ct]
     return Match(
         pairs=dict(sorted(pairs.items())),
-        missing={} if predictions.is_file() else {case: known[case] for case in lone},
+        missing={} if predictions.is_file() else {case: known[case] for case in sorted(set(known) - set(pairs))},
         extra=[] if references.is_file() else [found[case] for case in sorted(set(found) - set(partners))],
         absent=sorted(wanted - set(known) - set(found)),
     )
@@ -113,11 +111,11 @@ def counterparts(predictions: Mapping[str, Path], others: Mapping[str, Other], i
     return dict(sorted(pairs.items()))
 
 
-def find_labels(path: Path, flag: str) -> dict[str, Path]:
+def find_labels(path: Path, flag: str, cts: Collection[str] = ()) -> dict[str, Path]:
     """Return the label files of a tree or of a prepared folder, or the one file, by case.
 
-    A case is named by its file (see `case_id`), and by its folders too where several files have one name. Raises a
-    UsageError for `flag` if there is none.
+    A case is named by its file (see `case_id`), and by its folders too where several files have one name. Files of a
+    tree with one of the digests `cts` are CTs. Raises a UsageError for `flag` if there are no labels.
     """
     if not path.exists():
         raise UsageError(flag, f"{path}: no such file or folder")
@@ -129,7 +127,9 @@ def find_labels(path: Path, flag: str) -> dict[str, Path]:
     for folder, paths in walk(path):
         labels = [file for file in paths if nifti.is_nifti(file) and not file.name.endswith(_PROBABILITIES)]
         labels = [file for file in labels if file.name == kits19.LABEL_NAME] or [
-            file for file in labels if file.name != kits19.IMAGE_NAME
+            file
+            for file in labels
+            if file.name != kits19.IMAGE_NAME and (_is_result(file) or not cts or _digest(file) not in cts)
         ]
         for file in sorted(labels, key=lambda file: not _is_result(file)):
             is_of_folder = file.name == kits19.LABEL_NAME and folder != path
@@ -211,6 +211,11 @@ def read_sidecar(label_path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def ct_digests(predictions: Iterable[Path]) -> set[str]:
+    """Return the digests of the CTs that predictions were made of, as far as their sidecars tell."""
+    return {digest for path in predictions if (digest := read_sidecar(path).get("input_digest"))}
 
 
 def is_kidney_only(sidecar: Mapping[str, Any], labels: np.ndarray) -> bool:

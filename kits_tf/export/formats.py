@@ -29,6 +29,7 @@ TOLERANCES = {"saved_model": 1e-5, "openvino": 1e-4, "onnx": 1e-4}
 ONNX_OPSET = 17
 CARD_NAME = "MODEL_CARD.md"
 CARD_TEMPLATE = pathlib.Path(__file__).with_name("model_card.md")
+_RELATIVE_LINK = re.compile(r"!?\[([^\]]*)\]\((?!\w+://)[^)]*\)")
 
 Configs: TypeAlias = Mapping[str, KidneyConfig | TumorConfig]
 Reader: TypeAlias = Callable[[np.ndarray], Mapping[str, Any]]
@@ -187,7 +188,8 @@ def card(name: str, source: pathlib.Path, configs: Configs, kind: str) -> str:
         laterality=laterality,
         options=option_table(template, configs),
     )
-    below = "\n".join(f"##{line}" if line.startswith("#") else line for line in weights.splitlines())
+    weights = _RELATIVE_LINK.sub(r"\1", weights)  # the card lies elsewhere
+    below = "\n".join(f"##{line}" if line.startswith("#") else line for line in weights.strip().splitlines())
     return text.lstrip() + (f"\n## The weights\n\n{below}\n" if weights else "")
 
 

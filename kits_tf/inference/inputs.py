@@ -219,8 +219,8 @@ def _from_series(root: pathlib.Path, series: dicom.Series) -> Input:
     own = pathlib.Path(os.path.commonpath([os.path.dirname(header.filename) for header in series.headers]))
     if own != root:
         words = privacy.identifying_words(series.headers[0])
-        name, where = (privacy.safe_name(text, words, series.uid) for text in (own.resolve().name, str(own)))
-        series = dataclasses.replace(series, name=name, where=where)
+        name = privacy.safe_name(own.resolve().name, words, series.uid)
+        series = dataclasses.replace(series, name=name, where=privacy.safe_path(own, words, series.uid))
     return dataclasses.replace(_named(own, series.name), series=series)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kits_tf.errors import InputError, UsageError
-from kits_tf.io.privacy import IDENTIFIERS, identifying_words, names_patient, quiet, safe_name, uid_digest
+from kits_tf.io.privacy import IDENTIFIERS, identifying_words, names_patient, quiet, safe_name, safe_path, uid_digest
 from kits_tf.io.volume import Grid, Volume, fits_int16, stored_orientation, to_working, working_grid
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Series:
         number: Series Number, or None.
         headers: its images without pixels, in no order, each instance once.
         name: the folder's name, with the series' number where there are several; names no patient.
-        where: what messages call it: the folder, or if its path names the patient, a digest.
+        where: what messages call it: its folder, with a digest for each part of the path that names the patient.
         damage: why it must not be segmented, or None.
         description: Series Description, "" if it names the patient.
     """
@@ -372,7 +372,7 @@ def _skipped(images: Sequence[pydicom.Dataset]) -> Skipped:
     kind = "localizer" if _is_localizer(first) else first.SOPClassUID.name.removesuffix(" Storage")
     if first.SOPClassUID == _CT_IMAGE and (modality := _other_modality(first)):
         kind = f"{modality} stored as {kind}"
-    where = safe_name(str(_own_folder(images)), identifying_words(first), str(first.get("SeriesInstanceUID", "")))
+    where = safe_path(_own_folder(images), identifying_words(first), str(first.get("SeriesInstanceUID", "")))
     number = "without a number" if first.get("SeriesNumber") is None else first.SeriesNumber
     text = f"{where}: series {number}, {kind} ({count} {'image' if count == 1 else 'images'})"
     return Skipped(text, tuple(Path(image.filename) for image in images))
@@ -389,7 +389,7 @@ def _series(folder: Path, uid: str, headers: list[pydicom.Dataset], damage: str 
             if any(images[0].get(key) != images[1].get(key) for key in ("ImagePositionPatient", "PixelData")):
                 damage = "different images have one SOPInstanceUID; export the series again"
     number, words = headers[0].get("SeriesNumber"), identifying_words(headers[0])
-    name, where = (safe_name(text, words, uid) for text in (folder.resolve().name, str(folder)))
+    name, where = safe_name(folder.resolve().name, words, uid), safe_path(folder, words, uid)
     number = None if number is None else int(number)
     said = str(headers[0].get("SeriesDescription") or "")
     description = "" if names_patient(said, words) else said

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 import re
 import threading
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,6 +67,12 @@ def _plain(text: str) -> str:
 def safe_name(name: str, words: set[str], uid: str) -> str:
     """Return a name, or `series_` and eight hexadecimal digits of the series UID if it is empty or names a patient."""
     return f"series_{uid_digest(uid)}" if not name or names_patient(name, words) else name
+
+
+def safe_path(path: str | os.PathLike, words: set[str], uid: str) -> str:
+    """Return a path with `safe_name` for each folder that names a patient, or for all if they do so together."""
+    parts = [part if part in (os.sep, "..") else safe_name(part, words, uid) for part in Path(path).parts]
+    return safe_name(str(Path(*parts)), words, uid)
 
 
 def uid_digest(uid: str) -> str:

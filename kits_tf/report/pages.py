@@ -73,10 +73,11 @@ def require_libraries(flag: str) -> None:
 
 
 def write_case_page(
-    path: pathlib.Path, name: str, volume: Volume, labels: np.ndarray, sidecar: Mapping[str, Any] | None = None
-) -> None:
+    path: pathlib.Path, name: str, volume: Volume, labels: np.ndarray, sidecar: Mapping[str, Any] | None = None,
+    viewer: bool = True,
+) -> None:  # fmt: skip
     """Write the page of one prediction without a reference; for the arguments see `build_case`."""
-    files.write_text(path, build_case(name, volume, labels, sidecar=sidecar).html())
+    files.write_text(path, build_case(name, volume, labels, sidecar=sidecar, viewer=viewer).html())
 
 
 def build_case(
@@ -85,6 +86,7 @@ def build_case(
     prediction: np.ndarray,
     reference: np.ndarray | None = None,
     sidecar: Mapping[str, Any] | None = None,
+    viewer: bool = True,
 ) -> CasePage:
     """Measure, score and draw one case.
 
@@ -94,6 +96,7 @@ def build_case(
         prediction: uint8 labels on the volume's axes.
         reference: uint8 labels of the same shape, or None.
         sidecar: JSON of kits-predict, or None.
+        viewer: Whether the page has the interactive viewer, which is most of its size.
     """
     sidecar = sidecar or {}
     scene = figures.Scene(volume.hu, volume.spacing_mm, prediction, reference, volume.grid)
@@ -117,7 +120,7 @@ def build_case(
         "tumors": _tumor_table(measured["tumors"] or []),
         "file_axes": [volume.grid.file_axis(axis) for axis in range(3)],
         "attenuation": _attenuation(volume.hu, prediction, with_tumors),
-        "viewer": interactive.viewer_data(scene, [_largest_place(tumor) for _, tumor in shown_tumors]),
+        "viewer": interactive.viewer_data(scene, [_largest_place(one) for _, one in shown_tumors]) if viewer else None,
         "windows": interactive.WINDOWS,
         "targets": [title for title, _ in shown_tumors],
         "planes": [_picture(panel) for panel in planes],
@@ -132,7 +135,7 @@ def build_case(
         "against": None,
         "sidecar": _sidecar_rows(sidecar),
     }
-    row = index_row(page_file_name(name), measured | {"notice": sidecar.get("notice")}, thumbnail)
+    row = index_row(page_file_name(name), {**sidecar, **measured}, thumbnail)
     if reference is not None:
         content["against"] = against = _against_reference(scene, volume.grid, with_tumors)
         row |= {"scores": against["scores"]}
@@ -146,14 +149,17 @@ def index_row(page: str | None, measured: Mapping[str, Any], thumbnail: str = ""
 
     Args:
         page: File name of its page beside the index, or None.
-        measured: `lesions.measure` of it, or its sidecar.
+        measured: its sidecar, or `lesions.measure` of it.
         thumbnail: Address of a picture; see also `thumbnail_of`.
     """
-    tumor_ml = measured.get("tumor_ml")
+    tumor_ml, series = measured.get("tumor_ml"), measured.get("series") or {}
+    named = [f"series {series['number']}"] if series.get("number") is not None else []
+    named += [series["description"]] if series.get("description") else []
     return {
         "page": page,
         "thumbnail": thumbnail,
         "finding": lesions.finding(measured),
+        "series": ", ".join(named),
         "notice": measured.get("notice"),
         "kidney_ml": f"{measured.get('kidney_ml', 0):.0f}",
         "tumor_ml": "-" if tumor_ml is None else f"{tumor_ml:.1f}",

@@ -73,6 +73,7 @@ def test_every_ct_of_an_archive_is_done_or_named_in_tables_and_an_index(tmp_path
     assert "5 cases, 1 failed, 3 skipped" in index.text
     names = [row[1] for row in index.rows[1:6]]
     assert names[:3] == ["a_scan", "b_scan", "other"] and all(name.startswith("study") for name in names[3:])
+    assert "series 2, venous" in index.text and "series 3" in index.text and PATIENT_ID not in index.text
     assert not any("html" in address for address in index.addresses)  # there are no pages
     assert ["c/broken.nii.gz", REASON] in index.rows and "MR Image (3 images)" in index.text
 

@@ -95,7 +95,7 @@ def test_messages_about_files_in_the_patients_folder_name_no_patient(tmp_path, p
     assert predict(folder, inside) == predict(folder, "--stage=tumor", f"--kidney_masks={masks}") == 1
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith(f"{path.with_suffix('.nii.gz').name}: has no sidecar")
-    assert "should be the kidney mask of series_" in second and "mustermann" not in first + second
+    assert f"should be the kidney mask of {tmp_path / 'series_'}" in second and "mustermann" not in first + second
 
 
 def test_another_series_of_the_same_folder_name_is_not_taken_for_this_one(tmp_path, predict, capsys):

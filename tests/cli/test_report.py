@@ -83,6 +83,15 @@ def test_pages_link_to_their_neighbours_and_the_index(folders):
     assert index.index("case_00001.html") < index.index("case_00000.html")  # the worse one first
 
 
+def test_pages_without_the_viewer_lack_nothing_else(folders):
+    assert run(folders) == 0
+    whole = page(folders, "case_00001")
+    assert run(folders, "--noviewer") == 0
+    small = page(folders, "case_00001")
+    assert "viewer-ct" in whole and "viewer-ct" not in small
+    assert small.count("data:image/jpeg") == whole.count("data:image/jpeg") and len(small) < len(whole)
+
+
 def test_without_references_there_are_no_scores(folders):
     assert run(folders) == 0
     assert "Against the reference" not in page(folders, "case_00001") and "Dice" not in page(folders, "index")

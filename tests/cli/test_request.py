@@ -44,11 +44,11 @@ def serve(request, model):
 class OfflineClient:
     """Stands in for a client: the middle is kidney, a right one."""
 
-    checkpoint = "weights"
+    checkpoint, notice = "weights", ""
 
     def about(self):
         settings = {"stage": "both", "weights": self.checkpoint}
-        return {"checkpoint": self.checkpoint, "notice": "", "version": "1", "settings": settings}
+        return {"checkpoint": self.checkpoint, "notice": self.notice, "version": "1", "settings": settings}
 
     def segment(self, hu, spacing_mm):
         labels = np.zeros(hu.shape, np.uint8)
@@ -192,6 +192,21 @@ def test_files_and_lines_are_those_of_kits_predict(offline, tmp_path, capsys):
     assert said.out.startswith("skipped (not a CT): notes.doc\n")
     (line,) = said.err.splitlines()
     assert "bad.nii.gz: " in line
+
+
+def test_the_notice_of_the_weights_is_said_and_written_and_pages_may_lack_the_viewer(
+    offline, tmp_path, capsys, monkeypatch
+):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(OfflineClient, "notice", "They never saw a tumor.")
+    out = tmp_path / "out"
+    assert ask("http://nowhere", write_cts(tmp_path, NAMES[:2]), out, "--report", "--noviewer") == 0
+    assert capsys.readouterr().err.splitlines().count("notice: They never saw a tumor.") == 1
+    for name in NAMES[:2]:
+        assert json.loads((out / f"{name}_segmentation.json").read_text())["notice"] == OfflineClient.notice
+        page = (out / f"{name}_segmentation.html").read_text()
+        assert OfflineClient.notice in page and "viewer-ct" not in page and "data:image/jpeg" in page
+    assert OfflineClient.notice in (out / "index.html").read_text()
 
 
 def test_odd_hu_are_warned_of(offline, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Files find their counterparts by case, grids that differ are refused, and sidecars are read."""
 
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -101,6 +102,24 @@ def test_content_decides_before_names(tmp_path):
     assert {reference.parent.name: prediction.name for prediction, reference in found.pairs.values()} == {
         patient: f"{name}_segmentation.nii.gz" for name, patient in written.items()
     }
+
+
+def test_cts_in_a_tree_of_references_are_no_references(tmp_path):
+    """They lie flat above the labels, under the same names; also where nothing else is left."""
+    for name in ("a", "b"):
+        touch(tmp_path / f"references/{name}.nii.gz").write_bytes(name.encode())
+        touch(tmp_path / f"references/labels/{name}.nii.gz").write_bytes(b"labels of " + name.encode())
+        touch(tmp_path / f"out/{name}_segmentation.nii.gz")
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        (tmp_path / f"out/{name}_segmentation.json").write_text(f'{{"input_digest": "{digest}"}}')
+    found = match(tmp_path / "out", tmp_path / "references")
+    assert {case: reference for case, (_, reference) in found.pairs.items()} == {
+        name: tmp_path / f"references/labels/{name}.nii.gz" for name in "ab"
+    }
+    assert (found.missing, found.extra) == ({}, [])
+    shutil.rmtree(tmp_path / "references/labels")
+    with pytest.raises(UsageError, match="^--references: .*must hold label files"):
+        match(tmp_path / "out", tmp_path / "references")
 
 
 def test_equal_content_is_told_apart_by_names_and_without_them_left_out(tmp_path):

@@ -3,7 +3,24 @@
 import logging
 import warnings
 
-from kits_tf.io.privacy import quiet
+import pytest
+
+from kits_tf.io.privacy import quiet, safe_path, uid_digest
+
+HIDDEN = f"series_{uid_digest('1.2.3')}"
+
+
+@pytest.mark.parametrize(
+    "path, shown",
+    [
+        ("/scans/Mustermann_Erika/2019", f"/scans/{HIDDEN}/2019"),
+        ("scans/PAT-1/erika/ct", f"scans/{HIDDEN}/{HIDDEN}/ct"),
+        ("scans/pat/1/ct", HIDDEN),  # they name the patient together
+        ("../ct", "../ct"),
+    ],
+)
+def test_only_the_folders_that_name_a_patient_are_hidden(path, shown):
+    assert safe_path(path, {"mustermann", "erika", "pat1"}, "1.2.3") == shown
 
 
 def test_silence_ends_with_the_last_of_those_who_asked_for_it(capsys):

@@ -60,7 +60,9 @@ def test_pages_are_shown_offline_fit_any_width_and_names_are_text(tmp_path):
         files.write_text(tmp_path / one["page"], case.html())
     pages.write_index(tmp_path / "index.html", rows, {NASTY: NASTY}, [NASTY])
     texts = [(tmp_path / name).read_text() for name in ("0.html", "index.html")]
-    assert overflows(texts, tmp_path) == [0] * 4
+    volume = Volume(np.zeros(labels().shape, np.int16), (4.0, 2.0, 2.0))
+    texts.append(pages.build_case("ct", volume, labels(), viewer=False).html())
+    assert overflows(texts, tmp_path) == [0] * 6
     for text in texts:
         dom, console = browse(text, tmp_path)
         assert console == [] and "<title>run" not in dom

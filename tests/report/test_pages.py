@@ -150,6 +150,7 @@ def row(dice, page="a.html"):
         "page": page,
         "thumbnail": "data:,",
         "finding": "1 tumor found",
+        "series": "",
         "notice": None,
         "kidney_ml": "300",
         "tumor_ml": "4.0",
