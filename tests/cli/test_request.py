@@ -205,7 +205,7 @@ def test_the_notice_of_the_weights_is_said_and_written_and_pages_may_lack_the_vi
     for name in NAMES[:2]:
         assert json.loads((out / f"{name}_segmentation.json").read_text())["notice"] == OfflineClient.notice
         page = (out / f"{name}_segmentation.html").read_text()
-        assert OfflineClient.notice in page and "viewer-ct" not in page and "data:image/jpeg" in page
+        assert OfflineClient.notice in page and 'id="viewer-ct"' not in page and "data:image/jpeg" in page
     assert OfflineClient.notice in (out / "index.html").read_text()
 
 

@@ -2,6 +2,7 @@
 
 import html
 import json
+import pathlib
 import re
 import shutil
 import subprocess
@@ -9,14 +10,17 @@ import subprocess
 import numpy as np
 import pytest
 
+import kits_tf
 from kits_tf import files
-from kits_tf.io.volume import Volume
-from kits_tf.report import pages
+from kits_tf.data import kits19
+from kits_tf.io.volume import Volume, read_labels, read_volume
+from kits_tf.report import figures, pages
 from tests.report.test_pages import KIDNEY_ONLY, labels, page_of, row
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NASTY = """<script>document.title = "run"</script><img src=x onerror='document.title="run"'>""" + 90 * "x"
 WIDTHS = (375, 1440)
+SAMPLE = pathlib.Path(kits_tf.__file__).with_name("samples") / "trunk_ct"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
@@ -49,6 +53,73 @@ def with_script(text, more):
     script = re.search("(?s)<script>(.*)</script>", text)[1]
     digest = pages._templates().filters["sha256"]
     return text.replace(script, script + more).replace(digest(script), digest(script + more))
+
+
+VIEW = """
+window.requestAnimationFrame = (step) => setTimeout(step, 1); // virtual time does not wait for frames
+const shown = () => new Promise((done) => setTimeout(done, 5));
+const copy = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+const picture = (canvas) => {
+  [copy.canvas.width, copy.canvas.height] = [canvas.width, canvas.height];
+  copy.drawImage(canvas, 0, 0);
+  const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+  return data.reduce((digest, value) => (digest * 31 + value) >>> 0, 7);
+};
+const set = (name, value) => {
+  const control = viewer.querySelector(`[name="${name}"]`);
+  if (control.type === "checkbox") control.checked = value; else control.value = value;
+  control.dispatchEvent(new Event("input"));
+};
+(async () => {
+  while (viewer.hidden) await new Promise((done) => setTimeout(done, 50));
+  await shown();
+  const said = {};
+  const canvases = [...viewer.querySelectorAll("canvas")];
+  for (const canvas of canvases) {
+    const caption = canvas.parentElement.querySelector("figcaption");
+    canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "Home" }));
+    await shown();
+    const [captions, pictures] = [new Set([caption.textContent]), new Set([picture(canvas)])];
+    for (let step = 0; step < 60; step++) {
+      canvas.dispatchEvent(new WheelEvent("wheel", { deltaY: 100 }));
+      await shown();
+      captions.add(caption.textContent);
+      pictures.add(picture(canvas));
+    }
+    said[caption.textContent] = [captions.size, pictures.size];
+  }
+  viewer.querySelector("button[data-target]").click();
+  await shown();
+  said.tumor = [...viewer.querySelectorAll("figcaption")].map((one) => one.textContent).join("; ");
+  const before = picture(canvases[0]);
+  const states = {};
+  for (const [name, off, on] of [["overlay", false, true], ["opacity", 90, 40], ["window", "0 150", "-160 240"],
+    ["zoom", 3, 1]]) {
+    set(name, off);
+    await shown();
+    states[name] = [picture(canvases[0]) !== before];
+    set(name, on);
+    await shown();
+    states[name].push(picture(canvases[0]) === before);
+  }
+  const { left, top, width, height } = canvases[0].getBoundingClientRect();
+  canvases[0].setPointerCapture = () => {};
+  const at = { clientX: left + width * 0.25, clientY: top + height * 0.5, buttons: 1, pointerId: 1 };
+  canvases[0].dispatchEvent(new PointerEvent("pointerdown", at));
+  await shown();
+  said.tap = [...viewer.querySelectorAll("figcaption")].map((one) => one.textContent).join("; ");
+  document.querySelector(".enlarge").click();
+  said.enlarged = document.getElementById("enlarged").open;
+  document.title = JSON.stringify({ said, states });
+})();"""
+"""Scrolls through 60 slices of each plane from the first; jumps, taps, and changes what is shown and back."""
+
+
+def view(text, folder):
+    """Use the viewer of a page as a reader would; return what it showed."""
+    dom, console = browse(with_script(text, VIEW), folder)
+    assert console == []
+    return json.loads(html.unescape(re.search("<title>(.*?)</title>", dom)[1]))
 
 
 def test_pages_are_shown_offline_fit_any_width_and_names_are_text(tmp_path):
@@ -89,72 +160,29 @@ def test_the_viewer_scrolls_through_sixty_slices_of_each_plane_and_toggles_the_o
     prediction[30:36, 30:36, 10:18] = 2
     text = pages.build_case("ct", Volume(ramp.astype(np.int16), (1.5, 1.5, 1.5)), prediction).html()
     assert len(text) < 15e6
-    work = """
-    window.requestAnimationFrame = (step) => setTimeout(step, 1); // virtual time does not wait for frames
-    const shown = () => new Promise((done) => setTimeout(done, 5));
-    const copy = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-    const picture = (canvas) => {
-      [copy.canvas.width, copy.canvas.height] = [canvas.width, canvas.height];
-      copy.drawImage(canvas, 0, 0);
-      const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
-      return data.reduce((digest, value) => (digest * 31 + value) >>> 0, 7);
-    };
-    const set = (name, value) => {
-      const control = viewer.querySelector(`[name="${name}"]`);
-      if (control.type === "checkbox") control.checked = value; else control.value = value;
-      control.dispatchEvent(new Event("input"));
-    };
-    (async () => {
-      while (viewer.hidden) await new Promise((done) => setTimeout(done, 50));
-      await shown();
-      const said = {};
-      const canvases = [...viewer.querySelectorAll("canvas")];
-      for (const canvas of canvases) {
-        const caption = canvas.parentElement.querySelector("figcaption");
-        canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "Home" }));
-        await shown();
-        const [captions, pictures] = [new Set([caption.textContent]), new Set([picture(canvas)])];
-        for (let step = 0; step < 60; step++) {
-          canvas.dispatchEvent(new WheelEvent("wheel", { deltaY: 100 }));
-          await shown();
-          captions.add(caption.textContent);
-          pictures.add(picture(canvas));
-        }
-        said[caption.textContent] = [captions.size, pictures.size];
-      }
-      viewer.querySelector("button[data-target]").click();
-      await shown();
-      said.tumor = [...viewer.querySelectorAll("figcaption")].map((one) => one.textContent).join("; ");
-      const before = picture(canvases[0]);
-      const states = {};
-      for (const [name, off, on] of [["overlay", false, true], ["opacity", 90, 40], ["window", "0 150", "-160 240"],
-        ["zoom", 3, 1]]) {
-        set(name, off);
-        await shown();
-        states[name] = [picture(canvases[0]) !== before];
-        set(name, on);
-        await shown();
-        states[name].push(picture(canvases[0]) === before);
-      }
-      const { left, top, width, height } = canvases[0].getBoundingClientRect();
-      canvases[0].setPointerCapture = () => {};
-      const at = { clientX: left + width * 0.25, clientY: top + height * 0.5, buttons: 1, pointerId: 1 };
-      canvases[0].dispatchEvent(new PointerEvent("pointerdown", at));
-      await shown();
-      said.tap = [...viewer.querySelectorAll("figcaption")].map((one) => one.textContent).join("; ");
-      document.querySelector(".enlarge").click();
-      said.enlarged = document.getElementById("enlarged").open;
-      document.title = JSON.stringify({ said, states });
-    })();"""
-    dom, console = browse(with_script(text, work), tmp_path)
-    assert console == []
-    found = json.loads(html.unescape(re.search("<title>(.*?)</title>", dom)[1]))
+    found = view(text, tmp_path)
     said = found["said"]
     for plane in ("axial", "coronal", "sagittal"):
         assert said[f"{plane}, slice 60"] == [61, 61], plane
     assert said["tumor"] == "axial, slice 30; coronal, slice 30; sagittal, slice 10"
     assert said["tap"] == "axial, slice 30; coronal, slice 36; sagittal, slice 18" and said["enlarged"]
     assert found["states"] == dict.fromkeys(("overlay", "opacity", "window", "zoom"), [True, True])
+
+
+def test_pages_of_real_cts_fit_any_width_and_their_viewer_scrolls(tmp_path):
+    """The bundled CT, whole and cut, with a tumor painted into its labels and with none found."""
+    volume = read_volume(SAMPLE / kits19.IMAGE_NAME)
+    kidney, _ = read_labels(SAMPLE / kits19.LABEL_NAME)
+    reference = kidney.copy()
+    reference[30:36, :, 60:] *= 2
+    for part, prediction in ((slice(None), np.roll(reference, 1, axis=2)), (slice(5, 96), kidney)):
+        own = Volume(volume.hu[part], volume.spacing_mm)
+        text = pages.build_case("case_00000", own, prediction[part], reference[part]).html()
+        assert len(text) < 15e6 and overflows([text], tmp_path) == [0, 0]
+        found = view(text, tmp_path)
+        moved = [seen for title, seen in found["said"].items() if title.startswith(tuple(figures.EDGES))]
+        assert moved == [[61, 61]] * 3
+        assert found["states"] == dict.fromkeys(("overlay", "opacity", "window", "zoom"), [True, True])
 
 
 def test_the_browser_itself_refuses_a_foreign_script_and_the_network(tmp_path):

@@ -23,7 +23,7 @@ async function startViewer() {
   const [ct, labels] = await Promise.all([unpack("viewer-ct"), unpack("viewer-labels")]);
   const { shape, voxelMm } = settings;
   const strides = [shape[1] * shape[2], shape[2], 1];
-  const colors = settings.colors.map((color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)));
+  const colors = settings.colors.slice(0, 2).map((color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)));
   const control = (name) => viewer.querySelector(`[name="${name}"]`);
   const cross = [...settings.center];
   const levels = new Uint8Array(256); // gray of each stored value in the chosen window
@@ -46,13 +46,23 @@ async function startViewer() {
     return [settings.first[axis] + settings.direction[axis] * inCt, inCt];
   }
 
-  function isEdge(index, x, y, plane) {
+  // Lines between voxels of different labels of the reference.
+  function outlineReference(plane, pen, toX, toY) {
     const reference = (at) => Math.floor(labels[at] / 3);
-    const here = reference(index);
-    const [down, across] = [strides[plane.down], strides[plane.across]];
-    return here > 0 && ((x > 0 && reference(index - across) !== here) || (y > 0 && reference(index - down) !== here) ||
-      (x < shape[plane.across] - 1 && reference(index + across) !== here) ||
-      (y < shape[plane.down] - 1 && reference(index + down) !== here));
+    const [width, height] = [shape[plane.across], shape[plane.down]];
+    const [across, down] = [strides[plane.across], strides[plane.down]];
+    for (let y = 0; y < height; y++) {
+      for (let x = 0, at = cross[plane.axis] * strides[plane.axis] + y * down; x < width; x++, at += across) {
+        if (x + 1 < width && reference(at) !== reference(at + across)) {
+          pen.moveTo(toX(x + 1), toY(y));
+          pen.lineTo(toX(x + 1), toY(y + 1));
+        }
+        if (y + 1 < height && reference(at) !== reference(at + down)) {
+          pen.moveTo(toX(x), toY(y + 1));
+          pen.lineTo(toX(x + 1), toY(y + 1));
+        }
+      }
+    }
   }
 
   function paint(plane) {
@@ -64,8 +74,7 @@ async function startViewer() {
       for (let x = 0; x < width; x++, to += 4, from += strides[plane.across]) {
         const gray = levels[ct[from]];
         const label = labels[from] % 3;
-        let [color, weight] = [colors[label - 1], label ? share : 0];
-        if (share && labels[from] > 2 && isEdge(from, x, y, plane)) [color, weight] = [colors[2], 1];
+        const [color, weight] = [colors[label - 1], label ? share : 0];
         for (let channel = 0; channel < 3; channel++) {
           pixels.data[to + channel] = weight ? gray + weight * (color[channel] - gray) : gray;
         }
@@ -95,9 +104,16 @@ async function startViewer() {
     const pen = canvas.getContext("2d");
     pen.imageSmoothingQuality = "high";
     pen.drawImage(plane.picture, left, top, width, height, 0, 0, canvas.width, canvas.height);
-    const x = ((cross[plane.across] + 0.5 - left) / width) * canvas.width;
-    const y = ((cross[plane.down] + 0.5 - top) / height) * canvas.height;
-    const gap = 12 * scale;
+    const toX = (index) => ((index - left) / width) * canvas.width;
+    const toY = (index) => ((index - top) / height) * canvas.height;
+    if (control("overlay").checked) {
+      pen.strokeStyle = settings.colors[2];
+      pen.lineWidth = 1.5 * scale;
+      pen.beginPath();
+      outlineReference(plane, pen, toX, toY);
+      pen.stroke();
+    }
+    const [x, y, gap] = [toX(cross[plane.across] + 0.5), toY(cross[plane.down] + 0.5), 12 * scale];
     pen.strokeStyle = "#ffffff80";
     pen.lineWidth = scale;
     pen.beginPath();
