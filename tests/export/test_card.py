@@ -8,7 +8,6 @@ import tensorflow as tf
 from scipy import ndimage
 
 from kits_tf import checkpoint
-from kits_tf.config import NETWORKS
 from kits_tf.export import formats
 from kits_tf.inference.segmenter import load_segmenter
 from tests.tiny import small_ct
@@ -19,7 +18,7 @@ SPACING_MM = (4.0, 3.0, 3.0)
 def test_links_lead_out_of_the_repository():
     """The card lies in the folder of a model, where the weights' own card would link to nothing."""
     source = checkpoint.find(checkpoint.DEFAULT)
-    text = formats.card("tumor", source, checkpoint.load_configs(source, NETWORKS), "onnx")
+    text = formats.card("tumor", source, checkpoint.load_configs(source, checkpoint.network_names()), "onnx")
     links = re.findall(r"\]\(([^)]*)\)", text)
     assert len(links) > 5 and all(link.startswith("https://") for link in links)
 
