@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -131,6 +131,38 @@ def kidneys(sides: np.ndarray) -> list[Kidney]:
     """Return the kidneys of a side map, right before left; a side without voxels has none."""
     found = ndimage.find_objects(sides, max_label=2)
     return [Kidney(side, box) for side, box in zip((RIGHT, LEFT), found, strict=True) if box is not None]
+
+
+def with_context(
+    sides: np.ndarray, kidney: Kidney, spacing_mm: Sequence[float], context_mm: float, within: Box = (slice(None),) * 3
+) -> tuple[Kidney, np.ndarray]:
+    """Return a kidney with what is close to it: the part of a volume that stage 2 sees.
+
+    Args:
+        sides: uint8 [slices, rows, columns], a side map.
+        kidney: one of its kidneys.
+        spacing_mm: (slice, row, column).
+        context_mm: how far along each axis; whole voxels.
+        within: box of the volume that holds all of it.
+
+    Returns:
+        The kidney in a box that is as much larger, and what is seen in it, bool: the kidney's voxels and those around
+        them, but not the other kidney's.
+    """
+    reach = context_voxels(NumPy, spacing_mm, context_mm)
+    bounds = [part.indices(size)[:2] for part, size in zip(within, sides.shape, strict=True)]
+    box = tuple(
+        slice(max(low, side.start - voxels), min(high, side.stop + voxels))
+        for side, voxels, (low, high) in zip(kidney.box, reach, bounds, strict=True)
+    )
+    part = sides[box]
+    seen = ndimage.maximum_filter(part == kidney.side, [2 * int(voxels) + 1 for voxels in reach], mode="constant")
+    return Kidney(kidney.side, box), seen & ((part == 0) | (part == kidney.side))
+
+
+def context_voxels(xp: ArrayModule, spacing_mm: Array, context_mm: float) -> list[Size]:
+    """Return how many whole voxels of each axis a length covers; `spacing_mm` holds float64."""
+    return [xp.cast(context_mm // spacing_mm[axis], xp.int32) for axis in range(3)]
 
 
 def box_within(outer: Box, inner: Box) -> Box:

@@ -11,7 +11,7 @@ from kits_tf import laterality
 from kits_tf.config import preset
 from kits_tf.data import kits19
 from kits_tf.io import volume
-from kits_tf.laterality import Components, bounding_box, config_of_sides, kidney_sides, kidneys
+from kits_tf.laterality import Components, bounding_box, config_of_sides, kidney_sides, kidneys, with_context
 
 SPACING_MM = (10.0, 5.0, 5.0)  # 0.25 ml a voxel: 8 voxels are 2 ml
 
@@ -29,6 +29,24 @@ def test_components_go_whole_to_the_side_of_their_centroid():
     assert set(np.unique(sides[:2][mask[:2]])) == {1}
     assert set(np.unique(sides[3:][mask[3:]])) == {2}
     assert ((sides > 0) == mask).all()
+
+
+def test_context_is_what_lies_close_inside_the_volume_but_for_the_other_kidney():
+    sides = np.zeros((6, 12, 21), np.uint8)
+    sides[0:2, 4:8, 6:10] = 1
+    sides[0:2, 4:8, 11:15] = 2
+    kidney, seen = with_context(
+        sides, kidneys(sides)[0], (10.0, 5.0, 5.0), 12.0, (slice(0, 6), slice(3, 12), slice(0, 21))
+    )
+    assert kidney.box == (slice(0, 3), slice(3, 10), slice(4, 12))
+    expected = ndimage.binary_dilation(sides == 1, np.ones((3, 5, 5))) & (sides != 2)
+    np.testing.assert_array_equal(seen, expected[kidney.box])
+
+
+def test_without_context_only_the_kidney_is_seen():
+    sides = kidney_sides(planted(((0, 2), (2, 6), (2, 6))), SPACING_MM, middle=10)
+    kidney, seen = with_context(sides, *kidneys(sides), SPACING_MM, 0.0)
+    assert kidney == kidneys(sides)[0] and seen.all()
 
 
 def test_two_components_on_one_side_are_one_kidney():

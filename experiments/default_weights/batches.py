@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 
 from experiments.default_weights import samples
 from experiments.default_weights.networks import PHASES, Phase
@@ -25,10 +26,14 @@ HU_KNOTS = np.array([0, 40, 80, 120, 160, 200, 260, 400.0])
 ARTERIAL = ("arterial", "lidc_0001")  # in the names of samples of arterial CTs
 TRIES = 40  # at drawing a kidney with a tumor, or without
 SOFT_TISSUE_HU = -50.0
+CUBE_TYPES = (("image", np.int16), ("label", np.uint8), ("near", np.uint8))
+MIN_TUMOR_VOXELS, MIN_FOUND_VOXELS = 12, 200
+CONTEXT_MM = (3.0, 8.0)  # around the kidneys found; `context_mm` lies between
+VOXEL_MM = 2.1  # of a cube, about
+HIDDEN_HU = 14.0  # a tumor that differs less from its kidney is hardly seen; half of them are left out
 
 Batch = dict[str, torch.Tensor]
-"""Float32: "image" [batch, *spatial, channels] in [0, 1]; "label", 0 or 1, in cubes between at borders; "tumor_ml"
-[batch] for cubes."""
+"""Float32: "image" [batch, *spatial, channels] in [0, 1]; "label", 0 or 1; "tumor_ml" [batch] for cubes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +47,11 @@ class Volume:
 
 @dataclasses.dataclass(frozen=True)
 class Cube:
-    """The cube around a kidney."""
+    """The cube around a kidney, with surroundings; see `samples`."""
 
     image: torch.Tensor  # int16, the bits of uint16 [grid, grid, grid]
     label: torch.Tensor  # uint8
+    near: torch.Tensor  # uint8
     tumor_ml: float
     has_tumor: bool
     is_arterial: bool
@@ -122,16 +128,19 @@ class CubePool(Pool[Cube]):
         self.config = config
 
     def read(self, path: pathlib.Path) -> list[Cube]:
-        return cubes_of(path)
+        return [cube for cube in cubes_of(path) if not is_hidden(cube, self.config) or self.rng.uniform() < 0.5]
 
     def batch(self) -> Batch:
         drawn = [self._cube() for _ in range(self.phase.batch_size)]
-        image = torch.stack([cube_image(cube, self.config, self.rng) for cube in drawn])[:, None]
-        label = torch.stack([cube.label.float() for cube in drawn])[:, None]
-        image, label = moved_cubes(image, label, self.phase.grid)
+        arrays = [
+            torch.stack([cube_image(cube, self.config, self.rng), cube.label / 255, seen(cube, self.rng)])
+            for cube in drawn
+        ]
+        image, label, inside = moved_cubes(torch.stack(arrays), self.phase.grid).split(1, dim=1)
+        inside = (inside >= 0.5).float()
         return {
-            "image": varied_intensity(image).permute(0, 2, 3, 4, 1),
-            "label": label.permute(0, 2, 3, 4, 1),
+            "image": (varied_intensity(image) * inside).permute(0, 2, 3, 4, 1),
+            "label": (label * inside >= 0.5).float().permute(0, 2, 3, 4, 1),
             "tumor_ml": torch.tensor([cube.tumor_ml for cube in drawn]),
         }
 
@@ -172,11 +181,21 @@ def cubes_of(path: pathlib.Path) -> list[Cube]:
         arrays = dict(file)
     arterial = any(word in path.name for word in ARTERIAL)
     found = []
-    for number in range(len(arrays) // 3):
-        image, label = arrays[f"image_{number}"].view(np.int16), arrays[f"label_{number}"]
-        tumor_ml = float(arrays[f"tumor_ml_{number}"])
-        found.append(Cube(torch.from_numpy(image), torch.from_numpy(label), tumor_ml, bool(label.any()), arterial))
+    for number in range(len(arrays) // 4):
+        image, label, near = (torch.from_numpy(arrays[f"{name}_{number}"].view(kind)) for name, kind in CUBE_TYPES)
+        has_tumor = int((label > 127).sum()) > MIN_TUMOR_VOXELS
+        found.append(Cube(image, label, near, float(arrays[f"tumor_ml_{number}"]), has_tumor, arterial))
     return found
+
+
+def is_hidden(cube: Cube, config: TumorConfig) -> bool:
+    """Return whether a cube has a tumor that looks like the kidney."""
+    values = cube_values(cube)
+    tumor, kidney = values[cube.label > 200], values[(cube.near > 250) & (cube.label < 40)]
+    if not cube.has_tumor or len(tumor) <= 10 or len(kidney) <= 50:
+        return False
+    low, high = config.clip_hu
+    return abs(float(tumor.median() - kidney.median())) * (high - low) < HIDDEN_HU
 
 
 def slabs(volume: Volume, config: KidneyConfig, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -277,9 +296,9 @@ def moved_slabs(image: torch.Tensor, label: torch.Tensor, size: tuple[int, int])
     return moved[:, : image.shape[1]], moved[:, image.shape[1] :]
 
 
-def moved_cubes(image: torch.Tensor, label: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return cubes [n, 1, size, size, size] turned about all axes, scaled, shifted, and half of them mirrored."""
-    count = len(image)
+def moved_cubes(cubes: torch.Tensor, size: int) -> torch.Tensor:
+    """Return cubes [n, channels, *[size] * 3] turned about all axes, scaled, shifted, and half of them mirrored."""
+    count = len(cubes)
     angles, scale = torch.randn(count, 3) * 0.22, torch.exp(torch.randn(count) * 0.12)
     cos, sin, matrix = torch.cos(angles), torch.sin(angles), torch.eye(3).repeat(count, 1, 1)
     for number, (first, second) in enumerate(((0, 1), (0, 2), (1, 2))):
@@ -290,21 +309,46 @@ def moved_cubes(image: torch.Tensor, label: torch.Tensor, size: int) -> tuple[to
     matrix = matrix * scale[:, None, None]
     matrix[:, :, 0] *= torch.where(torch.rand(count) < 0.5, -1.0, 1.0)[:, None]
     affine = torch.cat([matrix, torch.randn(count, 3, 1) * 0.04], 2)
-    halved = 2 * size <= image.shape[2]  # sampled finely and averaged, since sampling alone would alias
-    grid = F.affine_grid(affine, [count, 2, *[size * (2 if halved else 1)] * 3], align_corners=False)
-    moved = F.grid_sample(torch.cat([image, label], 1), grid, align_corners=False)
-    moved = F.avg_pool3d(moved, 2) if halved else moved
-    return moved[:, :1], moved[:, 1:]
+    halved = 2 * size <= cubes.shape[2]  # sampled finely and averaged, since sampling alone would alias
+    grid = F.affine_grid(affine, [count, 1, *[size * (2 if halved else 1)] * 3], align_corners=False)
+    moved = F.grid_sample(cubes, grid, align_corners=False)
+    return F.avg_pool3d(moved, 2) if halved else moved
+
+
+def cube_values(cube: Cube) -> torch.Tensor:
+    """Return the image of a cube in [0, 1]."""
+    return (cube.image.int() & samples.CUBE_UNIT).float() / samples.CUBE_UNIT
 
 
 def cube_image(cube: Cube, config: TumorConfig, rng: np.random.Generator) -> torch.Tensor:
-    """Return the image of a cube in [0, 1], in another phase in 30 of 100; outside the kidney it stays 0."""
-    image = (cube.image.int() & samples.CUBE_UNIT).float() / samples.CUBE_UNIT
+    """Return the image of a cube in [0, 1], in another phase in 30 of 100; air stays 0."""
+    image = cube_values(cube)
     if rng.uniform() >= 0.3:
         return image
     low, high = config.clip_hu
     hu = other_phase(image * (high - low) + low, rng).clamp(low + 1, high)
     return torch.where(image > 0, scaled(hu, config), image)
+
+
+def seen(cube: Cube, rng: np.random.Generator) -> torch.Tensor:
+    """Return what stage 2 sees of a cube, 1 or 0: the kidney as found and some mm around it, or everything.
+
+    Kidneys of people that networks have learned from are found better than others: in a fifth of those with a tumor a
+    part of the tumor is taken as not found.
+    """
+    reach_mm = rng.uniform(*CONTEXT_MM)
+    if rng.uniform() < 0.12:
+        return torch.ones(cube.near.shape)
+    near = (cube.near.float() / 255 >= 1 - reach_mm / samples.NEAR_MM).float()
+    if not cube.has_tumor or rng.uniform() > 0.45:
+        return near
+    tumor = cube.label.numpy() > 127
+    field = ndimage.zoom(rng.normal(size=(4, 4, 4)), samples.CUBE_GRID // 4, order=1)
+    lost = tumor & (field < np.quantile(field[tumor], rng.uniform(0.15, 0.85)))
+    found = (cube.near.numpy() > 250) & ~lost
+    if np.count_nonzero(found) < MIN_FOUND_VOXELS:
+        return near
+    return torch.from_numpy((ndimage.distance_transform_edt(~found) * VOXEL_MM <= reach_mm).astype(np.float32))
 
 
 def varied_intensity(image: torch.Tensor) -> torch.Tensor:

@@ -33,6 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "dice_weight": 1 / 3,
         "regression_weight": 0.1 / 3,
         "clip_norm": 2 / 3,
+        "context_mm": 0.0,
     },
 }
 
@@ -53,10 +54,9 @@ class Phase:
 PHASES: dict[str, tuple[Phase, ...]] = {
     "kidney": (Phase(1.0, 48, (1e-3, 0.0), 0.65),),
     "tumor": (
-        Phase(0.26, 12, (1e-3, 5e-4), 0.7, grid=32),
-        Phase(0.15, 6, (6e-4, 4e-4), 0.75, grid=48),
-        Phase(0.37, 6, (5e-4, 0.0), 0.8, grid=48),
-        Phase(0.22, 6, (4e-4, 0.0), 0.85, grid=48, arterial_share=0.45),
+        Phase(0.11, 12, (1e-3, 5e-4), 0.7, grid=32),
+        Phase(0.30, 6, (6e-4, 6e-4), 0.8, grid=48, arterial_share=0.3),
+        Phase(0.59, 6, (6e-4, 0.0), 0.82, grid=48, arterial_share=0.3),
     ),
 }
 

@@ -18,8 +18,10 @@ from scipy import ndimage
 from scipy.special import expit
 from scipy.stats import special_ortho_group
 
+import kits_tf
 from experiments.default_weights import samples
 from experiments.default_weights.samples import Case, Spacing
+from kits_tf import checkpoint
 from kits_tf.io.volume import read_labels, read_volume
 from kits_tf.simulation.fields import Field, Grid, random_generator
 from kits_tf.simulation.shapes import Shape, ellipsoid
@@ -28,7 +30,7 @@ HELD_OUT = ("hcc_015", "tcga_ov_2043")
 """People whose CTs no sample is made of; they begin the names of their folders."""
 
 TUMOR_ML, CYST_ML = (0.6, 70.0), (0.3, 25.0)
-KINDS = {"paler": 0.62, "alike": 0.2, "brighter": 0.18}  # than the kidney around it
+KINDS = {"paler": 0.74, "alike": 0.08, "brighter": 0.18}  # than the kidney around it
 SOFT_TISSUE_HU = (-200.0, 180.0)  # what an exophytic lesion may replace
 PIXEL_MM = 1.2  # finer pixels are skipped, for speed
 WORTH_ML = 10.0  # pieces of kidney that may get a lesion
@@ -51,16 +53,17 @@ def main() -> None:
     parser.add_argument("--output_dir", type=pathlib.Path, required=True)
     parser.add_argument("--num_samples", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--checkpoint_dir", default=checkpoint.DEFAULT, help="whose kidney networks find the kidneys")
     arguments = parser.parse_args()
     names = training_cases(arguments.real_ct)
     cases = {name: read(arguments.real_ct / name) for name in names}
+    segmenter = kits_tf.load_segmenter(arguments.checkpoint_dir, stage="kidney")
     for number in range(arguments.num_samples):
         name = names[number % len(names)]
         folder = arguments.output_dir / f"{name}_{arguments.seed}_{number:05d}"
         if not folder.exists():
             rng = random_generator(arguments.seed, number)
-            case = vary(cases[name], rng)
-            samples.write(case, folder, rng, case.kidney if rng.uniform() < 0.15 else None)
+            samples.write(vary(cases[name], rng), folder, segmenter)
 
 
 def training_cases(folder: pathlib.Path) -> list[str]:
@@ -177,6 +180,9 @@ def draw(kidney: np.ndarray, spacing_mm: Spacing, rng: np.random.Generator, is_c
     if not is_cyst:
         field = Field.noise(rng, wider(shape, radius), max(6.0, rng.uniform(0.5, 1.2) * radius))
         shape = shape.roughened(field, rng.uniform(0.03, 0.22) * radius)
+        if rng.uniform() < 0.5:
+            field = Field.noise(rng, wider(shape, radius), max(3.0, rng.uniform(0.25, 0.6) * radius))
+            shape = shape.roughened(field, rng.uniform(0.02, 0.1) * radius)
     return Lesion(shape, centre, radius, axes, radii)
 
 
@@ -211,6 +217,9 @@ def tumor_texture(
         texture += np.exp(-(((depth + 1.5) / 1.5) ** 2)) * rng.uniform(-15, 45)
     if rng.uniform() < 0.08:
         texture += (noise(3.5) > 2.3) * rng.uniform(100, 400)
+    if rng.uniform() < 0.4:  # little enhancement, whatever the phase
+        hu = min(rng.uniform(25, 100), max(20.0, parenchyma - 15))
+        texture = hu + rng.uniform(0, 25) * noise(rng.uniform(3, 16)) + 0.3 * (texture - texture.mean())
     return texture.astype(np.float32)
 
 

@@ -12,9 +12,10 @@ import pathlib
 
 import numpy as np
 
+import kits_tf
 from experiments.default_weights import samples
 from experiments.default_weights.samples import Case
-from kits_tf import simulation
+from kits_tf import checkpoint, simulation
 from kits_tf.simulation.fields import random_generator
 
 SIZES = {144: 0.25, 176: 0.35, 208: 0.3, 256: 0.1}  # rows and columns, as the working grid needs no more
@@ -28,14 +29,14 @@ def main() -> None:
     parser.add_argument("--output_dir", type=pathlib.Path, required=True)
     parser.add_argument("--num_samples", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--checkpoint_dir", default=checkpoint.DEFAULT, help="whose kidney networks find the kidneys")
     arguments = parser.parse_args()
+    segmenter = kits_tf.load_segmenter(arguments.checkpoint_dir, stage="kidney")
     for number in range(arguments.num_samples):
         folder = arguments.output_dir / f"{arguments.seed}_{number:05d}"
         if not folder.exists():
-            rng = random_generator(SEED, arguments.seed, number)
-            case = draw(arguments.seed, number, rng)
-            found = samples.found_kidneys(case.kidney, case.spacing_mm, rng, 3.5, 0.28)
-            samples.write(case, folder, rng, found)
+            case = draw(arguments.seed, number, random_generator(SEED, arguments.seed, number))
+            samples.write(case, folder, segmenter)
 
 
 def draw(seed: int, number: int, rng: np.random.Generator) -> Case:

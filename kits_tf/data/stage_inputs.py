@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 SETTINGS = ("body_box", "min_component_ml", "min_agreement", "clip_low_hu", "clip_high_hu", "depth", "grid",
-            "margin_mm", "regression", "max_distance_mm", "max_scaling")  # fmt: skip
+            "context_mm", "margin_mm", "regression", "max_distance_mm", "max_scaling")  # fmt: skip
 INDEX_NAME = "samples.json"
 HUNDREDTHS = 100  # of a mm
 
@@ -166,9 +166,10 @@ def _cut_case(path: PathLike, config: TumorConfig, kidney_masks: str, folder: pa
     side_map = laterality.kidney_sides(mask, record.spacing_mm, middle, *least)
     tumor_ml = float(np.count_nonzero(record.label == 2) * record.voxel_ml)
     samples = []
-    for kidney in laterality.kidneys(side_map):
+    for found in laterality.kidneys(side_map):
+        kidney, seen = laterality.with_context(side_map, found, record.spacing_mm, config.context_mm)
         name = f"{case}_{laterality.SIDE_NAMES[kidney.side]}{records.RECORD_SUFFIX}"
-        arrays = kidney_cube(record, kidney, side_map[kidney.box] == kidney.side, config)
+        arrays = kidney_cube(record, kidney, seen, config)
         write_sample(arrays, tumor_ml, cube_spacing_mm(record, kidney, config), folder / name)
         samples.append({"path": name, "tumor": bool(arrays["label"].any())})
     return samples
@@ -210,7 +211,7 @@ def kidney_cube(
 ) -> dict[str, np.ndarray]:
     """Return the cube of one kidney, as prediction sees it: image, label and, for "signed_distance", distance.
 
-    Types and units are as in the module's docstring; `mask` is the kidney in its box, bool.
+    Types and units are as in the module's docstring; `mask` is what is seen in its box, bool.
     """
     image = geometry.scale(xp, record.image[kidney.box], config.clip_hu) * mask
     label = ((record.label[kidney.box] == 2) & mask).astype(np.float32)

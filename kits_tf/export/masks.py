@@ -9,6 +9,7 @@ A box is ((start, stop), (start, stop), (start, stop)) of int32 scalars.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import tensorflow as tf
@@ -45,6 +46,24 @@ def uncrop(part: tf.Tensor, box: Box, shape: tf.Tensor, fill: float = 0) -> tf.T
     sizes = tf.shape(part)
     widths = [(box[axis][0], shape[axis] - box[axis][0] - sizes[axis]) for axis in range(3)]
     return tf.pad(part, widths, constant_values=fill)
+
+
+def enlarged(box: Box, reach: Sequence[tf.Tensor], shape: tf.Tensor) -> Box:
+    """Return a box that is `reach` voxels larger at each end of each axis, but inside the volume."""
+    return tuple(
+        (tf.maximum(start - voxels, 0), tf.minimum(stop + voxels, shape[axis]))
+        for axis, ((start, stop), voxels) in enumerate(zip(box, reach, strict=True))
+    )
+
+
+def dilated(mask: tf.Tensor, reach: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return a mask with all voxels at most `reach` away along every axis."""
+    for axis, voxels in enumerate(reach):
+        widths = [(voxels + 1, voxels) if axis == other else (0, 0) for other in range(3)]
+        total = tf.cumsum(tf.pad(tf.cast(mask, tf.int32), widths), axis)
+        index = tf.range(tf.shape(mask)[axis])
+        mask = tf.gather(total, index + 2 * voxels + 1, axis=axis) > tf.gather(total, index, axis=axis)
+    return mask
 
 
 def kidney_sides(

@@ -27,7 +27,7 @@ class Output(NamedTuple):
     Attributes:
         dtype: Type of the stored values.
         convert: Turns a probability into stored values.
-        larger: The larger of two stored values; it also unites two kidneys that are zero elsewhere.
+        larger: The larger of two stored values.
         smaller: The smaller of two stored values.
     """
 

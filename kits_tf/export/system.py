@@ -12,13 +12,14 @@ from typing import TypeAlias, cast
 import tensorflow as tf
 
 from kits_tf import geometry
+from kits_tf.arrays import tensorflow
 from kits_tf.config import KidneyConfig, TumorConfig
-from kits_tf.export.masks import Box, bounding_box, crop, kidney_sides, uncrop
+from kits_tf.export.masks import Box, bounding_box, crop, dilated, enlarged, kidney_sides, uncrop
 from kits_tf.export.stage_one import FLOATS, MASK, Output, body_box, stage_one
 from kits_tf.inference.engines.tensorflow import tumor_function
 from kits_tf.inference.fusion import THRESHOLD, fusion_of_planes
 from kits_tf.inference.segmenter import KIDNEY, TUMOR
-from kits_tf.laterality import LEFT, RIGHT, SIDE_NAMES, config_of_sides
+from kits_tf.laterality import LEFT, RIGHT, SIDE_NAMES, config_of_sides, context_voxels
 
 VOLUME = tf.TensorSpec([None, None, None], tf.float32, name="volume")
 SPACING_MM = tf.TensorSpec([3], tf.float32, name="spacing_mm")
@@ -59,6 +60,7 @@ class System:
         self._fusion = fusion_of_planes(configs)
         self._sides_config = config_of_sides(configs)
         tumor = cast(TumorConfig, configs["tumor"])
+        self._context_mm = tumor.context_mm
         self._run_tumor = _called(tumor_function(self._run["tumor"], tumor))
         self._segment = _called(tf.function(self._segmentation, input_signature=CT, autograph=False))
 
@@ -103,8 +105,8 @@ class System:
         boxes = _boxes(volume, spacing_mm)
         kidney, *agreed = self._stage_one(volume, spacing_mm, boxes, FLOATS)
         sides = self._sides([found > THRESHOLD for found in (kidney, *agreed)], spacing_mm, boxes)
-        tumor = self._stage_two(volume, spacing_mm, sides, FLOATS)
-        return {"kidney_probability": kidney, "tumor_probability": tumor}
+        tumors = self._stage_two(volume, spacing_mm, sides, FLOATS)
+        return {"kidney_probability": kidney, "tumor_probability": tf.maximum(*tumors)}
 
     def measurements(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the ml of kidneys (with their tumors, label > 0) and of tumors, in total and by side."""
@@ -120,8 +122,10 @@ class System:
         volume, spacing_mm = _checked(volume, spacing_mm)
         boxes = _boxes(volume, spacing_mm)
         sides = self._sides(self._stage_one(volume, spacing_mm, boxes, MASK), spacing_mm, boxes)
-        tumor = self._stage_two(volume, spacing_mm, sides, MASK)
-        return tf.cast(sides > 0, tf.uint8) * KIDNEY + tf.cast(tumor, tf.uint8) * (TUMOR - KIDNEY), sides
+        right, left = self._stage_two(volume, spacing_mm, sides, MASK)
+        of_tumor = tf.where(right, tf.constant(RIGHT, tf.uint8), tf.cast(left, tf.uint8) * LEFT)
+        sides = tf.where(sides > 0, sides, of_tumor)
+        return tf.cast(sides > 0, tf.uint8) * KIDNEY + tf.cast(of_tumor > 0, tf.uint8) * (TUMOR - KIDNEY), sides
 
     def _sides(self, masks: Sequence[tf.Tensor], spacing_mm: tf.Tensor, boxes: dict[bool, Box]) -> tf.Tensor:
         """Return the side map of the fused mask, by where planes agree, if that is the second."""
@@ -136,23 +140,30 @@ class System:
         methods = [self._fusion, "all"] if self._sides_config.min_agreement else [self._fusion]
         return stage_one(self._run, self._kidney_configs, volume, spacing_mm, boxes, methods, output)
 
-    def _stage_two(self, volume: tf.Tensor, spacing_mm: tf.Tensor, sides: tf.Tensor, output: Output) -> tf.Tensor:
-        """Return the tumor network's output in each kidney's voxels, one kidney after the other; zero elsewhere."""
+    def _stage_two(
+        self, volume: tf.Tensor, spacing_mm: tf.Tensor, sides: tf.Tensor, output: Output
+    ) -> list[tf.Tensor]:
+        """Return the tumor network's output in what it sees of the right and of the left kidney; zero elsewhere.
+
+        One kidney runs after the other.
+        """
         placed, last = [], sides
+        reach = context_voxels(tensorflow(), spacing_mm, self._context_mm)
         for side in (RIGHT, LEFT):
             with tf.control_dependencies([last]):
                 mask = tf.equal(sides, side)
-            box = bounding_box(mask)
+            box = enlarged(bounding_box(mask), reach, tf.shape(volume))
 
-            def of_kidney(mask: tf.Tensor = mask, box: Box = box) -> tf.Tensor:
-                inside = crop(mask, box)
-                found = output.convert(self._run_tumor(crop(volume, box), inside, spacing_mm))
-                return tf.where(inside, found, tf.zeros([], output.dtype))
+            def of_kidney(box: Box = box, side: int = side) -> tf.Tensor:
+                part = crop(sides, box)
+                seen = dilated(tf.equal(part, side), reach) & (tf.equal(part, 0) | tf.equal(part, side))
+                found = output.convert(self._run_tumor(crop(volume, box), seen, spacing_mm))
+                return tf.where(seen, found, tf.zeros([], output.dtype))
 
             found = tf.cond(tf.reduce_any(mask), of_kidney, lambda: tf.zeros([0, 0, 0], output.dtype))
             last = tf.ensure_shape(found, [None, None, None])
             placed.append(uncrop(last, box, tf.shape(volume)))
-        return output.larger(*placed)
+        return placed
 
 
 def _volumes_ml(labels: tf.Tensor, sides: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:

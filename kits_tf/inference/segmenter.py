@@ -20,7 +20,7 @@ from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference import engines, ensemble, kidney
 from kits_tf.inference.fusion import THRESHOLD, fixed_point, fusion_of_planes, mask_of
 from kits_tf.inference.tumor import block_shape
-from kits_tf.laterality import config_of_sides, kidney_sides, kidneys
+from kits_tf.laterality import Box, config_of_sides, kidney_sides, kidneys, with_context
 
 if TYPE_CHECKING:
     from kits_tf.inference.engines.base import Engine
@@ -33,7 +33,8 @@ MAX_CUBE_VOXELS = 2**28  # of a kidney's cube that is not resized: a gigabyte as
 class Segmentation:
     """What a segmenter found in a CT; arrays are [slices, rows, columns].
 
-    `probabilities`, if requested, are uint16 in units of 1 / `fusion.UNIT`; those of tumor are 0 outside the kidneys.
+    `probabilities`, if requested, are uint16 in units of 1 / `fusion.UNIT`; those of tumor are 0 where stage 2 sees
+    nothing.
     """
 
     labels: np.ndarray  # uint8: 0 background, 1 kidney, 2 tumor
@@ -218,7 +219,7 @@ class _Case:
             start = time.perf_counter()
             if self.keeps_probabilities:
                 kept["tumor"] = np.zeros(self.hu.shape, np.uint16)
-            self._add_tumors(tumor, labels, sides, kept.get("tumor"))
+            self._add_tumors(tumor, labels, sides, inside, kept.get("tumor"))
             self.seconds["tumor"] = time.perf_counter() - start
         self.progress(1.0)
         return {"labels": labels, "sides": sides, **kept}
@@ -251,21 +252,30 @@ class _Case:
             kept["kidney"] = probability
         return mask_of(probability), agreed[0] if agreed else None
 
-    def _add_tumors(self, config: TumorConfig, labels: np.ndarray, sides: np.ndarray, kept: np.ndarray | None) -> None:
-        """Run stage 2: write label 2 where a kidney's tumor is more likely than not, and probabilities to `kept`."""
-        for found in kidneys(sides):
+    def _add_tumors(
+        self, config: TumorConfig, labels: np.ndarray, sides: np.ndarray, inside: Box, kept: np.ndarray | None
+    ) -> None:
+        """Run stage 2: write label 2 where a kidney's tumor is more likely than not, and probabilities to `kept`.
+
+        Tumor beside the kidneys that stage 1 found, but inside the box `inside`, is added to `sides`.
+        """
+        around = [with_context(sides, one, self.spacing_mm, config.context_mm, inside) for one in kidneys(sides)]
+        for found, mask in around:
             self.progress(0.8 if found.side == 1 else 0.9)
-            hu, mask = self.hu[found.box], sides[found.box] == found.side
+            hu = self.hu[found.box]
             if not config.grid:
                 multiple = 2**config.depth
                 padding = kidney_crops.native_padding(NumPy, mask.shape, self.spacing_mm, config.margin_mm, multiple)
                 sizes = (np.asarray(mask.shape) + np.sum(padding, axis=1)).tolist()
                 kidney.check_size("a kidney's cube", sizes, MAX_CUBE_VOXELS)
             for part, probability in self.segmenter.engine.stage_two(config, hu, mask, self.spacing_mm):
-                inside = mask[part]
-                labels[found.box][part][inside & (probability > THRESHOLD)] = TUMOR
+                seen, side = mask[part], sides[found.box][part]
+                is_tumor = seen & (probability > THRESHOLD)
+                labels[found.box][part][is_tumor] = TUMOR
+                side[is_tumor & (side == 0)] = found.side
                 if kept is not None:
-                    kept[found.box][part][inside] = fixed_point(NumPy, probability[inside])
+                    before = kept[found.box][part]
+                    before[seen] = np.maximum(before[seen], fixed_point(NumPy, probability[seen]))
 
 
 def placed(part: np.ndarray, index: tuple[slice, ...], shape: tuple[int, ...]) -> np.ndarray:

@@ -80,31 +80,32 @@ def test_a_sample_holds_the_working_grid_and_a_cube_around_each_kidney(tmp_path)
     case = painted.case()
     tumor = case.kidney & (np.arange(painted.SHAPE[0]) < 14)[:, None, None]
     case = dataclasses.replace(case, tumor=tumor)
-    assert samples.write(case, tmp_path / "one", random_generator(0), case.kidney)
+    assert samples.write(case, tmp_path / "one", painted.Finder())
     image, label = (np.load(tmp_path / "one" / name) for name in (samples.IMAGE, samples.LABEL))
     assert image.dtype == np.int16 and image.shape == label.shape == (36, 72, 112)
     assert label.sum() * 3 * 2 * 2 == pytest.approx(case.kidney.sum() * 12, rel=0.02)
     cubes = np.load(tmp_path / "one" / samples.CUBES)
-    assert sorted(cubes) == sorted(f"{kind}_{i}" for kind in ("image", "label", "tumor_ml") for i in (0, 1))
+    assert sorted(cubes) == sorted(f"{kind}_{i}" for kind in ("image", "label", "near", "tumor_ml") for i in (0, 1))
     for number in (0, 1):
         assert cubes[f"image_{number}"].shape == (64, 64, 64)
-        share = cubes[f"label_{number}"].sum() / (cubes[f"image_{number}"] > 0.29 * samples.CUBE_UNIT).sum()
+        bright = cubes[f"image_{number}"] > 0.45 * samples.CUBE_UNIT
+        share = (cubes[f"label_{number}"] / 255).sum() / bright.sum()
         assert share == pytest.approx(tumor.sum() / case.kidney.sum(), rel=0.1)
+        near = cubes[f"near_{number}"]
+        assert (near > 220).sum() == pytest.approx(bright.sum(), rel=0.15) and near[0, 0, 0] == 0
         assert cubes[f"tumor_ml_{number}"] == pytest.approx(tumor.sum() / 2 * 0.012, rel=0.01)
     (tmp_path / f"two{samples.WRITING}").mkdir()
     assert samples.complete(tmp_path) == [tmp_path / "one"]
     samples.remove_unfinished(tmp_path)
     assert sorted(tmp_path.iterdir()) == [tmp_path / "one"]
     nothing = dataclasses.replace(case, kidney=np.zeros_like(tumor))
-    assert not samples.write(nothing, tmp_path / "none", random_generator(0)) and not (tmp_path / "none").exists()
+    assert not samples.write(nothing, tmp_path / "none", painted.Finder()) and not (tmp_path / "none").exists()
 
 
-def test_found_kidneys_are_near_the_true_ones():
-    case = painted.case()
-    for seed in range(4):
-        found = samples.found_kidneys(case.kidney, case.spacing_mm, random_generator(seed))
-        overlap = 2 * (found & case.kidney).sum() / (found.sum() + case.kidney.sum())
-        assert 0.8 < overlap < 1
+def test_where_no_kidney_is_found_the_true_ones_are_taken(tmp_path):
+    pale = dataclasses.replace(painted.case(), hu=np.full(painted.SHAPE, 40, np.int16))
+    assert samples.write(pale, tmp_path / "pale", painted.Finder())
+    assert "near_1" in np.load(tmp_path / "pale" / samples.CUBES)
 
 
 def test_simulations_of_training_and_of_scoring_share_no_spacing():

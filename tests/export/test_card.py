@@ -171,9 +171,15 @@ def test_who_follows_the_card_gets_the_labels(runs, decisive_weights):
     middle = (columns.start + columns.stop) // 2
     sides = sides_of(labels > 0, lowest, SPACING_MM, middle, tumor)
     labels = np.minimum(sides, 1)
+    reach = [int(tumor.context_mm // mm) for mm in SPACING_MM]
+    assert all(reach)
     for side, box in enumerate(ndimage.find_objects(sides), 1):
         if box:
-            here = sides[box] == side
+            box = tuple(
+                slice(max(0, part.start - more), part.stop + more) for part, more in zip(box, reach, strict=True)
+            )
+            here = ndimage.binary_dilation(sides[box] == side, np.ones([2 * more + 1 for more in reach]))
+            here &= np.isin(sides[box], (0, side))
             probability = tumor_probability(runs["tumor"], tumor, hu[box], here, SPACING_MM)
             labels[box][here & (probability > 0.5)] = 2
     expected = load_segmenter(decisive_weights, engine="tensorflow").segment(hu, SPACING_MM)

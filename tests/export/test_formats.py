@@ -97,7 +97,9 @@ def test_a_card_states_inputs_preprocessing_and_its_options(tmp_path):
     options = {row[0]: row[1:] for row in rows if len(row) == 5}
     assert options["`clip_low_hu`"] == ["-200.0"] * 4 and options["`mirror`"] == ["True"] * 3 + [""]
     assert options["`grid`"] == ["", "", "", "16"]
-    shared = "body_box slice_mm inplane_mm overlap fusion min_component_ml min_agreement margin_mm blocks depth"
+    shared = (
+        "body_box slice_mm inplane_mm overlap fusion min_component_ml min_agreement context_mm margin_mm blocks depth"
+    )
     assert {f"`{name}`" for name in shared.split()} <= set(options)
 
 

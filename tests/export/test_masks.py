@@ -82,3 +82,10 @@ def test_body_boxes(share):
     for spacing_mm in ((3.0, 1.0, 1.0), (1.0, 5.0, 2.5), (2.0, 40.0, 0.2)):
         found = body_box(tf.constant(hu, tf.float32), tf.constant(spacing_mm, tf.float64))
         assert tuple(tuple(map(int, bounds)) for bounds in found)[1:] == geometry.body_box(hu, spacing_mm)
+
+
+@pytest.mark.parametrize("reach", [(0, 0, 0), (1, 0, 3), (2, 5, 1)])
+def test_dilated_masks(reach):
+    mask = np.random.default_rng(0).random((5, 9, 12)) < 0.05
+    expected = ndimage.binary_dilation(mask, np.ones([2 * voxels + 1 for voxels in reach]))
+    np.testing.assert_array_equal(masks.dilated(tf.constant(mask), tf.constant(reach)), expected)

@@ -39,6 +39,23 @@ def random_ct(seed=0):
     return np.random.default_rng(seed).integers(-1024, 2126, (9, 33, 42), dtype=np.int16)
 
 
+def test_tumor_beside_the_kidney_belongs_to_its_side_inside_the_region_of_interest():
+    """What stage 1 misses of a tumor is found within `context_mm`: here two columns of four."""
+    system = segmenter()
+    system.configs["tumor"] = dataclasses.replace(system.configs["tumor"], context_mm=2.0 * BIG_MM[0])
+    hu = ct(((2, 9), (10, 20), (5, 19)))
+    mask = np.zeros(hu.shape, bool)
+    mask[2:9, 10:20, 5:15] = True
+    found = system.run(hu, BIG_MM, mask=mask, probabilities=True)
+    expected = np.zeros(hu.shape, bool)
+    expected[2:9, 10:20, 5:17] = True
+    np.testing.assert_array_equal(found.labels, 2 * expected)
+    np.testing.assert_array_equal(found.sides, expected)
+    np.testing.assert_array_equal(found.probabilities["tumor"] > 0, expected)
+    found = system.run(hu, BIG_MM, mask=mask, roi=(ALL, ALL, slice(0, 16)))
+    np.testing.assert_array_equal(found.labels[..., 15:17] > 0, expected[..., 15:17] & [True, False])
+
+
 @pytest.mark.parametrize(
     "options, spacing_mm", [({}, BIG_MM), ({"slice_mm": 3.0, "inplane_mm": 4.0}, (1.0, 2.0, 2.0))]
 )
