@@ -76,6 +76,7 @@ def segment(
     waiting: Sequence[Input], settings: dict[str, Any], writers: Sequence[Writer]
 ) -> Generator[Outcome, None, None]:
     """Segment CTs on the cluster and yield the outcomes as they are done."""
+    batch.print_notice(checkpoint.load_notice(checkpoint.find(FLAGS.checkpoint_dir)))
     if not ray.is_initialized():
         ray.init(FLAGS.address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False

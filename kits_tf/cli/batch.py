@@ -117,6 +117,12 @@ def run(
     return app.EXIT_SOME_FAILED if reasons else app.EXIT_DONE
 
 
+def print_notice(notice: str) -> None:
+    """Print what users of the weights must be told, if there is anything."""
+    if notice:
+        print(f"notice: {notice}", file=sys.stderr, flush=True)
+
+
 def chosen_writers(flag_values: flags.FlagValues) -> dict[str, Writer]:
     """Return the writers of the files that --format and --report want beside the labels, by suffix.
 

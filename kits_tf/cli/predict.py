@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -136,8 +135,7 @@ def load_job(
     loaded = segmenter.load_segmenter(
         checkpoints(), engine, FLAGS.planes, FLAGS.fusion, FLAGS.stage, FLAGS.precision, FLAGS.tta
     )
-    if loaded.notice:
-        print(f"notice: {loaded.notice}", file=sys.stderr, flush=True)
+    batch.print_notice(loaded.notice)
     return jobs.Job(
         loaded, pathlib.Path(FLAGS.output_dir), ",".join(checkpoints()), settings, FLAGS.kidney_masks, roi,
         FLAGS.probabilities, writers,

@@ -97,8 +97,7 @@ def segment_all(
     from kits_tf.data.records import is_record
     from kits_tf.inference import jobs
 
-    if about["notice"]:
-        print(f"notice: {about['notice']}", file=sys.stderr, flush=True)
+    batch.print_notice(about["notice"])
     if any(is_record(source.path) for source in waiting):
         runtime.load_tensorflow("cpu")
     yield from jobs.run_all(lambda source, _: segment(client, source, about, writers), waiting, FLAGS.workers)

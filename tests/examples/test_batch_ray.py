@@ -1,6 +1,7 @@
 """Proves that examples/batch_ray.py writes and says what kits-predict does, with two workers of a local cluster."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -24,13 +25,15 @@ def cluster():
 
 def test_labels_sidecars_table_and_messages_are_those_of_kits_predict(cluster, decisive_weights, tmp_path, capsys):
     data, folders = tmp_path / "data", {"predict": tmp_path / "predict", "ray": tmp_path / "ray"}
+    weights = shutil.copytree(decisive_weights, tmp_path / "weights")
+    (weights / "notice.txt").write_text("They never saw a tumor.")
     for number in range(4):
         save(image_of(small_ct(seed=number), "RAS"), data / f"{number}.nii.gz")
     (data / "bad.nii.gz").write_text("no CT")
     (data / "notes.doc").write_text("about the CTs")
     said, content = {}, {}
     for name, module in (("predict", predict), ("ray", batch_ray)):
-        flags = [f"--input={data}", f"--output_dir={folders[name]}", f"--checkpoint_dir={decisive_weights}"]
+        flags = [f"--input={data}", f"--output_dir={folders[name]}", f"--checkpoint_dir={weights}"]
         flags += ["--engine=tensorflow", "--format=stl", "--workers=2"]
         assert app.execute(module.main, module.FLAGS, [f"kits-{name}", *flags]) == 1
         said[name] = capsys.readouterr()
@@ -47,7 +50,8 @@ def test_labels_sidecars_table_and_messages_are_those_of_kits_predict(cluster, d
     ours, theirs = ([row | {"seconds": "", "date": ""} for row in table] for table in tables)
     assert ours == theirs
     lines = {name: [line.partition("] ")[2] for line in text.err.splitlines()] for name, text in said.items()}
-    assert lines["ray"] == lines["predict"] and len(lines["ray"]) == 1 and "bad.nii.gz: not a NIfTI" in lines["ray"][0]
+    assert lines["ray"] == lines["predict"] and len(lines["ray"]) == 2 and "bad.nii.gz: not a NIfTI" in lines["ray"][1]
+    assert said["ray"].err.startswith("notice: They never saw a tumor.\n")
     assert said["ray"].out.startswith("skipped (not a CT): notes.doc\n")
 
 
