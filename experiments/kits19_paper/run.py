@@ -56,10 +56,11 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def _number(scores: Mapping[str, Any] | None, metric: str) -> str:
-    if scores is None:
+    one = scores[metric] if scores else {"mean": None}
+    if one["mean"] is None:
         return "-"
-    one = scores[metric]
-    return f"{one['mean']:.4f} ({one['low']:.4f} to {one['high']:.4f})"
+    interval = "" if one["low"] is None else f" ({one['low']:.4f} to {one['high']:.4f})"  # a single case has none
+    return f"{one['mean']:.4f}{interval}"
 
 
 def fill(scores: pathlib.Path, output: pathlib.Path, readme: pathlib.Path = README) -> None:

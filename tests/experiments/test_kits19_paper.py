@@ -44,4 +44,6 @@ def test_the_table_is_that_of_the_result_and_filled_from_scores(tmp_path):
     assert json.loads((tmp_path / "result.json").read_text())["cases"] == 2
     row = "| kits-tf, preset `paper` | 2 | 0.9500 (0.9000 to 0.9700) | 0.9500 (0.9000 to 0.9700) |\n"
     assert (tmp_path / "README.md").read_text().count(row) == 1
+    of_one = {"kidney_dice": {"mean": 0.95, "low": None, "high": None}, "tumor_dice": dict.fromkeys(numbers)}
+    assert "| 1 | 0.9500 | - |" in run.table({"cases": 1, "scores": of_one})
     assert "| Lee et al. 2019, Table 1 | 27 | 0.9610 | 0.7080 |\n" in (tmp_path / "README.md").read_text()
