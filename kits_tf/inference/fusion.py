@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -35,22 +35,25 @@ class Fusion:
         self._is_all = method == "all"
         self._kept = [np.full(shape, self._is_all, self.dtype) for _ in range(kept_planes(method, planes))]
 
-    def add(self, view: Callable[[np.ndarray], np.ndarray], probability: np.ndarray) -> None:
-        """Add a part of a plane; see `kidney.Add`."""
+    def add(self, probability: np.ndarray, *index: tuple[slice, ...]) -> None:
+        """Add a part of a plane, at an index of the volume; of several, each is within the one before."""
         values = stored(probability, self.dtype)
+        targets = self._kept
+        for part in index:
+            targets = [target[part] for target in targets]
         if self._is_mean:
-            target = view(self._kept[0])
-            target += values
-            return
-        if self._is_all:
-            target = view(self._kept[0])
-            np.minimum(target, values, out=target)
-            return
-        for kept in self._kept:  # the largest of each voxel, the second largest, ...
-            target = view(kept)
-            smaller = np.minimum(target, values)
-            np.maximum(target, values, out=target)
-            values = smaller
+            targets[0] += values
+        elif self._is_all:
+            np.minimum(targets[0], values, out=targets[0])
+        else:
+            for target in targets:  # the largest of each voxel, the second largest, ...
+                smaller = np.minimum(target, values)
+                np.maximum(target, values, out=target)
+                values = smaller
+
+    def undecided(self) -> np.ndarray | None:
+        """Return where the probability may exceed 0.5 with one plane more, bool; None if that is anywhere."""
+        return self._kept[-2] > THRESHOLD if len(self._kept) > 1 else None
 
     def probability(self) -> np.ndarray:
         """Return the fused probability as it is stored; nothing can be added afterwards."""

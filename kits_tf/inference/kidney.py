@@ -6,10 +6,10 @@ Functions with the argument `xp` run on NumPy arrays and TensorFlow tensors alik
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-import operator
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 BATCH_PIXELS = 2**18  # of a batch: enough to fill a device, little enough for memory
 MAX_GRID_VOXELS = 2**27  # of the grid that a CT is resized to for a network: half a gigabyte as float32
 
-Add = Callable[[Callable[[np.ndarray], np.ndarray], np.ndarray], None]
-"""add(view, probability), where `view` maps a volume to a view of it that has the probability's shape."""
+Part: TypeAlias = tuple[tuple[slice, ...], np.ndarray]
+"""A part of a volume: its index, and the probability there."""
 
 
 def stage_one(
@@ -51,48 +51,64 @@ def stage_one(
     Raises:
         ValueError: A working grid is too large.
     """
-    groups, names = groups_of_planes(configs), list(configs)
+    groups = groups_of_planes(configs)
     boxes = [body if configs[group[0]].body_box else geometry.whole_box(hu.shape) for group in groups]
     shapes = [
         _working_shape(group[0], configs[group[0]], hu[box.slices].shape, spacing_mm)
         for group, box in zip(groups, boxes, strict=True)
     ]
     wholes = [Fusion(hu.shape, method, len(groups), dtype) for method, dtype in methods.items()]
+    is_mask = wholes[0].dtype == bool
     working: dict[tuple, np.ndarray] = {}
     with_air = functools.cache(lambda: geometry.only_body(hu, body))
+    planes_done = itertools.count()
 
     def clipped_with_air(slices: np.ndarray) -> np.ndarray:
         return geometry.clipped(geometry.only_body(slices, body))
 
-    def run(group: Sequence[str], volume: np.ndarray, add: Add) -> None:
+    def prepare(group: Sequence[str], shape: tuple[int, ...]) -> None:
         for name in group:
-            for shape in batch_shapes(configs[name], volume.shape, engine.batch_pixels):
-                engine.prepare(name, shape)
-        for name in group:
-            report = functools.partial(_report, progress, names.index(name), len(names))
-            run_plane(engine, name, configs[name], volume, add, report)
+            for batch_shape in batch_shapes(configs[name], shape, engine.batch_pixels):
+                engine.prepare(name, batch_shape)
+
+    def run(name: str, volume: np.ndarray, needed: np.ndarray | None = None) -> Iterator[Part]:
+        report = functools.partial(_report, progress, next(planes_done), len(configs))
+        return run_plane(engine, name, configs[name], volume, report, needed)
 
     for group, box, shape in zip(groups, boxes, shapes, strict=True):
         sees_body = configs[group[0]].body_box
-        adds = [functools.partial(_add_inside, whole, box.slices) for whole in wholes]
         if shape is None:
-            run(group, hu[box.slices] if sees_body else with_air(), _together(adds))
+            volume = hu[box.slices] if sees_body else with_air()
+            prepare(group, volume.shape)
+            fuse(wholes, run(group[0], volume), box.slices)
             continue
+        prepare(group, shape)
         part = hu[box.slices]
         if (box, shape) not in working:
             convert = geometry.clipped if sees_body else clipped_with_air
             working[box, shape] = geometry.resized(part, shape, convert)
         fused = [Fusion(shape, method, len(group)) for method in methods]
-        run(group, working[box, shape], _together([one.add for one in fused]))
+        for name in group[:-1]:
+            fuse(fused, run(name, working[box, shape]))
+        needed = fused[0].undecided() if is_mask else None
+        if needed is not None:
+            needed = around(needed, list(map(geometry.reach, shape, part.shape)))
+        fuse(fused, run(group[-1], working[box, shape], needed))
         probabilities = [one.probability() for one in fused]
         inside: Sequence[slice] | None = (slice(None),) * 3
-        if wholes[0].dtype == bool:  # elsewhere it is not above the threshold, nor between
+        if is_mask:  # elsewhere it is not above the threshold, nor between
             inside = bounding_box(probabilities[0] > THRESHOLD)
         if inside is not None:
-            for add, probability in zip(adds, probabilities, strict=True):
-                for place, values in geometry.resized_chunks(probability, part.shape, inside=inside):
-                    add(operator.itemgetter(place), values)
+            for whole, probability in zip(wholes, probabilities, strict=True):
+                fuse([whole], geometry.resized_chunks(probability, part.shape, inside=inside), box.slices)
     return [whole.probability() for whole in wholes]
+
+
+def fuse(fusions: Sequence[Fusion], parts: Iterable[Part], box: tuple[slice, ...] = ()) -> None:
+    """Add the parts of a plane, which lie in a box, to each of several fusions."""
+    for index, probability in parts:
+        for fusion in fusions:
+            fusion.add(probability, box, index)
 
 
 def _working_shape(
@@ -106,23 +122,6 @@ def _working_shape(
     return working
 
 
-def _together(adds: Sequence[Add]) -> Add:
-    """Return a function that calls several ones."""
-
-    def add(view: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> None:
-        for one in adds:
-            one(view, values)
-
-    return add
-
-
-def _add_inside(
-    fusion: Fusion, index: tuple[slice, ...], view: Callable[[np.ndarray], np.ndarray], values: np.ndarray
-) -> None:
-    """Add to a part of a volume; `view` is that of the part."""
-    fusion.add(lambda volume: view(volume[index]), values)
-
-
 def _report(progress: Callable[[float], None], number: int, count: int, share: float) -> None:
     """Report the share done of all `count` planes, when `share` is done of the plane with that number."""
     progress((number + share) / count)
@@ -131,32 +130,56 @@ def _report(progress: Callable[[float], None], number: int, count: int, share: f
 def groups_of_planes(configs: Mapping[str, KidneyConfig]) -> list[list[str]]:
     """Return the names of networks in groups that are fused on a working grid: all if they share it, else each alone.
 
-    What the groups find is fused on the CT's grid.
+    What the groups find is fused on the CT's grid. The last of a group may be spared slabs on which the others agree;
+    it is the axial one, whose network is the slowest.
     """
     grids = {(config.body_box, config.slice_mm, config.inplane_mm) for config in configs.values()}
     is_shared = len(grids) == 1 and not any(geometry.is_native(config) for config in configs.values())
-    return [list(configs)] if is_shared else [[name] for name in configs]
+    first, *others = configs
+    return [[*others, first]] if is_shared else [[name] for name in configs]
+
+
+def around(mask: np.ndarray, reach: Sequence[int]) -> np.ndarray:
+    """Return where a mask is not further than `reach` voxels along each axis."""
+    for axis, distance in enumerate(reach):
+        grown = np.moveaxis(mask.copy(), axis, 0)
+        along = np.moveaxis(mask, axis, 0)
+        for step in range(1, distance + 1):
+            grown[step:] |= along[:-step]
+            grown[:-step] |= along[step:]
+        mask = np.moveaxis(grown, 0, axis)
+    return mask
 
 
 def run_plane(
-    engine: Engine, network: str, config: KidneyConfig, volume: np.ndarray, add: Add, progress: Callable[[float], None]
-) -> None:
+    engine: Engine, network: str, config: KidneyConfig, volume: np.ndarray, progress: Callable[[float], None],
+    needed: np.ndarray | None = None,
+) -> Iterator[Part]:  # fmt: skip
     """Run both halves of a plane over a volume on the network's working grid.
 
-    `add` is called with parts that cover the volume once, `progress` with the share done.
+    Yields parts that cover the volume once or, if `needed` is given, bool of its shape, at least all that is needed;
+    `progress` is called with the share done.
     """
     right, left = geometry.halves(NumPy, config.plane, volume.shape, config.overlap)
-    done, total = 0, left.indices[1] + (0 if config.plane == "sagittal" else right.indices[1])
+    if needed is not None:
+        right, left = (needed_part(half, geometry.plane_view(needed, config.plane)) for half in (right, left))
+    done, total = 0, sum(half.indices[1] - half.indices[0] for half in (right, left))
     for half, mirrored in ((right, False), (left, config.mirror)):
         if half.kept[0] == half.kept[1]:
             continue  # a volume one column wide has no right half
         groups = batches(half, volume.shape, config, engine.batch_pixels)
         inputs = (slab_batch(NumPy, config, volume, half, indices, mirrored) for indices in groups)
         for indices, found in zip(groups, engine.probabilities(network, inputs), strict=True):
-            view = functools.partial(part_of_plane, plane=config.plane, indices=indices, columns=half.kept)
-            add(view, kept_part(NumPy, config, volume, half, found, mirrored))
+            yield part_of_plane(config.plane, half, indices, kept_part(NumPy, config, volume, half, found, mirrored))
             done += len(indices)
             progress(done / total)
+
+
+def needed_part(half: geometry.Half, needed: np.ndarray) -> geometry.Half:
+    """Return a half without slabs at its ends of which nothing is needed, bool [index, height, width]."""
+    first, last = half.indices
+    found = np.flatnonzero(needed[first:last, :, slice(*half.kept)].any(axis=(1, 2)))
+    return half._replace(indices=(first + int(found[0]), first + int(found[-1]) + 1) if len(found) else (first, first))
 
 
 def check_size(what: str, shape: Sequence[int], most: int) -> None:
@@ -214,6 +237,9 @@ def kept_part(
     return probability[:, :, half.kept[0] - half.columns[0] : half.kept[1] - half.columns[0]]
 
 
-def part_of_plane(volume: np.ndarray, plane: str, indices: np.ndarray, columns: tuple[int, int]) -> np.ndarray:
-    """Return the view [index, height, width] of a volume that a batch's result belongs to."""
-    return geometry.plane_view(volume, plane)[indices[0] : indices[-1] + 1, :, slice(*columns)]
+def part_of_plane(plane: str, half: geometry.Half, indices: np.ndarray, probability: np.ndarray) -> Part:
+    """Return the part of a volume that a batch's result [index, height, width] belongs to."""
+    index = [slice(int(indices[0]), int(indices[-1]) + 1), slice(None), slice(*half.kept)]
+    axis = geometry.AXIS[plane]
+    index.insert(axis, index.pop(0))
+    return tuple(index), np.moveaxis(probability, 0, axis)

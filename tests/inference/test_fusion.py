@@ -18,8 +18,8 @@ def test_planes_that_disagree(method, count, dtype):
     planes, fusion = ANSWERS[:count], Fusion((4, 5, 6), method, count, dtype)
     for axis, plane in enumerate(planes):
         for index in range(4):
-            part = (*[slice(None)] * axis, index)
-            fusion.add(lambda whole, part=part: whole[:, 1:, 2:][part], plane[part])
+            part = (*[slice(None)] * axis, slice(index, index + 1))
+            fusion.add(plane[part], np.s_[:, 1:, 2:], part)
     votes, mean = (planes > 0.5).sum(axis=0), planes.astype(np.float64).mean(axis=0)
     expected = {"union": votes >= 1, "majority": votes > count / 2, "mean": mean > 0.5 + 1e-6}[method]
     fused = fusion.probability()

@@ -26,13 +26,9 @@ def kidney_config(plane, **options):
 def plane_probability(hu, config, engine):
     """What a plane hands to the fusion, collected into one float volume."""
     probability = np.full(hu.shape, np.nan, np.float32)
-
-    def add(view, values):
-        target = view(probability)
-        assert np.isnan(target).all()
-        target[...] = values
-
-    run_plane(engine, "kidney", config, hu, add, lambda share: None)
+    for index, values in run_plane(engine, "kidney", config, hu, lambda share: None):
+        assert np.isnan(probability[index]).all()
+        probability[index] = values
     return probability
 
 

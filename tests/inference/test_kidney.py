@@ -1,5 +1,6 @@
 """Stage 1's batches: every slab once, and few sizes of input, each of which an engine compiles a network for."""
 
+import collections
 import dataclasses
 import tracemalloc
 
@@ -104,3 +105,39 @@ def test_whole_slices_come_to_the_working_grid_with_air_around_the_body_a_few_at
     )
     np.testing.assert_array_equal(found, expected)
     assert max(slices) < 20
+
+
+class PlanesThatDisagree(IdentityEngine):
+    """Finds what is bright, in each plane with errors of its own; counts slabs by network."""
+
+    def __init__(self):
+        self.slabs = collections.Counter()
+
+    def probability(self, network, batch):
+        self.slabs[network] += len(batch)
+        phase = batch.sum(axis=(1, 2, 3), keepdims=True)[..., 0] + np.arange(batch.shape[2]) * len(network)
+        return np.clip(super().probability(network, batch) + 0.3 * np.sin(phase), 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("spacing_mm", [(2.0, 0.8, 0.9), (3.0, 2.0, 2.0), (7.0, 3.5, 3.0)], ids=str)
+@pytest.mark.parametrize("where", [[(10, 10, 8)], [(10, 10, 8), (15, 20, 33)], [(9, 15, 19)], []], ids=str)
+def test_slabs_on_which_two_planes_agree_are_spared_and_change_no_label(spacing_mm, where):
+    shape = 36, 36, 42
+    hu = np.full(shape, -1024, np.int16)
+    for centre in where:
+        distances = [np.abs(np.arange(size) - middle) for size, middle in zip(shape, centre, strict=True)]
+        hu[np.ix_(*(distance < 5 for distance in distances))] = 1000
+    configs = kidney_configs(inplane_mm=2.0, slice_mm=3.0, fusion="majority", body_box=False)
+    found, slabs = [], []
+    for dtype in (bool, np.float32):
+        engine = PlanesThatDisagree()
+        (fused,) = kidney.stage_one(
+            engine, {f"kidney_{plane}": config for plane, config in configs.items()}, hu,
+            geometry.whole_box(shape), spacing_mm, {"majority": dtype}, lambda share: None,
+        )  # fmt: skip
+        found.append(fused > 0.5)
+        slabs.append(engine.slabs)
+    np.testing.assert_array_equal(*found)
+    assert found[0].any() == bool(where)
+    assert slabs[0]["kidney_axial"] < slabs[1]["kidney_axial"]
+    assert all(slabs[0][name] == slabs[1][name] for name in ("kidney_coronal", "kidney_sagittal"))
