@@ -123,6 +123,19 @@ def print_notice(notice: str) -> None:
         print(f"notice: {notice}", file=sys.stderr, flush=True)
 
 
+def import_nibabel() -> None:
+    """Import nibabel without pydicom, which it needs only for an extension of headers that this package never reads.
+
+    With pydicom come GDCM and requests, which take longer than nibabel itself.
+    """
+    if not {"nibabel", "pydicom"} & sys.modules.keys():
+        sys.modules["pydicom"] = None  # type: ignore[assignment]  # an ImportError, which nibabel allows
+        try:
+            import nibabel  # noqa: F401
+        finally:
+            del sys.modules["pydicom"]
+
+
 def chosen_writers(flag_values: flags.FlagValues) -> dict[str, Writer]:
     """Return the writers of the files that --format and --report want beside the labels, by suffix.
 

@@ -63,6 +63,7 @@ flags.DEFINE_bool("probabilities", False, "Write the probabilities of kidney and
 
 def main() -> int:
     """Segment every CT of --input; return the exit code."""
+    batch.import_nibabel()
     from kits_tf.data.kits19 import PROBABILITY_SUFFIXES
     from kits_tf.inference import jobs
 
@@ -129,6 +130,7 @@ def load_job(
     from kits_tf.data.records import is_record
     from kits_tf.inference import engines, jobs, segmenter
 
+    jobs.read_ahead(waiting[0], FLAGS.probabilities)
     engine = engines.resolve(FLAGS.engine, FLAGS.device)
     if engine == "tensorflow" or any(is_record(source.path) for source in waiting):
         runtime.load_tensorflow(FLAGS.device if engine == "tensorflow" else "cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import dataclasses
 import functools
 import hashlib
@@ -62,8 +63,18 @@ class Input:
             return math.prod(int(size) for size in records.read_header(str(self.path))["full_shape"])
         return math.prod(volume.read_grid(self.path).shape)
 
+    def read_ahead(self) -> None:
+        """Begin to read the CT in the background, for the next call of `read`."""
+        pool = concurrent.futures.ThreadPoolExecutor(1)
+        self.__dict__["_reading"] = pool.submit(self._read)
+        pool.shutdown(wait=False)
+
     def read(self) -> Volume:
         """Read the CT; InputError if it cannot be read."""
+        reading = self.__dict__.pop("_reading", None)
+        return reading.result() if reading else self._read()
+
+    def _read(self) -> Volume:
         if self.fault:
             raise self.fault
         self.digest  # noqa: B018  # kept from before the CT is read, so that the next run notices a change meanwhile

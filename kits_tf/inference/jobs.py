@@ -21,6 +21,7 @@ from kits_tf import files
 from kits_tf.errors import CancelledError, InputError, one_line
 from kits_tf.inference import inputs, outputs
 from kits_tf.inference.inputs import Input
+from kits_tf.io import nifti
 
 if TYPE_CHECKING:
     from kits_tf.inference.segmenter import Segmenter
@@ -69,11 +70,10 @@ def segment_all(
     """
     turn, changed = threading.Lock(), threading.Condition()
     free = total = psutil.virtual_memory().available
-    voxel_bytes = BYTES_PER_VOXEL + (PROBABILITY_BYTES_PER_VOXEL if job.probabilities else 0)
 
     def work(source: Input, cancel: threading.Event) -> Outcome:
         nonlocal free
-        needed = source.voxels * voxel_bytes
+        needed = needed_bytes(source, job.probabilities)
         if needed > total:
             reason = f"too large: needs about {needed / 1e9:.3g} GB, {total / 1e9:.3g} GB are available"
             raise InputError(source.where, reason)
@@ -88,6 +88,18 @@ def segment_all(
                 changed.notify_all()
 
     yield from run_all(work, sources, workers)
+
+
+def needed_bytes(source: Input, probabilities: bool) -> int:
+    """Return the memory that a CT needs while it is segmented."""
+    return source.voxels * (BYTES_PER_VOXEL + (PROBABILITY_BYTES_PER_VOXEL if probabilities else 0))
+
+
+def read_ahead(source: Input, probabilities: bool) -> None:
+    """Begin to read a NIfTI file while networks are loaded, if memory suffices; its faults show when it is used."""
+    with contextlib.suppress(InputError):
+        if nifti.is_nifti(source.path) and needed_bytes(source, probabilities) < psutil.virtual_memory().available:
+            source.read_ahead()
 
 
 def run_all(

@@ -114,6 +114,13 @@ class Segmenter:
         self.fusion = fusion_of_planes(configs) if fusion is None else fusion
         self.notice = notice
         self._process = os.getpid()
+        self.prepare_tumor()
+
+    def prepare_tumor(self) -> None:
+        """Have the engine get the tumor network ready, if the size of its input is known before a CT is."""
+        tumor = self.configs.get("tumor")
+        if isinstance(tumor, TumorConfig) and tumor.grid:
+            self.engine.prepare("tumor", block_shape(tumor))
 
     def segment(
         self,
@@ -200,9 +207,7 @@ class _Case:
         """Return "labels", "sides" and the probabilities; nothing outside `inside` is kidney."""
         start = time.perf_counter()
         kept: dict[str, np.ndarray] = {}
-        tumor = self.segmenter.configs.get("tumor")
-        if isinstance(tumor, TumorConfig) and tumor.grid:
-            self.segmenter.engine.prepare("tumor", block_shape(tumor))
+        self.segmenter.prepare_tumor()  # again: since, it may have made way for others
         agreed = None
         sides_config = config_of_sides(self.segmenter.configs)
         if mask is None:
@@ -215,6 +220,7 @@ class _Case:
         del mask, agreed
         labels = np.minimum(sides, KIDNEY)
         self.seconds["kidney"] = time.perf_counter() - start
+        tumor = self.segmenter.configs.get("tumor")
         if isinstance(tumor, TumorConfig):
             start = time.perf_counter()
             if self.keeps_probabilities:
