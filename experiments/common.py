@@ -42,8 +42,8 @@ class Run:
     def figures(self) -> dict[str, float]:
         """Return what a result records."""
         return {
-            "seconds": round(self.seconds, 1),
-            "cpu_seconds": round(self.cpu_seconds, 1),
+            "seconds": round(self.seconds, 2),
+            "cpu_seconds": round(self.cpu_seconds, 2),
             "peak_memory_mb": self.peak_mb,
         }
 

@@ -42,7 +42,7 @@ def main() -> None:
     """Draw both sheets."""
     parser = common.parser(__doc__, __file__)
     parser.add_argument("--seed", type=int, default=0, help="of the simulated CT")
-    parser.add_argument("--picture_dir", type=pathlib.Path, default=common.ROOT / "docs" / "pictures")
+    parser.add_argument("--picture_dir", type=pathlib.Path, default=common.ROOT / "docs" / "images")
     arguments = parser.parse_args()
     hu, labels, spacing_mm = simulate(arguments.seed, 0, size=256, slices=64)
     index = int((labels > 0).sum(axis=(1, 2)).argmax())

@@ -25,12 +25,14 @@ START_SECONDS = time.time() - psutil.Process().create_time()
 """From the start of the interpreter to here, with all imports of `kits_tf.io` and `inference`."""
 
 PARTS = {
+    "load networks": ("inference/segmenter.py", "load_segmenter"),
     "read and decompress": ("io/volume.py", "read_volume"),
     "find the body": ("geometry.py", "body_box"),
     "resample": ("geometry.py", "resize"),
     "prepare slabs": ("inference/kidney.py", "slab_batch"),
     "compile networks": ("engines/openvino.py", "_compile"),
     "wait for networks": ("engines/openvino.py", "_finish"),
+    "fuse planes": ("inference/fusion.py", "add"),
     "sides": ("laterality.py", "kidney_sides"),
     "compress and write": ("io/volume.py", "write_labels"),
 }

@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--legend", help="its legend")
     parser.add_argument("--anatomy_ct", help="its CT, for the first row")
     parser.add_argument("--phases", nargs="+", default=PHASES)
-    parser.add_argument("--picture", type=pathlib.Path, default=common.ROOT / "docs" / "pictures" / "simulation.png")
+    parser.add_argument("--picture", type=pathlib.Path, default=common.ROOT / "docs" / "images" / "simulation.png")
     arguments = parser.parse_args()
     anatomies, rows = bundled_anatomies(), []
     if arguments.anatomy:

@@ -13,7 +13,6 @@ Bounds = tuple[np.ndarray, np.ndarray]
 Box = tuple[slice, ...]
 """Slices of a box of voxels, (z, y, x)."""
 
-Shape3 = Sequence[int] | np.ndarray
 Vector = Sequence[float] | np.ndarray
 """Three numbers (z, y, x), mostly mm."""
 
