@@ -43,6 +43,20 @@ def test_help_loads_nothing_slow(command):
     assert out.splitlines()[-1] == "loaded:"
 
 
+def test_prediction_starts_without_libraries_that_it_does_not_need(tmp_path):
+    """To the first error, an empty file, all of what a run imports but the engine has been imported."""
+    (tmp_path / "ct.nii.gz").touch()
+    code = (
+        "import sys; from kits_tf.cli import app, predict\n"
+        f"flags = ['--input={tmp_path}/ct.nii.gz', '--output_dir={tmp_path}/out', '--stage=kidney']\n"
+        "code = app.execute(predict.main, predict.FLAGS, ['kits-predict', *flags, '--engine=openvino'])\n"
+        "slow = {'pandas', 'pydicom', 'requests', 'scipy.stats', 'matplotlib', 'tensorflow', 'keras'}\n"
+        "print('loaded:', code, 'nibabel' in sys.modules, *sorted(slow & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert out.splitlines()[-1] == "loaded: 1 True"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_flag_is_one_line(command, capsys):
     module = load(command)

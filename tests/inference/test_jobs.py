@@ -44,6 +44,17 @@ def sources(folder):
     return find_inputs(folder / "data").inputs
 
 
+def test_a_ct_read_ahead_is_the_ct_and_its_faults_show_when_it_is_used(folder):
+    (folder / "data" / "bad.nii.gz").write_bytes(b"no image")
+    *good, bad = sources(folder)
+    jobs.read_ahead(good[0], probabilities=False)
+    jobs.read_ahead(bad, probabilities=False)
+    for _ in range(2):  # the second time anew
+        np.testing.assert_array_equal(good[0].read().hu, bright_ct(0))
+        with pytest.raises(InputError, match="bad.nii.gz"):
+            bad.read()
+
+
 def test_all_good_ones_are_written_and_bad_ones_named(folder):
     """And one without a kidney is warned of."""
     write_volume(Volume(np.full((6, 20, 24), -1024, np.int16), BIG_MM), folder / "data" / "none.nii.gz")
