@@ -1,6 +1,7 @@
 """Anatomical landmarks that show a CT stored the wrong way round under a header that says otherwise.
 
-The spine lies at the back and the lungs lie above the abdomen. Left and right have no such landmark.
+The spine lies at the back, the lungs lie above the abdomen, and a patient is wider than deep. Left and right have no
+such landmark.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from scipy import ndimage
 from kits_tf import geometry
 
 GRID_MM = (10.0, 4.0, 4.0)  # about the distance of the voxels that are looked at
+MAX_DEPTH_TO_WIDTH = 1.25  # of the body: a patient on the back is wider than deep
 BONE_HU = 200
 MIN_BONE_ML = 20.0  # in the middle fifth of the body, for the spine to be seen
 MIN_FRONT_SHARE = 2 / 3  # of the slices, with more bone in front: at most 0.32 in real CTs, at least 0.68 turned round
@@ -22,7 +24,7 @@ MAX_UPPER_CM2 = 20.0  # of a slice in the upper half, where abdomen or pelvis wo
 
 
 def orientation_warnings(hu: np.ndarray, spacing_mm: Sequence[float]) -> list[str]:
-    """Return warnings if spine or lungs lie on the wrong side; without evidence there are none.
+    """Return warnings if spine or lungs lie on the wrong side, or axes are swapped; without evidence there are none.
 
     Args:
         hu: [slices, rows, columns] in HU, axes I, P, L.
@@ -35,8 +37,13 @@ def orientation_warnings(hu: np.ndarray, spacing_mm: Sequence[float]) -> list[st
     steps = [max(1, int(wanted // mm)) for wanted, mm in zip(GRID_MM, spacing_mm, strict=True)]
     coarse = hu[tuple(slice(None, None, step) for step in steps)]
     sides_mm = np.multiply(spacing_mm, steps).tolist()
-    coarse = coarse[geometry.body_box(coarse, sides_mm).slices]
+    box, whole = geometry.body_box(coarse, sides_mm), geometry.whole_box(coarse.shape)
+    coarse = coarse[box.slices]
     found = []
+    depth_mm, width_mm = np.multiply(coarse.shape, sides_mm)[1:]
+    if box != whole and depth_mm > MAX_DEPTH_TO_WIDTH * width_mm:
+        said = f"the body is {depth_mm:.0f} mm deep and {width_mm:.0f} mm wide"
+        found.append(f"{said}: axes may be swapped; check the orientation in its header")
     if _is_spine_in_front(coarse, float(np.prod(sides_mm)) / 1000):
         found.append("the spine lies in front: rows may be stored back to front; check the orientation in its header")
     if _are_lungs_below(coarse, float(np.prod(sides_mm[1:])) / 100):

@@ -56,6 +56,14 @@ def test_without_evidence_nothing_is_said(missing, axis):
     assert len(found) == (axis == 1 and missing.get("spine", True))
 
 
+def test_swapped_rows_and_columns_are_told():
+    """The body is 340 mm deep and 256 mm wide."""
+    swapped = np.ascontiguousarray(np.pad(person(), ((0, 0), (9, 9), (9, 9)), mode="edge").transpose(0, 2, 1))
+    (found,) = [text for text in orientation_warnings(swapped, SPACING_MM) if "axes may be swapped" in text]
+    depth, width = (int(word) for word in found.split() if word.isdigit())
+    assert depth == pytest.approx(0.9**0.5 * 360, abs=15) and width == pytest.approx(0.9**0.5 * 270, abs=15)
+
+
 def test_a_chest_down_to_its_base_is_not_upside_down():
     """Lungs from the first slice to the last."""
     chest = np.repeat(person()[:1], 40, axis=0)

@@ -24,7 +24,6 @@ VERSION = 5
 AFFINE_TOLERANCE_MM = 0.1  # at the corners of the volume; qforms are stored as float32 quaternions
 FIELD_OF_VIEW_MM = (100.0, 1200.0)  # of rows and columns
 MAX_LENGTH_MM = 2500.0  # of the slices; longer than any patient
-MAX_DEPTH_TO_WIDTH = 1.25  # of the body: a patient on the back is wider than deep
 MIN_PART = 0.1  # least share of the labelled voxels in the smaller of two kidneys
 MIN_HU_RANGE = 800  # from air to bone there are over a thousand
 KIDNEY_HU = (-20, 500)  # bounds of the median, without and with contrast
@@ -103,7 +102,7 @@ def _errors(image: pathlib.Path, label: pathlib.Path, volume: Volume, labels: np
         yield label, "no voxel is labelled, the label is empty", "draw the labels or fetch them again"
     box = geometry.body_box(volume.hu, volume.spacing_mm)
     depth_mm, width_mm = ((stop - first) * mm for (first, stop), mm in zip(box, volume.spacing_mm[1:], strict=True))
-    if depth_mm > MAX_DEPTH_TO_WIDTH * width_mm:
+    if depth_mm > landmarks.MAX_DEPTH_TO_WIDTH * width_mm:
         yield image, f"body is {depth_mm:.0f} mm deep and {width_mm:.0f} mm wide: axes are swapped", affine
     if separated_axes(labels) == [1]:
         yield label, "one kidney is in front of the other, not beside it: axes are swapped", affine

@@ -179,6 +179,7 @@ def sidecar_of(
         "warnings": [
             *volume.warnings,
             *hu_warnings(volume.hu),
+            *blank_warnings(volume.hu),
             *landmarks.orientation_warnings(volume.hu, volume.spacing_mm),
             *([] if labels.any() else ["no kidney was found"]),
         ],
@@ -200,6 +201,22 @@ def hu_warnings(hu: np.ndarray) -> list[str]:
     if np.mean((sample > -200) & (sample < 300)) < 0.02:
         return ["hardly any value is that of soft tissue: it holds no body, or its values are not HU"]
     return []
+
+
+def blank_warnings(hu: np.ndarray) -> list[str]:
+    """Return a warning if slices between others hold one value alone; padding at the ends is none.
+
+    Example:
+        >>> hu = np.zeros((5, 8, 8), np.int16)
+        >>> hu[[1, 4], 2:] = 40
+        >>> blank_warnings(hu)
+        ['2 slices between others hold one value alone: images may be missing']
+    """
+    sample = hu[:, :: max(1, hu.shape[1] // 64), :: max(1, hu.shape[2] // 64)]
+    filled = np.flatnonzero(sample.min(axis=(1, 2)) != sample.max(axis=(1, 2)))
+    count = int(filled[-1] - filled[0] + 1 - len(filled)) if len(filled) else 0
+    said = "1 slice between others holds" if count == 1 else f"{count} slices between others hold"
+    return [f"{said} one value alone: images may be missing"] if count else []
 
 
 def is_output_of(path: pathlib.Path, stems: Collection[str]) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 
 from kits_tf.errors import InputError, UsageError
 from kits_tf.io.privacy import IDENTIFIERS, identifying_words, names_patient, quiet, safe_name, safe_path, uid_digest
-from kits_tf.io.volume import Grid, Volume, fits_int16, stored_orientation, to_working, working_grid
+from kits_tf.io.volume import Grid, Volume, fits_int16, oblique_warnings, stored_orientation, to_working, working_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -251,9 +251,10 @@ def stack(series: Series) -> Stack:
     orientation = stored_orientation(where, affine)
     shape = len(headers), int(numbers["Rows"][0, 0]), int(numbers["Columns"][0, 0])
     missing = [key for key in COPIED_TO_SEG if any(key not in header for header in headers)]
-    warnings = (f"the images lack {', '.join(missing)}; a DICOM SEG fills them",) if missing else ()
+    warnings = [f"the images lack {', '.join(missing)}; a DICOM SEG fills them"] if missing else []
     grid = working_grid(affine, shape, orientation)
-    grid = dataclasses.replace(grid, warnings=warnings, instances=_instances(headers, orientation))
+    grid = dataclasses.replace(grid, warnings=(*warnings, *oblique_warnings(grid.affine)))
+    grid = dataclasses.replace(grid, instances=_instances(headers, orientation))
     return Stack(headers, float(slice_mm), orientation, grid)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 WORKING_AXES = ("I", "P", "L")
 LABELS = 3  # background, kidney, tumor
 
+MAX_OBLIQUE_DEGREES = 25.0  # between an axis and its anatomical direction; networks learn rotations up to 20
 _AMBIGUITY = 1e-3  # how much nearer, as a cosine, an axis must be to its anatomical direction than to another
 _LABEL_ROUNDING = 1e-3  # labels saved under a scaled header are that far from whole numbers
 
@@ -251,6 +252,20 @@ def working_grid(affine: np.ndarray, shape: Sequence[int], orientation: np.ndarr
     )
 
 
+def oblique_warnings(affine: np.ndarray) -> tuple[str, ...]:
+    """Return a warning if an axis of a grid on the working axes is far from its anatomical direction.
+
+    Example:
+        >>> oblique_warnings(working_affine((3.0, 0.8, 0.8)))
+        ()
+    """
+    cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    degrees = float(np.degrees(np.arccos(min(1.0, -np.diag(cosines[::-1]).max()))))
+    if degrees <= MAX_OBLIQUE_DEGREES:
+        return ()
+    return (f"oblique by {degrees:.0f} degrees; resample it along the body for best results",)
+
+
 def to_working(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
     """Return a view on the working axes of a 3D array as it is stored."""
     return apply_orientation(array, ornt_transform(orientation, axcodes2ornt(WORKING_AXES)))
@@ -264,6 +279,7 @@ def to_stored(array: np.ndarray, orientation: np.ndarray) -> np.ndarray:
 def _grid(file: nifti.Nifti) -> Grid:
     orientation = stored_orientation(file.path, file.affine)
     grid = working_grid(file.affine, file.shape, orientation)
+    file.warnings += oblique_warnings(grid.affine)
     return dataclasses.replace(grid, source=Source(file.header, orientation), warnings=file.warnings)
 
 

@@ -13,7 +13,7 @@ from kits_tf.config import PLANES
 from kits_tf.errors import InputError
 from kits_tf.inference import outputs
 from kits_tf.inference.inputs import from_file
-from kits_tf.inference.outputs import hu_warnings, is_done
+from kits_tf.inference.outputs import blank_warnings, hu_warnings, is_done
 from kits_tf.io.volume import Volume, read_labels, read_volume, write_labels, write_volume
 from tests.identity import identity_checkpoint
 from tests.tiny import small_ct
@@ -133,6 +133,15 @@ def test_the_settings_are_those_that_decide_the_labels(tmp_path):
 CT = small_ct((12, 80, 80)).astype(np.int32)
 CORNERS = np.hypot(*np.meshgrid(np.linspace(-1, 1, 80), np.linspace(-1, 1, 80))) > 1
 PADDED = [np.where(CORNERS, padding, CT + shift) for padding, shift in ((-2000, 1024), (63536, 1024), (63536, 0))]
+
+
+def test_blank_slices_between_others_are_warned_of():
+    assert blank_warnings(CT) == blank_warnings(np.where(np.arange(12)[:, None, None] < 3, -1000, CT)) == []
+    assert blank_warnings(np.zeros_like(CT)) == []
+    for lost, said in (([5], "1 slice between"), ([2, 3, 7], "3 slices between")):
+        hu = CT.copy()
+        hu[lost] = 0
+        assert blank_warnings(hu)[0].startswith(said)
 
 
 def test_what_is_no_ct_or_shifted_is_warned_of():

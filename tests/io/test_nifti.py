@@ -116,6 +116,8 @@ ODD = {
     "spacing_differs": (two_forms(AFFINE, AFFINE @ np.diag([2, 1, 1, 1])), "sform .3, .* and qform .6,"),
     "direction_differs": (two_forms(AFFINE, AFFINE @ np.diag([-1, 1, 1, 1])), "IPL.* SPL.* contradict"),
     "damaged_qform": (file_bytes(qform_code=1, quatern_b=5, quatern_c=5), None),
+    "oblique": (file_bytes(affine=rotated(30)), "oblique by 30 degrees"),
+    "hardly_oblique": (file_bytes(affine=rotated(15)), None),
     "axis_turned": (two_forms(AFFINE, rotated(5)), "contradict each other"),
 }
 
