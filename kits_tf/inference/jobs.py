@@ -119,7 +119,8 @@ def run_all(
     finally:
         cancel.set()
         pool.shutdown(wait=False, cancel_futures=True)
-        for future in concurrent.futures.wait(futures, PATIENCE_SECONDS).not_done:
+        begun = [future for future in futures if not future.cancelled()]
+        for future in concurrent.futures.wait(begun, PATIENCE_SECONDS).not_done:
             print(f"{futures[future].where}: does not respond; not waited for", file=sys.stderr, flush=True)
 
 
