@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3, help="each with another seed")
     parser.add_argument("--seconds", type=float, default=600.0, help="bound on a round")
-    parser.add_argument("--gigabytes", type=float, default=3.0, help="bound on the memory of a round")
+    parser.add_argument("--gigabytes", type=float, default=3.5, help="bound on the memory of a round")
     parser.add_argument("--kinds", nargs="+", default=ALL, choices=ALL, metavar="KIND")
     parser.add_argument("--checkpoint_dir", default="default")
     arguments = parser.parse_args()
