@@ -32,8 +32,9 @@ class Fusion:
         if self._is_mean and dtype is bool:
             dtype = np.uint16
         self.dtype = np.dtype(dtype)
-        self._is_all = method == "all"
-        self._kept = [np.full(shape, self._is_all, self.dtype) for _ in range(kept_planes(method, planes))]
+        self._is_all = method == "all" and planes > 1
+        make = np.ones if self._is_all else np.zeros  # zeros need no memory before they are written to
+        self._kept = [make(shape, self.dtype) for _ in range(kept_planes(method, planes))]
 
     def add(self, probability: np.ndarray, *index: tuple[slice, ...]) -> None:
         """Add a part of a plane, at an index of the volume; of several, each is within the one before."""

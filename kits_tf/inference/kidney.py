@@ -95,6 +95,7 @@ def stage_one(
             needed = around(needed, list(map(geometry.reach, shape, part.shape)))
         fuse(fused, run(group[-1], working[box, shape], needed))
         probabilities = [one.probability() for one in fused]
+        del fused, needed
         inside: Sequence[slice] | None = (slice(None),) * 3
         if is_mask:  # elsewhere it is not above the threshold, nor between
             inside = bounding_box(probabilities[0] > THRESHOLD)
