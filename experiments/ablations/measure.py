@@ -140,11 +140,13 @@ class Study:
         machine = run.Machine(strategy="one", jit="off", tensorboard=False)
         settings = state.Settings(seed=seed, kidney_masks=masks)
         own = network.config(self.num_steps)
+        weights = folder / checkpoint.network_name(own)
+        if isinstance(own, config.TumorConfig) and not weights.exists():  # kidneys are cut once for all seeds
+            weights.mkdir(parents=True)
+            (weights / "samples").symlink_to((self.folder / "samples" / own.regression).absolute())
         if not run.run(own, self.folder / "prepared", folder, settings, machine):
             sys.exit("stopped; the same command resumes")
-        weights = folder / checkpoint.network_name(own)
-        for name in ("state", "samples"):
-            shutil.rmtree(weights / name, ignore_errors=True)
+        shutil.rmtree(weights / "state", ignore_errors=True)
         cost = {"cpu_seconds": round(time.process_time() - start, 1), "parameters": parameters(own)}
         files.write_text(folder / "cost.json", json.dumps(cost) + "\n")
         keras.backend.clear_session()
