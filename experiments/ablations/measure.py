@@ -19,14 +19,16 @@ import numpy as np
 import kits_tf
 from experiments import common
 from experiments.ablations.variants import Network, Variant
-from kits_tf import checkpoint, config, files
+from kits_tf import checkpoint, config, files, simulation
 from kits_tf.data import kits19
 from kits_tf.evaluation.metrics import dice
 from kits_tf.inference import engines
 from kits_tf.inference.engines.base import Engine
 from kits_tf.inference.segmenter import Segmenter, load_segmenter
+from kits_tf.io import volume
 
-SIMULATED = ("--seed=24", "--size=128", "--slice_spacing_mm=3,5")
+SEED = 24
+SIMULATED: dict[str, Any] = {"size": 128, "slice_spacing_mm": (3.0, 5.0), "phases": ("nephrographic",)}
 TRAINING, TEST = range(60), range(100, 120)
 TRUNK = "trunk_ct"
 """The real CT that comes with the package."""
@@ -73,7 +75,6 @@ class Study:
         num_steps: Steps of every training, instead of those of the base.
         training: Numbers of the simulated cases to train on.
         test: Numbers of those to score.
-        simulated: Flags of `kits-simulate`.
     """
 
     def __init__(
@@ -82,18 +83,23 @@ class Study:
         num_steps: int | None = None,
         training: Iterable[int] = TRAINING,
         test: Iterable[int] = TEST,
-        simulated: Iterable[str] = SIMULATED,
     ) -> None:
         self.folder, self.num_steps = folder, num_steps
-        self.training, self.test, self.simulated = list(training), list(test), list(simulated)
+        self.training, self.test = list(training), list(test)
         self._cases: dict[str, Case] = {}
 
     def prepare(self) -> None:
-        """Simulate the cases and prepare those to train on, once."""
+        """Simulate the cases, of one organ map and contrast phase, and prepare those to train on, once."""
         if (self.folder / "prepared" / "dataset.json").is_file():
             return
-        numbers = ",".join(map(str, [*self.training, *self.test]))
-        common.command("simulate", f"--output_dir={self.folder / 'ct'}", f"--cases={numbers}", *self.simulated)
+        anatomies = [anatomy for anatomy in simulation.bundled_anatomies() if anatomy.complete]
+        for number in [*self.training, *self.test]:
+            case = self.folder / "ct" / kits19.case_name(number)
+            if not (case / kits19.LABEL_NAME).is_file():
+                hu, labels, spacing_mm = simulation.simulate(SEED, number, anatomies, **SIMULATED)
+                ct = volume.Volume(hu, spacing_mm)
+                volume.write_volume(ct, case / kits19.IMAGE_NAME)
+                volume.write_labels(labels, ct, case / kits19.LABEL_NAME)
         flags = [f"--cases={','.join(map(str, self.training))}", "--num_validation=0", "--num_test=0", "--workers=1"]
         common.command("prepare", f"--input={self.folder / 'ct'}", f"--output_dir={self.folder / 'prepared'}", *flags)
 
@@ -188,9 +194,9 @@ def parameters(network_config: config.NetworkConfig) -> int:
 
 def read(folder: pathlib.Path) -> Case:
     """Return the CT and labels of a folder in KiTS19's layout."""
-    volume = kits_tf.read_volume(folder / kits19.IMAGE_NAME)
+    ct = kits_tf.read_volume(folder / kits19.IMAGE_NAME)
     labels, _ = kits_tf.read_labels(folder / kits19.LABEL_NAME)
-    return Case(volume.hu, labels, volume.spacing_mm)
+    return Case(ct.hu, labels, ct.spacing_mm)
 
 
 def segmenter(variant: Variant, engine: Engine, configs: Mapping[str, Any]) -> Segmenter:
@@ -240,9 +246,9 @@ def score_released(variants: Iterable[Variant], real_ct: pathlib.Path | None, ca
     real = {TRUNK: read(pathlib.Path(kits_tf.__file__).with_name("samples") / TRUNK)}
     for name in cases if real_ct else []:
         assert real_ct is not None
-        volume = kits_tf.read_volume(real_ct / name / kits19.IMAGE_NAME)
+        ct = kits_tf.read_volume(real_ct / name / kits19.IMAGE_NAME)
         labels, _ = kits_tf.read_labels(real_ct / name / "kidney.nii.gz")
-        real[name] = Case(volume.hu, labels, volume.spacing_mm)
+        real[name] = Case(ct.hu, labels, ct.spacing_mm)
     found: dict[str, Scores] = {}
     for name, case in real.items():
         for variant in variants:

@@ -15,8 +15,8 @@ KIDNEY: dict[str, Any] = {
     "patch_rows": 80,
     "patch_columns": 48,
     "patch_slices": 80,
-    "num_steps": 700,
-    "foreground_fraction": 0.5,
+    "num_steps": 500,
+    "foreground_fraction": 0.3,
     "min_agreement": 0.0,
 }
 """What the base of the kidney networks changes in the preset `small`."""
