@@ -148,8 +148,10 @@ class Study:
         own = network.config(self.num_steps)
         weights = folder / checkpoint.network_name(own)
         if isinstance(own, config.TumorConfig) and not weights.exists():  # kidneys are cut once for all seeds
-            weights.mkdir(parents=True)
-            (weights / "samples").symlink_to((self.folder / "samples" / own.regression).absolute())
+            shared = self.folder / "samples" / own.regression
+            for made in (shared, weights):
+                made.mkdir(parents=True, exist_ok=True)
+            (weights / "samples").symlink_to(shared.absolute())
         if not run.run(own, self.folder / "prepared", folder, settings, machine):
             sys.exit("stopped; the same command resumes")
         shutil.rmtree(weights / "state", ignore_errors=True)

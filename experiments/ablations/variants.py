@@ -15,7 +15,7 @@ KIDNEY: dict[str, Any] = {
     "patch_rows": 80,
     "patch_columns": 48,
     "patch_slices": 80,
-    "num_steps": 500,
+    "num_steps": 800,
     "foreground_fraction": 0.3,
     "min_agreement": 0.0,
 }

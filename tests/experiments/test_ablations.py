@@ -89,6 +89,19 @@ def test_what_is_finished_is_collected(study):
     )
 
 
+def test_the_command_records_beside_earlier_questions(study, monkeypatch, tmp_path):
+    monkeypatch.setattr(variants, "QUESTIONS", {"planes": Question("", VARIANTS), "pooling": Question("", ())})
+    output = tmp_path / "result.json"
+    output.write_text(json.dumps({"questions": {"pooling": ["earlier"]}, "networks": {"n": 1}, "released": {}}))
+    flags = ["--question=planes", "--collect", f"--output_dir={study.folder}", f"--output={output}"]
+    monkeypatch.setattr("sys.argv", ["run", *flags])
+    run.main()
+    result = json.loads(output.read_text())
+    assert list(result["questions"]) == ["planes", "pooling"] and result["questions"]["pooling"] == ["earlier"]
+    assert [row["variant"] for row in result["questions"]["planes"]] == ["both", "axial", "tumor"]
+    assert set(result["networks"]) == {"n", AXIAL.name, CORONAL.name, TUMOR.name}
+
+
 def test_every_variant_differs_from_its_reference_in_its_changes_alone():
     for question in QUESTIONS.values():
         assert len({one.name for one in question.variants}) == len({one.key for one in question.variants})
