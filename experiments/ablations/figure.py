@@ -13,7 +13,7 @@ from experiments import common
 from experiments.ablations import summary
 from experiments.ablations.variants import QUESTIONS
 
-PICTURE = common.ROOT / "docs" / "pictures" / "ablations.png"
+PICTURE = common.ROOT / "docs" / "images" / "ablations.png"
 COLORS = {"better": "#2c7fb8", "worse": "#d7301f", "unclear": "#777777"}
 
 
