@@ -21,7 +21,7 @@ KIDNEY: dict[str, Any] = {
 }
 """What the base of the kidney networks changes in the preset `small`."""
 
-TUMOR: dict[str, Any] = {"augment": False, "grid": 32, "num_steps": 300}
+TUMOR: dict[str, Any] = {"augment": False, "grid": 32, "num_steps": 400}
 """Likewise of the tumor network."""
 
 
