@@ -37,7 +37,7 @@ def draw(rows: Sequence[summary.Row], path: pathlib.Path) -> None:
     labels = [f"{row.question}: {row.variant}" + (" (reference)" if row.difference is None else "") for row in rows]
     axes.set_yticks(range(len(rows)), labels, fontsize=8)
     axes.invert_yaxis()
-    axes.set_xlabel("difference in Dice from the reference: mean and 95 % interval; small dots: seeds")
+    figure.supxlabel("difference in Dice from the reference: mean and 95 % interval; small dots: seeds", fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80, metadata={"Software": None})
 
