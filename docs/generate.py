@@ -52,7 +52,7 @@ REASONS = {
     "clip_norm": "no single batch moves the weights far",
     "clip_low_hu": "soft tissue fills the range [0, 1]",
     "dice_over": "small tumors count as much as large ones",
-    "context_mm": "stage 1 misses up to half of a tumor that grows out of the kidney; nine tenths lie within this",
+    "context_mm": "stage 1 misses parts of a tumor that grows out of the kidney",
     "dice_weight": "cross-entropy alone converges too slowly within a short schedule",
     "foreground_fraction": "more samples with foreground within a short schedule",
     "fusion": "false positives differ from plane to plane; the union adds them up",
