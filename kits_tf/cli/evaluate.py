@@ -75,7 +75,8 @@ def main() -> int:
         files.write_text(FLAGS.csv, tables.csv_text(frame, report["lesions"]))
     if FLAGS.markdown:
         files.write_text(FLAGS.markdown, tables.markdown_text(table, remarks))
-    print("\n".join(texts))
+    if report["cases"]:
+        print("\n".join(texts))
     return app.EXIT_SOME_FAILED if is_incomplete else app.EXIT_DONE
 
 

@@ -169,6 +169,13 @@ def test_bad_cases_are_named_and_the_others_scored(folders, workers, capsys):
         assert sum(text in line for line in lines) == 1, text
 
 
+def test_without_a_case_to_score_there_is_no_table(folders, capsys):
+    for path in (folders / "references").glob("*/*.nii.gz"):
+        path.write_bytes(b"")
+    assert run(folders) == 1
+    assert len(scores(folders)["failed"]) == 4 and not capsys.readouterr().out
+
+
 def test_requested_cases_that_do_not_exist_are_named(folders, capsys):
     assert run(folders, "--cases=0-1") == 0
     write(folders / "predictions/prediction_00008.nii.gz", labels())
