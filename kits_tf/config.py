@@ -210,7 +210,7 @@ PRESET_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "normalization": "batch",
             "max_rotation_degrees": 20.0,
             "max_scaling": 0.2,
-            "context_mm": 6.0,
+            "context_mm": 4.0,
             "grid": 64,
             "blocks": "none",
             "num_steps": 1650,

@@ -24,7 +24,7 @@ import torch
 
 from experiments.default_weights import fast  # noqa: F401  # replaces layers
 from experiments.default_weights.batches import Batch, CubePool, SlabPool, pool_of
-from experiments.default_weights.networks import NETWORKS, PHASES, Phase, config_of
+from experiments.default_weights.networks import NETWORKS, PHASES, TUMOR_LOGIT_SHIFT, Phase, config_of
 from kits_tf import checkpoint, losses, models
 from kits_tf.config import KidneyConfig, patch_size
 
@@ -76,6 +76,9 @@ def train(
             checkpoint.load_weights(checkpoint.find(pretrained) / network, model)
         done += pool.phase.share
         run.train(model, start, start + 60 * minutes * done)
+    if config.stage == "tumor":
+        bias = model.get_layer("logits").bias
+        bias.assign(bias + TUMOR_LOGIT_SHIFT)
     model.save_weights(output_dir / f"{network}.weights.h5")
     run.write_log()
 
