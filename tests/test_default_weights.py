@@ -1,4 +1,4 @@
-"""Prove that the released weights, with default options, find the kidneys of the bundled real CT and no tumor there."""
+"""Prove that the released weights, by default, find the kidneys of the bundled real CT and no tumor there."""
 
 import pathlib
 
