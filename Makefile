@@ -26,7 +26,7 @@ demo: $(VENV)/.installed
 	rm -rf $(DEMO)
 	mkdir -p $(DEMO)/ct
 	cp -R kits_tf/samples/trunk_ct $(DEMO)/ct/case_00000
-	$(BIN)/kits-simulate --output_dir=$(DEMO)/ct --cases=1 --seed=29 --size=256 --slices=80 \
+	$(BIN)/kits-simulate --output_dir=$(DEMO)/ct --cases=1 --seed=1 --size=256 --slices=80 \
 	    --phases=nephrographic --pixel_spacing_mm=1.5,1.7 --slice_spacing_mm=3.5,4.0
 	$(BIN)/kits-predict --input=$(DEMO)/ct --output_dir=$(DEMO)/prediction
 	$(BIN)/kits-evaluate --predictions=$(DEMO)/prediction --references=$(DEMO)/ct --output=$(DEMO)/scores.json
