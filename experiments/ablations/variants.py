@@ -21,7 +21,7 @@ KIDNEY: dict[str, Any] = {
 }
 """What the base of the kidney networks changes in the preset `small`."""
 
-TUMOR: dict[str, Any] = {"augment": False, "grid": 32, "context_mm": 0.0, "num_steps": 240}
+TUMOR: dict[str, Any] = {"augment": False, "grid": 32, "context_mm": 0.0, "num_steps": 160}
 """Likewise of the tumor network."""
 
 
