@@ -176,7 +176,7 @@ SYSTEM_OPTIONS: dict[str, Any] = {"body_box": True, "min_component_ml": 2.0, "mi
 PRESET_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "kidney": {
         "paper": {},
-        "best": {**SYSTEM_OPTIONS, "validate_every": 5000, "keep": "best"},
+        "best": {**SYSTEM_OPTIONS, "fusion": "majority", "validate_every": 5000, "keep": "best"},
         "small": {
             **SYSTEM_OPTIONS,
             "clip_low_hu": -200.0,
