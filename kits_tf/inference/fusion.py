@@ -52,6 +52,13 @@ class Fusion:
                 np.maximum(target, values, out=target)
                 values = smaller
 
+    def clear_around(self, box: tuple[slice, ...]) -> None:
+        """Note that a plane finds nothing outside a box of the volume: there, not all planes agree."""
+        if self._is_all:
+            inside = self._kept[0][box].copy()
+            self._kept[0][...] = 0
+            self._kept[0][box] = inside
+
     def undecided(self) -> np.ndarray | None:
         """Return where the probability may exceed 0.5 with one plane more, bool; None if that is anywhere."""
         return self._kept[-2] > THRESHOLD if len(self._kept) > 1 else None

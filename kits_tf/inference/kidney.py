@@ -77,6 +77,8 @@ def stage_one(
 
     for group, box, shape in zip(groups, boxes, shapes, strict=True):
         sees_body = configs[group[0]].body_box
+        for whole in wholes:
+            whole.clear_around(box.slices)
         if shape is None:
             volume = hu[box.slices] if sees_body else with_air()
             prepare(group, volume.shape)
@@ -97,7 +99,7 @@ def stage_one(
         probabilities = [one.probability() for one in fused]
         del fused, needed
         inside: Sequence[slice] | None = (slice(None),) * 3
-        if is_mask:  # elsewhere it is not above the threshold, nor between
+        if is_mask and len(groups) == 1:  # elsewhere it is not above the threshold, nor between
             inside = bounding_box(probabilities[0] > THRESHOLD)
         if inside is not None:
             for whole, probability in zip(wholes, probabilities, strict=True):

@@ -37,3 +37,17 @@ def test_no_voxel_changes_sides_in_fixed_point():
     half = np.float32(0.5)
     near = np.array([0, half - 2e-5, np.nextafter(half, half - 1), half, np.nextafter(half, half + 1), 1], np.float32)
     np.testing.assert_array_equal(mask_of(stored(near, np.uint16)), near > 0.5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, bool])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_planes_agree_where_all_see_and_find_the_kidney(count, dtype):
+    """Each plane sees a column less than the one before."""
+    planes, fusion = ANSWERS[:count], Fusion((4, 4, 4), "all", count, dtype)
+    for number, plane in enumerate(planes):
+        box = np.s_[:, :, number:]
+        fusion.clear_around(box)
+        fusion.add(plane[box], box)
+    expected = (planes > 0.5).all(axis=0)
+    expected[:, :, : count - 1] = False
+    np.testing.assert_array_equal(mask_of(fusion.probability()), expected)

@@ -219,17 +219,20 @@ class DoubtfulEngine(IdentityEngine):
         return super().probability(network, batch) - np.float32(0.2 * (network == "kidney_sagittal"))
 
 
+@pytest.mark.parametrize("other", [{}, {"slice_mm": 6.5}, {"body_box": True}], ids=["alike", "grids", "boxes"])
 @pytest.mark.parametrize("grid", [{}, {"slice_mm": 13.0, "inplane_mm": 13.0}], ids=["native", "working"])
 @pytest.mark.parametrize("keeps", [False, True])
 @pytest.mark.parametrize("fusion", ["union", "majority"])
-def test_a_piece_that_a_plane_does_not_see_is_dropped_beside_the_kidney_where_the_config_says_so(fusion, keeps, grid):
+def test_a_piece_that_a_plane_does_not_see_is_dropped_beside_the_kidney_where_the_config_says_so(
+    fusion, keeps, grid, other
+):
     """Over three times as large as the kidney; fainter, so that the sagittal plane does not see it."""
     kidney, false = ((2, 6), (10, 16), (18, 24)), ((7, 12), (10, 20), (14, 24))
     hu = ct(kidney, false)
     hu[tuple(slice(*bounds) for bounds in false)] = 700  # a probability of 0.55
     assert (hu == 700).sum() > 3 * (hu == 2125).sum()
     configs = segmenter(fusion=fusion, min_agreement=0.5, **grid).configs
-
+    configs["kidney_sagittal"] = dataclasses.replace(configs["kidney_sagittal"], **other)
     one = Segmenter(DoubtfulEngine(), configs, fusion)
     found = one.run(hu, BIG_MM, probabilities=keeps)
     np.testing.assert_array_equal(found.sides > 0, hu == 2125)
