@@ -149,7 +149,7 @@ class TumorConfig(Config):
     tumor_weight: float = 2.0  # weight of tumor voxels in the cross-entropy
     small_tumor_ml: float = 10.0  # smaller tumors weigh more, by the inverse of their volume
     max_small_tumor_weight: float = 4.0  # upper bound of that weight
-    context_mm: float = 0.0  # how far around the kidneys found the network sees, and finds tumor
+    context_mm: float = 0.0  # how far around the kidneys found the network sees and finds tumor, in whole voxels
     margin_mm: float = 10.0  # side of the cube beyond the longest side of the kidney's box
     grid: int = 160  # the cube is resized to grid^3 voxels; 0: keep the CT's voxels
     blocks: Blocks = "split"  # how a cube is divided into four sub-blocks; "none": the network sees it whole

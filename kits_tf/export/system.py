@@ -100,7 +100,7 @@ class System:
         }
 
     def probabilities(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the planes' fused kidney probability, and the tumor's inside the kidneys found."""
+        """Return the planes' fused kidney probability, and the tumor's where stage 2 sees."""
         volume, spacing_mm = _checked(volume, spacing_mm)
         boxes = _boxes(volume, spacing_mm)
         kidney, *agreed = self._stage_one(volume, spacing_mm, boxes, FLOATS)
