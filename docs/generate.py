@@ -45,7 +45,7 @@ REASONS = {
     "augment": "the paper names none; `experiments/default_weights` augments in its own way",
     "base_filters": "width that CPU cores can train and run",
     "batch_norm_momentum": "0.99 still holds 5 % of its initial statistics after 300 steps",
-    "batch_size": "more kidneys a step, so that batch normalization sees some with tumor; `experiments/default_weights` varies it",
+    "batch_size": "more kidneys a step, so that batch normalization sees some with tumor",
     "blocks": "the network sees the whole kidney; a small cube needs no division to fit into memory",
     "body_box": "halves the voxels to compute; nothing outside the patient becomes kidney",
     "clip_high_hu": "soft tissue fills the range [0, 1]",
