@@ -60,9 +60,9 @@ def dilated(mask: tf.Tensor, reach: Sequence[tf.Tensor]) -> tf.Tensor:
     """Return a mask with all voxels at most `reach` away along every axis."""
     for axis, voxels in enumerate(reach):
         widths = [(voxels + 1, voxels) if axis == other else (0, 0) for other in range(3)]
-        total = tf.cumsum(tf.pad(tf.cast(mask, tf.int32), widths), axis)
+        total = tf.cumsum(tf.pad(tf.cast(mask, tf.int16), widths), axis)  # may wrap around
         index = tf.range(tf.shape(mask)[axis])
-        mask = tf.gather(total, index + 2 * voxels + 1, axis=axis) > tf.gather(total, index, axis=axis)
+        mask = tf.gather(total, index + 2 * voxels + 1, axis=axis) != tf.gather(total, index, axis=axis)
     return mask
 
 

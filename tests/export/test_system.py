@@ -111,8 +111,8 @@ def test_probabilities_above_one_half_are_the_labels(both):
     hu = small_ct()
     result = segmenter.run(hu, SPACING_MM)
     found = serve(signature("probabilities"), hu)
-    np.testing.assert_array_equal((found["tumor_probability"] > 0.5) & (result.sides > 0), result.labels == 2)
-    assert ((found["kidney_probability"] > 0.5) | (result.labels == 0)).all()
+    np.testing.assert_array_equal(found["tumor_probability"] > 0.5, result.labels == 2)
+    assert ((found["kidney_probability"] > 0.5) | (result.labels != 1)).all()  # tumor may lie outside
 
 
 @pytest.mark.parametrize("both", ["small"], indirect=True)
