@@ -105,7 +105,7 @@ def test_killed_twice_it_ends_as_an_uninterrupted_run(done):
 @pytest.mark.parametrize("network", ["kidney_axial", "tumor"])
 def test_two_replicas_equal_one_device(done, network):
     """Two logical CPUs share batch and statistics."""
-    np.testing.assert_allclose(history(done / "two" / network), history(done / "one" / network), rtol=1e-4)
+    np.testing.assert_allclose(history(done / "two" / network), history(done / "one" / network), rtol=3e-4)
     assert largest_difference(done / "two" / network, done / "one" / network) < 1e-3
 
 
