@@ -33,7 +33,7 @@ def a_prepared_folder(tmp_path_factory):
 
 
 def test_cubes_are_predictions(folder, tmp_path):
-    """Against the crop made by hand: right kidneys lie below the middle column; one voxel around them is seen in-plane."""
+    """Against the crop made by hand: right kidneys lie below the middle column; one voxel around is seen in-plane."""
     records = find_records(folder)
     samples = kidney_samples(records, CONFIG, "labels", tmp_path)
     assert [(sample["path"].name, sample["tumor"]) for sample in samples] == [
