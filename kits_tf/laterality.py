@@ -156,8 +156,20 @@ def with_context(
         for side, voxels, (low, high) in zip(kidney.box, reach, bounds, strict=True)
     )
     part = sides[box]
-    seen = ndimage.maximum_filter(part == kidney.side, [2 * int(voxels) + 1 for voxels in reach], mode="constant")
-    return Kidney(kidney.side, box), seen & ((part == 0) | (part == kidney.side))
+    seen = around(part == kidney.side, reach) & ((part == 0) | (part == kidney.side))
+    return Kidney(kidney.side, box), seen
+
+
+def around(mask: np.ndarray, reach: Sequence[int]) -> np.ndarray:
+    """Return where a mask is not further than `reach` voxels along each axis."""
+    for axis, distance in enumerate(reach):
+        grown = np.moveaxis(mask.copy(), axis, 0)
+        along = np.moveaxis(mask, axis, 0)
+        for step in range(1, distance + 1):
+            grown[step:] |= along[:-step]
+            grown[:-step] |= along[step:]
+        mask = np.moveaxis(grown, 0, axis)
+    return mask
 
 
 def context_voxels(xp: ArrayModule, spacing_mm: Array, context_mm: float) -> list[Size]:

@@ -156,7 +156,9 @@ class System:
 
             def of_kidney(box: Box = box, side: int = side) -> tf.Tensor:
                 part = crop(sides, box)
-                seen = dilated(tf.equal(part, side), reach) & (tf.equal(part, 0) | tf.equal(part, side))
+                seen = tf.equal(part, side)
+                if self._context_mm:
+                    seen = dilated(seen, reach) & (tf.equal(part, 0) | seen)
                 found = output.convert(self._run_tumor(crop(volume, box), seen, spacing_mm))
                 return tf.where(seen, found, tf.zeros([], output.dtype))
 

@@ -17,7 +17,7 @@ from kits_tf import geometry
 from kits_tf.arrays import NumPy
 from kits_tf.config import KidneyConfig
 from kits_tf.inference.fusion import THRESHOLD, Fusion
-from kits_tf.laterality import bounding_box
+from kits_tf.laterality import around, bounding_box
 
 if TYPE_CHECKING:
     from kits_tf.inference.engines.base import Engine
@@ -140,18 +140,6 @@ def groups_of_planes(configs: Mapping[str, KidneyConfig]) -> list[list[str]]:
     is_shared = len(grids) == 1 and not any(geometry.is_native(config) for config in configs.values())
     first, *others = configs
     return [[*others, first]] if is_shared else [[name] for name in configs]
-
-
-def around(mask: np.ndarray, reach: Sequence[int]) -> np.ndarray:
-    """Return where a mask is not further than `reach` voxels along each axis."""
-    for axis, distance in enumerate(reach):
-        grown = np.moveaxis(mask.copy(), axis, 0)
-        along = np.moveaxis(mask, axis, 0)
-        for step in range(1, distance + 1):
-            grown[step:] |= along[:-step]
-            grown[:-step] |= along[step:]
-        mask = np.moveaxis(grown, 0, axis)
-    return mask
 
 
 def run_plane(
