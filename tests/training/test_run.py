@@ -102,10 +102,10 @@ def test_killed_twice_it_ends_as_an_uninterrupted_run(done):
     assert (killed / "best.weights.h5").is_file()
 
 
-@pytest.mark.parametrize("network", ["kidney_axial", "tumor"])
-def test_two_replicas_equal_one_device(done, network):
+@pytest.mark.parametrize("network, rtol", [("kidney_axial", 1e-4), ("tumor", 3e-4)])
+def test_two_replicas_equal_one_device(done, network, rtol):
     """Two logical CPUs share batch and statistics."""
-    np.testing.assert_allclose(history(done / "two" / network), history(done / "one" / network), rtol=3e-4)
+    np.testing.assert_allclose(history(done / "two" / network), history(done / "one" / network), rtol=rtol)
     assert largest_difference(done / "two" / network, done / "one" / network) < 1e-3
 
 
