@@ -41,12 +41,18 @@ SUMMARY = {
 }  # numbers of `experiments.default_weights.score`
 COMMANDS = sorted({path.stem for path in pathlib.Path(cli.__path__[0]).glob("*.py")} - {"__init__", "app", "batch"})
 NOTE = "<!-- Made by `python -m docs.generate` from the code. Do not edit. -->\n\n"
+CONFIG_HEAD = """\
+Set one with `kits-train --set=KEY=VALUE`; `config.json` stores all of them. `64, 32` means 64 in the kidney networks
+and 32 in the tumor network; `polyphase / max / max` are the values of the axial, coronal and sagittal networks. `off`
+means that `augment` is false. How the released weights were trained is in their
+[model card](../../checkpoints/default/README.md).
+"""
 REASONS = {
-    "augment": "the paper names none; `experiments/default_weights` augments in its own way",
-    "base_filters": "width that CPU cores can train and run",
+    "augment": "the paper mentions none; `experiments/default_weights` augments in its own way",
+    "base_filters": "small enough to train and run on a CPU",
     "batch_norm_momentum": "0.99 still holds 5 % of its initial statistics after 300 steps",
-    "batch_size": "more kidneys a step, so that batch normalization sees some with tumor",
-    "blocks": "the network sees the whole kidney; a small cube needs no division to fit into memory",
+    "batch_size": "more kidneys per step, so that batch normalization sees some with tumor",
+    "blocks": "a small cube fits into memory whole, and the network then sees the whole kidney",
     "body_box": "halves the voxels to compute; nothing outside the patient becomes kidney",
     "clip_high_hu": "soft tissue fills the range [0, 1]",
     "clip_norm": "no single batch moves the weights far",
@@ -58,11 +64,11 @@ REASONS = {
     "fusion": "false positives differ from plane to plane; the union adds them up",
     "grid": "memory and time on a CPU",
     "inplane_mm": "one resolution for all scanners, and fewer pixels",
-    "keep": "the best validated weights are kept, not the last",
+    "keep": "the last weights are not always the best",
     "learning_rate": "a short schedule needs larger steps",
     "max_blur_mm": "scanners and kernels that training has not seen",
     "max_coarsening": "as `max_blur_mm`",
-    "max_elastic_mm": "few people; organs lie differently in others",
+    "max_elastic_mm": "few people in training; organs lie differently in others",
     "max_gamma": "phases of contrast that training has not seen",
     "max_intensity_scaling": "as `max_gamma`; over a narrower range of HU, the same factor changes contrast less",
     "max_noise_hu": "as `max_blur_mm`",
@@ -70,9 +76,9 @@ REASONS = {
     "max_scaling": "few cases; kidneys vary in size",
     "max_shift_hu": "as `max_gamma`",
     "max_small_tumor_weight": "as `tumor_weight`",
-    "min_agreement": "a piece beside the kidney that a plane does not see is a false positive",
-    "min_component_ml": "a piece of this size is no kidney",
-    "mirror": "one network sees both sides alike, so that each case counts twice; the paper learns each side apart",
+    "min_agreement": "a piece beside the kidney that one of the planes does not find is a false positive",
+    "min_component_ml": "a smaller piece is not a kidney",
+    "mirror": "left and right kidneys look alike, so each case counts twice; the paper learns each side apart",
     "normalization": "`paper` uses groups, which the paper does not name: statistics of two sub-blocks vary threefold",
     "num_steps": "a schedule of minutes or hours on a CPU, not of days on a GPU",
     "patch_columns": "a half of the body on the working grid",
@@ -80,18 +86,18 @@ REASONS = {
     "patch_slices": "the kidneys and their surroundings on the working grid",
     "regression_weight": "in the released weights, cross-entropy weighs three times as much as soft Dice",
     "schedule": "a short schedule ends better at a small learning rate",
-    "slice_mm": "as `inplane_mm`; the three slices of a slab are then interpolated ones",
-    "tumor_weight": "the soft Dice loss balances the classes already",
-    "validate_every": "needed for `keep`",
+    "slice_mm": "as `inplane_mm`; the three slices of a slab are then interpolated",
+    "tumor_weight": "the soft Dice loss already balances the classes",
+    "validate_every": "`keep` requires it",
     "warmup_steps": "batch statistics settle before the full learning rate",
 }  # reasons of options in which a preset or the released weights differ from the paper
 OFF = "off"
 UNSAID = ("augment",)  # options in which `paper` adds to what the paper says
 ALWAYS = (
-    ("outside the patient's body box there is air, not the table", "`geometry.only_body`"),
-    ("augmentation rotates, scales, and changes intensity and noise; it never mirrors right and left", "`augment`"),
+    ("everything outside the box around the patient's body is set to air, the table included", "`geometry.only_body`"),
+    ("augmentation rotates, scales, and changes intensity and noise; it never swaps left and right", "`augment`"),
     ("one logit and a sigmoid for two classes, in place of a softmax", "`models/unet.py`"),
-    ("the bias of the logits starts at -2, the attention of CBAM near one", "`models/unet.py`, `models/layers.py`"),
+    ("the bias of the logits starts at -2, CBAM's attention near one", "`models/unet.py`, `models/layers.py`"),
 )  # what differs from the paper in every preset: (what, where)
 
 
@@ -103,13 +109,13 @@ def table(*rows: tuple[Any, ...]) -> str:
 
 def commands_page() -> str:
     """Return the page of all commands."""
-    codes = [("code", "meaning"), (app.EXIT_DONE, "done, or done already")]
-    codes += [(app.EXIT_SOME_FAILED, "some cases failed, each named in a line; all others are done")]
-    codes += [(app.EXIT_UNUSABLE, "unusable flags, or nothing to do: one line that names the flag")]
-    codes += [(app.EXIT_INTERRUPTED, "stopped by Ctrl-C"), (app.EXIT_BROKEN_PIPE, "the output's reader is gone")]
+    codes = [("code", "meaning"), (app.EXIT_DONE, "done, or nothing left to do")]
+    codes += [(app.EXIT_SOME_FAILED, "some cases failed, each reported in one line; the others are done")]
+    codes += [(app.EXIT_UNUSABLE, "unusable flags or input, reported in one line")]
+    codes += [(app.EXIT_INTERRUPTED, "stopped by Ctrl-C"), (app.EXIT_BROKEN_PIPE, "standard output was closed")]
     codes += [(app.EXIT_TERMINATED, "stopped by SIGTERM")]
-    head = "Every command is a console script and a module, `python -m kits_tf.cli.NAME`. Each also accepts\n"
-    head += "`--flagfile=FILE` (flags from a text file, one a line), `--help` and `--version`.\n\n"
+    head = "Every command is also a module, `python -m kits_tf.cli.NAME`. Each accepts\n"
+    head += "`--flagfile=FILE` (flags from a text file, one per line), `--help` and `--version`.\n\n"
     modules = [importlib.import_module(f"kits_tf.cli.{name}") for name in COMMANDS]
     parts = [f"# Commands\n\n{NOTE}{head}{table(*codes)}", *map(command_section, COMMANDS, modules)]
     return "\n".join(parts)
@@ -141,16 +147,31 @@ def meaning(flag: flags.Flag) -> str:
 
 def config_page() -> str:
     """Return the page of all options of the networks."""
-    text = f"# Options of the networks\n\n{NOTE}Set one with `kits-train --set=KEY=VALUE`. `config.json` stores all.\n"
-    for stage, network in (("kidney", "kidney_axial"), ("tumor", "tumor")):
-        columns = {name: config.preset(name, stage, "axial" if stage == "kidney" else None) for name in config.PRESETS}
-        options = [field.name for field in dataclasses.fields(columns["paper"]) if field.name not in config.FIXED]
-        comments = dict(pair for kind in (config.Config, type(columns["paper"])) for pair in field_comments(kind))
-        values = {name: [shown(getattr(column, name)) for column in columns.values()] for name in options}
-        rows = [(f"`{name}`", *values[name], comments[name]) for name in options]
-        text += f"\n## {network}\n\n" + table(("option", *config.PRESETS, "what it is"), *rows)
-    told = {name: preset_configs(name) for name in config.PRESETS} | {"released weights": released_configs()}
-    return f"{text}\n## Differs from the paper\n\n{differences(told)}\n{always()}"
+    columns = {name: preset_configs(name) for name in config.PRESETS} | {"released weights": released_configs()}
+    kinds = {"Both stages": (config.Config, "both"), "Kidney networks": (config.KidneyConfig, "kidney")}
+    kinds["Tumor network"] = (config.TumorConfig, "tumor")
+    text, reasons = f"# Options of the networks\n\n{NOTE}{CONFIG_HEAD}", [("option", "reason")]
+    for title, (kind, stage) in kinds.items():
+        rows = [("option", *columns, "what it is")]
+        inherited = () if kind is config.Config else [field.name for field in dataclasses.fields(config.Config)]
+        comments = dict(field_comments(kind))
+        for name in (field.name for field in dataclasses.fields(kind)):
+            if name not in (*inherited, *config.FIXED):
+                values = [over_networks(configs, name, stage) for configs in columns.values()]
+                rows.append((f"`{name}`", *values, comments[name]))
+                if len(set(values) - {OFF}) > 1 or name in UNSAID:
+                    reasons.append((f"`{name}`", REASONS[name]))
+        text += f"\n## {title}\n\n{table(*rows)}"
+    return f"{text}\n## Differs from the paper\n\n{table(*reasons)}\n{always()}"
+
+
+def over_networks(configs: Mapping[str, config.Config], option: str, stage: str) -> str:
+    """Return the values of an option in the networks of a stage or both, equal ones once; see `CONFIG_HEAD`."""
+    stages = []
+    for one in config.KINDS if stage == "both" else (stage,):
+        values = [in_effect(configs[name], option) for name in checkpoint.network_names(one)]
+        stages.append(" / ".join(values if len(set(values)) > 1 else values[:1]))
+    return ", ".join(dict.fromkeys(stages))
 
 
 def preset_configs(name: str) -> dict[str, config.NetworkConfig]:

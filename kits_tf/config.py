@@ -52,24 +52,24 @@ class Config:
 
     stage: Stage
     base_filters: int = 64  # filters of the finest level
-    normalization: Normalization = "batch"  # group normalization suits small batches
+    normalization: Normalization = "batch"  # "batch" or "group"; the latter suits small batches
     clip_low_hu: float = -1024.0  # HU are clipped to this range and scaled to [0, 1]
     clip_high_hu: float = 2125.0  # upper end of that range
     body_box: bool = False  # crop slices to the patient's body first
     min_component_ml: float = 0.0  # drop smaller components of the kidney mask
-    min_agreement: float = 0.0  # fraction of a component that planes must agree on, but for the likeliest of a side
+    min_agreement: float = 0.0  # drop components of which planes agree on a smaller part, but keep one per side
     dice_weight: float = 0.0  # weight of the soft Dice loss beside the cross-entropy
-    dice_over: Literal["batch", "sample"] = "batch"  # voxels that the soft Dice loss sums over
+    dice_over: Literal["batch", "sample"] = "batch"  # soft Dice over the whole "batch", or the mean over each "sample"
     num_steps: int = 100_000  # training steps
-    batch_size: int = 8  # samples of a step, over all devices
+    batch_size: int = 8  # samples per step over all devices
     learning_rate: float = 1e-4  # Adam's highest learning rate
-    schedule: Literal["constant", "cosine", "step"] = "constant"  # of the learning rate
+    schedule: Literal["constant", "cosine", "step"] = "constant"  # learning rate over time
     warmup_steps: int = 0  # steps over which the learning rate rises linearly
     decay_steps: int = 10_000  # "step" schedule: steps after which the learning rate is multiplied
     decay_factor: float = 0.3  # "step" schedule: the factor
     clip_norm: float = 0.0  # global norm to clip gradients to; 0: do not clip
     accumulation: int = 1  # micro-batches per device, whose gradients are averaged, to save memory
-    average_decay: float = 0.0  # of the exponential moving average of the weights, which is validated; 0: none
+    average_decay: float = 0.0  # of a moving average of the weights, used to validate and predict; 0: none
     validate_every: int = 0  # steps between validations on whole volumes; 0: never
     patience: int = 0  # early stopping after this many validations without a better Dice; 0: never
     keep: Literal["last", "best"] = "last"  # weights to keep at the end: the last or the best by validation
@@ -77,7 +77,7 @@ class Config:
     augment: bool = True  # random changes of the training samples; the options below are their largest extent
     max_rotation_degrees: float = 10.0  # in the plane; about all three axes in 3D
     max_scaling: float = 0.1  # scale factor in [1 - s, 1 + s]
-    max_shift_hu: float = 15.0  # added to a whole sample
+    max_shift_hu: float = 15.0  # offset of a whole sample
     max_intensity_scaling: float = 0.02  # factor in [1 - s, 1 + s] on the HU above clip_low_hu
     max_noise_hu: float = 10.0  # standard deviation of white noise
     max_elastic_mm: float = 0.0  # displacement by a smooth random field
@@ -85,7 +85,7 @@ class Config:
     max_gamma: float = 0.0  # exponent in [1 / (1 + g), 1 + g] on the scaled range
     max_blur_mm: float = 0.0  # standard deviation of a Gaussian, for half of the samples
     max_coarsening: float = 0.0  # resample to pixels larger by a factor in [1, 1 + c] and back, half of the samples
-    batch_norm_momentum: float = 0.99  # of the moving averages of batch normalization
+    batch_norm_momentum: float = 0.99  # of the running statistics of batch normalization
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -119,15 +119,15 @@ class KidneyConfig(Config):
     stage: Literal["kidney"] = "kidney"
     plane: Plane = "axial"  # set by --plane
     depth: int = 4  # number of poolings
-    pooling: Pooling = "polyphase"  # "max" in the coronal and sagittal networks
+    pooling: Pooling = "polyphase"  # "polyphase", "haar" or "max"
     attention: bool = True  # attention gates on every skip but the finest
-    reconstruction: Reconstruction = "centre"  # what the autoencoding head rebuilds
+    reconstruction: Reconstruction = "centre"  # what a head rebuilds: the "centre" slice, the "slab" or "none"
     reconstruction_weight: float = 0.1  # lambda, weight of the autoencoding loss
     inplane_mm: float = 0.0  # working pixel size of rows and columns; 0: as in the CT
     slice_mm: float = 0.0  # working slice distance; 0: as in the CT
     mirror: bool = False  # flip the left half, so that one network sees both kidneys alike
     overlap: int = 0  # columns that an axial or coronal half sees beyond the middle
-    fusion: Fusion = "union"  # of the planes: what any, or most of them find, or their mean probability
+    fusion: Fusion = "union"  # what any ("union") or most planes find ("majority"), or "mean" probability
     patch_rows: int = 512  # training patch: axial rows x columns, coronal slices x columns, sagittal slices x rows
     patch_columns: int = 256  # see patch_rows
     patch_slices: int = 128  # see patch_rows
@@ -140,19 +140,19 @@ class TumorConfig(Config):
     stage: Literal["tumor"] = "tumor"
     base_filters: int = 32  # filters of the finest level
     normalization: Normalization = "group"  # batch statistics of two sub-blocks vary threefold
-    batch_size: int = 2  # sub-blocks (cubes with blocks=none) of a step, over all devices
+    batch_size: int = 2  # sub-blocks, or cubes with blocks=none
     depth: int = 3  # number of poolings
     attention: TumorAttention = "cbam"  # CBAM after every block, gates on skips, both or none
-    regression: Regression = "intensity"  # target of the regression head
+    regression: Regression = "intensity"  # "intensity", "tumor_intensity", "signed_distance": target of its head
     regression_weight: float = 0.1  # mu, weight of the regression loss
     max_distance_mm: float = 20.0  # the signed distance is clipped to this
     tumor_weight: float = 2.0  # weight of tumor voxels in the cross-entropy
     small_tumor_ml: float = 10.0  # smaller tumors weigh more, by the inverse of their volume
     max_small_tumor_weight: float = 4.0  # upper bound of that weight
-    context_mm: float = 0.0  # how far around the kidneys found the network sees and finds tumor, in whole voxels
-    margin_mm: float = 10.0  # side of the cube beyond the longest side of the kidney's box
+    context_mm: float = 0.0  # distance around the kidneys up to which tumor is looked for, rounded down to voxels
+    margin_mm: float = 10.0  # the cube is this much longer than the longest side of the kidney's box
     grid: int = 160  # the cube is resized to grid^3 voxels; 0: keep the CT's voxels
-    blocks: Blocks = "split"  # how a cube is divided into four sub-blocks; "none": the network sees it whole
+    blocks: Blocks = "split"  # how a cube is divided into four sub-blocks; "none": not at all
 
     def __post_init__(self) -> None:
         super().__post_init__()

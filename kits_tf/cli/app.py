@@ -56,7 +56,7 @@ class _DeviceParser(flags.ArgumentParser):
 
 def define_device(flag_values: flags.FlagValues, group_name: str) -> None:
     """Define `--device`, for `runtime.load_tensorflow`."""
-    text = "What the networks run on: auto (all GPUs, else the CPU), cpu or gpu:N, such as gpu:0."
+    text = "Device of the networks: auto (all GPUs, else the CPU), cpu, or one GPU, such as gpu:0."
     flags.DEFINE(_DeviceParser(), "device", "auto", text, **group(flag_values, group_name))
 
 

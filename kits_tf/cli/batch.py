@@ -27,34 +27,30 @@ def define_input_flags(flag_values: flags.FlagValues, note: str = "") -> None:
     """Define --input, --series, --split and --shard; --input is required unless a `note` says when."""
     group = app.group(flag_values, "Input")
     flags.DEFINE_string(
-        "input", None, "A NIfTI file, a DICOM series, a prepared folder, or any tree of these; or a .txt file that "
-        f"lists such paths, one a line.{note}", required=not note, **group,
+        "input", None, "A NIfTI file, a DICOM series, a prepared folder, or a folder tree of these; or a .txt file "
+        f"that lists such paths, one per line.{note}", required=not note, **group,
     )  # fmt: skip
     flags.DEFINE_string("series", None, "Only the DICOM series of this Series Number or Series Instance UID.", **group)
-    flags.DEFINE_enum("split", None, config.SPLITS, "Only the cases of a prepared folder for this.", **group)
-    flags.DEFINE_string("shard", None, "I/N: only the I-th of N parts of the CTs, for N machines at once.", **group)
+    flags.DEFINE_enum("split", None, config.SPLITS, "Only this split of a prepared folder.", **group)
+    flags.DEFINE_string("shard", None, "I/N: only the I-th of N parts of the CTs, to use N machines.", **group)
 
 
 def define_output_flags(flag_values: flags.FlagValues, note: str = "") -> None:
     """Define the flags of what is written; --output_dir is required unless a `note` says when."""
     group = app.group(flag_values, "Output")
-    flags.DEFINE_string(
-        "output_dir", None, f"Folder to write labels and JSON sidecars to.{note}", required=not note, **group
-    )
-    flags.DEFINE_bool("overwrite", False, "Replace labels that are there.", **group)
+    flags.DEFINE_string("output_dir", None, f"Folder for labels and JSON sidecars.{note}", required=not note, **group)
+    flags.DEFINE_bool("overwrite", False, "Replace existing labels.", **group)
     flags.DEFINE_multi_enum(
-        "format", None, config.LABEL_FORMATS, "Write the labels in this format too, beside NIfTI: a segmentation of "
-        "3D Slicer, or surfaces of kidney and tumor. Several by repeating the flag.", **group,
+        "format", None, config.LABEL_FORMATS, "Also write the labels in this format: a segmentation for 3D Slicer, or "
+        "surfaces of kidney and tumor. Repeat the flag for both.", **group,
     )  # fmt: skip
-    flags.DEFINE_bool("report", False, "Write the page of kits-report beside each label file.", **group)
+    flags.DEFINE_bool("report", False, "Also write the page of kits-report beside each label file.", **group)
     flags.DEFINE_bool(
-        "viewer", True, "Have the interactive viewer in each page of --report; --noviewer leaves it out, for small "
-        "pages of many cases.", **group,
-    )  # fmt: skip
+        "viewer", True, "Put the interactive viewer into each page of --report; --noviewer keeps pages small.", **group
+    )
     flags.DEFINE_bool(
-        "viewer_files", False, "Write names and colors of the labels for 3D Slicer and ITK-SNAP too, once a folder.",
-        **group,
-    )  # fmt: skip
+        "viewer_files", False, "Also write the names and colors of the labels for 3D Slicer and ITK-SNAP.", **group
+    )
 
 
 def run(

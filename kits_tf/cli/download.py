@@ -1,4 +1,4 @@
-"""Downloads KiTS19 cases into the layout that the other commands read. Run again, it fetches what is missing.
+"""Download KiTS19 cases in the layout that the other commands read. Rerun it to fetch what is missing.
 
 kits-download --output_dir=kits19/data --cases=0-9
 """
@@ -33,15 +33,17 @@ class _TemplateParser(flags.ArgumentParser):
 
 FLAGS = flags.FlagValues()
 
-flags.DEFINE_string("output_dir", None, "Folder for case_NNNNN folders.", required=True, flag_values=FLAGS)
-flags.DEFINE_string("cases", "0-209", "Case numbers and ranges, e.g. 0-9,160, up to 299; labels end at 209.",
+flags.DEFINE_string("output_dir", None, "Folder to write the case_NNNNN folders to.", required=True, flag_values=FLAGS)
+flags.DEFINE_string("cases", "0-209", "Cases, such as 0-9,160, up to 299; only 0 to 209 have labels.",
                     flag_values=FLAGS)  # fmt: skip
 for _name, _default, _what in (("image_url", download.IMAGE_URL, "CT"), ("label_url", download.LABEL_URL, "label")):
-    _help = f"Address of a {_what} file; {{case}} stands for case_00007, {{number}} for 7. Empty: no {_what} files."
+    _help = f"URL of a {_what} file; {{case}} stands for case_00007, {{number}} for 7. Empty: no {_what} files."
     flags.DEFINE(_TemplateParser(), _name, _default, _help, flag_values=FLAGS)
-flags.DEFINE_integer("workers", 4, "Files to fetch at the same time.", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_integer("attempts", 6, "How often a file is asked for at most.", lower_bound=1, flag_values=FLAGS)
-flags.DEFINE_float("timeout_seconds", 30.0, "Silence that ends an attempt.", lower_bound=0.01, flag_values=FLAGS)
+flags.DEFINE_integer("workers", 4, "Files to download at once.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer("attempts", 6, "Attempts per file.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_float(
+    "timeout_seconds", 30.0, "Time without data that ends an attempt.", lower_bound=0.01, flag_values=FLAGS
+)
 
 
 def main() -> int:

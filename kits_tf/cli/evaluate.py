@@ -1,7 +1,6 @@
 """Score predictions against references: Dice as in KiTS19, surface Dice, distances, volumes and tumors found.
 
-A case without a prediction scores 0 and is named. With --compare, two folders of predictions are compared case by
-case.
+A case without a prediction is reported and scores 0. --compare compares two folders of predictions case by case.
 
 Example: kits-evaluate --predictions=out --references=kits19/data --output=scores.json
 """
@@ -25,20 +24,24 @@ FLAGS = flags.FlagValues()
 _INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
 _OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
-flags.DEFINE_string("predictions", None, "A label file, or any tree of them.", required=True, **_INPUT)
+flags.DEFINE_string("predictions", None, "A label file, or a folder tree of them.", required=True, **_INPUT)
 flags.DEFINE_string(
-    "references", None, "A label file, any tree of them, such as the KiTS19 layout, or a prepared folder.",
+    "references", None, "A label file, a folder tree of them, or a prepared folder.",
     required=True, **_INPUT,
 )  # fmt: skip
-flags.DEFINE_string("compare", None, "Other predictions of the same cases to compare with.", **_INPUT)
-flags.DEFINE_string("cases", "", "Cases to score, such as 0-9,160; all by default.", **_INPUT)
-flags.DEFINE_enum("split", None, config.SPLITS, "Only the cases of a prepared --references for this.", **_INPUT)
+flags.DEFINE_string("compare", None, "Predictions of another method for the same cases, to compare with.", **_INPUT)
+flags.DEFINE_string("cases", "", "Cases, such as 0-9,160; default: all.", **_INPUT)
+flags.DEFINE_enum(
+    "split", None, config.SPLITS, "Score only this split; requires a prepared folder as --references.", **_INPUT
+)
 _WORK: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Work"}
-flags.DEFINE_integer("workers", 1, "Cases in work at once; each holds two label volumes.", lower_bound=1, **_WORK)
+flags.DEFINE_integer(
+    "workers", 1, "Cases scored at once; each holds two label volumes in memory.", lower_bound=1, **_WORK
+)
 flags.DEFINE_string("output", None, "JSON file for the scores.", **_OUTPUT)
 flags.DEFINE_string("csv", None, "CSV file for the scores, one row per case.", **_OUTPUT)
 flags.DEFINE_string("markdown", None, "Markdown file for the table.", **_OUTPUT)
-flags.DEFINE_bool("published", False, "Show published scores on KiTS19 beneath the table.", **_OUTPUT)
+flags.DEFINE_bool("published", False, "Print published scores on KiTS19 below the table.", **_OUTPUT)
 
 
 def main() -> int:

@@ -18,14 +18,14 @@ _INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
 _OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
 flags.DEFINE_string(
-    "checkpoint_dir", checkpoint.DEFAULT, "A checkpoint folder, or the name of released weights.", **_INPUT
+    "checkpoint_dir", checkpoint.DEFAULT, "A checkpoint folder or the name of released weights.", **_INPUT
 )
-flags.DEFINE_string("output_dir", None, "Folder to write NAME/VERSION/ of each model to.", required=True, **_OUTPUT)
+flags.DEFINE_string("output_dir", None, "Folder to write each model to, as NAME/VERSION/.", required=True, **_OUTPUT)
 flags.DEFINE_enum(
     "format", "saved_model", ["saved_model", "openvino", "onnx"], "Only saved_model includes the system.", **_OUTPUT
 )
 flags.DEFINE_integer(
-    "model_version", 1, "Name of the version's folder; an existing one is never replaced.", lower_bound=1, **_OUTPUT
+    "model_version", 1, "Version number; an existing version is never replaced.", lower_bound=1, **_OUTPUT
 )
 
 

@@ -30,35 +30,37 @@ _OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
 batch.define_input_flags(FLAGS)
 flags.DEFINE_string(
-    "roi", None, "Region of interest SLICES,ROWS,COLUMNS, each START:STOP from 0 in the order I,P,L, such as "
-    "20:80,:,0:256; slices outside are not looked at, other voxels outside are background.", **_INPUT,
+    "roi", None, "Region of interest SLICES,ROWS,COLUMNS, each START:STOP from 0 along the axes I, P, L, such as "
+    "20:80,:,0:256. Everything outside becomes background; the networks do not see slices outside.", **_INPUT,
 )  # fmt: skip
 flags.DEFINE_string(
-    "kidney_masks", None, "Folder of kidney masks (label > 0) for --stage=tumor, named as this command's output or in "
-    "the KiTS19 layout.", **_INPUT,
+    "kidney_masks", None, "Folder of kidney masks (label > 0) for --stage=tumor, named like this command's output or "
+    "in the KiTS19 layout.", **_INPUT,
 )  # fmt: skip
 flags.DEFINE_multi_string(
-    "checkpoint_dir", [checkpoint.DEFAULT], "A checkpoint folder or the name of released weights; several, "
-    "comma-separated or by repeating the flag, are averaged.", **_NETWORKS,
+    "checkpoint_dir", [checkpoint.DEFAULT], "A checkpoint folder or the name of released weights. Several, "
+    "comma-separated or with the flag repeated, form an ensemble.", **_NETWORKS,
 )  # fmt: skip
-flags.DEFINE_enum("engine", "auto", config.ENGINES, "What runs the networks; auto is the fastest.", **_NETWORKS)
+flags.DEFINE_enum(
+    "engine", "auto", config.ENGINES, "Inference engine; auto is the fastest that is installed.", **_NETWORKS
+)
 app.define_device(FLAGS, "Networks")
 flags.DEFINE_enum(
-    "precision", "auto", config.ENGINE_PRECISIONS, "What networks compute in; auto is bfloat16 where engine "
-    "and processor do so natively.", **_NETWORKS,
+    "precision", "auto", config.ENGINE_PRECISIONS, "Precision of the networks; auto is bfloat16 where "
+    "engine and processor support it natively.", **_NETWORKS,
 )  # fmt: skip
-flags.DEFINE_enum("stage", "both", config.STAGES, "Kidney alone, tumor alone, or both.", **_NETWORKS)
-flags.DEFINE_list("planes", list(config.PLANES), "The planes whose networks find the kidney.", **_NETWORKS)
+flags.DEFINE_enum("stage", "both", config.STAGES, "Segment kidneys, tumors in given kidneys, or both.", **_NETWORKS)
+flags.DEFINE_list("planes", list(config.PLANES), "Planes whose networks segment the kidneys.", **_NETWORKS)
 flags.DEFINE_enum(
-    "fusion", None, config.FUSIONS, "How planes are fused; default: as the checkpoint says.", **_NETWORKS
+    "fusion", None, config.FUSIONS, "How to fuse the planes; default: the checkpoint's own way.", **_NETWORKS
 )
 flags.DEFINE_enum(
-    "tta", "none", config.TEST_TIME_AUGMENTATIONS, "Test-time augmentation: average over the input shifted by parts "
-    "of a pooled pixel, or flipped.", **_NETWORKS,
+    "tta", "none", config.TEST_TIME_AUGMENTATIONS, "Test-time augmentation: average over the input as it is and "
+    "shifted by fractions of a pooled pixel, or flipped.", **_NETWORKS,
 )  # fmt: skip
-flags.DEFINE_integer("workers", 3, "CTs in work at once, if memory suffices.", lower_bound=1, **_NETWORKS)
+flags.DEFINE_integer("workers", 3, "CTs processed at once, if memory suffices.", lower_bound=1, **_NETWORKS)
 batch.define_output_flags(FLAGS)
-flags.DEFINE_bool("probabilities", False, "Write the probabilities of kidney and tumor too.", **_OUTPUT)
+flags.DEFINE_bool("probabilities", False, "Also write the probabilities of kidney and tumor.", **_OUTPUT)
 
 
 def main() -> int:

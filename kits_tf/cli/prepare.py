@@ -1,6 +1,6 @@
-"""Checks a KiTS19-layout folder and writes the training data: one record a case, and dataset.json.
+"""Check a dataset in the KiTS19 layout and write the training data: one record per case, and dataset.json.
 
-Bad cases are named and left out. Run again, it prepares new and changed cases only.
+Bad cases are reported and left out. Rerun it to prepare only new and changed cases.
 
     kits-prepare --input=kits19/data --output_dir=prepared
 """
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FlagValues()
 DATA, SPLIT = (app.group(FLAGS, name) for name in ("Data", "Split"))
-flags.DEFINE_string("input", None, "Folder with case_NNNNN folders.", required=True, **DATA)
+flags.DEFINE_string("input", None, "Folder of case_NNNNN folders.", required=True, **DATA)
 flags.DEFINE_alias("data_dir", "input", **DATA)
 flags.DEFINE_string("output_dir", None, "Folder to write the prepared data to.", required=True, **DATA)
-flags.DEFINE_string("cases", "", "Case numbers and ranges, e.g. 0-9,160; all if empty.", **DATA)
+flags.DEFINE_string("cases", "", "Cases, such as 0-9,160; default: all.", **DATA)
 flags.DEFINE_bool("strict", False, "Write nothing if any case is bad.", **DATA)
-flags.DEFINE_integer("workers", None, "Cases in work at once. Default: as cores, memory and cases allow.",
+flags.DEFINE_integer("workers", None, "Cases prepared at once; default: as many as cores and memory allow.",
                      lower_bound=1, **DATA)  # fmt: skip
-flags.DEFINE_integer("num_validation", 27, "Cases for validation.", lower_bound=0, **SPLIT)
-flags.DEFINE_integer("num_test", 27, "Cases for testing.", lower_bound=0, **SPLIT)
+flags.DEFINE_integer("num_validation", 27, "Number of validation cases.", lower_bound=0, **SPLIT)
+flags.DEFINE_integer("num_test", 27, "Number of test cases.", lower_bound=0, **SPLIT)
 flags.DEFINE_integer("seed", 0, "Seed of the random split.", **SPLIT)
-flags.DEFINE_integer("num_folds", 0, "Cross-validation folds of the cases not for testing.", lower_bound=0, **SPLIT)
-flags.DEFINE_integer("fold", 0, "The fold for validation, from 0.", lower_bound=0, **SPLIT)
-flags.DEFINE_string("split_file", None, "JSON with case ids under training, validation and test.", **SPLIT)
+flags.DEFINE_integer("num_folds", 0, "Cross-validation folds of all but the test cases.", lower_bound=0, **SPLIT)
+flags.DEFINE_integer("fold", 0, "The fold to validate on, from 0.", lower_bound=0, **SPLIT)
+flags.DEFINE_string("split_file", None, "JSON file of case ids under training, validation and test.", **SPLIT)
 
 _GIGABYTES_A_CASE = 2  # KiTS19's largest, 1059 slices
 

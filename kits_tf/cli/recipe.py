@@ -1,7 +1,7 @@
-"""Train all four networks in the paper's order, the tumor's on predicted kidneys; run again, it resumes.
+"""Train all four networks in the paper's order, the tumor network on predicted kidneys. Rerun it to resume.
 
-The commands are those of kits-train and kits-predict. --print_only prints them, to run them on several machines that
-share the folders; --parts runs some of them here.
+It runs kits-train and kits-predict. --print_only prints their commands, to share them among machines that see the same
+folders; --parts runs some of them here.
 
 Example:
   kits-recipe --data_dir=prepared --checkpoint_dir=trained --preset=best
@@ -30,26 +30,26 @@ KIDNEY_SETS, FOLD_SETS, TUMOR_SETS = ("set", "kidney_set"), ("set", "kidney_set"
 
 DATA, NETWORKS, TRAINING, STEPS = (app.group(FLAGS, name) for name in ("Data", "Networks", "Training", "Steps"))
 flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare (required).", **DATA)
-flags.DEFINE_string("checkpoint_dir", None, "Folder of the four networks (required).", **DATA)
-flags.DEFINE_string("kidney_masks", "out_of_fold", "Kidneys of the tumor network: out_of_fold, labels or a folder of "
-                    "predictions.", **DATA)  # fmt: skip
-flags.DEFINE_integer("num_folds", 5, "Folds of the out-of-fold predictions.", lower_bound=2, **DATA)
-flags.DEFINE_integer("fold", None, "Fold of kits-prepare --num_folds that validates.", lower_bound=0, **DATA)
+flags.DEFINE_string("checkpoint_dir", None, "Folder for the four networks (required).", **DATA)
+flags.DEFINE_string("kidney_masks", "out_of_fold", "Kidneys to train the tumor network on: out_of_fold, labels or a "
+                    "folder of predictions.", **DATA)  # fmt: skip
+flags.DEFINE_integer("num_folds", 5, "Number of folds for --kidney_masks=out_of_fold.", lower_bound=2, **DATA)
+flags.DEFINE_integer("fold", None, "Validation fold of kits-prepare --num_folds.", lower_bound=0, **DATA)
 flags.DEFINE_enum("preset", "paper", list(configs.PRESETS), "Options to start from.", **NETWORKS)
-flags.DEFINE_multi_string("set", [], "KEY=VALUE for all networks, as in kits-train; repeatable.", **NETWORKS)
-flags.DEFINE_multi_string("kidney_set", [], "KEY=VALUE for the kidney networks.", **NETWORKS)
-flags.DEFINE_multi_string("fold_set", [], "KEY=VALUE for the folds' kidney networks.", **NETWORKS)
-flags.DEFINE_multi_string("tumor_set", [], "KEY=VALUE for the tumor network.", **NETWORKS)
-flags.DEFINE_bool("list_options", False, "Print the options of all networks with their values, and stop.", **NETWORKS)
+flags.DEFINE_multi_string("set", [], "KEY=VALUE: an option of all networks, as in kits-train; repeatable.", **NETWORKS)
+flags.DEFINE_multi_string("kidney_set", [], "The same for the kidney networks.", **NETWORKS)
+flags.DEFINE_multi_string("fold_set", [], "The same for the kidney networks of the folds.", **NETWORKS)
+flags.DEFINE_multi_string("tumor_set", [], "The same for the tumor network.", **NETWORKS)
+flags.DEFINE_bool("list_options", False, "Print the options of all networks with their values, and exit.", **NETWORKS)
 flags.DEFINE_string("pretrained", None, "Checkpoint folder or released weights to start from.", **NETWORKS)
-flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", 0, LARGEST_SEED, **TRAINING)
+flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.", 0, LARGEST_SEED, **TRAINING)
 app.define_device(FLAGS, "Training")
-flags.DEFINE_enum("strategy", "auto", ["auto", "one", "mirrored"], "How devices share the work.", **TRAINING)
+flags.DEFINE_enum("strategy", "auto", ["auto", "one", "mirrored"], "How devices share the training.", **TRAINING)
 flags.DEFINE_enum("precision", "float32", list(configs.PRECISIONS), "Precision of the training.", **TRAINING)
-flags.DEFINE_bool("deterministic", False, "Give the same bits on every run, slower.", **TRAINING)
-flags.DEFINE_enum("engine", "auto", list(configs.ENGINES), "Engine that finds the kidneys.", **TRAINING)
+flags.DEFINE_bool("deterministic", False, "Give bit-identical results on every run; slower.", **TRAINING)
+flags.DEFINE_enum("engine", "auto", list(configs.ENGINES), "Inference engine that predicts the kidneys.", **TRAINING)
 flags.DEFINE_list("parts", list(PARTS), f"Parts to run: some of {','.join(PARTS)}.", **STEPS)
-flags.DEFINE_bool("print_only", False, "Print the commands and write the folds' folders that they read.", **STEPS)
+flags.DEFINE_bool("print_only", False, "Only print the commands, and write the folds that they need.", **STEPS)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Write HTML pages on predictions: pictures, volumes, tumor sizes and, with references, scores and errors.
+"""Write HTML pages about predictions: pictures, volumes, tumor sizes and, with references, scores and errors.
 
 Example: kits-report --predictions=out --images=kits19/data --references=kits19/data --output_dir=report
 """
@@ -28,19 +28,15 @@ FLAGS = flags.FlagValues()
 _INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
 _OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
 
-flags.DEFINE_string("predictions", None, "A label file, or any tree of them.", required=True, **_INPUT)
+flags.DEFINE_string("predictions", None, "A label file, or a folder tree of them.", required=True, **_INPUT)
 flags.DEFINE_string(
-    "images", None, "The CTs, as kits-predict --input: a NIfTI file, a DICOM series, a prepared folder, any tree of "
-    "these, or a .txt file that lists such paths.", required=True, **_INPUT,
+    "images", None, "The CTs; accepts the same as kits-predict --input.", required=True, **_INPUT,
 )  # fmt: skip
-flags.DEFINE_string(
-    "references", None, "A label file, any tree of them, such as the KiTS19 layout, or a prepared folder.", **_INPUT
-)
-flags.DEFINE_enum("split", None, config.SPLITS, "Only the cases of a prepared folder for this.", **_INPUT)
+flags.DEFINE_string("references", None, "A label file, a folder tree of them, or a prepared folder.", **_INPUT)
+flags.DEFINE_enum("split", None, config.SPLITS, "Only this split of a prepared folder.", **_INPUT)
 flags.DEFINE_string("output_dir", None, "Folder for the pages.", required=True, **_OUTPUT)
 flags.DEFINE_bool(
-    "viewer", True, "Have the interactive viewer in each page; --noviewer leaves it out, for small pages of many "
-    "cases.", **_OUTPUT,
+    "viewer", True, "Put the interactive viewer into each page; --noviewer keeps pages small.", **_OUTPUT,
 )  # fmt: skip
 flags.DEFINE_list(
     "figure1", [], "Cases to draw as in the paper's Figure 1 (CT, reference, prediction) in figure1.png; requires "

@@ -1,4 +1,4 @@
-"""Segment CTs on a server: send each to TensorFlow Serving with a system of kits-export, and write its labels.
+"""Segment CTs on a TensorFlow Serving server that serves the system of kits-export, and write the labels.
 
 Example: kits-request --input=scan.nii.gz --output_dir=labels --server=http://localhost:8501
 """
@@ -28,15 +28,17 @@ FLAGS = flags.FlagValues()
 _SERVER: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Server"}
 
 batch.define_input_flags(FLAGS, " Required without --check.")
-flags.DEFINE_string("server", "http://localhost:8501", "http://HOST:PORT for REST, grpc://HOST:PORT.", **_SERVER)
-flags.DEFINE_string("model", "system", "The served model's name.", **_SERVER)
-flags.DEFINE_integer("workers", 2, "CTs in work at once.", lower_bound=1, **_SERVER)
-flags.DEFINE_float("timeout_seconds", 600.0, "For one attempt at one CT.", lower_bound=0.1, **_SERVER)
+flags.DEFINE_string("server", "http://localhost:8501", "http://HOST:PORT for REST, or grpc://HOST:PORT.", **_SERVER)
+flags.DEFINE_string("model", "system", "Name of the served model.", **_SERVER)
+flags.DEFINE_integer("workers", 2, "CTs processed at once.", lower_bound=1, **_SERVER)
+flags.DEFINE_float("timeout_seconds", 600.0, "Time limit of one attempt at one CT.", lower_bound=0.1, **_SERVER)
 flags.DEFINE_integer(
-    "attempts", 3, "How often a CT is sent at most, if the server is busy, unreachable or too slow.", lower_bound=1,
+    "attempts", 3, "Attempts per CT if the server is busy, unreachable or too slow.", lower_bound=1,
     **_SERVER,
 )  # fmt: skip
-flags.DEFINE_float("wait_seconds", 2.0, "Before the second attempt; then doubled each time.", lower_bound=0, **_SERVER)
+flags.DEFINE_float(
+    "wait_seconds", 2.0, "Wait before the second attempt; doubled before each further one.", lower_bound=0, **_SERVER
+)
 flags.DEFINE_bool("check", False, "Only ask whether the server is ready.", **_SERVER)
 batch.define_output_flags(FLAGS, " Required without --check.")
 

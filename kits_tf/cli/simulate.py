@@ -23,21 +23,29 @@ _cases: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Cases"}
 _scan: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Scan"}
 _maps: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Organ maps"}
 flags.DEFINE_string("output_dir", None, "Folder for the cases; complete ones are kept.", required=True, **_cases)
-flags.DEFINE_integer("num_cases", None, "Number of cases, from 0 on.", lower_bound=1, upper_bound=100_000, **_cases)
-flags.DEFINE_string("cases", "", "Case numbers and ranges instead, e.g. 0-9,160.", **_cases)
-flags.DEFINE_integer("seed", 0, "Seed; a case depends on it and its own number alone.", lower_bound=0, **_cases)
-flags.DEFINE_integer("workers", None, "Cases in work at once; one per core by default.", lower_bound=1, **_cases)
+flags.DEFINE_integer(
+    "num_cases", None, "Number of cases, counted from 0.", lower_bound=1, upper_bound=100_000, **_cases
+)
+flags.DEFINE_string("cases", "", "Cases instead of --num_cases, such as 0-9,160.", **_cases)
+flags.DEFINE_integer("seed", 0, "Seed; a case depends only on it and its own number.", lower_bound=0, **_cases)
+flags.DEFINE_integer("workers", None, "Cases simulated at once; default: one per core.", lower_bound=1, **_cases)
 flags.DEFINE_alias("processes", "workers", **_cases)
 flags.DEFINE_integer(
-    "size", 512, "Rows and columns; below 512, pixels grow.", lower_bound=32, upper_bound=2048, **_scan
+    "size", 512, "Rows and columns; fewer than 512 make pixels larger.", lower_bound=32, upper_bound=2048, **_scan
 )
-flags.DEFINE_integer("slices", None, "Slices; as in KiTS19 by default.", lower_bound=1, upper_bound=2048, **_scan)
+flags.DEFINE_integer(
+    "slices", None, "Number of slices; default: drawn for each case.", lower_bound=1, upper_bound=2048, **_scan
+)
 flags.DEFINE_list("phases", list(PHASES), "Contrast phases to draw from.", **_scan)
-flags.DEFINE_string("pixel_spacing_mm", None, "Range LO,HI of pixel spacings; as in KiTS19 by default.", **_scan)
-flags.DEFINE_string("slice_spacing_mm", None, "Range LO,HI of slice spacings; as in KiTS19 by default.", **_scan)
-flags.DEFINE_list("anatomy", None, "Organ label maps, one of them per case; the bundled ones by default.", **_maps)
-flags.DEFINE_string("legend", None, "JSON legend of the --anatomy maps: label to organ name.", **_maps)
-flags.DEFINE_list("anatomy_ct", None, "The CT of each --anatomy map, to split what has no label.", **_maps)
+flags.DEFINE_string(
+    "pixel_spacing_mm", None, "Range LO,HI to draw pixel spacings from; default: KiTS19's and wider.", **_scan
+)
+flags.DEFINE_string(
+    "slice_spacing_mm", None, "Range LO,HI to draw slice spacings from; default: KiTS19's and wider.", **_scan
+)
+flags.DEFINE_list("anatomy", None, "Organ label maps; each case draws one. Default: the bundled maps.", **_maps)
+flags.DEFINE_string("legend", None, "JSON file that maps the labels of --anatomy to organ names.", **_maps)
+flags.DEFINE_list("anatomy_ct", None, "The CT of each --anatomy map, to tell unlabelled tissues apart.", **_maps)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Train one network on prepared data; run again, it resumes.
+"""Train one network on prepared data. Rerun it to resume.
 
 Example:
   kits-train --stage=kidney --plane=axial --data_dir=prepared --checkpoint_dir=trained --preset=small
@@ -23,27 +23,27 @@ OVERRIDES = ("num_steps", "batch_size", "base_filters", "learning_rate")
 
 DATA, NETWORK, TRAINING, DEVICES = (app.group(FLAGS, name) for name in ("Data", "Network", "Training", "Devices"))
 flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare (required).", **DATA)
-flags.DEFINE_string("checkpoint_dir", None, "Folder of all networks; one is made in it (required).", **DATA)
-flags.DEFINE_string("kidney_masks", None, "Kidneys of the tumor network: 'labels' or a folder of predictions. "
-                    "Default: kidneys/ in --checkpoint_dir, made by kits-recipe.", **DATA)  # fmt: skip
+flags.DEFINE_string("checkpoint_dir", None, "Folder of all networks; this one gets its own (required).", **DATA)
+flags.DEFINE_string("kidney_masks", None, "Kidneys to train the tumor network on: 'labels' or a folder of "
+                    "predictions. Default: kidneys/ in --checkpoint_dir, from kits-recipe.", **DATA)  # fmt: skip
 flags.DEFINE_enum("stage", None, ["kidney", "tumor"], "Network to train.", required=True, **NETWORK)
 flags.DEFINE_enum("plane", None, list(configs.PLANES), "Plane of the kidney network.", **NETWORK)
 flags.DEFINE_enum("preset", "paper", list(configs.PRESETS), "Options to start from.", **NETWORK)
-flags.DEFINE_multi_string("set", [], "KEY=VALUE: any option of the network's config; repeatable.", **NETWORK)
-flags.DEFINE_bool("list_options", False, "Print the options of --set with their values, and stop.", **NETWORK)
+flags.DEFINE_multi_string("set", [], "KEY=VALUE: an option of the network; repeatable.", **NETWORK)
+flags.DEFINE_bool("list_options", False, "Print the options of --set with their values, and exit.", **NETWORK)
 flags.DEFINE_integer("base_filters", None, "Filters of the finest level.", lower_bound=1, **NETWORK)
 flags.DEFINE_string("pretrained", None, "Checkpoint folder or released weights to start from.", **NETWORK)
-flags.DEFINE_integer("num_steps", None, "Steps of the whole run.", lower_bound=1, **TRAINING)
-flags.DEFINE_integer("batch_size", None, "Samples of a step, over all devices.", lower_bound=1, **TRAINING)
+flags.DEFINE_integer("num_steps", None, "Training steps in total.", lower_bound=1, **TRAINING)
+flags.DEFINE_integer("batch_size", None, "Samples per step over all devices.", lower_bound=1, **TRAINING)
 flags.DEFINE_float("learning_rate", None, "Highest learning rate.", **TRAINING)
-flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", 0, LARGEST_SEED, **TRAINING)
-flags.DEFINE_bool("tensorboard", True, "Write for TensorBoard, if it is installed.", **TRAINING)
+flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.", 0, LARGEST_SEED, **TRAINING)
+flags.DEFINE_bool("tensorboard", True, "Write TensorBoard logs, if it is installed.", **TRAINING)
 app.define_device(FLAGS, "Devices")
-flags.DEFINE_enum("strategy", "auto", list(configs.STRATEGIES), "How devices share the work.", **DEVICES)
+flags.DEFINE_enum("strategy", "auto", list(configs.STRATEGIES), "How devices share the training.", **DEVICES)
 flags.DEFINE_string("tpu", None, "'local' on a TPU VM, a TPU's name on Google Cloud, or grpc://HOST:PORT.", **DEVICES)
-flags.DEFINE_enum("precision", "float32", list(configs.PRECISIONS), "Precision of the computations.", **DEVICES)
-flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "Compile with XLA; auto: on a single GPU.", **DEVICES)
-flags.DEFINE_bool("deterministic", False, "Give the same bits on every run, slower.", **DEVICES)
+flags.DEFINE_enum("precision", "float32", list(configs.PRECISIONS), "Precision of the training.", **DEVICES)
+flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "Compile with XLA; auto: on a single GPU only.", **DEVICES)
+flags.DEFINE_bool("deterministic", False, "Give bit-identical results on every run; slower.", **DEVICES)
 
 
 def main() -> int:
