@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage, sparse
 
 from kits_tf.arrays import Array, ArrayModule, NumPy, Size
+from kits_tf.boxes import Box, bounding_box, enlarged
 from kits_tf.config import Config
-
-Box: TypeAlias = tuple[slice, ...]
 
 CHUNK_VOXELS = 2**23  # of a mask that are labelled at a time, to bound memory
 MIN_COMPONENT_ML = 2.0  # where no config says otherwise
@@ -134,7 +133,7 @@ def kidneys(sides: np.ndarray) -> list[Kidney]:
 
 
 def with_context(
-    sides: np.ndarray, kidney: Kidney, spacing_mm: Sequence[float], context_mm: float, within: Box = (slice(None),) * 3
+    sides: np.ndarray, kidney: Kidney, spacing_mm: Sequence[float], context_mm: float
 ) -> tuple[Kidney, np.ndarray]:
     """Return a kidney with what is close to it: the part of a volume that stage 2 sees.
 
@@ -143,18 +142,13 @@ def with_context(
         kidney: one of its kidneys.
         spacing_mm: (slice, row, column).
         context_mm: how far along each axis; whole voxels.
-        within: box of the volume that holds all of it.
 
     Returns:
         The kidney in a box that is as much larger, and what is seen in it, bool: the kidney's voxels and those around
         them, but not the other kidney's.
     """
     reach = context_voxels(NumPy, spacing_mm, context_mm)
-    bounds = [part.indices(size)[:2] for part, size in zip(within, sides.shape, strict=True)]
-    box = tuple(
-        slice(max(low, side.start - voxels), min(high, side.stop + voxels))
-        for side, voxels, (low, high) in zip(kidney.box, reach, bounds, strict=True)
-    )
+    box = enlarged(kidney.box, reach, sides.shape)
     part = sides[box]
     seen = around(part == kidney.side, reach) & ((part == 0) | (part == kidney.side))
     return Kidney(kidney.side, box), seen
@@ -175,17 +169,6 @@ def around(mask: np.ndarray, reach: Sequence[int]) -> np.ndarray:
 def context_voxels(xp: ArrayModule, spacing_mm: Array, context_mm: float) -> list[Size]:
     """Return how many whole voxels of each axis a length covers; `spacing_mm` holds float64."""
     return [xp.cast(context_mm // spacing_mm[axis], xp.int32) for axis in range(3)]
-
-
-def box_within(outer: Box, inner: Box) -> Box:
-    """Return a box relative to an outer box as a box of the whole array."""
-    return tuple(slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))
-
-
-def bounding_box(mask: np.ndarray) -> Box | None:
-    """Return the bounding box of a 3D mask, or None for an empty mask."""
-    indices = [np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-    return tuple(slice(int(found[0]), int(found[-1]) + 1) for found in indices) if len(indices[0]) else None
 
 
 class Components:

@@ -13,10 +13,10 @@ import numpy as np
 from scipy import ndimage
 
 from kits_tf import geometry, landmarks
+from kits_tf.boxes import bounding_box, enlarged
 from kits_tf.data import kits19
 from kits_tf.errors import InputError
 from kits_tf.io.volume import Grid, Volume, read_labels, read_volume
-from kits_tf.laterality import bounding_box
 
 VERSION = 5
 """Raised when cases that earlier versions accepted must be checked again."""
@@ -157,7 +157,7 @@ def _surrounding_hu(volume: Volume, labels: np.ndarray) -> float:
     mask, hu = (array[tuple(slice(None, None, step) for step in steps)] for array in (labels > 0, volume.hu))
     margins = [int(SHELL_MM[1] // mm) + 1 for mm in spacing_mm]
     box = bounding_box(mask) or (slice(None),) * 3
-    around = tuple(slice(max(0, part.start - n), part.stop + n) for part, n in zip(box, margins, strict=True))
+    around = enlarged(box, margins, mask.shape)
     distance_mm = ndimage.distance_transform_edt(~mask[around], sampling=spacing_mm)
     shell = hu[around][(distance_mm >= SHELL_MM[0]) & (distance_mm <= SHELL_MM[1])]
     return float(np.median(shell)) if shell.size else -np.inf

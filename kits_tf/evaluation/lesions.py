@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from kits_tf.boxes import bounding_box, box_within
 from kits_tf.evaluation.metrics import dice
 from kits_tf.io.volume import Grid
-from kits_tf.laterality import LEFT, RIGHT, SIDE_NAMES, bounding_box, box_within, kidney_sides
+from kits_tf.laterality import LEFT, RIGHT, SIDE_NAMES, kidney_sides
 
 MIN_TUMOR_ML = 0.1
 """Smaller components count in the total volume but are not listed as tumors."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kits_tf.boxes import bounding_box
 from kits_tf.evaluation.surface import surface_distances
-from kits_tf.laterality import bounding_box
 
 KIDNEY_TOLERANCE_MM = 1.0330772532390826
 MASSES_TOLERANCE_MM = 1.1328796488598762

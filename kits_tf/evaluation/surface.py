@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kits_tf.laterality import bounding_box
+from kits_tf.boxes import bounding_box
 
 
 @dataclasses.dataclass(frozen=True)

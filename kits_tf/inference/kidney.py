@@ -15,9 +15,10 @@ import numpy as np
 
 from kits_tf import geometry
 from kits_tf.arrays import NumPy
+from kits_tf.boxes import bounding_box
 from kits_tf.config import KidneyConfig
 from kits_tf.inference.fusion import THRESHOLD, Fusion
-from kits_tf.laterality import around, bounding_box
+from kits_tf.laterality import around
 
 if TYPE_CHECKING:
     from kits_tf.inference.engines.base import Engine

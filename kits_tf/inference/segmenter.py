@@ -20,7 +20,7 @@ from kits_tf.errors import CancelledError, UsageError
 from kits_tf.inference import engines, ensemble, kidney
 from kits_tf.inference.fusion import THRESHOLD, fixed_point, fusion_of_planes, mask_of
 from kits_tf.inference.tumor import block_shape
-from kits_tf.laterality import Box, config_of_sides, kidney_sides, kidneys, with_context
+from kits_tf.laterality import config_of_sides, kidney_sides, kidneys, with_context
 
 if TYPE_CHECKING:
     from kits_tf.inference.engines.base import Engine
@@ -225,7 +225,8 @@ class _Case:
             start = time.perf_counter()
             if self.keeps_probabilities:
                 kept["tumor"] = np.zeros(self.hu.shape, np.uint16)
-            self._add_tumors(tumor, labels, sides, inside, kept.get("tumor"))
+            probability = kept["tumor"][inside] if self.keeps_probabilities else None
+            self._add_tumors(tumor, self.hu[inside], labels[inside], sides[inside], probability)
             self.seconds["tumor"] = time.perf_counter() - start
         self.progress(1.0)
         return {"labels": labels, "sides": sides, **kept}
@@ -259,22 +260,21 @@ class _Case:
         return mask_of(probability), agreed[0] if agreed else None
 
     def _add_tumors(
-        self, config: TumorConfig, labels: np.ndarray, sides: np.ndarray, inside: Box, kept: np.ndarray | None
+        self, config: TumorConfig, hu: np.ndarray, labels: np.ndarray, sides: np.ndarray, kept: np.ndarray | None
     ) -> None:
         """Run stage 2: write label 2 where a kidney's tumor is more likely than not, and probabilities to `kept`.
 
-        Tumor beside the kidneys that stage 1 found, but inside the box `inside`, is added to `sides`.
+        All arrays are the part of the CT that is segmented. Tumor beside the kidneys that stage 1 found is added to
+        `sides`.
         """
-        around = [with_context(sides, one, self.spacing_mm, config.context_mm, inside) for one in kidneys(sides)]
-        for found, mask in around:
+        for found, mask in [with_context(sides, one, self.spacing_mm, config.context_mm) for one in kidneys(sides)]:
             self.progress(0.8 if found.side == 1 else 0.9)
-            hu = self.hu[found.box]
             if not config.grid:
                 multiple = 2**config.depth
                 padding = kidney_crops.native_padding(NumPy, mask.shape, self.spacing_mm, config.margin_mm, multiple)
                 sizes = (np.asarray(mask.shape) + np.sum(padding, axis=1)).tolist()
                 kidney.check_size("a kidney's cube", sizes, MAX_CUBE_VOXELS)
-            for part, probability in self.segmenter.engine.stage_two(config, hu, mask, self.spacing_mm):
+            for part, probability in self.segmenter.engine.stage_two(config, hu[found.box], mask, self.spacing_mm):
                 seen, side = mask[part], sides[found.box][part]
                 is_tumor = seen & (probability > THRESHOLD)
                 labels[found.box][part][is_tumor] = TUMOR

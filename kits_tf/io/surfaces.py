@@ -8,7 +8,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 
 from kits_tf import files
-from kits_tf.laterality import bounding_box
+from kits_tf.boxes import bounding_box
 
 if TYPE_CHECKING:
     import os

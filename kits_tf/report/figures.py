@@ -14,8 +14,8 @@ import numpy as np
 from scipy import ndimage
 
 from kits_tf import palette
+from kits_tf.boxes import Box, bounding_box, enlarged
 from kits_tf.geometry import body_box
-from kits_tf.laterality import bounding_box
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,16 +82,16 @@ def plane_panels(scene: Scene, mask: np.ndarray) -> list[Panel]:
     return [_panel(scene, axis, cut, box) for axis, cut in enumerate(cuts)]
 
 
-def tumor_panels(scene: Scene, box: tuple[slice, ...], count: int = 8) -> list[Panel]:
+def tumor_panels(scene: Scene, box: Box, count: int = 8) -> list[Panel]:
     """Return up to `count` axial slices, spread evenly from the first to the last of a tumor's bounding box."""
     first, last = box[0].start, box[0].stop - 1
     cuts = np.unique(np.linspace(first, last, min(count, last - first + 1)).round().astype(int))
-    around = []
-    for side, size, spacing_mm in zip(box[1:], scene.hu.shape[1:], scene.spacing_mm[1:], strict=True):
-        margin_mm = max(_STRIP_MARGIN_MM, (_MIN_STRIP_MM - (side.stop - side.start) * spacing_mm) / 2)
-        margin = round(margin_mm / spacing_mm)
-        around.append(slice(max(0, side.start - margin), min(size, side.stop + margin)))
-    return [_panel(scene, 0, int(cut), (slice(None), *around)) for cut in cuts]
+    margins = [
+        round(max(_STRIP_MARGIN_MM, (_MIN_STRIP_MM - (side.stop - side.start) * side_mm) / 2) / side_mm)
+        for side, side_mm in zip(box, scene.spacing_mm, strict=True)
+    ]
+    around = enlarged(box, margins, scene.hu.shape)
+    return [_panel(scene, 0, int(cut), around) for cut in cuts]
 
 
 def largest_cross_sections(mask: np.ndarray) -> tuple[int, ...]:
@@ -209,7 +209,7 @@ def figure1_row(scene: Scene) -> list[np.ndarray]:
     return [volume[cut][box] for volume in (scene.hu, scene.reference, scene.prediction)]
 
 
-def _panel(scene: Scene, axis: int, cut: int, box: tuple[slice, ...]) -> Panel:
+def _panel(scene: Scene, axis: int, cut: int, box: Box) -> Panel:
     plane = list(EDGES)[axis]
     title = f"{plane}, slice {scene.grid.file_index(axis, cut) if scene.grid else cut}"
     if scene.grid and scene.grid.instances and axis == 0:
@@ -225,17 +225,15 @@ def _panel(scene: Scene, axis: int, cut: int, box: tuple[slice, ...]) -> Panel:
     )
 
 
-def shown_box(scene: Scene) -> tuple[slice, ...]:
+def shown_box(scene: Scene) -> Box:
     """Return the box of the body in-plane, and of the slices around kidneys and tumors."""
-    rows, columns = (slice(int(start), int(stop)) for start, stop in body_box(scene.hu, scene.spacing_mm))
+    _, rows, columns = body_box(scene.hu, scene.spacing_mm).slices
     found = bounding_box(scene.labels)
     if found is None:
         return slice(None), rows, columns
     margin = round(_ALONG_SLICES_MM / scene.spacing_mm[0])
-    slices = slice(max(0, found[0].start - margin), found[0].stop + margin)
-    joined = (
-        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip((rows, columns), found[1:], strict=True)
-    )
+    slices, *inplane = enlarged(found, (margin, 0, 0), scene.hu.shape)
+    joined = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip((rows, columns), inplane, strict=True))
     return slices, *joined
 
 

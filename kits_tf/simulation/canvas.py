@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from kits_tf.laterality import bounding_box, box_within
+from kits_tf.boxes import bounding_box, box_within, enlarged
 from kits_tf.simulation.appearance import texture
 from kits_tf.simulation.fields import Field, Grid
 from kits_tf.simulation.shapes import Shape
@@ -46,7 +46,7 @@ class Canvas:
         if tight is None:
             return
         # One voxel more on each side, for the slopes that `coverage` takes.
-        tight = tuple(slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(tight, value.shape, strict=True))
+        tight = enlarged(tight, (1, 1, 1), value.shape)
         value = value[tight]
         box = box_within(box, tight)
         inside = value < 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kits_tf.laterality import bounding_box
+from kits_tf.boxes import bounding_box
 from kits_tf.simulation.appearance import Appearance
 from kits_tf.simulation.canvas import Canvas
 from kits_tf.simulation.fields import Bounds, Field, Grid

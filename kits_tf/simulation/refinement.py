@@ -10,7 +10,7 @@ import numpy as np
 import scipy.ndimage
 from skimage.morphology import convex_hull_image
 
-from kits_tf.laterality import bounding_box
+from kits_tf.boxes import bounding_box, enlarged
 from kits_tf.simulation.fields import Field, Grid
 from kits_tf.simulation.structures import BOWEL, INDEX, KIDNEYS, STRUCTURES, are, indices
 
@@ -130,8 +130,7 @@ def _mark_sinus(structures: np.ndarray, spacing: np.ndarray) -> None:
     box = bounding_box(are(structures, KIDNEYS))
     if box is None:
         return
-    reach = np.ceil(3 * SINUS_MM / spacing).astype(int)
-    box = tuple(slice(max(s.start - k, 0), s.stop + k) for s, k in zip(box, reach, strict=True))
+    box = enlarged(box, np.ceil(3 * SINUS_MM / spacing).astype(int).tolist(), structures.shape)
     for name in KIDNEYS:
         kidney = structures[box] == INDEX[name]
         if not kidney.any():

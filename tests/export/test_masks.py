@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from kits_tf import geometry, laterality
+from kits_tf import boxes, geometry, laterality
 from kits_tf.export import masks
 from kits_tf.export.stage_one import body_box
 
@@ -37,7 +37,7 @@ def assert_agrees(mask, middle=0, min_ml=2.0, min_agreement=0.0):
     box, (start, length, component), sides = in_graph(
         np.ascontiguousarray(mask), agreed, middle, min_ml, min_agreement
     )
-    expected = laterality.bounding_box(mask) or tuple(slice(0, size) for size in mask.shape)
+    expected = boxes.bounding_box(mask) or tuple(slice(0, size) for size in mask.shape)
     assert tuple(slice(int(first), int(stop)) for first, stop in box) == expected
     np.testing.assert_array_equal(masks.uncrop(masks.crop(mask, box), box, mask.shape), mask)
     labelled, count = ndimage.label(mask)
