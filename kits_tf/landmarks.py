@@ -13,6 +13,8 @@ from scipy import ndimage
 
 from kits_tf import geometry
 
+REMEDY = "check the orientation in its header"
+
 GRID_MM = (10.0, 4.0, 4.0)  # about the distance of the voxels that are looked at
 MAX_DEPTH_TO_WIDTH = 1.25  # of the body: a patient on the back is wider than deep
 BONE_HU = 200
@@ -24,7 +26,7 @@ MAX_UPPER_CM2 = 20.0  # of a slice in the upper half, where abdomen or pelvis wo
 
 
 def orientation_warnings(hu: np.ndarray, spacing_mm: Sequence[float]) -> list[str]:
-    """Return warnings if spine or lungs lie on the wrong side, or axes are swapped; without evidence there are none.
+    """Return reasons for a warning, to be followed by `REMEDY`: spine or lungs on the wrong side, or swapped axes.
 
     Args:
         hu: [slices, rows, columns] in HU, axes I, P, L.
@@ -43,11 +45,11 @@ def orientation_warnings(hu: np.ndarray, spacing_mm: Sequence[float]) -> list[st
     depth_mm, width_mm = np.multiply(coarse.shape, sides_mm)[1:]
     if box != whole and depth_mm > MAX_DEPTH_TO_WIDTH * width_mm:
         said = f"the body is {depth_mm:.0f} mm deep and {width_mm:.0f} mm wide"
-        found.append(f"{said}: axes may be swapped; check the orientation in its header")
+        found.append(f"{said}: axes may be swapped")
     if _is_spine_in_front(coarse, float(np.prod(sides_mm)) / 1000):
-        found.append("the spine lies in front: rows may be stored back to front; check the orientation in its header")
+        found.append("the spine lies in front: rows may be stored back to front")
     if _are_lungs_below(coarse, float(np.prod(sides_mm[1:])) / 100):
-        found.append("the lungs lie below: slices may be stored upside down; check the orientation in its header")
+        found.append("the lungs lie below: slices may be stored upside down")
     return found
 
 

@@ -120,9 +120,8 @@ def _warnings(image: pathlib.Path, label: pathlib.Path, volume: Volume, labels: 
     parted = separated_axes(labels)
     if 0 in parted and 2 not in parted:
         yield label, "one kidney is above the other on the same side", "unless it is a transplant, correct the affine"
-    for text in landmarks.orientation_warnings(volume.hu, volume.spacing_mm):
-        reason, _, remedy = text.partition("; ")
-        yield image, reason, remedy
+    for reason in landmarks.orientation_warnings(volume.hu, volume.spacing_mm):
+        yield image, reason, landmarks.REMEDY
     inside, shift = _kidney_hu(volume, labels), "look whether the label is shifted, mirrored or upside down"
     if (fat := np.mean(inside < FAT_HU)) > ODD_FAT_SHARE:
         yield label, f"{fat:.0%} of the kidney is fat or air", shift

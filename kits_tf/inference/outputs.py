@@ -180,7 +180,7 @@ def sidecar_of(
             *volume.warnings,
             *hu_warnings(volume.hu),
             *blank_warnings(volume.hu),
-            *landmarks.orientation_warnings(volume.hu, volume.spacing_mm),
+            *(f"{said}; {landmarks.REMEDY}" for said in landmarks.orientation_warnings(volume.hu, volume.spacing_mm)),
             *([] if labels.any() else ["no kidney was found"]),
         ],
     }
