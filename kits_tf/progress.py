@@ -6,37 +6,31 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sized
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import TypeVar
 
 Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 30.0
 
 
-def progress(
-    items: Iterable[Item] | int, description: str, total: int | None = None, unit: str = "case"
-) -> Iterator[Any]:
+def progress(items: Iterable[Item], description: str, total: int, unit: str = "case") -> Iterator[Item]:
     """Yield the items and show how many are done: a bar on a terminal, else a line every half minute.
 
     Args:
-        items: an iterable, or an integer for `range(items)`.
+        items: an iterable.
         description: such as "Preparing".
-        total: number of items, if `items` has no length.
+        total: number of items.
         unit: name of one item.
     """
-    if isinstance(items, int):
-        items = range(items)  # type: ignore[assignment]
-    if total is None and isinstance(items, Sized):
-        total = len(items)
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(items, desc=description, total=total, unit=unit, dynamic_ncols=True)  # type: ignore[arg-type]
+        yield from tqdm(items, desc=description, total=total, unit=unit, dynamic_ncols=True)
         return
     started = printed = time.monotonic()
     count = 0
-    for count, item in enumerate(items, 1):  # type: ignore[arg-type]  # noqa: B007
+    for count, item in enumerate(items, 1):  # noqa: B007
         yield item
         now = time.monotonic()
         if now - printed >= SECONDS_BETWEEN_LINES and count != total:
@@ -46,10 +40,19 @@ def progress(
         print(line(description, count, total, unit, time.monotonic() - started), file=sys.stderr, flush=True)
 
 
-def line(description: str, count: int, total: int | None, unit: str, seconds: float) -> str:
-    """Return a line such as "Training: step 500 of 1000 (50 %), 61 s"."""
-    share = f" of {total} ({100 * count // total} %)" if total else ""
-    return f"{description}: {unit} {count}{share}, {seconds:.0f} s"
+def line(description: str, count: int, total: int, unit: str, seconds: float) -> str:
+    """Return a line such as "Preparing: case 5 of 10 (50 %), 61 s"."""
+    return f"{description}: {unit} {count} of {total} ({100 * count // total} %), {seconds:.0f} s"
+
+
+def counted(number: int | str, noun: str) -> str:
+    """Return a number, as it is shown, with a noun that agrees with it.
+
+    Example:
+        >>> counted(1, "case"), counted(0, "case"), counted("1.5", "hour")
+        ('1 case', '0 cases', '1.5 hours')
+    """
+    return f"{number} {noun}" if str(number) == "1" else f"{number} {noun}s"
 
 
 def say(text: str) -> None:
@@ -81,7 +84,7 @@ def shares(count: int, description: str) -> Iterator[Callable[[Hashable, float],
                 bar.update(total - bar.n)
                 now = time.monotonic()
                 if not is_terminal and now - printed >= SECONDS_BETWEEN_LINES:
-                    print(f"{description}: {total:.1f} of {count} CTs", file=sys.stderr, flush=True)
+                    print(f"{description}: {round(total, 1):g} of {counted(count, 'CT')}", file=sys.stderr, flush=True)
                     printed = now
 
         yield update

@@ -13,6 +13,7 @@ from absl import flags
 from kits_tf import config
 from kits_tf.cli import app
 from kits_tf.errors import InputError
+from kits_tf.progress import counted
 
 if TYPE_CHECKING:
     from kits_tf.inference.inputs import Input
@@ -77,7 +78,7 @@ def run(
     shard, output_dir = flag_values.shard, pathlib.Path(flag_values.output_dir)
     sources = inputs.share_of(found.inputs, shard) if shard else found.inputs
     if not sources:
-        print(f"part {shard} of {len(found.inputs)} CTs has none")
+        print(f"part {shard} of {counted(len(found.inputs), 'CT')} has none")
     part = f"_{shard.replace('/', '_of_')}" if shard else ""
     root = pathlib.Path(flag_values.input)
     root = root if root.is_dir() else root.parent

@@ -10,7 +10,7 @@ from absl import flags
 from kits_tf.cli import app
 from kits_tf.data import download, kits19
 from kits_tf.errors import UsageError
-from kits_tf.progress import progress
+from kits_tf.progress import counted, progress
 
 
 class _TemplateParser(flags.ArgumentParser):
@@ -65,12 +65,12 @@ def main() -> int:
             failures += 1
             app.complain("kits-download", error)
     if failures:
-        app.complain("kits-download", f"{failures} of {len(urls)} files are missing; run again to retry")
+        app.complain("kits-download", f"{failures} of {counted(len(urls), 'file')} missing; run again to retry")
         return app.EXIT_SOME_FAILED
     cases = {name.partition("/")[0] for name in urls}
     bare = len(cases) - sum(name.endswith(kits19.LABEL_NAME) for name in urls)
     note = f", {bare} of them without labels, which are not public" if bare and FLAGS.label_url else ""
-    print(f"{len(cases)} cases in {FLAGS.output_dir}{note}")
+    print(f"{counted(len(cases), 'case')} in {FLAGS.output_dir}{note}")
     return app.EXIT_DONE
 
 

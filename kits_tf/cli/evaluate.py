@@ -16,6 +16,7 @@ from absl import flags
 
 from kits_tf import config
 from kits_tf.cli import app
+from kits_tf.progress import counted, progress
 
 if TYPE_CHECKING:
     from kits_tf.evaluation import scoring
@@ -87,7 +88,6 @@ def evaluate(flag: str, predictions: str) -> tuple[dict[str, Any], list[str]]:
     """Score the predictions of a flag and print their problems; return entries of the JSON and remarks."""
     from kits_tf import runtime
     from kits_tf.evaluation import matching
-    from kits_tf.progress import progress
 
     references = FLAGS.references
     found = matching.match(pathlib.Path(predictions), pathlib.Path(references), FLAGS.cases, flag, FLAGS.split)
@@ -105,7 +105,7 @@ def evaluate(flag: str, predictions: str) -> tuple[dict[str, Any], list[str]]:
     lines += [f"{case}: no prediction in {predictions} (scored as 0)" for case in found.missing]
     lines += [f"{case}: no reference in {references} and no prediction in {predictions}" for case in found.absent]
     lines += [f"{path}: no reference for it (not scored)" for path in found.extra]
-    said = f"{predictions}: {len(kidney_only)} of {len(found.pairs)} predictions are of --stage=kidney"
+    said = f"{predictions}: --stage=kidney made {len(kidney_only)} of {counted(len(found.pairs), 'prediction')}"
     remarks = [f"{said}; their tumor scores, also in the means, are those of an empty mask"] if kidney_only else []
     print(*lines, *remarks, sep="\n", end="\n" if lines or remarks else "", file=sys.stderr)
     return {

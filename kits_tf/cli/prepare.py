@@ -16,6 +16,7 @@ from absl import flags
 
 from kits_tf.cli import app
 from kits_tf.errors import UsageError
+from kits_tf.progress import counted, say
 
 if TYPE_CHECKING:
     from kits_tf.data.kits19 import Case
@@ -49,11 +50,12 @@ def main() -> int:
     workers = FLAGS.workers or _default_workers(cases)
     findings = prepare.prepare(cases, FLAGS.output_dir, split, FLAGS.strict, workers, _report)
     if not findings:
-        print(f"{len(cases)} cases in {FLAGS.output_dir}")
+        print(f"{counted(len(cases), 'case')} in {FLAGS.output_dir}")
         return app.EXIT_DONE
     bad = len({finding.case for finding in findings})
-    outcome = "nothing written" if FLAGS.strict else f"left out; {len(cases) - bad} cases in {FLAGS.output_dir}"
-    app.complain("kits-prepare", f"{bad} of {len(cases)} cases are bad: {outcome}")
+    written = f"{counted(len(cases) - bad, 'case')} in {FLAGS.output_dir}"
+    outcome = "nothing written" if FLAGS.strict else f"left out; {written}"
+    app.complain("kits-prepare", f"{bad} of {counted(len(cases), 'case')} bad: {outcome}")
     return app.EXIT_SOME_FAILED
 
 
@@ -100,8 +102,6 @@ def _default_workers(cases: list[Case]) -> int:
 
 def _report(line: object) -> None:
     """Print a line about a case, on stderr if it is a finding."""
-    from kits_tf.progress import say
-
     if isinstance(line, str):
         say(line)
     else:

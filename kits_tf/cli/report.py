@@ -14,6 +14,7 @@ from absl import flags
 from kits_tf import config
 from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
+from kits_tf.progress import counted, progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,6 @@ def main() -> int:
     """Write a page for every prediction, and an index; return the exit code."""
     from kits_tf import files
     from kits_tf.evaluation.matching import read_sidecar
-    from kits_tf.progress import progress
     from kits_tf.report import pages
 
     pages.require_libraries("output_dir")
@@ -77,7 +77,8 @@ def main() -> int:
         write_figure1(drawn, cases, output_dir / "figure1.png")
     index = output_dir / "index.html"
     pages.write_index(index, rows, failed)
-    print(f"{len(rows)} of {len(cases)} pages written; {f'begin with {index}' if rows else f'{index} says why'}")
+    where = f"begin with {index}" if rows else f"{index} says why"
+    print(f"{len(rows)} of {counted(len(cases), 'page')} written; {where}")
     return app.EXIT_SOME_FAILED if failed else app.EXIT_DONE
 
 

@@ -15,6 +15,7 @@ from absl import flags
 from kits_tf.cli import app
 from kits_tf.config import PHASES
 from kits_tf.errors import InputError, UsageError
+from kits_tf.progress import counted, progress
 
 FLAGS = flags.FlagValues()
 RANGE = re.compile(r"(\d+\.?\d*|\.\d+),(\d+\.?\d*|\.\d+)")
@@ -58,7 +59,6 @@ def main() -> int:
     options["anatomies"] = _anatomies()
     app.check_output_folder("output_dir", FLAGS.output_dir)
     from kits_tf import runtime
-    from kits_tf.progress import progress
 
     folder = pathlib.Path(FLAGS.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def main() -> int:
         if reason is not None:
             failures += 1
             app.complain("kits-simulate", reason)
-    print(f"{len(numbers) - failures} of {len(numbers)} cases in {folder}")
+    print(f"{len(numbers) - failures} of {counted(len(numbers), 'case')} in {folder}")
     return app.EXIT_SOME_FAILED if failures else app.EXIT_DONE
 
 

@@ -26,6 +26,7 @@ from kits_tf.data.records import Record
 from kits_tf.data.validate import AFFINE_TOLERANCE_MM
 from kits_tf.errors import InputError, UsageError
 from kits_tf.io.volume import read_labels
+from kits_tf.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,7 +67,7 @@ def working_records(
     targets = {path: os.path.join(folder, os.path.basename(path)) for path, folder in folders.items()}
     outdated = [pair for pair in targets.items() if _is_outdated(*pair)]
     if outdated:
-        report(f"resizing {len(outdated)} cases to the working grid {grid}, once")
+        report(f"resizing {counted(len(outdated), 'case')} to the working grid {grid}, once")
     for source, target in outdated:
         with files.locked(os.path.join(os.path.dirname(target), "resizing")):
             if _is_outdated(source, target):
@@ -124,7 +125,7 @@ def kidney_samples(
     with files.locked(index):  # workers may start together
         samples = _read_samples(index, key)
         if samples is None:
-            report(f"cutting the kidneys of {len(paths)} cases, once")
+            report(f"cutting the kidneys of {counted(len(paths), 'case')}, once")
             index.unlink(missing_ok=True)  # it does not describe the samples about to be replaced
             samples = [sample for path in paths for sample in _cut_case(path, config, kidney_masks, folder)]
             if not samples:

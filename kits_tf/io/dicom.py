@@ -19,6 +19,7 @@ import numpy as np
 from kits_tf.errors import InputError, UsageError
 from kits_tf.io.privacy import IDENTIFIERS, identifying_words, names_patient, quiet, safe_name, safe_path, uid_digest
 from kits_tf.io.volume import Grid, Volume, fits_int16, oblique_warnings, stored_orientation, to_working, working_grid
+from kits_tf.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +86,7 @@ class Series:
         """Return a line such as "series 3: 88 images of 512x512"."""
         size = "x".join(str(self.headers[0].get(key)) for key in ("Rows", "Columns"))
         number = "without a number" if self.number is None else self.number
-        return f"series {number}: {len(self.headers)} images of {size}"
+        return f"series {number}: {counted(len(self.headers), 'image')} of {size}"
 
 
 class Skipped(NamedTuple):
@@ -369,13 +370,13 @@ def _own_folder(images: Sequence[pydicom.Dataset]) -> Path:
 
 def _skipped(images: Sequence[pydicom.Dataset]) -> Skipped:
     """Describe a series that is no CT volume without naming the patient."""
-    first, count = images[0], len(images)
+    first = images[0]
     kind = "localizer" if _is_localizer(first) else first.SOPClassUID.name.removesuffix(" Storage")
     if first.SOPClassUID == _CT_IMAGE and (modality := _other_modality(first)):
         kind = f"{modality} stored as {kind}"
     where = safe_path(_own_folder(images), identifying_words(first), str(first.get("SeriesInstanceUID", "")))
     number = "without a number" if first.get("SeriesNumber") is None else first.SeriesNumber
-    text = f"{where}: series {number}, {kind} ({count} {'image' if count == 1 else 'images'})"
+    text = f"{where}: series {number}, {kind} ({counted(len(images), 'image')})"
     return Skipped(text, tuple(Path(image.filename) for image in images))
 
 

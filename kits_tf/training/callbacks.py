@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from kits_tf import files
 from kits_tf.checkpoint import HISTORY_NAME, VALIDATION_NAME
+from kits_tf.progress import counted
 
 CURVES_NAME = "curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -70,7 +71,7 @@ class ProgressLogger(keras.callbacks.Callback):
         self._bar.set_postfix_str(values, refresh=False)
         self._bar.update(epoch - self._bar.n)
         is_last = epoch == self._total
-        if not self._is_estimated and now - self._started_at > ESTIMATE_SECONDS:
+        if not is_last and not self._is_estimated and now - self._started_at > ESTIMATE_SECONDS:
             self._is_estimated = True
             self._print(estimate(epoch - int(self._bar.initial), self._total - epoch, now - self._started_at))
         if self._bar.fp is not sys.stderr and (is_last or now - self._printed_at > LINE_SECONDS):
@@ -106,18 +107,17 @@ def estimate(steps: int, left: int, seconds: float) -> str:
 
     Example:
         >>> estimate(steps=50, left=90_000, seconds=10.0)
-        'about 5.0 hours for the other 90000 steps, at 5 steps a second'
+        'about 5 hours for the other 90000 steps, at 5 steps a second'
+        >>> estimate(steps=1, left=1, seconds=10.0)
+        'less than a minute for the last step, at 0.1 steps a second'
     """
     rate = steps / seconds
     hours = left / rate / 3600
-    time_left = (
-        f"{hours / 24:.1f} days"
-        if hours >= 48
-        else f"{hours:.1f} hours"
-        if hours >= 1
-        else f"{60 * hours:.0f} minutes"
-    )
-    return f"about {time_left} for the other {left} steps, at {rate:.2g} steps a second"
+    number, unit = (hours / 24, "day") if hours >= 48 else (hours, "hour") if hours >= 1 else (60 * hours, "minute")
+    said = f"{round(number, 1 if hours >= 1 else 0):g}"
+    time_left = "less than a minute" if said == "0" else f"about {counted(said, unit)}"
+    steps_left = "last step" if left == 1 else f"other {left} steps"
+    return f"{time_left} for the {steps_left}, at {counted(f'{rate:.2g}', 'step')} a second"
 
 
 class TensorBoardLogger(keras.callbacks.Callback):

@@ -22,6 +22,7 @@ from kits_tf.config import NetworkConfig
 from kits_tf.data.records import read_record
 from kits_tf.data.stage_inputs import read_sample
 from kits_tf.errors import InputError, UsageError, one_line
+from kits_tf.progress import counted
 from kits_tf.training import callbacks, data, loop, strategies
 from kits_tf.training import state as states
 from kits_tf.training.state import Settings, TrainingError, TrainingState
@@ -227,11 +228,11 @@ def find_damaged(sources: list[Any], stage: str) -> str | None:
 def describe_start(trainer: loop.Trainer, state: TrainingState, num_sources: int, settings: Settings) -> str:
     """Return a one-line description of the training that is about to start."""
     config, masks = trainer.config, settings.kidney_masks or "labels"
-    kidneys = "kidneys of the labels" if masks == "labels" else f"kidneys predicted in {masks}"
-    kind = "cases" if config.stage == "kidney" else kidneys
+    kidneys = counted(num_sources, "kidney") + (" of the labels" if masks == "labels" else f" predicted in {masks}")
+    sources = counted(num_sources, "case") if config.stage == "kidney" else kidneys
     fresh = f"starts from {settings.pretrained}" if settings.pretrained else "starts"
     start = f"resumes at step {state.step}" if state.step else fresh
-    steps = f"{config.num_steps} steps of {config.batch_size} samples from {num_sources} {kind}"
+    steps = f"{counted(config.num_steps, 'step')} of {counted(config.batch_size, 'sample')} from {sources}"
     size = f"{trainer.model.count_params() / 1e6:.3g} million parameters"
     return (
         f"{network_name(config)}: {start}, {steps}; {size} in {settings.precision} on {device_name(trainer.strategy)}"
@@ -246,7 +247,7 @@ def device_name(strategy: tf.distribute.Strategy) -> str:
     elif gpus:
         name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     else:
-        name = f"CPU with {len(os.sched_getaffinity(0))} cores"
+        name = f"CPU with {counted(len(os.sched_getaffinity(0)), 'core')}"
     return name if strategy.num_replicas_in_sync == 1 else f"{strategy.num_replicas_in_sync} x {name}"
 
 

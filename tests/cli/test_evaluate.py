@@ -123,7 +123,7 @@ def test_predictions_without_a_tumor_network_are_counted_and_scored_as_they_are(
         (folders / f"predictions/prediction_{number:05d}.json").write_text('{"tumor_ml": null, "tumors": null}')
     assert run(folders, f"--compare={folders / 'predictions'}", f"--markdown={folders / 'scores.md'}") == 0
     line, same = said(capsys)
-    assert line == same and line.startswith(f"{folders / 'predictions'}: 2 of 4 predictions are of --stage=kidney")
+    assert line == same and line.startswith(f"{folders / 'predictions'}: --stage=kidney made 2 of 4 predictions")
     result = scores(folders)
     assert result.pop("tumors_not_looked_for") == ["case_00000", "case_00001"]
     assert {key: result[key] for key in ("cases", "mean", "lesions")} == {

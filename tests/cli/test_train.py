@@ -93,7 +93,7 @@ def test_the_opening_says_what_trains_on_what(prepared, tmp_path, capsys, monkey
     lines = capsys.readouterr().out.splitlines()
     [opening] = [line for line in lines if line.startswith("tumor: starts")]
     pattern = (
-        r"2 steps of 1 samples from 4 kidneys of the labels; 0\.0\d+ million parameters in float32 on CPU with \d+ c"
+        r"2 steps of 1 sample from 4 kidneys of the labels; 0\.0\d+ million parameters in float32 on CPU with \d+ c"
     )
     assert re.search(pattern, opening) and not any("warning" in line for line in lines)
     monkeypatch.setattr(training, "is_wide", lambda config: True)

@@ -48,7 +48,7 @@ def test_a_log_gets_plain_lines(capsys, monkeypatch):
     logger.on_train_end()
     assert capsys.readouterr().out.splitlines() == [
         "tumor: step 60/7300, loss 0.5, dice_loss 0.2, compiled in 40 s",
-        "tumor: about 1.0 hours for the other 7200 steps, at 2 steps a second",
+        "tumor: about 1 hour for the other 7200 steps, at 2 steps a second",
         "tumor: step 100, validation tumor_dice 0.6000, best 0.7000 at step 55",
         "tumor: step 7300/7300, loss 0.3, dice_loss 0.2, validation tumor_dice 0.6, 2.00 steps/s, 00:00 left",
     ]
