@@ -57,9 +57,9 @@ def simulate(
         case_index: Number of the case within it.
         anatomies: Organ maps, one of which is drawn; the bundled ones by default.
         size: Rows and columns; below 512 the field of view stays, so that pixels grow.
-        slices: Number of slices; by default drawn as in KiTS19, up to the end of the map.
+        slices: Number of slices; drawn by default, up to the end of the map.
         phases: Contrast phases, one of which is drawn.
-        pixel_spacing_mm: (low, high) of a uniform draw; as in KiTS19 by default.
+        pixel_spacing_mm: (low, high) of a uniform draw; by default KiTS19's range and wider.
         slice_spacing_mm: Likewise.
 
     Raises:
