@@ -1,4 +1,4 @@
-"""Atomic writing, by a temporary name in the same folder and then a rename; locks; digests of files."""
+"""Atomic writing, by a temporary name in the same folder and then a rename; locks; trees and digests of files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hashlib
 import os
 import pathlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from kits_tf.errors import InputError
 
@@ -54,6 +54,29 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
     with open(path.with_name(f".{path.name}.lock"), "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def walk(
+    root: pathlib.Path,
+    is_leaf: Callable[[pathlib.Path], bool] | None = None,
+    on_error: Callable[[OSError], None] | None = None,
+) -> Iterator[tuple[pathlib.Path, list[pathlib.Path]]]:
+    """Yield the folders of a tree with their files, sorted, linked folders once; hidden ones are passed over.
+
+    Args:
+        root: The tree.
+        is_leaf: Whether folders within a folder are not looked at.
+        on_error: Called for each folder that cannot be read.
+    """
+    seen = set()
+    for parent, folders, names in os.walk(str(root), onerror=on_error, followlinks=True):
+        folder, place = pathlib.Path(parent), os.path.realpath(parent)
+        is_end = place in seen or (is_leaf is not None and is_leaf(folder))
+        folders[:] = [] if is_end else sorted(name for name in folders if name[0] != ".")
+        if place not in seen:
+            paths = (folder / name for name in sorted(names) if name[0] != ".")
+            yield folder, [path for path in paths if path.is_file() or path.is_symlink()]  # no pipes
+        seen.add(place)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

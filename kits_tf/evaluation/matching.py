@@ -6,7 +6,6 @@ import collections
 import dataclasses
 import functools
 import json
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -169,15 +168,7 @@ def walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
 
     Folders within a prepared folder or a KiTS19 case are not looked at.
     """
-    seen = set()
-    for parent, folders, names in os.walk(root, followlinks=True):
-        place = os.path.realpath(parent)
-        is_leaf = records.is_prepared(parent) or kits19.case_number(os.path.basename(place)) is not None
-        folders[:] = [] if place in seen or is_leaf else sorted(name for name in folders if name[0] != ".")
-        if place not in seen:
-            paths = (Path(parent, name) for name in sorted(names) if name[0] != ".")
-            yield Path(parent), [one for one in paths if one.is_file() or one.is_symlink()]  # no pipes
-        seen.add(place)
+    return files.walk(root, _is_leaf)
 
 
 def case_id(path: Path) -> str:
@@ -221,6 +212,11 @@ def ct_digests(predictions: Iterable[Path]) -> set[str]:
 def is_kidney_only(sidecar: Mapping[str, Any], labels: np.ndarray) -> bool:
     """Return whether no tumor network ran: the sidecar's tumor is null, and no one has drawn a tumor since."""
     return sidecar.get("tumor_ml", 0) is None and not (labels > 1).any()
+
+
+def _is_leaf(folder: Path) -> bool:
+    """Return whether a folder is a prepared one or, under its own name, a KiTS19 case."""
+    return records.is_prepared(folder) or kits19.case_number(folder.resolve().name) is not None
 
 
 def _long_name(path: Path, root: Path) -> str:

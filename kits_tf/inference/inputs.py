@@ -20,7 +20,7 @@ from kits_tf.data import kits19, records
 from kits_tf.errors import InputError, UsageError
 from kits_tf.evaluation import matching
 from kits_tf.inference.outputs import is_output_of
-from kits_tf.io import dicom, nifti, privacy, volume
+from kits_tf.io import dicom, dicom_folder, nifti, privacy, volume
 from kits_tf.io.volume import Volume
 
 _ENDING = "_segmentation.nii.gz"
@@ -192,7 +192,7 @@ def _find(path: pathlib.Path) -> Found:
     """Return the CTs of a NIfTI file or a tree."""
     if path.is_file():
         if not nifti.is_nifti(path):
-            hint = "; a DICOM series is named by its folder" if dicom.is_dicom(path) else ""
+            hint = "; a DICOM series is named by its folder" if dicom_folder.is_dicom(path) else ""
             raise UsageError("input", f"{path} is not a NIfTI file (.nii or .nii.gz){hint}")
         return Found([from_file(path)], [])
     if not path.is_dir():
@@ -206,8 +206,8 @@ def _find(path: pathlib.Path) -> Found:
         cts = [one for one in paths if one.name == kits19.IMAGE_NAME] or list(filter(nifti.is_nifti, paths))
         inputs += map(from_file, cts)
         others += [one for one in paths if one not in cts]
-    images = set(filter(dicom.is_dicom, others))
-    tree = dicom.read_tree(path) if images else dicom.Tree([], [], None)
+    images = set(filter(dicom_folder.is_dicom, others))
+    tree = dicom_folder.read_tree(path) if images else dicom_folder.Tree([], [], None)
     inputs += map(functools.partial(_from_series, path), tree.series)
     if tree.fault and (tree.series or not (inputs and tree.skipped)):  # other series alone are no fault beside CTs
         inputs = [source for source in inputs if not source.series] + [Input(path, "", fault=tree.fault)]
@@ -227,7 +227,7 @@ def _find(path: pathlib.Path) -> Found:
 
 def _from_series(root: pathlib.Path, series: dicom.Series) -> Input:
     """Return a CT series of a tree, named by its own folder."""
-    own = pathlib.Path(os.path.commonpath([os.path.dirname(header.filename) for header in series.headers]))
+    own = dicom_folder.own_folder(series.headers)
     if own != root:
         words = privacy.identifying_words(series.headers[0])
         name = privacy.safe_name(own.resolve().name, words, series.uid)

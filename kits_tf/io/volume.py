@@ -143,9 +143,9 @@ def read_volume(path: str | os.PathLike, series: str | None = None) -> Volume:
     """
     path = pathlib.Path(path)
     if path.is_dir():
-        from kits_tf.io import dicom  # which imports this module
+        from kits_tf.io import dicom, dicom_folder  # which import this module
 
-        return dicom.read_series(dicom.choose(dicom.find_series(path), series))
+        return dicom.read_series(dicom_folder.choose(dicom_folder.find_series(path), series))
     file = nifti.read_header(path)
     grid = _grid(file)
     hu = np.empty(grid.shape, np.int16)

@@ -11,7 +11,8 @@ pytest.importorskip("matplotlib")
 pydicom = pytest.importorskip("pydicom")
 
 from kits_tf.cli import app, report  # noqa: E402
-from kits_tf.io.dicom import find_series, read_series  # noqa: E402
+from kits_tf.io.dicom import read_series  # noqa: E402
+from kits_tf.io.dicom_folder import find_series  # noqa: E402
 from kits_tf.io.volume import write_labels, write_volume  # noqa: E402
 from tests.cli.test_report import SPACING_MM, labels  # noqa: E402
 from tests.io.dicom_files import images, write  # noqa: E402

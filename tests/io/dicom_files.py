@@ -56,6 +56,14 @@ def write(datasets, folder, seed=0):
     return folder
 
 
+def edited(made, number=None, **elements):
+    """The images with elements set (or with None, deleted) in all of them, or in one."""
+    for image in made if number is None else [made[number]]:
+        for key, value in elements.items():
+            image.pop(key, None) if value is None else setattr(image, key, value)
+    return made
+
+
 def gdcm_compressed(folder, target, syntax):
     """The images of a folder in a transfer syntax that GDCM alone can write."""
     import gdcm

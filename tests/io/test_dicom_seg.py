@@ -7,7 +7,8 @@ highdicom = pytest.importorskip("highdicom")
 pydicom = pytest.importorskip("pydicom")
 
 from kits_tf import read_volume  # noqa: E402
-from kits_tf.io.dicom import COPIED_TO_SEG, find_series  # noqa: E402
+from kits_tf.io.dicom import COPIED_TO_SEG  # noqa: E402
+from kits_tf.io.dicom_folder import find_series  # noqa: E402
 from kits_tf.io.dicom_seg import write_segmentation  # noqa: E402
 from tests.io.dicom_files import PATIENT_ID, images, write  # noqa: E402
 from tests.tiny import small_ct  # noqa: E402
