@@ -35,6 +35,8 @@ SUMMARY = {
     "real_most_false_tumor_ml": "real CTs: tumor claimed, most, ml",
     "planted_tumor_dice": "planted: tumor Dice, mean",
     "planted_found": "planted: found of those over 4 ml",
+    "real_shaped_tumor_dice": "real shapes planted: tumor Dice, mean",
+    "real_shaped_found": "real shapes planted: found of those over 4 ml",
     "simulated_kidney_dice": "simulated: kidney Dice, mean",
     "simulated_tumor_dice": "simulated: tumor Dice, mean",
     "simulated_rows_to_columns": "simulated: tumor outlines, changes along rows over those along columns",

@@ -4,7 +4,7 @@ The shapes are those of KiTS19's labels, read and placed anew for each measureme
 shape is stored here, and none is trained on. Nothing is shared with the painter of the training data, `paint`.
 
 A tumor keeps its size and outline. It goes where it sat: along the body axis by its share of the kidney's length,
-around the kidney in the same direction (mirrored for the other side), as far out of the kidney's convex hull as before.
+around the kidney in the same direction (mirrored for the other side), as far out of its convex hull as before.
 
 Solid tumor has the HU measured in patients, mean and standard deviation, for a cortex of `CORTEX_HU`; enhancement
 grows with that of the CT's own cortex. Frequencies, necrosis and scars follow surgical series.
@@ -30,9 +30,9 @@ import numpy as np
 from scipy import ndimage, signal, spatial
 
 from experiments.default_weights.samples import Case, Spacing
+from kits_tf.boxes import Box, bounding_box, enlarged
 from kits_tf.data import kits19
 from kits_tf.io.volume import read_labels
-from kits_tf.laterality import bounding_box
 from kits_tf.simulation.fields import random_generator
 
 SEED = 2019
@@ -44,7 +44,7 @@ AIR_HU, BONE_HU, FAT_HU = -200.0, 200.0, -20.0  # bone and vessels are brighter,
 MOST_BONE, MOST_CUT, MOST_OTHER = 0.01, 0.05, 0.25  # shares of a shape in bone or air, cut off, in other soft tissue
 LEAST_SHARED, MOST_PROTRUDING = 0.1, 0.8  # shares of a shape in the kidney, outside its hull
 CAPSULE_SHARE, CAPSULE_MM = 0.3, 1.2
-PATCH, LAG = 16, 5  # voxels, of the patches and lags that noise is measured on
+PATCH, LAG = 16, 7  # voxels, of the patches and lags that noise is measured on
 
 
 class Look(NamedTuple):
@@ -80,9 +80,9 @@ class Planted(NamedTuple):
     """A CT with a planted tumor, and what it is."""
 
     case: Case
+    contrast_hu: float  # median of the tumor minus that of the kidney
     donor: str
     subtype: str
-    contrast_hu: float  # median of the tumor minus that of the kidney
 
 
 def planted(case: Case, name: str, shapes: pathlib.Path, count: int) -> Iterator[Planted]:
@@ -97,21 +97,23 @@ def planted(case: Case, name: str, shapes: pathlib.Path, count: int) -> Iterator
     rng = random_generator(SEED, zlib.crc32(name.encode()))
     pieces = ndimage.label(case.kidney)[0]
     largest = 1 + np.argsort(np.bincount(pieces.ravel())[1:])[::-1][:2]
-    right, left = sorted(largest, key=lambda piece: float(np.nonzero(pieces == piece)[2].mean()))
+    sides = sorted(largest, key=lambda piece: float(np.nonzero(pieces == piece)[2].mean()))  # right, left
+    quantiles = (rng.permutation(count) + rng.random()) / count
+    bounds = np.cumsum([look.share for look in LOOKS.values()])[:-1]
+    subtypes = [list(LOOKS)[index] for index in np.searchsorted(bounds, quantiles)]
     found = kits19.find_cases(shapes)
     for index in rng.permutation(len(found)):
         donor = read_donor(found[index])
         if donor is None:
             continue
-        is_right = bool(rng.random() < 0.5)
-        kidney = pieces == (right if is_right else left)
-        if donor.is_right != is_right:
-            donor = donor._replace(kidney=donor.kidney[..., ::-1], tumor=donor.tumor[..., ::-1])
-        tumor = fitted(case, kidney, shape_at(donor, kidney, case.spacing_mm))
-        if tumor is not None:
-            yield paint(case, kidney, tumor, donor.name, rng)
-            count -= 1
-        if not count:
+        for side in rng.permutation(2):
+            kidney = pieces == sides[side]
+            tumor = fitted(case, kidney, shape_at(on_side(donor, side == 0), kidney, case.spacing_mm))
+            if tumor is not None:
+                subtype = subtypes.pop()
+                yield Planted(*paint(case, kidney, tumor, LOOKS[subtype], rng), donor.name, subtype)
+                break
+        if not subtypes:
             return
 
 
@@ -134,8 +136,15 @@ def read_donor(found: kits19.Case) -> Donor | None:
     if not TUMOR_ML[0] <= sizes.max() * voxel_ml <= TUMOR_ML[1] or kidney.sum() * voxel_ml < MIN_KIDNEY_ML:
         return None
     is_right = np.nonzero(kidney)[2].mean() + box[2].start < labels.shape[2] / 2
-    inside = wider(kidney | tumor, 0, grid.spacing_mm)
+    inside = around_mask(kidney | tumor, 0, grid.spacing_mm)
     return Donor(found.id, kidney[inside], tumor[inside], grid.spacing_mm, bool(is_right))
+
+
+def on_side(donor: Donor, is_right: bool) -> Donor:
+    """Return a donor, mirrored if it is of the other side."""
+    if donor.is_right == is_right:
+        return donor
+    return Donor(donor.name, donor.kidney[..., ::-1], donor.tumor[..., ::-1], donor.spacing_mm, is_right)
 
 
 def points(mask: np.ndarray, spacing_mm: Spacing, most: int = 4000) -> np.ndarray:
@@ -157,10 +166,10 @@ def shape_at(donor: Donor, kidney: np.ndarray, spacing_mm: Spacing) -> np.ndarra
     start[0] = level
     outwards = start - ours.mean(0)
     outwards /= np.linalg.norm(outwards)
-    protruding = min(outside(theirs, tumor), MOST_PROTRUDING)
-    slides = np.arange(-40.0, 41.0)
+    protruding = min(outside(hull(theirs), tumor), MOST_PROTRUDING)
+    kidney_hull, slides = hull(ours), np.arange(-40.0, 41.0)
     costs = [
-        abs(outside(ours, tumor - centre + start + slide * outwards) - protruding) + 0.002 * abs(slide)
+        abs(outside(kidney_hull, tumor - centre + start + slide * outwards) - protruding) + 0.002 * abs(slide)
         for slide in slides
     ]
     target = start + slides[int(np.argmin(costs))] * outwards
@@ -173,10 +182,14 @@ def around(kidney: np.ndarray, level: float, reach: float) -> np.ndarray:
     return kidney[near].mean(0) if near.any() else kidney.mean(0)
 
 
-def outside(kidney: np.ndarray, tumor: np.ndarray) -> float:
-    """Return the share of a tumor's points outside the convex hull of a kidney's."""
-    hull = spatial.Delaunay(kidney[spatial.ConvexHull(kidney).vertices])
-    return float(np.mean(hull.find_simplex(tumor[::8]) < 0))
+def hull(kidney: np.ndarray) -> spatial.Delaunay:
+    """Return the convex hull of a kidney's points, as simplices."""
+    return spatial.Delaunay(kidney[spatial.ConvexHull(kidney).vertices])
+
+
+def outside(kidney: spatial.Delaunay, tumor: np.ndarray) -> float:
+    """Return the share of a tumor's points outside the hull of a kidney."""
+    return float(np.mean(kidney.find_simplex(tumor[::4]) < 0))
 
 
 def moved(donor: Donor, shift_mm: np.ndarray, shape: tuple[int, ...], spacing_mm: Spacing) -> np.ndarray:
@@ -184,15 +197,22 @@ def moved(donor: Donor, shift_mm: np.ndarray, shape: tuple[int, ...], spacing_mm
     tumor = np.pad(donor.tumor, 2)
     inside, beyond = (ndimage.distance_transform_edt(mask, donor.spacing_mm) for mask in (tumor, ~tumor))
     ours, theirs = np.asarray(spacing_mm), np.asarray(donor.spacing_mm)
-    offset = (0.5 * ours - shift_mm) / theirs - 0.5 + 2
-    return ndimage.affine_transform(inside - beyond, ours / theirs, offset, shape, order=1, cval=-1e3) > 0
+    low = np.clip((shift_mm - 2 * theirs) // ours, 0, shape).astype(int)
+    high = np.clip((shift_mm + donor.tumor.shape * theirs) // ours + 2, low, shape).astype(int)
+    offset = ((low + 0.5) * ours - shift_mm) / theirs - 0.5 + 2
+    placed = np.zeros(shape, bool)
+    box = tuple(map(slice, low, high))
+    placed[box] = (
+        ndimage.affine_transform(inside - beyond, ours / theirs, offset, tuple(high - low), order=1, cval=-1e3) > 0
+    )
+    return placed
 
 
 def fitted(case: Case, kidney: np.ndarray, tumor: np.ndarray) -> np.ndarray | None:
     """Return a shape without what would replace air, bone or a vessel; None if it does not fit there."""
     if not tumor.any() or any(tumor.take(index, axis).any() for axis in range(3) for index in (0, -1)):
         return None
-    box = wider(tumor, 10, case.spacing_mm)
+    box = around_mask(tumor, 10, case.spacing_mm)
     hu, shape = ndimage.gaussian_filter(case.hu[box].astype(np.float32), (0, 1, 1)), tumor[box]
     free = ndimage.distance_transform_edt(~kidney[box], case.spacing_mm) > 3
     barred = ndimage.binary_dilation((hu < AIR_HU) | ((hu > BONE_HU) & free), iterations=2)
@@ -211,34 +231,33 @@ def fitted(case: Case, kidney: np.ndarray, tumor: np.ndarray) -> np.ndarray | No
     return whole
 
 
-def wider(mask: np.ndarray, margin_mm: float, spacing_mm: Spacing) -> tuple[slice, ...]:
+def around_mask(mask: np.ndarray, margin_mm: float, spacing_mm: Spacing) -> Box:
     """Return the box of a mask and some mm around it."""
     box = bounding_box(mask)
     assert box is not None
-    margins = [round(margin_mm / size) for size in spacing_mm]
-    return tuple(slice(max(one.start - n, 0), one.stop + n) for one, n in zip(box, margins, strict=True))
+    return enlarged(box, [round(margin_mm / size) for size in spacing_mm], mask.shape)
 
 
-def paint(case: Case, kidney: np.ndarray, tumor: np.ndarray, donor: str, rng: np.random.Generator) -> Planted:
-    """Return the CT with a tumor of a random subtype in a place."""
-    subtype = str(rng.choice(list(LOOKS), p=[look.share for look in LOOKS.values()]))
-    box, surround = wider(tumor, 8, case.spacing_mm), wider(kidney, 30, case.spacing_mm)
+def paint(
+    case: Case, kidney: np.ndarray, tumor: np.ndarray, look: Look, rng: np.random.Generator
+) -> tuple[Case, float]:
+    """Return the CT with a tumor in a place, and its contrast to the kidney in HU."""
+    box, surround = around_mask(tumor, 8, case.spacing_mm), around_mask(kidney, 30, case.spacing_mm)
     depth_mm = ndimage.distance_transform_edt(tumor[box], case.spacing_mm)
     ml = np.count_nonzero(tumor) * float(np.prod(case.spacing_mm)) / 1000
-    cortex_hu, is_nephrographic = phase(case, kidney)
-    texture = solid(LOOKS[subtype], depth_mm, ml, cortex_hu, is_nephrographic, case.spacing_mm, rng)
+    cortex_hu, is_nephrographic = phase(case.hu[surround], kidney[surround], case.spacing_mm)
+    texture = solid(look, depth_mm, ml, cortex_hu, is_nephrographic, case.spacing_mm, rng)
     texture = ndimage.gaussian_filter(texture, (0.4, 0.6, 0.6)) + noise(case.hu[surround], depth_mm.shape, rng)
     weight = ndimage.gaussian_filter(tumor[box].astype(np.float32), (0.4, 0.7, 0.7))
     hu = case.hu.astype(np.float32)
     hu[box] += weight * (texture - hu[box])
-    contrast = np.median(hu[tumor]) - np.median(case.hu[kidney])
-    made = Case(np.rint(hu).astype(np.int16), case.kidney | tumor, tumor, case.spacing_mm)
-    return Planted(made, donor, subtype, round(float(contrast), 1))
+    contrast = float(np.median(hu[tumor]) - np.median(case.hu[kidney]))
+    return Case(np.rint(hu).astype(np.int16), case.kidney | tumor, tumor, case.spacing_mm), round(contrast, 1)
 
 
-def phase(case: Case, kidney: np.ndarray) -> tuple[float, bool]:
+def phase(hu: np.ndarray, kidney: np.ndarray, spacing_mm: Spacing) -> tuple[float, bool]:
     """Return the HU of a kidney's cortex and whether the medulla is about as bright."""
-    smooth = ndimage.gaussian_filter(case.hu.astype(np.float32), [0, *(1 / np.asarray(case.spacing_mm[1:]))])
+    smooth = ndimage.gaussian_filter(hu.astype(np.float32), [0, 1 / spacing_mm[1], 1 / spacing_mm[2]])
     median, cortex = np.percentile(smooth[kidney], [50, 95])
     return float(cortex), bool(median - UNENHANCED_HU > NEPHROGRAPHIC_SHARE * (cortex - UNENHANCED_HU))
 
@@ -270,8 +289,14 @@ def smooth_noise(shape: tuple[int, ...], mm: float, spacing_mm: Spacing, rng: np
     return (field - field.mean()) / field.std()
 
 
+def trend(patch: np.ndarray) -> np.ndarray:
+    """Return what changes linearly along rows and columns of a patch."""
+    down = np.linspace(-1, 1, PATCH)[:, None]
+    return (down * np.mean(down * patch) + down.T * np.mean(down.T * patch)) / np.mean(down**2)
+
+
 def noise(hu: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Return noise like that of a CT's most even soft tissue: same autocovariance in slices and from slice to slice."""
+    """Return noise with the autocovariance of a CT's most even soft tissue, in slices and from one to the next."""
     smooth = ndimage.gaussian_filter(hu.astype(np.float32), (0, 3, 3))
     found: list[tuple[float, np.ndarray]] = []
     for corner in np.ndindex(*(n // step for n, step in zip(hu.shape, (2, PATCH // 2, PATCH // 2), strict=True))):
@@ -279,14 +304,12 @@ def noise(hu: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> n
         part = np.s_[z : z + 2, y : y + PATCH, x : x + PATCH]
         patch = hu[part].astype(np.float32)
         if patch.shape == (2, PATCH, PATCH) and smooth[part].min() > 0 and np.median(patch) < BONE_HU:
-            for axis in (1, 2):
-                patch = signal.detrend(patch, axis)
-            found.append((float(np.std(smooth[part])), patch))
+            found.append((float(np.std(smooth[part])), patch - np.mean(patch) - trend(patch)))
     even = np.stack([patch for _, patch in sorted(found, key=lambda one: one[0])[: max(10, len(found) // 20)]])
     lags = np.mean([signal.correlate(one, one) for one in even.reshape(-1, PATCH, PATCH)], axis=0)
     overlap = np.outer(*2 * [PATCH - np.abs(np.arange(1 - PATCH, PATCH))])
     middle = np.s_[PATCH - 1 - LAG : PATCH + LAG, PATCH - 1 - LAG : PATCH + LAG]
-    taper = np.outer(*2 * [signal.windows.triang(2 * LAG + 1)])
+    taper = np.outer(*2 * [signal.windows.hann(2 * LAG + 3)[1:-1]])
     covariance = np.zeros(np.maximum(shape[1:], 2 * LAG + 1))
     covariance[: 2 * LAG + 1, : 2 * LAG + 1] = (lags / overlap)[middle] * taper
     amplitude = np.sqrt(np.abs(np.fft.fft2(covariance)))

@@ -2,9 +2,9 @@
 
 python -m experiments.default_weights.score --real_ct=DIR --output=scores.json
 
-DIR of --real_ct is as for `paint`; without it, the bundled CT and the simulations alone are scored. --picture draws
-the worst cases. --record stores the scores in result.json as those of the released weights, --try_name their summary
-among the tries.
+DIR of --real_ct is as for `paint`; without it, the bundled CT and the simulations alone are scored. --shapes=DIR, a
+folder of KiTS19's labels, adds tumors of real shape in these CTs (see `plant`). --picture draws the worst cases.
+--record stores the scores in result.json as those of the released weights, --try_name their summary among the tries.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scipy import ndimage
 
 import kits_tf
 from experiments import pictures
-from experiments.default_weights import paint
+from experiments.default_weights import paint, plant
 from experiments.default_weights.networks import RESULT, record, recorded
 from experiments.default_weights.samples import Case
 from kits_tf import checkpoint, config, files, simulation
@@ -31,6 +31,7 @@ BUNDLED = "trunk_ct"
 FAR_MM = 6.0  # found kidney further than this from a labelled one is a false piece
 FOUND_SHARE = 0.1  # of a tumor's voxels that make it found
 WORTH_FINDING_ML = 4.0
+REAL_SHAPED = 6  # tumors of real shape for each CT
 PLANTED_SEED, SIMULATED_SEED = 77, 9413
 # Outside the ranges of `simulate`, so that no spacing is one of training.
 SIMULATED: dict[str, Any] = {"size": 320, "slice_spacing_mm": (5.25, 5.45)}
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--real_ct", type=pathlib.Path)
     parser.add_argument("--cases", help="comma list of folders of --real_ct; by default those of held-out people")
     parser.add_argument("--planted", type=int, default=4, help="tumors planted into each of these CTs, one at a time")
+    parser.add_argument("--shapes", type=pathlib.Path, help="labels in KiTS19's layout, whose tumors are planted")
     parser.add_argument("--simulated", type=int, default=10, help="number of simulations")
     parser.add_argument("--picture", type=pathlib.Path)
     parser.add_argument("--output", type=pathlib.Path, required=True)
@@ -61,6 +63,10 @@ def main() -> None:
         scorer.add("real", name, case)
         for number in range(arguments.planted if name != BUNDLED else 0):
             scorer.add("planted", f"{name}_{number}", planted(case, number))
+        if arguments.shapes and name != BUNDLED:
+            for one in plant.planted(case, name, arguments.shapes, REAL_SHAPED):
+                facts = {"subtype": one.subtype, "contrast_hu": one.contrast_hu}
+                scorer.add("real_shaped", f"{name}_{one.donor}", one.case, **facts)
     for number in range(arguments.simulated):
         scorer.add("simulated", f"{number:02d}", simulated(number))
     scores: dict[str, Any] = {"checkpoint": arguments.checkpoint_dir, "cases": scorer.scores}
@@ -83,10 +89,10 @@ class Scorer:
         self.scores: dict[str, Scored] = {}
         self._worst: dict[str, tuple[float, list[pictures.Plane]]] = {}
 
-    def add(self, kind: str, name: str, case: Case) -> None:
-        """Segment a case and score it."""
+    def add(self, kind: str, name: str, case: Case, **facts: Any) -> None:
+        """Segment a case and score it; facts about it are kept with its numbers."""
         found = self.segmenter.segment(case.hu, case.spacing_mm)
-        numbers = score(case, found)
+        numbers = score(case, found) | facts
         self.scores.setdefault(kind, {})[name] = numbers
         print(kind, name, numbers, flush=True)
         dices = (numbers["kidney_dice"], numbers["tumor_dice"])
@@ -158,10 +164,9 @@ def transitions(mask: np.ndarray) -> float | None:
 
 def summary(scores: dict[str, Scored]) -> dict[str, Any]:
     """Return means and extremes over the cases of each kind."""
-    real, planted_cases, simulations = (
-        list(scores.get(kind, {}).values()) for kind in ("real", "planted", "simulated")
+    real, planted_cases, real_shaped, simulations = (
+        list(scores.get(kind, {}).values()) for kind in ("real", "planted", "real_shaped", "simulated")
     )
-    large = [one for one in planted_cases if one["tumor_ml"] > WORTH_FINDING_ML]
     return {
         "real_kidney_dice": aggregate(np.mean, real, "kidney_dice"),
         "real_lowest_kidney_dice": aggregate(np.min, real, "kidney_dice"),
@@ -169,11 +174,19 @@ def summary(scores: dict[str, Scored]) -> dict[str, Any]:
         "real_median_false_tumor_ml": aggregate(np.median, real, "false_tumor_ml"),
         "real_most_false_tumor_ml": aggregate(np.max, real, "false_tumor_ml"),
         "planted_tumor_dice": aggregate(np.mean, planted_cases, "tumor_dice"),
-        "planted_found": f"{sum(one['tumor_found'] for one in large)} of {len(large)}" if large else None,
+        "planted_found": found_of_large(planted_cases),
+        "real_shaped_tumor_dice": aggregate(np.mean, real_shaped, "tumor_dice"),
+        "real_shaped_found": found_of_large(real_shaped),
         "simulated_kidney_dice": aggregate(np.mean, simulations, "kidney_dice"),
         "simulated_tumor_dice": aggregate(np.mean, simulations, "tumor_dice"),
         "simulated_rows_to_columns": aggregate(np.mean, simulations, "rows_to_columns"),
     }
+
+
+def found_of_large(cases: Iterable[dict[str, Any]]) -> str | None:
+    """Return how many of the tumors worth finding were found; None if there are none."""
+    large = [one["tumor_found"] for one in cases if one["tumor_ml"] > WORTH_FINDING_ML]
+    return f"{sum(large)} of {len(large)}" if large else None
 
 
 def aggregate(function: Any, cases: Iterable[dict[str, Any]], name: str) -> float | None:
