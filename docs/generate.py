@@ -17,7 +17,7 @@ from experiments.ablations import summary as ablations
 from experiments.ablations.variants import QUESTIONS
 from experiments.default_weights.networks import recorded
 from kits_tf import checkpoint, cli, config
-from kits_tf.cli import app
+from kits_tf.cli import app, predict
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -126,10 +126,19 @@ def commands_page() -> str:
 def command_section(name: str, module: ModuleType) -> str:
     """Return what a command does and its flags."""
     about, example = re.split(r"\n\n(?:Example:)?\s*(?=kits-)", inspect.cleandoc(module.__doc__ or ""))
-    rows = [("flag", "default", "what it is")]
-    for group in module.FLAGS.flags_by_module_dict().values():
-        rows += [(f"`--{flag.name}`", default(flag), meaning(flag)) for flag in group]
-    return f"## kits-{name}\n\n{about}\n\n```\n{example}\n```\n\n{table(*rows)}"
+    rows = [row for group in module.FLAGS.flags_by_module_dict().values() for row in map(flag_row, group)]
+    shared = ""
+    if name == "request":
+        known = {flag_row(flag) for group in predict.FLAGS.flags_by_module_dict().values() for flag in group}
+        names = ", ".join(row[0] for row in rows if row in known)
+        shared, rows = f"\n{names} are those of [kits-predict](#kits-predict).\n", [r for r in rows if r not in known]
+    head = ("flag", "default", "what it is")
+    return f"## kits-{name}\n\n{about}\n\n```\n{example}\n```\n\n{table(head, *rows)}{shared}"
+
+
+def flag_row(flag: flags.Flag) -> tuple[str, str, str]:
+    """Return a flag with its default and meaning."""
+    return f"`--{flag.name}`", default(flag), meaning(flag)
 
 
 def default(flag: flags.Flag) -> str:
