@@ -1,4 +1,4 @@
-"""Kidney and kidney-tumor segmentation in CT: two-stage convolutional networks in TensorFlow and Keras.
+"""Segment kidneys and kidney tumors in CT with two-stage convolutional networks in TensorFlow and Keras.
 
     import kits_tf
 
@@ -8,7 +8,7 @@
     kits_tf.write_labels(labels, volume, "segmentation.nii.gz")
     network = kits_tf.load_network("default", "kidney_axial")      # a Keras model
 
-Importing this package imports neither TensorFlow nor Keras; each function does so when it is first used.
+Importing this package imports neither TensorFlow nor Keras; functions that need them do so when they are called.
 """
 
 import importlib

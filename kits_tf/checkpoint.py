@@ -154,8 +154,8 @@ def load_network(name_or_folder: str | os.PathLike, network: str) -> UNet:
         network: "kidney_axial", "kidney_coronal", "kidney_sagittal" or "tumor".
 
     Returns:
-        a `kits_tf.models.KidneyNetwork` or `TumorNetwork`. Its input are intensities as `kits_tf.geometry.scale`
-        returns them with the `clip_hu` of the network's config, on its working grid.
+        a `kits_tf.models.KidneyNetwork` or `TumorNetwork`. Its input must be on the working grid of the network's
+        config, with intensities scaled by `kits_tf.geometry.scale` and the config's `clip_hu`.
 
     Raises:
         InputError: there is no such checkpoint or network.

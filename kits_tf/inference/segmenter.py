@@ -52,20 +52,19 @@ def load_segmenter(
     precision: str = "auto",
     tta: str = "none",
 ) -> Segmenter:
-    """Load the networks of a checkpoint.
+    """Load the networks of a checkpoint, or of an ensemble of checkpoints.
 
     Args:
-        name_or_folder: A checkpoint folder or the name of released weights, or several whose probabilities are
-            averaged.
+        name_or_folder: A checkpoint folder or the name of released weights, or a list of these for an ensemble.
         engine: "auto" (the fastest that is installed), "tensorflow" or "openvino".
-        planes: Planes whose networks find the kidney, as a sequence or comma-separated text.
-        fusion: "union", "majority" or "mean" of the planes; None for the checkpoint's own.
+        planes: Planes whose networks segment the kidneys, as a sequence or comma-separated text.
+        fusion: How to fuse the planes: "union", "majority" or "mean"; None for the checkpoint's own way.
         stage: "both", "kidney" or "tumor": the networks to load.
         precision: "auto", "float32" or "bfloat16".
         tta: Test-time augmentation: "none", "shift" or "flip"; see `ensemble.augmented`.
 
     Returns:
-        A `Segmenter` for use in this process.
+        A `Segmenter`, for use in this process only.
 
     Raises:
         InputError: A checkpoint is missing or unreadable, or its networks do not go together.
@@ -92,13 +91,13 @@ def load_segmenter(
 
 
 class Segmenter:
-    """The two-stage system; may be called from several threads of the process that made it.
+    """The two-stage system. Several threads of the process that loaded it may share it.
 
     Args:
         engine: Runs the networks.
-        configs: The config of each network, by network name. Without kidney networks every call needs a mask; without
-            the tumor network labels stop at kidney.
-        fusion: "union", "majority" or "mean"; None for the networks' own.
+        configs: The config of each network, by network name. Without kidney networks, each call needs a mask; without
+            the tumor network, no tumor is labelled.
+        fusion: "union", "majority" or "mean"; None for the configs' own.
         notice: What users of the weights must be told, in one line; see `checkpoint.load_notice`.
     """
 
@@ -134,8 +133,8 @@ class Segmenter:
         Args:
             hu: [slices, rows, columns] in HU, axes I, P, L.
             spacing_mm: (slice, row, column).
-            progress: Called with the share done, from 0 to 1.
-            cancel: Once it is set, the work ends within a batch of slabs.
+            progress: Called with the fraction done, from 0 to 1.
+            cancel: Set it to stop the call, which then ends within one batch.
 
         Returns:
             uint8 [slices, rows, columns]: 0 background, 1 kidney, 2 tumor.
@@ -144,7 +143,7 @@ class Segmenter:
             ValueError: `hu` is not 3D, is empty or not finite as float32; a spacing is not 0.01 to 100 mm; the CT or a
                 kidney is too large for the grid of its network; there is no kidney network.
             CancelledError: `cancel` was set.
-            RuntimeError: The segmenter was made in another process, before a fork.
+            RuntimeError: The segmenter was loaded in another process, before a fork.
         """
         return self.run(hu, spacing_mm, progress=progress, cancel=cancel).labels
 
@@ -164,11 +163,11 @@ class Segmenter:
         Args:
             hu: [slices, rows, columns] in HU, axes I, P, L.
             spacing_mm: (slice, row, column).
-            mask: bool of the CT's shape that replaces the result of stage 1. As there, pieces under `min_component_ml`
-                are dropped; planes count as agreed on all others.
-            roi: Region of interest as slices of (slices, rows, columns). The CT is cut to its slices; outside its rows
-                and columns nothing is kidney.
-            probabilities: Whether to return probabilities; 4 bytes more a voxel.
+            mask: bool, in the shape of the CT, that replaces the result of stage 1. Components smaller than
+                `min_component_ml` are dropped.
+            roi: Region of interest as three `slice` objects (slices, rows, columns). The networks do not see slices
+                outside; everything outside is background.
+            probabilities: Whether to return probabilities, which take 4 bytes more per voxel.
             progress: As in `segment`.
             cancel: As in `segment`.
         """

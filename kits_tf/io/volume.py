@@ -121,14 +121,14 @@ def read_volume(path: str | os.PathLike, series: str | None = None) -> Volume:
 
     Args:
         path: a `.nii` or `.nii.gz` file in any orientation, or a folder with a DICOM series.
-        series: Series Number or Series Instance UID, needed where a folder holds several series.
+        series: Series Number or Series Instance UID; required if the folder contains several series.
 
     Returns:
-        A `Volume` on the working axes. An oblique grid is turned to the nearest orientation and keeps its affine.
+        A `Volume` on the working axes I, P, L. An oblique grid is reoriented to the nearest axes, not resampled.
 
     Raises:
         InputError: the file or series cannot be read as a CT.
-        UsageError: the folder holds several series and `series` names none of them.
+        UsageError: the folder contains several series and `series` names none of them.
 
     Example:
         >>> import pathlib, tempfile
@@ -163,7 +163,7 @@ def read_volume(path: str | os.PathLike, series: str | None = None) -> Volume:
 
 
 def read_labels(path: str | os.PathLike) -> tuple[np.ndarray, Grid]:
-    """Read a label file: 0 background, 1 kidney, 2 tumor, in any number type.
+    """Read a label file: 0 background, 1 kidney, 2 tumor, of any data type.
 
     Args:
         path: a `.nii` or `.nii.gz` file in any orientation.
@@ -172,7 +172,15 @@ def read_labels(path: str | os.PathLike) -> tuple[np.ndarray, Grid]:
         (labels, grid): labels uint8 [slices, rows, columns], and their `Grid`.
 
     Raises:
-        InputError: the file cannot be read, or holds other values.
+        InputError: the file cannot be read, or has other values.
+
+    Example:
+        >>> import pathlib
+        >>> import kits_tf
+        >>> sample = pathlib.Path(kits_tf.__file__).with_name("samples") / "trunk_ct" / "segmentation.nii.gz"
+        >>> labels, grid = kits_tf.read_labels(sample)
+        >>> labels.shape, int(labels.max())
+        ((112, 101, 122), 1)
     """
     file = nifti.read_header(path)
     grid = _grid(file)
@@ -183,16 +191,16 @@ def read_labels(path: str | os.PathLike) -> tuple[np.ndarray, Grid]:
 
 
 def write_labels(labels: np.ndarray, volume: Volume | Grid, path: str | os.PathLike) -> None:
-    """Write labels as uint8 on exactly the grid of the file that `volume` was read from, else on the working axes.
+    """Write labels as uint8 on the grid of the file that `volume` was read from, or else on the working axes.
 
     Args:
         labels: [slices, rows, columns], whole numbers from 0 to 255.
-        volume: the `Volume` or `Grid` they belong to.
+        volume: the `Volume` or `Grid` that the labels belong to.
         path: a name ending in `.nii` or `.nii.gz`.
 
     Raises:
         ValueError: the shape or the values are wrong.
-        InputError: the name ends otherwise.
+        InputError: the name has another ending.
 
     Example:
         >>> import pathlib, tempfile
