@@ -45,9 +45,8 @@ COMMANDS = sorted({path.stem for path in pathlib.Path(cli.__path__[0]).glob("*.p
 NOTE = "<!-- Made by `python -m docs.generate` from the code. Do not edit. -->\n\n"
 CONFIG_HEAD = """\
 Set one with `kits-train --set=KEY=VALUE`; `config.json` stores all of them. `64, 32` means 64 in the kidney networks
-and 32 in the tumor network; `polyphase / max / max` are the values of the axial, coronal and sagittal networks. `off`
-means that `augment` is false. How the released weights were trained is in their
-[model card](../../checkpoints/default/README.md).
+and 32 in the tumor network; `polyphase / max / max` are the values of the axial, coronal and sagittal networks. The
+[model card](../../checkpoints/default/README.md) says how the released weights were trained.
 """
 REASONS = {
     "augment": "the paper mentions none; `experiments/default_weights` augments in its own way",
@@ -158,7 +157,7 @@ def meaning(flag: flags.Flag) -> str:
 
 def config_page() -> str:
     """Return the page of all options of the networks."""
-    columns = {name: preset_configs(name) for name in config.PRESETS} | {"released weights": released_configs()}
+    columns = {name: preset_configs(name) for name in config.PRESETS}
     kinds = {"Both stages": (config.Config, "both"), "Kidney networks": (config.KidneyConfig, "kidney")}
     kinds["Tumor network"] = (config.TumorConfig, "tumor")
     text, reasons = f"# Options of the networks\n\n{NOTE}{CONFIG_HEAD}", [("option", "reason")]
@@ -170,17 +169,18 @@ def config_page() -> str:
             if name not in (*inherited, *config.FIXED):
                 values = [over_networks(configs, name, stage) for configs in columns.values()]
                 rows.append((f"`{name}`", *values, comments[name]))
-                if len(set(values) - {OFF}) > 1 or name in UNSAID:
+                if len(set(values)) > 1 or name in UNSAID:
                     reasons.append((f"`{name}`", REASONS[name]))
         text += f"\n## {title}\n\n{table(*rows)}"
-    return f"{text}\n## Differs from the paper\n\n{table(*reasons)}\n{always()}"
+    always = "In every preset, `paper` included:\n\n" + table(("what", "where"), *ALWAYS)
+    return f"{text}\n## Differs from the paper\n\n{table(*reasons)}\n{always}"
 
 
 def over_networks(configs: Mapping[str, config.Config], option: str, stage: str) -> str:
     """Return the values of an option in the networks of a stage or both, equal ones once; see `CONFIG_HEAD`."""
     stages = []
     for one in config.KINDS if stage == "both" else (stage,):
-        values = [in_effect(configs[name], option) for name in checkpoint.network_names(one)]
+        values = [shown(getattr(configs[name], option)) for name in checkpoint.network_names(one)]
         stages.append(" / ".join(values if len(set(values)) > 1 else values[:1]))
     return ", ".join(dict.fromkeys(stages))
 
@@ -222,11 +222,6 @@ def named(networks: list[str]) -> str:
     names = {stage: checkpoint.network_names(stage) for stage in config.STAGES}
     short = {"both": "all", "kidney": "kidney"}
     return next((word for stage, word in short.items() if networks == names[stage]), ", ".join(networks))
-
-
-def always() -> str:
-    """Return the table of what differs from the paper in every preset."""
-    return "In every preset, `paper` included:\n\n" + table(("what", "where"), *ALWAYS)
 
 
 def field_comments(kind: type) -> list[tuple[str, str]]:
@@ -287,7 +282,7 @@ def tries() -> str:
 
 def differences_of_weights() -> str:
     """Return where the released weights differ from the paper, and why."""
-    return differences({"paper": preset_configs("paper"), "`default`": released_configs()}) + f"\n{always()}"
+    return differences({"paper": preset_configs("paper"), "`default`": released_configs()})
 
 
 def claims() -> str:
