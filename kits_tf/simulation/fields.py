@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kits_tf.boxes import Box
+
 Bounds = tuple[np.ndarray, np.ndarray]
 """(low, high) corners of a box in mm, (z, y, x)."""
-
-Box = tuple[slice, ...]
-"""Slices of a box of voxels, (z, y, x)."""
 
 Vector = Sequence[float] | np.ndarray
 """Three numbers (z, y, x), mostly mm."""

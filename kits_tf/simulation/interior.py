@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from kits_tf.boxes import bounding_box
 from kits_tf.simulation.appearance import Appearance
 from kits_tf.simulation.canvas import Canvas
-from kits_tf.simulation.fields import Bounds, Field, Grid
+from kits_tf.simulation.fields import Bounds, Field
 from kits_tf.simulation.refinement import DEPTH_STEP_MM
 from kits_tf.simulation.structures import BOWEL, INDEX, KIDNEYS, are
 
@@ -21,6 +23,18 @@ SINGLE_KIDNEY = 0.05
 MISSING = {"gallbladder": 0.15, "spleen": 0.04, "pancreas": 0.04, "stomach": 0.05, "colon": 0.05, "small_bowel": 0.05}
 """How often other organs are missing."""
 LOOPS, ASCITES = 0.4, 0.08  # share of patients with more bowel than the map's, and with fluid around the bowel
+
+
+class _Body(NamedTuple):
+    """Voxels that are being painted, arrays [z, y, x]: their HU, what they are, and by what they are painted."""
+
+    hu: np.ndarray
+    structures: np.ndarray
+    depths: np.ndarray
+    filling: np.ndarray  # a random field
+    rising: np.ndarray  # that field with more of it in front
+    canvas: Canvas
+    look: Appearance
 
 
 class Interior:
@@ -62,95 +76,68 @@ class Interior:
         """Paint the interior over the structures' mean HU, in place; structures and depths as `apply` left them."""
         filling = self.filling.sample(canvas.grid)
         rising = filling - ((canvas.grid.axes[1] - BOWEL_MM) / RISE_MM)[:, None]
-        self._paint_vessels(hu, structures, depths, canvas, filling, look)
-        self._paint_abdomen(hu, structures, depths, canvas, filling, rising, look)
-        self._paint_kidneys(hu, structures, depths, canvas.grid, look)
-        self._paint_sinus(hu, structures, canvas.grid, look)
-        self._paint_bowel(hu, structures, depths, canvas, rising, look)
+        body = _Body(hu, structures, depths, filling, rising, canvas, look)
+        self._paint_vessels(body)
+        self._paint_abdomen(body)
+        self._paint_kidneys(body)
+        self._paint_sinus(body)
+        self._paint_bowel(body)
         shell = (structures == INDEX["bone"]) & (depths < self.shell_mm / DEPTH_STEP_MM)
         hu[shell] += np.float32(look.shell - look.mean("bone"))
 
-    def _paint_vessels(
-        self,
-        hu: np.ndarray,
-        structures: np.ndarray,
-        depths: np.ndarray,
-        canvas: Canvas,
-        filling: np.ndarray,
-        look: Appearance,
-    ) -> None:
+    def _paint_vessels(self, body: _Body) -> None:
         """Paint the vessels of all structures, the lines along which two random fields are near 0."""
-        at = np.nonzero((np.abs(filling) < self.vessel_width) & (np.abs(canvas.coarse) < self.vessel_width))
-        inside = structures[at]
-        shallow = (inside == INDEX["fat"]) & (depths[at] < self.deep_mm / DEPTH_STEP_MM)
-        hu[at] += np.where(shallow, np.float32(0), look.vessels[inside] - look.means[inside])
+        at = np.nonzero((np.abs(body.filling) < self.vessel_width) & (np.abs(body.canvas.coarse) < self.vessel_width))
+        inside = body.structures[at]
+        shallow = (inside == INDEX["fat"]) & (body.depths[at] < self.deep_mm / DEPTH_STEP_MM)
+        body.hu[at] += np.where(shallow, np.float32(0), body.look.vessels[inside] - body.look.means[inside])
 
-    def _paint_abdomen(
-        self,
-        hu: np.ndarray,
-        structures: np.ndarray,
-        depths: np.ndarray,
-        canvas: Canvas,
-        filling: np.ndarray,
-        rising: np.ndarray,
-        look: Appearance,
-    ) -> None:
+    def _paint_abdomen(self, body: _Body) -> None:
         """Paint ascites and loops of bowel into the fat of the abdomen."""
-        front = slice(0, int(np.searchsorted(canvas.grid.axes[1], ABDOMEN_MM)))
-        if not (self.loops or self.ascites) or not front.stop:
+        grid, look = body.canvas.grid, body.look
+        if not (self.loops or self.ascites):
             return
-        deep = np.zeros_like(structures, dtype=bool)
-        deep[:, front] = (structures[:, front] == INDEX["fat"]) & (depths[:, front] > self.deep_mm / DEPTH_STEP_MM)
-        at = np.nonzero(deep)
-        values = hu[at]
+        front = np.s_[:, : int(np.searchsorted(grid.axes[1], ABDOMEN_MM))]
+        at = np.nonzero((body.structures[front] == INDEX["fat"]) & (body.depths[front] > self.deep_mm / DEPTH_STEP_MM))
+        values = body.hu[at]
         if self.ascites:
-            values[rising[at] > self.ascites_above] = look.ascites
+            values[body.rising[at] > self.ascites_above] = look.ascites
         if self.loops:
-            tubes = np.hypot(filling[at], self.segments.sample(canvas.grid)[at])
+            tubes = np.hypot(body.filling[at], self.segments.sample(grid)[at])
             content = look.contents["small_bowel"][1]
             values[tubes < self.loop_width + 0.1] = look.mean("small_bowel")
             lumen = tubes < self.loop_width
-            fine = canvas.fine[at][lumen]
+            fine = body.canvas.fine[at][lumen]
             values[lumen] = content.values(fine, np.full_like(fine, -9), look.mean("gas"))
-        hu[at] = values
+        body.hu[at] = values
 
-    def _paint_kidneys(
-        self, hu: np.ndarray, structures: np.ndarray, depths: np.ndarray, grid: Grid, look: Appearance
-    ) -> None:
+    def _paint_kidneys(self, body: _Body) -> None:
         """Paint pyramids, with columns of cortex between them, and calyces."""
-        kidneys = are(structures, KIDNEYS)
+        kidneys = are(body.structures, KIDNEYS)
         box = bounding_box(kidneys) or NOTHING
         at = np.nonzero(kidneys[box])
-        depth_mm = depths[box][at] * np.float32(DEPTH_STEP_MM) - np.float32(self.cortex_mm)
-        lobes = self.lobes.sample(grid.crop(box))[at]
+        depth_mm = body.depths[box][at] * np.float32(DEPTH_STEP_MM) - np.float32(self.cortex_mm)
+        lobes = self.lobes.sample(body.canvas.grid.crop(box))[at]
         share = np.clip(depth_mm / BLUR_MM + 0.5, 0, 1) * np.clip((np.abs(lobes) - self.columns_below) * 4 + 0.5, 0, 1)
-        values = hu[box][at] + np.float32(look.medulla - look.cortex) * share
-        values[(depth_mm > 3) & (lobes > self.calyces_above)] = look.urine
-        hu[box][at] = values
+        values = body.hu[box][at] + np.float32(body.look.medulla - body.look.cortex) * share
+        values[(depth_mm > 3) & (lobes > self.calyces_above)] = body.look.urine
+        body.hu[box][at] = values
 
-    def _paint_sinus(self, hu: np.ndarray, structures: np.ndarray, grid: Grid, look: Appearance) -> None:
+    def _paint_sinus(self, body: _Body) -> None:
         """Paint the renal pelvis and vessels amid the sinus fat."""
-        sinus = structures == INDEX["sinus"]
+        sinus = body.structures == INDEX["sinus"]
         box = bounding_box(sinus) or NOTHING
-        field = self.pelvis.sample(grid.crop(box))
-        hu[box][sinus[box] & (field > self.pelvis_above)] = look.urine
-        hu[box][sinus[box] & (field < self.vessels_below)] = look.mean("cava")
+        field = self.pelvis.sample(body.canvas.grid.crop(box))
+        body.hu[box][sinus[box] & (field > self.pelvis_above)] = body.look.urine
+        body.hu[box][sinus[box] & (field < self.vessels_below)] = body.look.mean("cava")
 
-    def _paint_bowel(
-        self,
-        hu: np.ndarray,
-        structures: np.ndarray,
-        depths: np.ndarray,
-        canvas: Canvas,
-        rising: np.ndarray,
-        look: Appearance,
-    ) -> None:
+    def _paint_bowel(self, body: _Body) -> None:
         """Paint contents within the wall, of two kinds in turn, with gas in front."""
-        box = bounding_box(are(structures, BOWEL)) or NOTHING
-        second = self.segments.sample(canvas.grid.crop(box)) > self.second_above
+        box = bounding_box(are(body.structures, BOWEL)) or NOTHING
+        structures, depths, look = body.structures[box], body.depths[box], body.look
+        second = self.segments.sample(body.canvas.grid.crop(box)) > self.second_above
         for name, contents in look.contents.items():
-            inside = (structures[box] == INDEX[name]) & (depths[box] > contents[0].wall_mm / DEPTH_STEP_MM)
-            at = np.nonzero(inside)
-            fine, filling = canvas.fine[box][at], rising[box][at]
+            at = np.nonzero((structures == INDEX[name]) & (depths > contents[0].wall_mm / DEPTH_STEP_MM))
+            fine, filling = body.canvas.fine[box][at], body.rising[box][at]
             values = [content.values(fine, filling, look.mean("gas")) for content in contents]
-            hu[box][at] = np.where(second[at], values[1], values[0])
+            body.hu[box][at] = np.where(second[at], values[1], values[0])
