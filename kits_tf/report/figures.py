@@ -36,6 +36,7 @@ SURFACE_VIEWS = {
 
 _DPI = 100
 _ALONG_SLICES_MM = 60.0  # of the body, shown above and below kidneys and tumors
+_STRIP_SLICES = 8
 _STRIP_MARGIN_MM, _MIN_STRIP_MM = 20.0, 80.0
 _SURFACE_STEP_MM = 3.0
 _LINE_WIDTHS = {"solid": 1.8, "dashed": 1.6, "dotted": 2.0}
@@ -82,10 +83,10 @@ def plane_panels(scene: Scene, mask: np.ndarray) -> list[Panel]:
     return [_panel(scene, axis, cut, box) for axis, cut in enumerate(cuts)]
 
 
-def tumor_panels(scene: Scene, box: Box, count: int = 8) -> list[Panel]:
-    """Return up to `count` axial slices, spread evenly from the first to the last of a tumor's bounding box."""
+def tumor_panels(scene: Scene, box: Box) -> list[Panel]:
+    """Return up to eight axial slices, spread evenly from the first to the last of a tumor's bounding box."""
     first, last = box[0].start, box[0].stop - 1
-    cuts = np.unique(np.linspace(first, last, min(count, last - first + 1)).round().astype(int))
+    cuts = np.unique(np.linspace(first, last, min(_STRIP_SLICES, last - first + 1)).round().astype(int))
     margins = [
         round(max(_STRIP_MARGIN_MM, (_MIN_STRIP_MM - (side.stop - side.start) * side_mm) / 2) / side_mm)
         for side, side_mm in zip(box, scene.spacing_mm, strict=True)
