@@ -183,7 +183,7 @@ def _flag_error(message: str, flag_values: flags.FlagValues) -> UsageError:
     if text is None:
         return UsageError(name, "needs a value")
     if "must have a value other than None" in reason:
-        return UsageError(name, f"is required ({flag_values[name].help})")
+        return UsageError(name, "is required; --help describes all flags")
     try:
         parser.parse(text)
     except (TypeError, ValueError):

@@ -64,7 +64,7 @@ class Input:
         return math.prod(volume.read_grid(self.path).shape)
 
     def read_ahead(self) -> None:
-        """Begin to read the CT in the background, for the next call of `read`."""
+        """Start reading the CT in the background, for the next call of `read`."""
         pool = concurrent.futures.ThreadPoolExecutor(1)
         self.__dict__["_reading"] = pool.submit(self._read)
         pool.shutdown(wait=False)
@@ -77,14 +77,14 @@ class Input:
     def _read(self) -> Volume:
         if self.fault:
             raise self.fault
-        self.digest  # noqa: B018  # kept from before the CT is read, so that the next run notices a change meanwhile
+        self.digest  # noqa: B018  # before reading, so that the next run notices a change meanwhile
         if self.series:
             return dicom.read_series(self.series)
         return records.read_volume(self.path) if records.is_record(self.path) else volume.read_volume(self.path)
 
 
 class Found(NamedTuple):
-    """The CTs that `--input` names, and the names of skipped files: neither CTs nor outputs of this package."""
+    """The CTs that `--input` names, and the names of skipped files, neither CTs nor outputs of this package."""
 
     inputs: list[Input]
     skipped: list[str]
@@ -93,10 +93,16 @@ class Found(NamedTuple):
 def find_inputs(path: str | os.PathLike, series: str | None = None, split: str | None = None) -> Found:
     """Find the CTs of a NIfTI file, a DICOM series, a prepared folder, or any tree of these.
 
-    A `.txt` file lists several, one a line; `series` is the Series Number or Series Instance UID of a DICOM series,
-    `split` that of prepared cases. Every CT is returned once, with a unique output name. One that cannot be used has
-    the reason as its `fault`. Raises UsageError if there is no such file or folder, no CT in it, no such series or
-    no case of the split.
+    Args:
+        path: One of these, or a `.txt` file that lists several, one per line.
+        series: Series Number or Series Instance UID of a DICOM series; None for all CTs.
+        split: "training", "validation" or "test", to select prepared cases; None for all CTs.
+
+    Returns:
+        Every CT once, with a unique output name; one that cannot be used has the reason as its `fault`.
+
+    Raises:
+        UsageError: There is no such file or folder, no CT in it, no such series, or no case of the split.
     """
     path = pathlib.Path(path)
     inputs, skipped = _from_list(path) if path.is_file() and path.suffix.lower() == ".txt" else _find(path)
@@ -119,7 +125,7 @@ def _of_split(inputs: Sequence[Input], split: str, path: pathlib.Path) -> list[I
 
 
 def share_of(inputs: Sequence[Input], shard: str) -> list[Input]:
-    """Return the part of a list that `--shard=I/N` names: every N-th from the I-th; UsageError if invalid."""
+    """Return the part of a list that `--shard=I/N` selects: every N-th from the I-th; UsageError if invalid."""
     try:
         number, count = map(int, shard.split("/"))
     except ValueError:
@@ -130,7 +136,7 @@ def share_of(inputs: Sequence[Input], shard: str) -> list[Input]:
 
 
 def mask_path(folder: str | os.PathLike, source: Input) -> pathlib.Path:
-    """Return the kidney mask of a CT in a folder, named as its output or in the KiTS19 layout; InputError for none."""
+    """Return the path of a CT's kidney mask, named like its output or as in KiTS19; InputError if there is none."""
     path = pathlib.Path(folder) / source.output_name
     in_layout = pathlib.Path(folder) / (source.case or "") / kits19.LABEL_NAME
     if not path.is_file() and not (source.case and in_layout.is_file()):
@@ -157,7 +163,7 @@ def from_file(path: pathlib.Path) -> Input:
 
 
 def _named(path: pathlib.Path, name: str) -> Input:
-    """Return the input of a name: a KiTS19 case is written under the challenge's, `prediction_00210.nii.gz`."""
+    """Return an input with its output name, for a KiTS19 case the challenge's own: `prediction_00210.nii.gz`."""
     is_case = kits19.case_number(name) is not None
     return Input(path, kits19.prediction_name(name), name) if is_case else Input(path, f"{name}{_ENDING}")
 
@@ -167,11 +173,11 @@ def _faulty(source: Input, reason: str) -> Input:
 
 
 def _from_list(path: pathlib.Path) -> Found:
-    """Return the CTs of a list of paths relative to the list; a faulty line does not stop the others."""
+    """Return the CTs of a file of paths, relative to its folder; a line that fails does not stop the others."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except ValueError:
-        raise UsageError("input", f"{path} is not a list of paths, one a line") from None
+        raise UsageError("input", f"{path} is not a text file of paths, one per line") from None
     inputs: list[Input] = []
     skipped: list[str] = []
     for number, line in enumerate(map(str.strip, lines), 1):
@@ -209,7 +215,7 @@ def _find(path: pathlib.Path) -> Found:
     images = set(filter(dicom_folder.is_dicom, others))
     tree = dicom_folder.read_tree(path) if images else dicom_folder.Tree([], [], None)
     inputs += map(functools.partial(_from_series, path), tree.series)
-    if tree.fault and (tree.series or not (inputs and tree.skipped)):  # other series alone are no fault beside CTs
+    if tree.fault and (tree.series or not (inputs and tree.skipped)):  # other series next to CTs are no fault
         inputs = [source for source in inputs if not source.series] + [Input(path, "", fault=tree.fault)]
     inputs += [Input(path, "", fault=tree.lost)] if tree.lost else []
     stems = {source.output_name.removesuffix(".nii.gz") for source in inputs}
@@ -217,16 +223,16 @@ def _find(path: pathlib.Path) -> Found:
     if not inputs:
         raise UsageError("input", f"{path} holds no NIfTI file, no DICOM series and no prepared case")
     skipped = [one.text for one in tree.skipped if not all(is_output_of(file, stems) for file in one.paths)]
-    told = {*(file for one in tree.skipped for file in one.paths)}
-    told |= {pathlib.Path(header.filename) for one in tree.series for header in one.headers}
-    if rest := [file for file in images - told if tree.series and not is_output_of(file, stems)]:
+    known = {*(file for one in tree.skipped for file in one.paths)}
+    known |= {pathlib.Path(header.filename) for one in tree.series for header in one.headers}
+    if rest := [file for file in images - known if tree.series and not is_output_of(file, stems)]:
         skipped.append(f"other DICOM files ({len(rest)})")  # their names may name a patient
     skipped += dict.fromkeys(file.name for file in others if file not in images and not is_output_of(file, stems))
     return Found(inputs, skipped)
 
 
 def _from_series(root: pathlib.Path, series: dicom.Series) -> Input:
-    """Return a CT series of a tree, named by its own folder."""
+    """Return a CT series of a tree, named after its own folder."""
     own = dicom_folder.own_folder(series.headers)
     if own != root:
         words = privacy.identifying_words(series.headers[0])
@@ -252,7 +258,7 @@ def _with_own_names(inputs: Iterable[Input]) -> list[Input]:
 
 
 def _renamed(alike: list[Input]) -> list[Input]:
-    """Put the folders that tell CTs apart before their output names, or a digest after that of a DICOM series."""
+    """Prefix output names with the folders that differ, or append a digest to that of a DICOM series."""
     common = os.path.commonpath([one.path.parent.absolute() for one in alike])
     renamed = []
     for one in alike:

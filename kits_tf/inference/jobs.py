@@ -1,4 +1,4 @@
-"""Many CTs: a few in work at once, one in the networks while others are read and written; a bad one stops no other."""
+"""Segment many CTs: one is in the networks while others are read and written; a bad one does not stop the others."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from kits_tf.io import nifti
 if TYPE_CHECKING:
     from kits_tf.inference.segmenter import Segmenter
 
-# float32 HU, fusion, sides and labels, and some for the working grids; the networks themselves need little.
+# float32 HU, fusion, sides, labels and the working grids; the networks themselves need little.
 BYTES_PER_VOXEL, PROBABILITY_BYTES_PER_VOXEL = 10, 5
-PATIENCE_SECONDS = 15.0  # for CTs in work to end when a run is stopped; a read from a dead disk never does
+PATIENCE_SECONDS = 15.0  # for CTs in progress to end when a run is stopped; a read from a dead disk never does
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Job:
     kidney_masks: str | None = None  # folder of masks (label > 0) that replace stage 1
     roi: Sequence[slice] | None = None  # see `Segmenter.run`
     probabilities: bool = False  # whether to write them
-    writers: Sequence[outputs.Writer] = ()  # write more beside the labels
+    writers: Sequence[outputs.Writer] = ()  # of further files
 
 
 def case_settings(settings: Mapping[str, Any], kidney_masks: str | None, source: Input) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def needed_bytes(source: Input, probabilities: bool) -> int:
 
 
 def read_ahead(source: Input, probabilities: bool) -> None:
-    """Begin to read a NIfTI file while networks are loaded, if memory suffices; its faults show when it is used."""
+    """Start reading a NIfTI file while networks are loaded, if memory suffices; errors are raised when it is used."""
     with contextlib.suppress(InputError):
         if nifti.is_nifti(source.path) and needed_bytes(source, probabilities) < psutil.virtual_memory().available:
             source.read_ahead()
@@ -105,10 +105,10 @@ def read_ahead(source: Input, probabilities: bool) -> None:
 def run_all(
     work: Callable[[Input, threading.Event], Outcome], sources: Sequence[Input], workers: int
 ) -> Generator[Outcome, None, None]:
-    """Run work(CT, cancel) in threads and yield the outcomes as they are done; errors become their reason.
+    """Run work(CT, cancel) in threads and yield the outcomes as they finish; an error becomes an outcome's `reason`.
 
-    If the caller closes the generator, `cancel` is set, CTs in work end and others are not begun. A CT that does not
-    end in time is named and left to its thread.
+    If the caller closes the generator, `cancel` is set, CTs in progress end and no others are started. A CT that does
+    not end in time is named and abandoned.
     """
     cancel, pool = threading.Event(), concurrent.futures.ThreadPoolExecutor(workers)
     futures: dict[concurrent.futures.Future[Outcome], Input] = {}
@@ -125,14 +125,14 @@ def run_all(
 
 
 def attempt(source: Input, work: Callable[[], Outcome]) -> Outcome:
-    """Return the outcome of work on a CT; an error, or what is wrong with the CT, becomes its reason."""
+    """Return the outcome of work on a CT, with any error as its `reason`."""
     try:
         if source.fault:
             raise source.fault
         return work()
     except InputError as error:
         return Outcome(source, reason=str(error))
-    except Exception as error:  # even a bug here or in a library: one failure must not stop the other CTs
+    except Exception as error:  # including bugs and errors in libraries: one CT must not stop the others
         logging.getLogger(__name__).debug("failed", exc_info=True)
         return Outcome(source, reason=f"{source.where}: {_reason(source, error)}")
 
@@ -141,7 +141,7 @@ def _reason(source: Input, error: Exception) -> str:
     """Return an error in one line without a patient's name."""
     if isinstance(error, MemoryError | CancelledError):
         return "not enough memory" if isinstance(error, MemoryError) else "cancelled"
-    if isinstance(error, OSError) and error.strerror:  # mostly one of writing
+    if isinstance(error, OSError) and error.strerror:  # mostly while writing
         return f"{source.output_name if source.series or not error.filename else error.filename}: {error.strerror}"
     return f"{type(error).__name__} ({one_line(error)})"
 
@@ -177,8 +177,8 @@ def segment(
     )  # fmt: skip
     if mask is not None:
         inside = tuple(job.roi or ())
-        lost = (np.count_nonzero(mask[inside]) - np.count_nonzero(found.labels[inside])) * volume.voxel_ml
-        warning = f"{lost:.1f} ml of the given kidney mask lie in small pieces and are left out"
-        sidecar["warnings"] += [warning] if lost > 0 else []
+        lost_ml = np.count_nonzero(mask[inside] & (found.labels[inside] == 0)) * volume.voxel_ml
+        warning = f"{lost_ml:.1f} ml of the given kidney mask are in small pieces and are left out"
+        sidecar["warnings"] += [warning] if lost_ml else []
     case = outputs.Case(source, volume, found.labels, sidecar, found.probabilities)
     return Outcome(source, sidecar, removed=outputs.write_case(case, job.output_dir, job.writers))

@@ -57,7 +57,7 @@ def test_no_code_counts_as_success(toy):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ([], ["--input", "required", "A file to read"]),
+        ([], ["--input", "is required; --help"]),
         (["--input"], ["--input", "needs a value"]),
         (["--input="], ["--input", "empty"]),
         (["--input=a", "--num_cases=x"], ["--num_cases", "a positive integer", "'x'"]),

@@ -137,12 +137,14 @@ def test_a_stopped_run_waits_for_no_ct_that_does_not_respond(folder, monkeypatch
     assert capsys.readouterr().err == f"{folder / 'data' / '3.nii.gz'}: does not respond; not waited for\n"
 
 
-def test_what_a_given_mask_loses_is_warned_of(folder):
-    """A speck of four voxels of 2.2 ml, outside of a region of interest not."""
+@pytest.mark.parametrize("context_mm", [0.0, 13.0])
+def test_what_a_given_mask_loses_is_warned_of(folder, context_mm):
+    """A speck of four voxels of 2.2 ml, also if tumor beside the mask has more voxels, but not outside the roi."""
     source = sources(folder)[0]
     mask = (bright_ct(0) > 0).astype(np.uint8)
+    mask[:, :, 6:] = 0
     write_volume(Volume(mask, BIG_MM), folder / "masks" / source.output_name)
-    config = dataclasses.replace(preset("paper", "tumor"), grid=0, min_component_ml=10.0)
+    config = dataclasses.replace(preset("paper", "tumor"), grid=0, min_component_ml=10.0, context_mm=context_mm)
     task = dataclasses.replace(job(folder), kidney_masks=folder / "masks", settings={"stage": "tumor"})
     task = dataclasses.replace(task, segmenter=Segmenter(IdentityEngine(), {"tumor": config}))
     assert "mask" not in str(jobs.segment(task, source).sidecar["warnings"])

@@ -19,15 +19,15 @@ from kits_tf.errors import UsageError
 from kits_tf.inference.engines.base import Engine
 from kits_tf.inference.engines.conversion import converted
 
-_MAX_STREAMS = 4  # batches in work at once: each needs memory
+_MAX_STREAMS = 4  # batches that run in parallel: each needs memory
 _LOCK = threading.Lock()
 _CORE: list[Any] = []
-MAX_COMPILED = 16  # networks, each for one input size: enough for two CTs of different sizes
+MAX_COMPILED = 16  # networks, each for one input shape: enough for two CTs of different shapes
 
 
 def load_openvino() -> Any:
     """Import OpenVINO without its telemetry, which resolves an analytics host and keeps an id in the home folder."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # an ImportError, which it allows
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # importing it now raises ImportError, which OpenVINO handles
     import openvino
 
     return openvino
@@ -49,7 +49,7 @@ def core() -> Any:
 class OpenVINOEngine(Engine):
     """Runs networks through OpenVINO, several batches in parallel, each on a part of the processor's cores.
 
-    Networks are converted once (see `conversion`) and compiled for each input size in a fraction of a second.
+    Networks are converted once (see `conversion`) and compiled for each input shape in a fraction of a second.
     """
 
     name = "openvino"
@@ -96,7 +96,7 @@ class OpenVINOEngine(Engine):
             self._compiling(network, shape)
 
     def _compile(self, network: str, shape: tuple[int, ...]) -> Any:
-        """Return the network compiled for one input size."""
+        """Return the network compiled for one input shape."""
         with self._lock:
             compiling = self._compiling(network, shape)
         try:
