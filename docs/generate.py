@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import inspect
@@ -142,8 +143,8 @@ def flag_row(flag: flags.Flag) -> tuple[str, str, str]:
 
 def default(flag: flags.Flag) -> str:
     """Return a flag's default as Markdown."""
-    if any("other than None" in validator.message for validator in flag.validators):
-        return "required"
+    if required := "".join(app.requirement(validator.message) for validator in flag.validators):
+        return re.sub(r"(--\w+)", r"`\1`", required)
     text = ",".join(map(str, flag.default)) if isinstance(flag.default, list) else str(flag.default)
     return f"`{text.lower() if flag.boolean else text}`" if text not in ("", "None") else ""
 
@@ -164,7 +165,7 @@ def config_page() -> str:
     for title, (kind, stage) in kinds.items():
         rows = [("option", *columns, "what it is")]
         inherited = () if kind is config.Config else [field.name for field in dataclasses.fields(config.Config)]
-        comments = dict(field_comments(kind))
+        comments = field_comments(kind)
         for name in (field.name for field in dataclasses.fields(kind)):
             if name not in (*inherited, *config.FIXED):
                 values = [over_networks(configs, name, stage) for configs in columns.values()]
@@ -224,9 +225,15 @@ def named(networks: list[str]) -> str:
     return next((word for stage, word in short.items() if networks == names[stage]), ", ".join(networks))
 
 
-def field_comments(kind: type) -> list[tuple[str, str]]:
-    """Return the (name, comment) of each field of a dataclass."""
-    return re.findall(r"^    (\w+): [^#\n]+ = [^#\n]+  # (.*)$", inspect.getsource(kind), re.MULTILINE)
+def field_comments(kind: type) -> dict[str, str]:
+    """Return the comment at the end of each field of a dataclass; "" for none."""
+    source = inspect.getsource(kind)
+    lines = [""] + source.splitlines()  # `ast` counts them from 1
+    fields = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.AnnAssign)]
+    return {
+        ast.unparse(field.target): lines[field.end_lineno or 0][field.end_col_offset :].removeprefix("  # ")
+        for field in fields
+    }
 
 
 def shown(value: Any) -> str:

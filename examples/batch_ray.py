@@ -26,17 +26,17 @@ from kits_tf.inference.outputs import Writer
 from kits_tf.inference.segmenter import checked_checkpoints, load_segmenter
 
 FLAGS = flags.FlagValues()
-_CLUSTER: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Cluster"}
+CLUSTER = app.group(FLAGS, "Cluster")
 
 batch.define_input_flags(FLAGS)
 flags.DEFINE_string(
-    "checkpoint_dir", checkpoint.DEFAULT, "A checkpoint folder, or the name of released weights.", **_CLUSTER
+    "checkpoint_dir", checkpoint.DEFAULT, "A checkpoint folder, or the name of released weights.", **CLUSTER
 )
-flags.DEFINE_enum("engine", "auto", config.ENGINES, "What runs the networks.", **_CLUSTER)
-flags.DEFINE_string("address", None, "Of a Ray cluster, such as auto; by default a local one is started.", **_CLUSTER)
-flags.DEFINE_integer("workers", 2, "Actors, each of which segments one CT at a time.", lower_bound=1, **_CLUSTER)
-flags.DEFINE_float("cpus", 1.0, "Processor cores that a worker reserves.", lower_bound=0.0, **_CLUSTER)
-flags.DEFINE_float("gpus", 0.0, "GPUs that a worker reserves.", lower_bound=0.0, **_CLUSTER)
+flags.DEFINE_enum("engine", "auto", config.ENGINES, "What runs the networks.", **CLUSTER)
+flags.DEFINE_string("address", None, "Of a Ray cluster, such as auto; by default a local one is started.", **CLUSTER)
+flags.DEFINE_integer("workers", 2, "Actors, each of which segments one CT at a time.", lower_bound=1, **CLUSTER)
+flags.DEFINE_float("cpus", 1.0, "Processor cores that a worker reserves.", lower_bound=0.0, **CLUSTER)
+flags.DEFINE_float("gpus", 0.0, "GPUs that a worker reserves.", lower_bound=0.0, **CLUSTER)
 batch.define_output_flags(FLAGS)
 
 

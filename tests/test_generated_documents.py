@@ -8,7 +8,7 @@ import re
 import pytest
 
 from docs import generate
-from kits_tf import checkpoint
+from kits_tf import checkpoint, config
 from kits_tf.config import preset
 
 
@@ -40,6 +40,17 @@ def test_the_extents_of_augmentation_that_is_off_are_no_differences() -> None:
         ["| `augment`", "tumor", "true", "true"],
         ["| `max_scaling`", "tumor", "0.1", "0.25"],
     ]
+
+
+def test_the_comments_of_options_are_those_behind_them() -> None:
+    kinds = (config.Config, config.KidneyConfig, config.TumorConfig)
+    found = {name: text for kind in kinds for name, text in generate.field_comments(kind).items()}
+    assert found["patch_columns"] == "see patch_rows"
+    assert {name for name, text in found.items() if not text} <= set(config.FIXED)
+
+
+def test_flags_that_are_required_only_sometimes_are_marked() -> None:
+    assert "| `--data_dir` | required unless `--list_options` |" in generate.commands_page()
 
 
 def test_every_console_script_has_a_section() -> None:

@@ -1,9 +1,10 @@
 """The entry point that every command shares: flags in, an exit code out, one line per error.
 
-A command is a module with a separate `FlagValues`, so that several can be imported into one process:
+A command is a module with its own `FlagValues`, so that one process can import several:
 
     FLAGS = flags.FlagValues()
-    flags.DEFINE_string("input", None, "What to segment.", required=True, flag_values=FLAGS, module_name="Input")
+    INPUT = app.group(FLAGS, "Input")
+    flags.DEFINE_string("input", None, "What to segment.", required=True, **INPUT)
 
     def main() -> int:
         ...
@@ -11,8 +12,8 @@ A command is a module with a separate `FlagValues`, so that several can be impor
     def run() -> None:
         app.run(main, FLAGS)
 
-`module_name` is the group that `--help` lists a flag in; the module's docstring is the text above the flags. Heavy
-imports belong inside `main`, so that `--help` answers at once.
+`--help` lists flags by their group, below the module's docstring. Heavy imports belong inside `main`, so that it
+answers at once.
 """
 
 import concurrent.futures
@@ -60,6 +61,23 @@ def define_device(flag_values: flags.FlagValues, group_name: str) -> None:
     flags.DEFINE(_DeviceParser(), "device", "auto", text, **group(flag_values, group_name))
 
 
+def require_unless(other: str, names: Sequence[str], flag_values: flags.FlagValues) -> None:
+    """Require flags unless another one, a bool, is set; `required=True` of DEFINE_* requires them always."""
+    for name in names:
+        flags.register_validator(
+            name,
+            lambda value: value is not None or flag_values[other].value,
+            f"must have a value other than None unless --{other}",
+            flag_values,
+        )
+
+
+def requirement(message: str) -> str:
+    """Return what the message of a validator requires: "required", "required unless --FLAG", or "" for nothing."""
+    match = re.search(r"must have a value other than None\.?( unless --\w+)?", message)
+    return f"required{match[1] or ''}" if match else ""
+
+
 def run(main: Callable[[], int | None], flag_values: flags.FlagValues) -> NoReturn:
     """Run a command as the whole program and exit with its code."""
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -71,7 +89,7 @@ def run(main: Callable[[], int | None], flag_values: flags.FlagValues) -> NoRetu
     is_stopped = code in (EXIT_INTERRUPTED, EXIT_TERMINATED)
     if is_stopped and any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
         sys.stdout.flush()
-        os._exit(code)  # a usual exit would wait for a thread that reads from a dead disk
+        os._exit(code)  # a normal exit would wait for threads, one of which may hang on a dead disk
     sys.exit(code)
 
 
@@ -100,7 +118,7 @@ def execute(main: Callable[[], int | None], flag_values: flags.FlagValues, argv:
         sys.stdout.flush()
         return EXIT_DONE if code is None else int(code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's own flush fails again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's final flush fails, too
         return EXIT_BROKEN_PIPE
     except (UsageError, InputError) as error:
         complain(name, error)
@@ -155,7 +173,7 @@ def _terminate(number: int, frame: object) -> NoReturn:
 def parse(flag_values: flags.FlagValues, argv: Sequence[str]) -> None:
     """Parse the arguments into `flag_values`; raise UsageError if they are invalid."""
     flag_values.unparse_flags()
-    flag_values.set_gnu_getopt(True)  # or flags behind a stray argument would go unread
+    flag_values.set_gnu_getopt(True)  # or flags after a stray argument would not be read
     try:
         stray = flag_values(argv)[1:]
     except flags.UnrecognizedFlagError as error:
@@ -182,8 +200,8 @@ def _flag_error(message: str, flag_values: flags.FlagValues) -> UsageError:
     kind = " or ".join(getattr(parser, "enum_values", ())) or parser.syntactic_help
     if text is None:
         return UsageError(name, "needs a value")
-    if "must have a value other than None" in reason:
-        return UsageError(name, "is required; --help describes all flags")
+    if required := requirement(reason):
+        return UsageError(name, f"is {required}; --help describes all flags")
     try:
         parser.parse(text)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What kits-predict and kits-request share: flags of CTs and outputs, what is left to do, lines, and the table."""
+"""What kits-predict and kits-request share: flags of CTs and outputs, skipping finished CTs, lines and tables."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ Segment: TypeAlias = "Callable[[Sequence[Input], Sequence[Writer]], Generator[Ou
 """Segments CTs, calls the writers beside the labels of each, and yields the outcomes."""
 
 
-def define_input_flags(flag_values: flags.FlagValues, note: str = "") -> None:
-    """Define --input, --series, --split and --shard; --input is required unless a `note` says when."""
+def define_input_flags(flag_values: flags.FlagValues, required: bool = True) -> None:
+    """Define --input, --series, --split and --shard."""
     group = app.group(flag_values, "Input")
     flags.DEFINE_string(
         "input", None, "A NIfTI file, a DICOM series, a prepared folder, or a folder tree of these; or a .txt file "
-        f"that lists such paths, one per line.{note}", required=not note, **group,
+        "that lists such paths, one per line.", required=required, **group,
     )  # fmt: skip
     flags.DEFINE_string("series", None, "Only the DICOM series of this Series Number or Series Instance UID.", **group)
     flags.DEFINE_enum("split", None, config.SPLITS, "Only this split of a prepared folder.", **group)
     flags.DEFINE_string("shard", None, "I/N: only the I-th of N parts of the CTs, to use N machines.", **group)
 
 
-def define_output_flags(flag_values: flags.FlagValues, note: str = "") -> None:
-    """Define the flags of what is written; --output_dir is required unless a `note` says when."""
+def define_output_flags(flag_values: flags.FlagValues, required: bool = True) -> None:
+    """Define --output_dir and the flags of what is written to it."""
     group = app.group(flag_values, "Output")
-    flags.DEFINE_string("output_dir", None, f"Folder for labels and JSON sidecars.{note}", required=not note, **group)
+    flags.DEFINE_string("output_dir", None, "Folder for labels and JSON sidecars.", required=required, **group)
     flags.DEFINE_bool("overwrite", False, "Replace existing labels.", **group)
     flags.DEFINE_multi_enum(
         "format", None, config.LABEL_FORMATS, "Also write the labels in this format: a segmentation for 3D Slicer, or "
@@ -115,18 +115,18 @@ def run(
 
 
 def print_notice(notice: str) -> None:
-    """Print what users of the weights must be told, if there is anything."""
+    """Print the notice of the weights, if they have one."""
     if notice:
         print(f"notice: {notice}", file=sys.stderr, flush=True)
 
 
 def import_nibabel() -> None:
-    """Import nibabel without pydicom, which it needs only for an extension of headers that this package never reads.
+    """Import nibabel without pydicom, which takes longer to import than nibabel itself.
 
-    With pydicom come GDCM and requests, which take longer than nibabel itself.
+    nibabel needs it only for a header extension that this package never reads.
     """
     if not {"nibabel", "pydicom"} & sys.modules.keys():
-        sys.modules["pydicom"] = None  # type: ignore[assignment]  # an ImportError, which nibabel allows
+        sys.modules["pydicom"] = None  # type: ignore[assignment]  # makes the import fail, which nibabel tolerates
         try:
             import nibabel  # noqa: F401
         finally:
@@ -134,10 +134,10 @@ def import_nibabel() -> None:
 
 
 def chosen_writers(flag_values: flags.FlagValues) -> dict[str, Writer]:
-    """Return the writers of the files that --format and --report want beside the labels, by suffix.
+    """Return the writers for --format and --report by the suffix of their files.
 
     Raises:
-        UsageError: A library that they need is not installed.
+        UsageError: A required library is not installed.
     """
     from kits_tf.evaluation.matching import case_id
     from kits_tf.inference import formats, outputs
@@ -161,7 +161,7 @@ def chosen_writers(flag_values: flags.FlagValues) -> dict[str, Writer]:
 def left_to_do(
     sources: Sequence[Input], is_done: Callable[[Input], bool], overwrite: bool
 ) -> tuple[list[Input], dict[Input, str]]:
-    """Return the CTs that are not done, and the reasons why others must not be replaced; print one line for each."""
+    """Return the CTs to segment, and the reasons why existing labels of others are kept; print those reasons."""
     waiting, refused = [], {}
     for source in sources:
         try:
@@ -176,7 +176,7 @@ def left_to_do(
 
 
 def print_outcome(position: str, outcome: Outcome) -> None:
-    """Print a line about what became of a CT, on stderr if it failed; warnings come before it."""
+    """Print the warnings about a CT and a line with its outcome, on stderr if it failed."""
     if outcome.reason:
         print(f"{position} {outcome.reason}", file=sys.stderr, flush=True)
         return

@@ -22,27 +22,23 @@ if TYPE_CHECKING:
     from kits_tf.evaluation import scoring
 
 FLAGS = flags.FlagValues()
-_INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
-_OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
+INPUT, OUTPUT, WORK = (app.group(FLAGS, name) for name in ("Input", "Output", "Work"))
 
-flags.DEFINE_string("predictions", None, "A label file, or a folder tree of them.", required=True, **_INPUT)
-flags.DEFINE_string(
-    "references", None, "A label file, a folder tree of them, or a prepared folder.",
-    required=True, **_INPUT,
-)  # fmt: skip
-flags.DEFINE_string("compare", None, "Predictions of another method for the same cases, to compare with.", **_INPUT)
-flags.DEFINE_string("cases", "", "Cases, such as 0-9,160; default: all.", **_INPUT)
+flags.DEFINE_string("predictions", None, "A label file, or a folder tree of them.", required=True, **INPUT)
+flags.DEFINE_string("references", None, "A label file, a folder tree of them, or a prepared folder.",
+                    required=True, **INPUT)  # fmt: skip
+flags.DEFINE_string("compare", None, "Predictions of another method for the same cases, to compare with.", **INPUT)
+flags.DEFINE_string("cases", "", "Cases, such as 0-9,160; default: all.", **INPUT)
 flags.DEFINE_enum(
-    "split", None, config.SPLITS, "Score only this split; requires a prepared folder as --references.", **_INPUT
+    "split", None, config.SPLITS, "Score only this split; requires a prepared folder as --references.", **INPUT
 )
-_WORK: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Work"}
 flags.DEFINE_integer(
-    "workers", 1, "Cases scored at once; each holds two label volumes in memory.", lower_bound=1, **_WORK
+    "workers", 1, "Cases scored at once; each holds two label volumes in memory.", lower_bound=1, **WORK
 )
-flags.DEFINE_string("output", None, "JSON file for the scores.", **_OUTPUT)
-flags.DEFINE_string("csv", None, "CSV file for the scores, one row per case.", **_OUTPUT)
-flags.DEFINE_string("markdown", None, "Markdown file for the table.", **_OUTPUT)
-flags.DEFINE_bool("published", False, "Print published scores on KiTS19 below the table.", **_OUTPUT)
+flags.DEFINE_string("output", None, "JSON file for the scores.", **OUTPUT)
+flags.DEFINE_string("csv", None, "CSV file for the scores, one row per case.", **OUTPUT)
+flags.DEFINE_string("markdown", None, "Markdown file for the table.", **OUTPUT)
+flags.DEFINE_bool("published", False, "Print published scores on KiTS19 below the table.", **OUTPUT)
 
 
 def main() -> int:
@@ -122,7 +118,7 @@ def evaluate(flag: str, predictions: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def score_case(item: tuple[str, tuple[pathlib.Path | None, pathlib.Path]]) -> scoring.Outcome:
-    """Score a case, see `scoring.score_case`, in whichever process this is."""
+    """Score a case, see `scoring.score_case`, in this process or a worker."""
     from kits_tf import runtime
     from kits_tf.data import records
     from kits_tf.evaluation import scoring

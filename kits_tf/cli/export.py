@@ -5,8 +5,6 @@ Example: kits-export --output_dir=models
 
 from __future__ import annotations
 
-from typing import Any
-
 from absl import flags
 
 from kits_tf import checkpoint, runtime
@@ -14,18 +12,17 @@ from kits_tf.cli import app
 from kits_tf.errors import InputError, UsageError
 
 FLAGS = flags.FlagValues()
-_INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
-_OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
+INPUT, OUTPUT = (app.group(FLAGS, name) for name in ("Input", "Output"))
 
 flags.DEFINE_string(
-    "checkpoint_dir", checkpoint.DEFAULT, "A checkpoint folder or the name of released weights.", **_INPUT
+    "checkpoint_dir", checkpoint.DEFAULT, "A checkpoint folder or the name of released weights.", **INPUT
 )
-flags.DEFINE_string("output_dir", None, "Folder to write each model to, as NAME/VERSION/.", required=True, **_OUTPUT)
+flags.DEFINE_string("output_dir", None, "Folder to write each model to, as NAME/VERSION/.", required=True, **OUTPUT)
 flags.DEFINE_enum(
-    "format", "saved_model", ["saved_model", "openvino", "onnx"], "Only saved_model includes the system.", **_OUTPUT
+    "format", "saved_model", ["saved_model", "openvino", "onnx"], "Only saved_model includes the system.", **OUTPUT
 )
 flags.DEFINE_integer(
-    "model_version", 1, "Version number; an existing version is never replaced.", lower_bound=1, **_OUTPUT
+    "model_version", 1, "Version number; an existing version is never replaced.", lower_bound=1, **OUTPUT
 )
 
 

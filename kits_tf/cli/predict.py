@@ -24,43 +24,41 @@ if TYPE_CHECKING:
     from kits_tf.inference.outputs import Writer
 
 FLAGS = flags.FlagValues()
-_INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
-_NETWORKS: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Networks"}
-_OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
+INPUT, NETWORKS, OUTPUT = (app.group(FLAGS, name) for name in ("Input", "Networks", "Output"))
 
 batch.define_input_flags(FLAGS)
 flags.DEFINE_string(
     "roi", None, "Region of interest SLICES,ROWS,COLUMNS, each START:STOP from 0 along the axes I, P, L, such as "
-    "20:80,:,0:256. Everything outside becomes background; the networks do not see slices outside.", **_INPUT,
+    "20:80,:,0:256. Everything outside becomes background; the networks do not see slices outside.", **INPUT,
 )  # fmt: skip
 flags.DEFINE_string(
     "kidney_masks", None, "Folder of kidney masks (label > 0) for --stage=tumor, named like this command's output or "
-    "in the KiTS19 layout.", **_INPUT,
+    "in the KiTS19 layout.", **INPUT,
 )  # fmt: skip
 flags.DEFINE_multi_string(
     "checkpoint_dir", [checkpoint.DEFAULT], "A checkpoint folder or the name of released weights. Several, "
-    "comma-separated or with the flag repeated, form an ensemble.", **_NETWORKS,
+    "comma-separated or with the flag repeated, form an ensemble.", **NETWORKS,
 )  # fmt: skip
 flags.DEFINE_enum(
-    "engine", "auto", config.ENGINES, "Inference engine; auto is the fastest that is installed.", **_NETWORKS
+    "engine", "auto", config.ENGINES, "Inference engine; auto is the fastest that is installed.", **NETWORKS
 )
 app.define_device(FLAGS, "Networks")
 flags.DEFINE_enum(
     "precision", "auto", config.ENGINE_PRECISIONS, "Precision of the networks; auto is bfloat16 where "
-    "engine and processor support it natively.", **_NETWORKS,
+    "engine and processor support it natively.", **NETWORKS,
 )  # fmt: skip
-flags.DEFINE_enum("stage", "both", config.STAGES, "Segment kidneys, tumors in given kidneys, or both.", **_NETWORKS)
-flags.DEFINE_list("planes", list(config.PLANES), "Planes whose networks segment the kidneys.", **_NETWORKS)
+flags.DEFINE_enum("stage", "both", config.STAGES, "Segment kidneys, tumors in given kidneys, or both.", **NETWORKS)
+flags.DEFINE_list("planes", list(config.PLANES), "Planes whose networks segment the kidneys.", **NETWORKS)
 flags.DEFINE_enum(
-    "fusion", None, config.FUSIONS, "How to fuse the planes; default: the checkpoint's own way.", **_NETWORKS
+    "fusion", None, config.FUSIONS, "How to fuse the planes; default: the checkpoint's own way.", **NETWORKS
 )
 flags.DEFINE_enum(
-    "tta", "none", config.TEST_TIME_AUGMENTATIONS, "Test-time augmentation: average over the input as it is and "
-    "shifted by fractions of a pooled pixel, or flipped.", **_NETWORKS,
+    "tta", "none", config.TEST_TIME_AUGMENTATIONS, "Test-time augmentation: average over the original input and "
+    "copies shifted by fractions of a pooled pixel, or flipped.", **NETWORKS,
 )  # fmt: skip
-flags.DEFINE_integer("workers", 3, "CTs processed at once, if memory suffices.", lower_bound=1, **_NETWORKS)
+flags.DEFINE_integer("workers", 3, "CTs processed at once, if memory suffices.", lower_bound=1, **NETWORKS)
 batch.define_output_flags(FLAGS)
-flags.DEFINE_bool("probabilities", False, "Also write the probabilities of kidney and tumor.", **_OUTPUT)
+flags.DEFINE_bool("probabilities", False, "Also write the probabilities of kidney and tumor.", **OUTPUT)
 
 
 def main() -> int:
@@ -82,19 +80,19 @@ def main() -> int:
 
 
 def check_flags() -> None:
-    """Raise UsageError for flags that do not go together or name no folder."""
+    """Raise UsageError for flags that contradict each other, or a missing folder."""
     masks = FLAGS.kidney_masks
     if (FLAGS.stage == "tumor") != (masks is not None):
         raise UsageError("kidney_masks", "must be given with --stage=tumor, and only there")
     if masks is None:
         return
-    if not masks or not pathlib.Path(masks).is_dir():
+    if not pathlib.Path(masks).is_dir():
         raise UsageError("kidney_masks", f"{masks}: no such folder")
     if pathlib.Path(masks).resolve() == pathlib.Path(FLAGS.output_dir).resolve():
-        raise UsageError("kidney_masks", f"{masks} is the output folder too, where labels would replace the masks")
+        raise UsageError("kidney_masks", f"{masks} is also the output folder; the labels would replace the masks")
     for name in ("planes", "fusion"):
         if FLAGS[name].present:
-            raise UsageError(name, "has no effect with --stage=tumor, whose kidneys are those of --kidney_masks")
+            raise UsageError(name, "has no effect with --stage=tumor, which takes its kidneys from --kidney_masks")
 
 
 def parse_roi(text: str | None) -> tuple[slice, ...] | None:
@@ -112,7 +110,7 @@ def checkpoints() -> list[str]:
 
 
 def run_settings(roi: tuple[slice, ...] | None) -> dict[str, Any]:
-    """Return the settings that decide the labels; this reads the weights even if no network runs."""
+    """Return the settings that determine the labels; this checks the weights even if all CTs are done."""
     from kits_tf.inference import outputs
     from kits_tf.inference.segmenter import checked_checkpoints, checked_planes
 

@@ -1,7 +1,7 @@
 """Train all four networks in the paper's order, the tumor network on predicted kidneys. Rerun it to resume.
 
-It runs kits-train and kits-predict. --print_only prints their commands, to share them among machines that see the same
-folders; --parts runs some of them here.
+It runs kits-train and kits-predict. To divide the work among machines with shared folders, --print_only prints the
+commands, and --parts runs some of them.
 
 Example:
   kits-recipe --data_dir=prepared --checkpoint_dir=trained --preset=best
@@ -29,27 +29,30 @@ PARTS = (*configs.PLANES, "kidneys", "tumor")
 KIDNEY_SETS, FOLD_SETS, TUMOR_SETS = ("set", "kidney_set"), ("set", "kidney_set", "fold_set"), ("set", "tumor_set")
 
 DATA, NETWORKS, TRAINING, STEPS = (app.group(FLAGS, name) for name in ("Data", "Networks", "Training", "Steps"))
-flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare (required).", **DATA)
-flags.DEFINE_string("checkpoint_dir", None, "Folder for the four networks (required).", **DATA)
+flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare.", **DATA)
+flags.DEFINE_string("checkpoint_dir", None, "Folder for the four networks.", **DATA)
 flags.DEFINE_string("kidney_masks", "out_of_fold", "Kidneys to train the tumor network on: out_of_fold, labels or a "
                     "folder of predictions.", **DATA)  # fmt: skip
 flags.DEFINE_integer("num_folds", 5, "Number of folds for --kidney_masks=out_of_fold.", lower_bound=2, **DATA)
 flags.DEFINE_integer("fold", None, "Validation fold of kits-prepare --num_folds.", lower_bound=0, **DATA)
 flags.DEFINE_enum("preset", "paper", list(configs.PRESETS), "Options to start from.", **NETWORKS)
 flags.DEFINE_multi_string("set", [], "KEY=VALUE: an option of all networks, as in kits-train; repeatable.", **NETWORKS)
-flags.DEFINE_multi_string("kidney_set", [], "The same for the kidney networks.", **NETWORKS)
-flags.DEFINE_multi_string("fold_set", [], "The same for the kidney networks of the folds.", **NETWORKS)
-flags.DEFINE_multi_string("tumor_set", [], "The same for the tumor network.", **NETWORKS)
+flags.DEFINE_multi_string("kidney_set", [], "Likewise, of the kidney networks.", **NETWORKS)
+flags.DEFINE_multi_string("fold_set", [], "Likewise, of the kidney networks of the folds.", **NETWORKS)
+flags.DEFINE_multi_string("tumor_set", [], "Likewise, of the tumor network.", **NETWORKS)
 flags.DEFINE_bool("list_options", False, "Print the options of all networks with their values, and exit.", **NETWORKS)
 flags.DEFINE_string("pretrained", None, "Checkpoint folder or released weights to start from.", **NETWORKS)
 flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.", 0, LARGEST_SEED, **TRAINING)
 app.define_device(FLAGS, "Training")
-flags.DEFINE_enum("strategy", "auto", ["auto", "one", "mirrored"], "How devices share the training.", **TRAINING)
+flags.DEFINE_enum(
+    "strategy", "auto", ["auto", "one", "mirrored"], "Distribution of the training over devices.", **TRAINING
+)
 flags.DEFINE_enum("precision", "float32", list(configs.PRECISIONS), "Precision of the training.", **TRAINING)
 flags.DEFINE_bool("deterministic", False, "Give bit-identical results on every run; slower.", **TRAINING)
 flags.DEFINE_enum("engine", "auto", list(configs.ENGINES), "Inference engine that predicts the kidneys.", **TRAINING)
 flags.DEFINE_list("parts", list(PARTS), f"Parts to run: some of {','.join(PARTS)}.", **STEPS)
 flags.DEFINE_bool("print_only", False, "Only print the commands, and write the folds that they need.", **STEPS)
+app.require_unless("list_options", ("data_dir", "checkpoint_dir"), FLAGS)
 
 
 def main() -> int:
@@ -107,9 +110,6 @@ def _check_flags() -> None:
     """Raise UsageError for flags that cannot be used, before anything runs."""
     if not FLAGS.parts or not set(FLAGS.parts) <= set(PARTS):
         raise UsageError("parts", f"must be some of {','.join(PARTS)}, got {','.join(FLAGS.parts)}")
-    for name in ("data_dir", "checkpoint_dir"):  # not with --list_options
-        if FLAGS[name].value is None:
-            raise UsageError(name, "is required")
     check_prepared(FLAGS.data_dir)
     app.check_output_folder("checkpoint_dir", FLAGS.checkpoint_dir)
     if FLAGS.pretrained is not None:
@@ -119,7 +119,7 @@ def _check_flags() -> None:
 
 
 def _network_configs() -> dict[str, configs.NetworkConfig]:
-    """Return the configs of the four networks; raise UsageError if an option does not fit."""
+    """Return the configs of the four networks; raise UsageError for an unusable option."""
     found: dict[str, configs.NetworkConfig] = {}
     for plane in configs.PLANES:
         preset = configs.preset(FLAGS.preset, "kidney", plane)
@@ -129,19 +129,19 @@ def _network_configs() -> dict[str, configs.NetworkConfig]:
 
 
 def _override(preset: configs.NetworkConfig, sets: Sequence[str]) -> configs.NetworkConfig:
-    """Return a preset with the options of some flags; the UsageError if they do not fit names the flag that has it."""
+    """Return a preset with the options of some flags; a UsageError names the flag with the unusable option."""
     try:
         config = configs.override(preset, [assignment for name in sets for assignment in getattr(FLAGS, name)])
         configs.check_sizes(config)
         return config
     except UsageError as error:
         option = re.sub(r"\W.*", "", str(error.reason).lstrip("'"))
-        holders = [name for name in sets if any(a.startswith(option) for a in getattr(FLAGS, name))]
+        holders = [name for name in sets if any(a.partition("=")[0] == option for a in getattr(FLAGS, name))]
         raise UsageError([*sets[:1], *holders][-1], error.reason) from None
 
 
 def _training_flags(sets: Sequence[str]) -> tuple[str, ...]:
-    """Return the flags of kits-train for networks with the options of some flags."""
+    """Return the flags of kits-train for networks whose options some flags set."""
     names = ("preset", "seed", "device", "strategy", "precision", "pretrained")
     common = [f"--{name}={FLAGS[name].value}" for name in names if FLAGS[name].value is not None]
     common += ["--deterministic"] * FLAGS.deterministic

@@ -26,22 +26,21 @@ if TYPE_CHECKING:
     from kits_tf.io.volume import Volume
 
 FLAGS = flags.FlagValues()
-_INPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Input"}
-_OUTPUT: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Output"}
+INPUT, OUTPUT = (app.group(FLAGS, name) for name in ("Input", "Output"))
 
-flags.DEFINE_string("predictions", None, "A label file, or a folder tree of them.", required=True, **_INPUT)
+flags.DEFINE_string("predictions", None, "A label file, or a folder tree of them.", required=True, **INPUT)
 flags.DEFINE_string(
-    "images", None, "The CTs; accepts the same as kits-predict --input.", required=True, **_INPUT,
+    "images", None, "The CTs; accepts the same as kits-predict --input.", required=True, **INPUT,
 )  # fmt: skip
-flags.DEFINE_string("references", None, "A label file, a folder tree of them, or a prepared folder.", **_INPUT)
-flags.DEFINE_enum("split", None, config.SPLITS, "Only this split of a prepared folder.", **_INPUT)
-flags.DEFINE_string("output_dir", None, "Folder for the pages.", required=True, **_OUTPUT)
+flags.DEFINE_string("references", None, "A label file, a folder tree of them, or a prepared folder.", **INPUT)
+flags.DEFINE_enum("split", None, config.SPLITS, "Only this split of a prepared folder.", **INPUT)
+flags.DEFINE_string("output_dir", None, "Folder for the pages.", required=True, **OUTPUT)
 flags.DEFINE_bool(
-    "viewer", True, "Put the interactive viewer into each page; --noviewer keeps pages small.", **_OUTPUT,
+    "viewer", True, "Put the interactive viewer into each page; --noviewer keeps pages small.", **OUTPUT,
 )  # fmt: skip
 flags.DEFINE_list(
     "figure1", [], "Cases to draw as in the paper's Figure 1 (CT, reference, prediction) in figure1.png; requires "
-    "--references.", **_OUTPUT,
+    "--references.", **OUTPUT,
 )  # fmt: skip
 
 Case: TypeAlias = "tuple[pathlib.Path, Input | None, pathlib.Path | None]"
@@ -83,7 +82,7 @@ def main() -> int:
 
 
 def find_cases() -> dict[str, Case]:
-    """Return the files of every prediction; UsageError if a folder does not exist or has nothing for any of them."""
+    """Return the files of every prediction; raise UsageError for a folder that is missing or matches none of them."""
     from kits_tf import runtime
     from kits_tf.data import records
     from kits_tf.evaluation import matching
@@ -115,7 +114,7 @@ def find_cases() -> dict[str, Case]:
 
 
 def find_images(predictions: Mapping[str, pathlib.Path]) -> dict[str, Input]:
-    """Return the CTs of --images under any names; labels in the same folder are none."""
+    """Return the CTs of --images, numbered; predictions in the same folder are left out."""
     from kits_tf.inference import inputs
 
     try:
@@ -165,16 +164,18 @@ def read(
     prediction_path: pathlib.Path, image: Input | None, reference_path: pathlib.Path | None
 ) -> tuple[Volume, np.ndarray, np.ndarray | None]:
     """Read the CT, the prediction and the reference of a case; InputError if they are unusable or grids differ."""
-    from kits_tf.evaluation.matching import check_same_grid, read_labels
+    from kits_tf.evaluation import matching
 
     if image is None:
         raise InputError(prediction_path, "no CT for it in --images")
     volume = image.read()
-    labels: list[Any] = [None, None]
-    for number, path in enumerate(filter(None, (prediction_path, reference_path))):
-        labels[number], grid = read_labels(path)
-        check_same_grid(path, grid, volume.grid)
-    return volume, labels[0], labels[1]
+
+    def read_labels(path: pathlib.Path) -> np.ndarray:
+        labels, grid = matching.read_labels(path)
+        matching.check_same_grid(path, grid, volume.grid)
+        return labels
+
+    return volume, read_labels(prediction_path), read_labels(reference_path) if reference_path else None
 
 
 def run() -> None:

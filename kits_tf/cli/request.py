@@ -14,7 +14,7 @@ from absl import flags
 
 from kits_tf import runtime
 from kits_tf.cli import app, batch
-from kits_tf.errors import InputError, UsageError
+from kits_tf.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -25,28 +25,27 @@ if TYPE_CHECKING:
     from kits_tf.serving.client import Client
 
 FLAGS = flags.FlagValues()
-_SERVER: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Server"}
+SERVER = app.group(FLAGS, "Server")
 
-batch.define_input_flags(FLAGS, " Required without --check.")
-flags.DEFINE_string("server", "http://localhost:8501", "http://HOST:PORT for REST, or grpc://HOST:PORT.", **_SERVER)
-flags.DEFINE_string("model", "system", "Name of the served model.", **_SERVER)
-flags.DEFINE_integer("workers", 2, "CTs processed at once.", lower_bound=1, **_SERVER)
-flags.DEFINE_float("timeout_seconds", 600.0, "Time limit of one attempt at one CT.", lower_bound=0.1, **_SERVER)
+batch.define_input_flags(FLAGS, required=False)
+flags.DEFINE_string("server", "http://localhost:8501", "http://HOST:PORT for REST, or grpc://HOST:PORT.", **SERVER)
+flags.DEFINE_string("model", "system", "Name of the served model.", **SERVER)
+flags.DEFINE_integer("workers", 2, "CTs processed at once.", lower_bound=1, **SERVER)
+flags.DEFINE_float("timeout_seconds", 600.0, "Time limit of one attempt at one CT.", lower_bound=0.1, **SERVER)
 flags.DEFINE_integer(
     "attempts", 3, "Attempts per CT if the server is busy, unreachable or too slow.", lower_bound=1,
-    **_SERVER,
+    **SERVER,
 )  # fmt: skip
 flags.DEFINE_float(
-    "wait_seconds", 2.0, "Wait before the second attempt; doubled before each further one.", lower_bound=0, **_SERVER
+    "wait_seconds", 2.0, "Wait before the second attempt; doubled before each further one.", lower_bound=0, **SERVER
 )
-flags.DEFINE_bool("check", False, "Only ask whether the server is ready.", **_SERVER)
-batch.define_output_flags(FLAGS, " Required without --check.")
+flags.DEFINE_bool("check", False, "Only ask whether the server is ready.", **SERVER)
+batch.define_output_flags(FLAGS, required=False)
+app.require_unless("check", ("input", "output_dir"), FLAGS)
 
 
 def main() -> int:
     """Segment every CT of --input on the server; return the exit code."""
-    if not FLAGS.check and not (FLAGS.input and FLAGS.output_dir):
-        raise UsageError("output_dir" if FLAGS.input else "input", "is required without --check")
     client = connect()
     if FLAGS.check:
         return check(client)

@@ -20,33 +20,31 @@ from kits_tf.progress import counted, progress
 FLAGS = flags.FlagValues()
 RANGE = re.compile(r"(\d+\.?\d*|\.\d+),(\d+\.?\d*|\.\d+)")
 
-_cases: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Cases"}
-_scan: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Scan"}
-_maps: dict[str, Any] = {"flag_values": FLAGS, "module_name": "Organ maps"}
-flags.DEFINE_string("output_dir", None, "Folder for the cases; complete ones are kept.", required=True, **_cases)
+CASES, SCAN, MAPS = (app.group(FLAGS, name) for name in ("Cases", "Scan", "Organ maps"))
+flags.DEFINE_string("output_dir", None, "Folder for the cases; complete ones are kept.", required=True, **CASES)
 flags.DEFINE_integer(
-    "num_cases", None, "Number of cases, counted from 0.", lower_bound=1, upper_bound=100_000, **_cases
+    "num_cases", None, "Number of cases, counted from 0.", lower_bound=1, upper_bound=100_000, **CASES
 )
-flags.DEFINE_string("cases", "", "Cases instead of --num_cases, such as 0-9,160.", **_cases)
-flags.DEFINE_integer("seed", 0, "Seed; a case depends only on it and its own number.", lower_bound=0, **_cases)
-flags.DEFINE_integer("workers", None, "Cases simulated at once; default: one per core.", lower_bound=1, **_cases)
-flags.DEFINE_alias("processes", "workers", **_cases)
+flags.DEFINE_string("cases", "", "Cases instead of --num_cases, such as 0-9,160.", **CASES)
+flags.DEFINE_integer("seed", 0, "Seed; a case depends only on it and its own number.", lower_bound=0, **CASES)
+flags.DEFINE_integer("workers", None, "Cases simulated at once; default: one per core.", lower_bound=1, **CASES)
+flags.DEFINE_alias("processes", "workers", **CASES)
 flags.DEFINE_integer(
-    "size", 512, "Rows and columns; fewer than 512 make pixels larger.", lower_bound=32, upper_bound=2048, **_scan
+    "size", 512, "Rows and columns; fewer than 512 make pixels larger.", lower_bound=32, upper_bound=2048, **SCAN
 )
 flags.DEFINE_integer(
-    "slices", None, "Number of slices; default: drawn for each case.", lower_bound=1, upper_bound=2048, **_scan
+    "slices", None, "Number of slices; default: drawn for each case.", lower_bound=1, upper_bound=2048, **SCAN
 )
-flags.DEFINE_list("phases", list(PHASES), "Contrast phases to draw from.", **_scan)
+flags.DEFINE_list("phases", list(PHASES), "Contrast phases to draw from.", **SCAN)
 flags.DEFINE_string(
-    "pixel_spacing_mm", None, "Range LO,HI to draw pixel spacings from; default: KiTS19's and wider.", **_scan
+    "pixel_spacing_mm", None, "Range LO,HI to draw pixel spacings from; default: KiTS19's and wider.", **SCAN
 )
 flags.DEFINE_string(
-    "slice_spacing_mm", None, "Range LO,HI to draw slice spacings from; default: KiTS19's and wider.", **_scan
+    "slice_spacing_mm", None, "Range LO,HI to draw slice spacings from; default: KiTS19's and wider.", **SCAN
 )
-flags.DEFINE_list("anatomy", None, "Organ label maps; each case draws one. Default: the bundled maps.", **_maps)
-flags.DEFINE_string("legend", None, "JSON file that maps the labels of --anatomy to organ names.", **_maps)
-flags.DEFINE_list("anatomy_ct", None, "The CT of each --anatomy map, to tell unlabelled tissues apart.", **_maps)
+flags.DEFINE_list("anatomy", None, "Organ label maps; each case draws one. Default: the bundled maps.", **MAPS)
+flags.DEFINE_string("legend", None, "JSON file that maps the labels of --anatomy to organ names.", **MAPS)
+flags.DEFINE_list("anatomy_ct", None, "The CT of each --anatomy map, to tell unlabelled tissues apart.", **MAPS)
 
 
 def main() -> int:
@@ -64,8 +62,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     work = functools.partial(_make, folder, FLAGS.seed, options)
     failures = 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    reasons = runtime.in_processes(work, numbers, FLAGS.workers or cores)
+    reasons = runtime.in_processes(work, numbers, FLAGS.workers or len(os.sched_getaffinity(0)))
     for reason in progress(reasons, "Simulating", total=len(numbers)):
         if reason is not None:
             failures += 1
@@ -90,7 +87,7 @@ def _case_numbers() -> list[int]:
     from kits_tf.data import kits19
 
     if bool(FLAGS.cases) == (FLAGS.num_cases is not None):
-        raise UsageError("num_cases", "is required (number of cases), or --cases instead")
+        raise UsageError("num_cases", "either this flag or --cases is required, not both")
     return kits19.parse_cases(FLAGS.cases) if FLAGS.cases else list(range(FLAGS.num_cases))
 
 

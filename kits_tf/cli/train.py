@@ -22,8 +22,8 @@ LARGEST_SEED = 2**32 - 1  # NumPy's
 OVERRIDES = ("num_steps", "batch_size", "base_filters", "learning_rate")
 
 DATA, NETWORK, TRAINING, DEVICES = (app.group(FLAGS, name) for name in ("Data", "Network", "Training", "Devices"))
-flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare (required).", **DATA)
-flags.DEFINE_string("checkpoint_dir", None, "Folder of all networks; this one gets its own (required).", **DATA)
+flags.DEFINE_string("data_dir", None, "Folder made by kits-prepare.", **DATA)
+flags.DEFINE_string("checkpoint_dir", None, "Folder of all networks; each has a subfolder.", **DATA)
 flags.DEFINE_string("kidney_masks", None, "Kidneys to train the tumor network on: 'labels' or a folder of "
                     "predictions. Default: kidneys/ in --checkpoint_dir, from kits-recipe.", **DATA)  # fmt: skip
 flags.DEFINE_enum("stage", None, ["kidney", "tumor"], "Network to train.", required=True, **NETWORK)
@@ -39,11 +39,14 @@ flags.DEFINE_float("learning_rate", None, "Highest learning rate.", **TRAINING)
 flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.", 0, LARGEST_SEED, **TRAINING)
 flags.DEFINE_bool("tensorboard", True, "Write TensorBoard logs, if it is installed.", **TRAINING)
 app.define_device(FLAGS, "Devices")
-flags.DEFINE_enum("strategy", "auto", list(configs.STRATEGIES), "How devices share the training.", **DEVICES)
+flags.DEFINE_enum(
+    "strategy", "auto", list(configs.STRATEGIES), "Distribution of the training over devices.", **DEVICES
+)
 flags.DEFINE_string("tpu", None, "'local' on a TPU VM, a TPU's name on Google Cloud, or grpc://HOST:PORT.", **DEVICES)
 flags.DEFINE_enum("precision", "float32", list(configs.PRECISIONS), "Precision of the training.", **DEVICES)
 flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "Compile with XLA; auto: on a single GPU only.", **DEVICES)
 flags.DEFINE_bool("deterministic", False, "Give bit-identical results on every run; slower.", **DEVICES)
+app.require_unless("list_options", ("data_dir", "checkpoint_dir"), FLAGS)
 
 
 def main() -> int:
@@ -99,17 +102,13 @@ def _make_config() -> NetworkConfig:
 
 def _check_folders(config: NetworkConfig) -> None:
     """Raise UsageError for folders that cannot be used, before TensorFlow is loaded."""
-    for name in ("data_dir", "checkpoint_dir"):  # not with --list_options
-        if FLAGS[name].value is None:
-            raise UsageError(name, "is required")
     if FLAGS.pretrained is not None:
         checkpoint.find(FLAGS.pretrained)
     if FLAGS.stage == "tumor" and _kidney_masks() != "labels" and not pathlib.Path(_kidney_masks()).is_dir():
-        what = f"must be 'labels' or a folder, got {FLAGS.kidney_masks}"
-        default = (
-            f"is required, as there are no predicted kidneys in {_kidney_masks()}: a folder of predictions, or labels"
-        )
-        raise UsageError("kidney_masks", what if FLAGS.kidney_masks else f"{default}; kits-recipe predicts them")
+        if FLAGS.kidney_masks:
+            raise UsageError("kidney_masks", f"must be 'labels' or a folder, got {FLAGS.kidney_masks}")
+        what = f"is required, as there are no predicted kidneys in {_kidney_masks()}"
+        raise UsageError("kidney_masks", f"{what}: a folder of predictions, or labels; kits-recipe predicts them")
     if "://" not in FLAGS.data_dir:  # cloud storage is read later
         check_prepared(FLAGS.data_dir)
     app.check_output_folder("checkpoint_dir", FLAGS.checkpoint_dir)

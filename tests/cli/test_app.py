@@ -85,6 +85,14 @@ def test_unusable_flags_give_one_line_and_two(toy, capsys, arguments, words):
         assert word in err
 
 
+def test_a_flag_may_be_required_unless_another_is_set(toy, capsys):
+    flags.DEFINE_string("folder", None, "A folder.", flag_values=toy)
+    app.require_unless("overwrite", ["folder"], toy)
+    assert run(toy, "--input=a", "--overwrite") == run(toy, "--input=a", "--folder=b") == 0
+    assert run(toy, "--input=a") == 2
+    assert capsys.readouterr().err.startswith("kits-toy: --folder: is required unless --overwrite;")
+
+
 @pytest.mark.parametrize(
     "error, line",
     [

@@ -24,6 +24,7 @@ def run(data, folder, *arguments):
         ("--kidney_set=nonsense", "--kidney_set"), ("--kidney_set=patch_slices=100", "--kidney_set: patch_slices"),
         ("--set=batch_size=8 --fold_set=patch_columns=100", "--fold_set: patch_columns"),
         ("--set=batch_size=6 --tumor_set=accumulation=4", "--tumor_set: accumulation"),
+        ("--set=reconstruction=nothing --kidney_set=reconstruction_weight=0.2", "--set: reconstruction"),
         ("--set=accumulation=3 --tumor_set=batch_size=6 --kidney_set=augment=0", "--set: accumulation"),
         ("--tumor_set=grid=97", "--tumor_set: grid"), ("--kidney_masks=labels --parts=kidneys", "--parts: kidneys"),
         ("--num_folds=3", "--num_folds"), ("--kidney_masks=/nowhere", "--kidney_masks"),
