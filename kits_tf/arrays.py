@@ -1,7 +1,7 @@
-"""The array operations of `geometry`, from NumPy or from TensorFlow.
+"""One set of array operations, from NumPy or from TensorFlow.
 
-Functions with an argument `xp` run the same arithmetic on NumPy arrays, in prediction, and in a TensorFlow graph, in
-an exported system. `xp` is `NumPy` or `tensorflow()`; names and arguments are NumPy's, with `cast` and `shape`.
+Functions with an argument `xp` do the same arithmetic on NumPy arrays, in prediction, and in the TensorFlow graph of
+an exported system. `xp` is `NumPy` or `tensorflow()`, with names and arguments as in NumPy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ArrayModule: TypeAlias = Any
 
 
 def _sparse_matmul(matrix: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return matrix @ x, both 2D, for a matrix that holds few numbers beside zeros."""
+    """Return matrix @ x of two 2D arrays, fast for a matrix that is mostly zeros."""
     from scipy import sparse
 
     return sparse.csr_array(matrix) @ x
@@ -46,11 +46,11 @@ NumPy: ArrayModule = SimpleNamespace(
 
 @functools.cache
 def tensorflow() -> ArrayModule:
-    """Return the operations on `tf.Tensor`, of known or unknown size; imports TensorFlow on the first call."""
+    """Return the operations for `tf.Tensor`, of known or unknown size; imports TensorFlow on the first call."""
     import tensorflow as tf
 
     def sparse_matmul(matrix: Any, x: Any) -> Any:
-        with tf.device("/CPU:0"):  # on a GPU it would not be deterministic
+        with tf.device("/CPU:0"):  # not deterministic on a GPU
             return tf.sparse.sparse_dense_matmul(tf.sparse.from_dense(matrix), x)
 
     return SimpleNamespace(

@@ -1,4 +1,4 @@
-"""Boxes of a volume, a slice of each axis."""
+"""Boxes in a volume: a tuple of one slice per axis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def bounding_box(mask: np.ndarray) -> Box | None:
 
 
 def enlarged(box: Box, margins: Sequence[int], shape: Sequence[int]) -> Box:
-    """Return a box that is larger by a margin at both ends of each axis, but inside a volume.
+    """Return a box enlarged by a margin at both ends of each axis, but not beyond the volume.
 
     Example:
         >>> enlarged((slice(2, 4), slice(2, 4)), (1, 5), (9, 8))
@@ -30,5 +30,5 @@ def enlarged(box: Box, margins: Sequence[int], shape: Sequence[int]) -> Box:
 
 
 def box_within(outer: Box, inner: Box) -> Box:
-    """Return a box relative to an outer box as a box of the whole array."""
+    """Return a box that is relative to an outer box as a box of the whole array."""
     return tuple(slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))

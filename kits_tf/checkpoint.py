@@ -1,6 +1,7 @@
-"""Checkpoint folders: a sub-folder for each network with its `config.json` and `model.weights.h5`.
+"""Checkpoint folders: one subfolder per network, with its `config.json` and `model.weights.h5`.
 
-Released weights are checkpoint folders with a name, inside the installed package or beside it in a source checkout.
+Released weights are checkpoint folders that have a name. They are part of the installed package, or lie next to it in
+a source checkout.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from kits_tf import config
 from kits_tf.config import PLANES, Config, KidneyConfig, TumorConfig
-from kits_tf.errors import InputError
+from kits_tf.errors import InputError, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.weights.h5"
-HISTORY_NAME, VALIDATION_NAME = "history.csv", "validation.csv"  # of the training, not needed to predict
-KIDNEYS_NAME = "kidneys"  # folder of the kidneys that kits-recipe predicts for the tumor network
+HISTORY_NAME, VALIDATION_NAME = "history.csv", "validation.csv"  # written by training, not needed to predict
+KIDNEYS_NAME = "kidneys"  # folder of kidney masks that kits-recipe predicts to train the tumor network
 CARD_NAME = "README.md"  # only released weights have one
 NOTICE_NAME = "notice.txt"
 
 SHARED_OPTIONS = ("min_component_ml", "min_agreement", "fusion")
-"""Options of what networks find together: the same in all networks of a checkpoint that have them."""
+"""Options that apply to all networks together, so that each network of a checkpoint must have the same values."""
 
 DEFAULT = "default"
-"""The released weights that are used unless others are named."""
+"""Name of the released weights that are used by default."""
 
 PACKAGE = pathlib.Path(__file__).resolve().parent
 
 
 def released_root() -> pathlib.Path:
-    """Return the folder that holds a folder for each set of released weights."""
+    """Return the folder of all released weights."""
     installed = PACKAGE / "checkpoints"
     return installed if installed.is_dir() else PACKAGE.parent / "checkpoints"
 
@@ -48,27 +49,27 @@ def released_names() -> list[str]:
 
 
 def find(name_or_folder: str | os.PathLike) -> pathlib.Path:
-    """Return the checkpoint folder of a path or of the name of released weights; a folder takes precedence.
+    """Return the checkpoint folder of a path or of the name of released weights; an existing path takes precedence.
 
     Raises:
         InputError: it is neither.
     """
     folder = pathlib.Path(name_or_folder)
-    if folder.is_dir() and name_or_folder != "":  # as a path, the empty string is the current folder
+    if folder.is_dir() and name_or_folder != "":  # as a path, "" would be the current folder
         return folder
-    if folder.name == str(name_or_folder) and name_or_folder in released_names():
+    if str(name_or_folder) in released_names():
         return released_root() / folder
     known = ", ".join(released_names()) or "none"
     raise InputError(name_or_folder or "''", f"no such checkpoint folder, nor released weights of that name ({known})")
 
 
 def network_name(network_config: Config) -> str:
-    """Return the name of a network, that of its folder: "kidney_axial", ..., or "tumor"."""
+    """Return the name of a network and of its folder: "kidney_axial", ..., or "tumor"."""
     return f"kidney_{network_config.plane}" if isinstance(network_config, KidneyConfig) else "tumor"
 
 
 def network_names(stage: str = "both", planes: Sequence[str] = PLANES) -> list[str]:
-    """Return the networks of a stage ("both", "kidney" or "tumor") and planes, those of the kidney first."""
+    """Return the names of the networks of a stage ("both", "kidney" or "tumor"), those of the given planes first."""
     kidney = [f"kidney_{plane}" for plane in planes] if stage != "tumor" else []
     return [*kidney, "tumor"] if stage != "kidney" else kidney
 
@@ -94,7 +95,7 @@ def load_configs(folder: pathlib.Path, names: Iterable[str]) -> dict[str, Kidney
 
 
 def shared_difference(network_config: Config, other: Config) -> str:
-    """Return which of `SHARED_OPTIONS` is not the same in two configs, and both values; empty if there is none.
+    """Return the first of `SHARED_OPTIONS` that differs between two configs, with both values; "" if none does.
 
     Example:
         >>> axial, tumor = config.preset("paper", "kidney", "axial"), config.preset("best", "tumor")
@@ -118,7 +119,7 @@ def digest(folder: str | os.PathLike, name: str) -> bytes:
 
 
 def load_notice(folder: pathlib.Path) -> str:
-    """Return what users of a checkpoint must be told, in one line: its `notice.txt`, or "" if it has none.
+    """Return the notice for users of a checkpoint in one line: its `notice.txt`, or "" if it has none.
 
     Raises:
         InputError: the file is unreadable.
@@ -136,14 +137,17 @@ def load_weights(folder: pathlib.Path, model: keras.Model) -> None:
     """Load the weights of a network from its own folder.
 
     Raises:
-        InputError: the file does not hold weights of this network.
+        InputError: the file does not hold weights of this network, or they are not finite.
     """
+    import numpy as np
+
     path = folder / WEIGHTS_NAME
     try:
         model.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(path, f"does not hold weights of the network in {CONFIG_NAME} ({reason})") from None
+        raise InputError(path, f"does not hold weights of the network in {CONFIG_NAME} ({one_line(error)})") from None
+    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+        raise InputError(path, "holds weights that are not finite; did the training diverge?")
 
 
 def load_network(name_or_folder: str | os.PathLike, network: str) -> UNet:

@@ -1,7 +1,7 @@
 """Options of the method: what defines a network, how it sees a CT and how it is trained.
 
-A config is a flat dataclass for each stage. `--preset` selects one, `--set=KEY=VALUE` changes it, and `config.json`
-stores it. Its defaults are the `paper` preset. The values that options of the program may have are listed here, too.
+A config is a flat dataclass, one per stage, whose defaults are the preset `paper`. `--preset` selects one,
+`--set=KEY=VALUE` changes it, and `config.json` stores it. The valid values of other flags are listed here, too.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Config:
     clip_high_hu: float = 2125.0  # upper end of that range
     body_box: bool = False  # crop slices to the patient's body first
     min_component_ml: float = 0.0  # drop smaller components of the kidney mask
-    min_agreement: float = 0.0  # drop components of which planes agree on a smaller part, but keep one per side
+    min_agreement: float = 0.0  # drop components if planes agree on a smaller fraction, but keep one per side
     dice_weight: float = 0.0  # weight of the soft Dice loss beside the cross-entropy
     dice_over: Literal["batch", "sample"] = "batch"  # soft Dice over the whole "batch", or the mean over each "sample"
     num_steps: int = 100_000  # training steps
@@ -149,7 +149,7 @@ class TumorConfig(Config):
     tumor_weight: float = 2.0  # weight of tumor voxels in the cross-entropy
     small_tumor_ml: float = 10.0  # smaller tumors weigh more, by the inverse of their volume
     max_small_tumor_weight: float = 4.0  # upper bound of that weight
-    context_mm: float = 0.0  # distance around the kidneys up to which tumor is looked for, rounded down to voxels
+    context_mm: float = 0.0  # tumor is found up to this distance from the kidney, rounded down to voxels
     margin_mm: float = 10.0  # the cube is this much longer than the longest side of the kidney's box
     grid: int = 160  # the cube is resized to grid^3 voxels; 0: keep the CT's voxels
     blocks: Blocks = "split"  # how a cube is divided into four sub-blocks; "none": not at all
@@ -171,7 +171,7 @@ KINDS: dict[str, type[KidneyConfig] | type[TumorConfig]] = {"kidney": KidneyConf
 
 
 SYSTEM_OPTIONS: dict[str, Any] = {"body_box": True, "min_component_ml": 2.0, "min_agreement": 0.5}
-"""Deviations from the paper that are expected to help: in every preset but `paper`, for every network."""
+"""Improvements on the paper, for every network, in every preset but `paper`."""
 
 PRESET_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "kidney": {
@@ -313,7 +313,7 @@ def unknown_option(key: str, names: Sequence[str]) -> str:
 
 
 def parse_value(name: str, text: str, hint: Any) -> Any:
-    """Parse `text` as a value of an option's type; invalid text is returned for `check_value` to report."""
+    """Return `text` as a value of an option's type; invalid text unchanged, for `check_value` to report."""
     if hint is bool:
         return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
     try:
@@ -349,7 +349,7 @@ PATCH_SIDES = {
     "coronal": ("patch_slices", "patch_columns"),
     "sagittal": ("patch_slices", "patch_rows"),
 }
-"""Options that are the height and width of a plane's training patch."""
+"""Names of the options for the height and width of a plane's training patch."""
 
 
 def patch_size(config: KidneyConfig) -> tuple[int, int]:
@@ -373,7 +373,7 @@ def save(config: Config, path: str | os.PathLike) -> None:
 
 
 BEFORE = {"min_component_ml": 2.0}
-"""What versions without an option did, where that is not its default: configs that lack it are read so."""
+"""Values of options that are missing in old configs, where the default is not what old versions did."""
 
 
 def load(path: str | os.PathLike) -> KidneyConfig | TumorConfig:
@@ -384,7 +384,7 @@ def load(path: str | os.PathLike) -> KidneyConfig | TumorConfig:
     """
     try:
         options = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-        if options.pop("min_component_share", 0):  # the rule of earlier versions
+        if options.pop("min_component_share", 0):  # in old configs, in place of min_agreement
             options.setdefault("min_agreement", SYSTEM_OPTIONS["min_agreement"])
         return KINDS[options["stage"]](**{**BEFORE, **options})
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Errors that a user can cause; every command turns them into one line and an exit code."""
+"""Errors that a user can cause; commands report them in one line and exit with a code."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import re
 class InputError(Exception):
     """Bad input data: `FILE: what is wrong; what to do`.
 
-    Exit code 1 if other cases can go on, else 2.
+    Exit code 1 if other cases can continue, else 2.
     """
 
     def __init__(self, path: str | os.PathLike, reason: object) -> None:
@@ -16,7 +16,7 @@ class InputError(Exception):
         self.reason = reason
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.path, self.reason)  # so that it can be raised again in another process
+        return type(self), (self.path, self.reason)  # so that it can be pickled
 
 
 class UsageError(Exception):
@@ -35,7 +35,7 @@ class CancelledError(Exception):
 def one_line(error: object) -> str:
     """Return an error's message in one line, without TensorFlow's names of operations.
 
-    HDF5 puts the system's own words in the middle of its message; they are all that is returned of it.
+    Of a message of HDF5, only the system's error message in its middle is returned.
     """
     text = re.sub(r"\{\{.*?\}\}\s*|\[Op:.*", "", str(error), flags=re.DOTALL).strip()
     system = re.search(r"error message = '([^']*)'", text)

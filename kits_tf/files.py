@@ -1,4 +1,4 @@
-"""Atomic writing, by a temporary name in the same folder and then a rename; locks; trees and digests of files."""
+"""Atomic writing (a temporary file in the same folder, then a rename), file locks, folder trees and digests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kits_tf.errors import InputError
 
 @contextlib.contextmanager
 def naming(path: str | os.PathLike) -> Iterator[None]:
-    """Make an OSError of the block name `path`: a full disk names no file, other errors the temporary one."""
+    """Make an OSError in the block name `path`, where a full disk names no file and other errors a temporary one."""
     try:
         yield
     except OSError as error:
@@ -25,13 +25,13 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Yield a temporary path that replaces `path` when the block ends, and is deleted when the block fails.
+    """Yield a temporary path, which replaces `path` when the block ends and is deleted if it fails.
 
-    It keeps the file's suffixes, for writers that choose a format by it.
+    It keeps the file's suffixes, for writers that choose a format by them.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".writing-{uuid.uuid4().hex[:12]}-{path.name}")  # other hosts may write here, too
+    temporary = path.with_name(f".writing-{uuid.uuid4().hex[:12]}-{path.name}")  # unique among hosts, too
     with naming(path):
         try:
             yield temporary
@@ -42,9 +42,9 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike) -> Iterator[None]:
-    """Hold a lock that other processes wait for, through an empty file beside `path`; none for an address.
+    """Hold a lock that other processes wait for, by an empty file next to `path`; URLs are not locked.
 
-    The system releases the lock of a process that ends in any way.
+    The system releases the lock of a process however it ends.
     """
     if "://" in str(path):
         yield
@@ -61,11 +61,11 @@ def walk(
     is_leaf: Callable[[pathlib.Path], bool] | None = None,
     on_error: Callable[[OSError], None] | None = None,
 ) -> Iterator[tuple[pathlib.Path, list[pathlib.Path]]]:
-    """Yield the folders of a tree with their files, sorted, linked folders once; hidden ones are passed over.
+    """Yield the folders of a tree with their files, sorted; linked folders once, hidden ones not at all.
 
     Args:
         root: The tree.
-        is_leaf: Whether folders within a folder are not looked at.
+        is_leaf: Returns whether to skip the folders within a folder.
         on_error: Called for each folder that cannot be read.
     """
     seen = set()
@@ -86,7 +86,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def update_text(path: str | os.PathLike, text: str) -> None:
-    """Write text as `write_text` does, unless the file has it already."""
+    """Write text as `write_text` does, unless the file holds it already."""
     path = pathlib.Path(path)
     if not path.is_file() or path.read_bytes() != text.encode(errors="backslashreplace"):
         write_text(path, text)

@@ -1,14 +1,14 @@
 """Geometry of both stages: intensity scaling, body box, planes, halves, slabs and resampling between grids.
 
 Arrays have axes (I, P, L): slices from superior to inferior, rows from anterior to posterior, columns from the
-patient's right to the left. Positions along an axis are in voxels, from the centre of the first. Functions with the
-argument `xp` run on NumPy arrays and on TensorFlow tensors alike (see `arrays`), without a Python branch on a size.
+patient's right to left. Positions along an axis are in voxels, from the centre of the first. Functions with the
+argument `xp` run on NumPy arrays and on TensorFlow tensors (see `arrays`), without a Python branch on a size.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -25,10 +25,10 @@ HU_MIN = -1024.0
 HU_MAX = 2125.0
 SPACING_MM = (0.01, 100.0)  # plausible range of a voxel's sides
 BODY_HU = -300.0  # fat and everything denser
-BODY_SHARE = 0.05  # of the slices, in which a pixel must be body
+BODY_SHARE = 0.05  # of the slices in which a pixel must be body
 BODY_MM = 15.0  # side of the square that must fit into the body; tables, tubes and clothes are thinner
-LEAST_WIDTH = 1e-6  # voxels; a mean over less would only be less exact
-CHUNK_SLICES = 16  # slices that are resampled at a time, to bound memory
+LEAST_WIDTH = 1e-6  # voxels; a mean over less would only add rounding errors
+CHUNK_SLICES = 16  # slices that are resized at a time, to bound memory
 
 AXIS = {"axial": 0, "coronal": 1, "sagittal": 2}
 SLAB_AXES = {"axial": (0, 2, 3, 1), "coronal": (1, 0, 3, 2), "sagittal": (2, 0, 1, 3)}
@@ -46,12 +46,12 @@ def scale(xp: ArrayModule, hu: Array, clip_hu: tuple[float, float] = (HU_MIN, HU
     return (xp.clip(xp.cast(hu, xp.float32), low, high) - low) * (1 / (high - low))
 
 
+to_float = functools.partial(np.asarray, dtype=np.float32)
+
+
 def clipped(hu: np.ndarray) -> np.ndarray:
     """Return HU clipped to [HU_MIN, HU_MAX], float32, so that metal does not bleed when a CT is resampled."""
     return np.clip(to_float(hu), HU_MIN, HU_MAX)
-
-
-to_float = functools.partial(np.asarray, dtype=np.float32)
 
 
 class BodyBox(NamedTuple):
@@ -69,8 +69,9 @@ class BodyBox(NamedTuple):
 def body_box(hu: np.ndarray, spacing_mm: Sequence[float]) -> BodyBox:
     """Return the box of the patient's body.
 
-    Pixels belong to the body if they are above -300 HU in at least 5 % of the slices. The box bounds all squares of
-    15 mm that fit into it, so that a table, which is thinner, does not widen it. It is the whole image if none fits.
+    A pixel belongs to the body if it is above -300 HU in at least 5 % of the slices. The box bounds all squares of
+    15 mm that fit into the body, so that a table, which is thinner, does not widen it. It is the whole image if none
+    fits.
 
     Args:
         hu: [slices, rows, columns].
@@ -118,7 +119,7 @@ def _pixels(xp: ArrayModule, length_mm: float, spacing_mm: Array, most: Size) ->
 
 
 def only_body(hu: np.ndarray, box: BodyBox) -> np.ndarray:
-    """Return a CT with air outside its body box, as prepared cases are; the CT itself if the box is all of it."""
+    """Return a CT with air outside its body box, as in prepared cases; the CT itself if the box is the whole image."""
     if box == whole_box(hu.shape):
         return hu
     body = np.full_like(hu, HU_MIN)
@@ -147,8 +148,8 @@ class Half(NamedTuple):
 
     Attributes:
         indices: slices along the plane's axis that this half labels.
-        columns: columns of those slices that the network sees.
-        kept: columns that this half labels.
+        columns: columns that the network sees.
+        kept: those of them that this half labels.
     """
 
     indices: Bounds
@@ -192,15 +193,17 @@ def plane_view(volume: np.ndarray, plane: str) -> np.ndarray:
     return np.moveaxis(volume, AXIS[plane], 0)
 
 
-def lacking(size: Size, multiple: int) -> Size:
-    """Return the padding that makes a size a multiple."""
+def padding_to_multiple(size: Size, multiple: int) -> Size:
+    """Return how much must be added to a size to make it a multiple."""
     return (multiple - size % multiple) % multiple  # -size % multiple would be negative in ONNX
 
 
 def pad_to_multiple(xp: ArrayModule, batch: Array, multiple: int, axes: Sequence[int]) -> Array:
     """Return an array whose given axes are padded at the end with zeros (air) to a multiple."""
     shape = xp.shape(batch)
-    widths = [(0, lacking(shape[axis], multiple) if axis in axes else 0) for axis in range(len(batch.shape))]
+    widths = [
+        (0, padding_to_multiple(shape[axis], multiple) if axis in axes else 0) for axis in range(len(batch.shape))
+    ]
     return xp.pad(batch, widths)
 
 
@@ -214,9 +217,9 @@ def hat_integral(xp: ArrayModule, t: Array) -> Array:
 def resampling(xp: ArrayModule, positions: Array, step: Array, size: Size) -> Array:
     """Return the matrix that reads an axis at equidistant positions.
 
-    It averages the linear interpolation over max(0, step - 1) voxels: this is linear interpolation when magnifying,
-    suppresses aliasing when shrinking, and is exact on linear functions. Beyond the axis it reads zeros. A row has two
-    weights when magnifying, a few more when shrinking.
+    It averages linear interpolation over max(0, step - 1) voxels: plain linear interpolation when magnifying, free of
+    aliasing when shrinking, and exact for linear functions. It reads zeros beyond the axis. A row has two weights when
+    magnifying, a few more when shrinking.
 
     Args:
         xp: the array module.
@@ -246,12 +249,12 @@ def resizing(xp: ArrayModule, source: Size, target: Size) -> Array:
 
 
 def reach(source: int, target: int) -> int:
-    """Return how many voxels lie at most between two that the same voxel reads when `resizing` resizes an axis."""
+    """Return how far apart, in voxels, two voxels of an axis can be that one voxel of the resized axis reads."""
     return int(np.count_nonzero(resizing(NumPy, source, target), axis=1).max()) - 1
 
 
 def resize(xp: ArrayModule, volume: Array, slices: Array, rows: Array, columns: Array) -> Array:
-    """Resize [slices, rows, columns] float32 by a matrix of `resampling` or `resizing` for each axis."""
+    """Return [slices, rows, columns] float32 resized by a matrix of `resampling` or `resizing` for each axis."""
     for matrix in (slices, rows, columns):  # each applied to the first axis, which then becomes the last
         flat = xp.reshape(volume, (xp.shape(matrix)[1], -1))
         volume = xp.transpose(xp.sparse_matmul(matrix, flat))
@@ -259,7 +262,7 @@ def resize(xp: ArrayModule, volume: Array, slices: Array, rows: Array, columns: 
 
 
 def corner_distance_mm(shape: Sequence[int], first: np.ndarray, second: np.ndarray) -> float:
-    """Return the largest distance between a corner voxel of a volume under two affines, [4, 4] from voxels to mm.
+    """Return the largest distance between the positions of a corner voxel by two affines, [4, 4] from voxels to mm.
 
     Example:
         >>> corner_distance_mm((101, 10, 10), np.diag([3.0, 1, 1, 1]), np.diag([3.5, 1, 1, 1]))
@@ -289,6 +292,26 @@ def working_shape(shape: Sequence[int], spacing_mm: Sequence[float], config: Kid
     )
 
 
+def resize_in_chunks(
+    matrices: Iterable[np.ndarray], part_of: Callable[[slice], np.ndarray]
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Apply `resize` to a volume, a few new slices at a time, to bound memory.
+
+    Args:
+        matrices: of the slices, rows and columns.
+        part_of: returns the float32 [n, rows, columns] of a range of old slices.
+
+    Yields:
+        (new slices, float32 [n, rows, columns]), in order.
+    """
+    slices, rows, columns = matrices
+    for start in range(0, len(slices), CHUNK_SLICES):
+        some = slices[start : start + CHUNK_SLICES]
+        used = np.any(some, axis=0)
+        old = slice(*extent(used)) if used.any() else slice(0, 1)  # one slice times 0, where all lie beyond the axis
+        yield slice(start, start + len(some)), resize(NumPy, part_of(old), some[:, old], rows, columns)
+
+
 def resized_chunks(
     volume: np.ndarray,
     shape: Sequence[int],
@@ -301,22 +324,18 @@ def resized_chunks(
         volume: [slices, rows, columns] of any numeric type.
         shape: of the new grid.
         convert: makes float32 of a part of the volume before it is resized.
-        inside: box of the volume; only the box of new voxels that depend on it is computed.
+        inside: box of the volume; only new voxels that depend on it are computed.
 
     Yields:
-        (index of the new grid, float32 [n, rows, columns]): new voxels, by slice.
+        (index in the new grid, float32 [n, rows, columns]), in order.
     """
     matrices = [resizing(NumPy, old, new) for old, new in zip(volume.shape, shape, strict=True)]
-    box = [slice(*extent(matrix[:, part].any(axis=1))) for matrix, part in zip(matrices, inside, strict=True)]
-    slices, rows, columns = (matrix[part] for matrix, part in zip(matrices, box, strict=True))
-    inplane = [slice(*extent(matrix.any(axis=0))) for matrix in (rows, columns)]
-    rows, columns = rows[:, inplane[0]], columns[:, inplane[1]]
-    for start in range(0, len(slices), CHUNK_SLICES):
-        some = slices[start : start + CHUNK_SLICES]
-        needed = (slice(*extent(some.any(axis=0))), *inplane)
-        first = box[0].start + start
-        index = (slice(first, first + len(some)), *box[1:])
-        yield index, resize(NumPy, convert(volume[needed]), some[:, needed[0]], rows, columns)
+    first, *inplane = (slice(*extent(m[:, part].any(axis=1))) for m, part in zip(matrices, inside, strict=True))
+    slices, rows, columns = (matrix[part] for matrix, part in zip(matrices, (first, *inplane), strict=True))
+    in_rows, in_columns = (slice(*extent(matrix.any(axis=0))) for matrix in (rows, columns))
+    needed = slices, rows[:, in_rows], columns[:, in_columns]
+    for chunk, values in resize_in_chunks(needed, lambda old: convert(volume[old, in_rows, in_columns])):
+        yield (slice(first.start + chunk.start, first.start + chunk.stop), *inplane), values
 
 
 def resized(

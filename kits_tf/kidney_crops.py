@@ -2,7 +2,7 @@
 
 A kidney is the crop of a volume to its bounding box, with everything outside the kidney set to air. Air is zero after
 scaling, so a cube that reaches beyond the crop, or beyond the volume, needs no other padding. Functions with the
-argument `xp` run on NumPy arrays and TensorFlow tensors alike (see `arrays`).
+argument `xp` run on NumPy arrays and on TensorFlow tensors (see `arrays`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def into_cube(xp: ArrayModule, shape: Sequence[Size], spacing_mm: Array, margin_
 
 
 def from_cube(xp: ArrayModule, cube: Array, shape: Sequence[Size], spacing_mm: Array, margin_mm: float) -> Array:
-    """Read a cube at the voxels of the kidney's box of that shape: the reverse of `to_cube`."""
+    """Resample a cube at the voxels of the kidney's box, which has that shape: the reverse of `to_cube`."""
     return geometry.resize(xp, cube, *out_of_cube(xp, shape, spacing_mm, margin_mm, xp.shape(cube)[0]))
 
 
@@ -58,14 +58,14 @@ def out_of_cube(
 
 
 def _centred(xp: ArrayModule, count: Size, size: Size, step: Array) -> Array:
-    """Return the matrix [count, size] float32 that reads positions `step` apart, whose middle is that of the axis."""
+    """Return the matrix [count, size] float32 that reads positions `step` apart, centred on the middle of the axis."""
     indices = xp.cast(xp.arange(count), xp.float64) - (xp.cast(count, xp.float64) - 1) / 2
     positions = indices * step + (xp.cast(size, xp.float64) - 1) / 2
     return xp.cast(geometry.resampling(xp, positions, step, size), xp.float32)
 
 
 Padding: TypeAlias = Sequence[tuple[Size, Size]]
-"""Zeros (before, after) each axis that pad a crop to the cube in the CT's own voxels."""
+"""Zeros (before, after) along each axis that pad a crop to the cube in the CT's own voxels."""
 
 
 def native_padding(
@@ -78,8 +78,8 @@ def native_padding(
         shape: (slices, rows, columns) of the kidney's box.
         spacing_mm: [3] float64.
         margin_mm: as for `to_cube`.
-        multiple: divisor of the network's input sizes. Sub-blocks halve the in-plane axes, which become multiples of
-            twice this and long enough for halves that overlap.
+        multiple: the network's input sizes must be multiples of it. Sub-blocks halve the in-plane axes, which become
+            multiples of twice this and long enough for halves that overlap.
     """
     side_mm = cube_side_mm(xp, shape, spacing_mm, margin_mm)
     widths = []
@@ -87,7 +87,7 @@ def native_padding(
     for axis, (unit, least) in enumerate(((multiple, 1), inplane, inplane)):
         size = shape[axis]
         padded = xp.maximum(xp.maximum(size, least), xp.cast(xp.ceil(side_mm / spacing_mm[axis]), xp.int32))
-        padded += geometry.lacking(padded, unit)
+        padded += geometry.padding_to_multiple(padded, unit)
         before = (padded - size) // 2
         widths.append((before, padded - size - before))
     return widths
@@ -130,9 +130,9 @@ def split(xp: ArrayModule, cube: Array, mode: str) -> Array:
 
 
 def join(xp: ArrayModule, blocks: Array, mode: str) -> Array:
-    """Return the cube [slices, rows, columns] of sub-blocks [n, slices, rows, columns]: undo `split`.
+    """Join sub-blocks [n, slices, rows, columns] to the cube [slices, rows, columns]: the reverse of `split`.
 
-    Where sub-blocks overlap, each voxel is read from the one whose quarter it lies in.
+    Where sub-blocks overlap, each voxel comes from the one whose quarter contains it.
     """
     if mode == "none":
         return blocks[0]

@@ -1,7 +1,7 @@
-"""Anatomical landmarks that show a CT stored the wrong way round under a header that says otherwise.
+"""Anatomical landmarks that reveal a CT whose header states the wrong orientation.
 
-The spine lies at the back, the lungs lie above the abdomen, and a patient is wider than deep. Left and right have no
-such landmark.
+The spine is at the back, the lungs are above the abdomen, and a patient is wider than deep. No such landmark tells
+left from right.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from kits_tf import geometry
 
 REMEDY = "check the orientation in its header"
 
-GRID_MM = (10.0, 4.0, 4.0)  # about the distance of the voxels that are looked at
-MAX_DEPTH_TO_WIDTH = 1.25  # of the body: a patient on the back is wider than deep
+GRID_MM = (10.0, 4.0, 4.0)  # approximate spacing of the voxels that are used
+MAX_DEPTH_TO_WIDTH = 1.25  # of the body of a patient on the back
 BONE_HU = 200
-MIN_BONE_ML = 20.0  # in the middle fifth of the body, for the spine to be seen
-MIN_FRONT_SHARE = 2 / 3  # of the slices, with more bone in front: at most 0.32 in real CTs, at least 0.68 turned round
+MIN_BONE_ML = 20.0  # least bone in the middle fifth of the body that can be the spine
+MIN_FRONT_SHARE = 2 / 3  # of slices with more bone in front: up to 0.32 in real CTs, from 0.68 in the same turned
 LUNG_HU = (-960, -600)  # gas in the bowel is darker
-MIN_LUNG_CM2 = 60.0  # of a slice at the last end; real CTs that show lungs have 108 to 288 there if upside down
-MAX_UPPER_CM2 = 20.0  # of a slice in the upper half, where abdomen or pelvis would lie; 1 to 15 there
+MIN_LUNG_CM2 = 60.0  # in each of the last slices; 108 to 288 in real CTs with lungs, turned upside down
+MAX_UPPER_CM2 = 20.0  # in each slice of the upper half; 1 to 15 in these, where it shows abdomen or pelvis
 
 
 def orientation_warnings(hu: np.ndarray, spacing_mm: Sequence[float]) -> list[str]:
-    """Return reasons for a warning, to be followed by `REMEDY`: spine or lungs on the wrong side, or swapped axes.
+    """Return warnings, without `REMEDY`, if spine or lungs are on the wrong side or axes are swapped.
 
     Args:
         hu: [slices, rows, columns] in HU, axes I, P, L.
@@ -64,7 +64,7 @@ def _is_spine_in_front(hu: np.ndarray, voxel_ml: float) -> bool:
 
 
 def _are_lungs_below(hu: np.ndarray, pixel_cm2: float) -> bool:
-    """Return whether lung, the air inside the body that is not as dark as gas, is in the last slices alone."""
+    """Return whether only the last slices show lung: air inside the body that is less dark than gas."""
     areas_cm2 = np.array([_lung_pixels(image) for image in hu]) * pixel_cm2
     upper, last = areas_cm2[: len(hu) // 2], areas_cm2[-max(1, len(hu) // 10) :]
     return bool(len(upper) and upper.mean() < MAX_UPPER_CM2 and last.mean() > MIN_LUNG_CM2)

@@ -1,4 +1,4 @@
-"""Laterality: which foreground belongs to the right and which to the left kidney, by connected components."""
+"""Laterality: which connected components belong to the right and which to the left kidney."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from kits_tf.boxes import Box, bounding_box, enlarged
 from kits_tf.config import Config
 
 CHUNK_VOXELS = 2**23  # of a mask that are labelled at a time, to bound memory
-MIN_COMPONENT_ML = 2.0  # where no config says otherwise
+MIN_COMPONENT_ML = 2.0  # without a config
 MAX_FROM_MIDDLE_MM = 110.0  # of a kidney's centroid: 38 to 100 in KiTS19, 49 to 98 in 13 other CTs
-HORSESHOE_SHARE = 0.2  # a component with more than this on both sides of the middle is cut there
+HORSESHOE_SHARE = 0.2  # a component with a larger share on both sides of the middle is cut there
 RIGHT, LEFT = 1, 2
 SIDE_NAMES = {RIGHT: "right", LEFT: "left"}
 
@@ -31,19 +31,19 @@ def kidney_sides(
     """Assign the foreground to the patient's right and left kidney.
 
     Small components (6-neighbourhood) are dropped. The others belong to the side of their centroid, to the right if it
-    is on the middle. One with more than 20 % of its volume on both sides, a horseshoe kidney, is cut at the middle.
+    is exactly in the middle. One with more than 20 % of its volume on both sides, a horseshoe kidney, is cut there.
 
-    Each side then keeps its likeliest component: that with the largest volume on which all planes agree. Others stay
-    if planes agree on a fraction of their volume. Agreement counts a tenth where the centroid is over 110 mm from the
-    middle, where liver and spleen are.
+    Each side then keeps its likeliest component: the one with the largest volume on which all planes agree. Another is
+    kept if the planes agree on at least `min_agreement` of its volume. Agreement counts a tenth if the centroid is
+    more than 110 mm from the middle, as in liver and spleen.
 
     Args:
         mask: [slices, rows, columns] bool, kidney and tumor as one class.
         spacing_mm: (slice, row, column).
         middle: first column of the left half.
         min_ml: drop components smaller than this.
-        min_agreement: the fraction, from 0, which keeps all, to 1.
-        agreed: bool of the mask's shape, where every plane finds kidney; None for everywhere.
+        min_agreement: fraction of the volume, from 0, which keeps every component, to 1.
+        agreed: bool of the mask's shape, where all planes find kidney; None for everywhere.
 
     Returns:
         uint8 array of the mask's shape: 0 background, 1 right (columns below the middle), 2 left.
@@ -78,21 +78,21 @@ def sides_of_components(
     xp: ArrayModule, size: Array, left: Array, columns: Array, agreed: Array, spacing_mm: Array, middle: Size,
     min_ml: float, min_agreement: float,
 ) -> Array:  # fmt: skip
-    """Return the sides of components by the rules of `kidney_sides`, on NumPy arrays or TensorFlow tensors.
+    """Return the sides of components by the rules of `kidney_sides`.
 
     Args:
         xp: the array module, see `arrays`.
         size: [n] voxels of each component; may be 0.
-        left: [n] how many of them lie in the left half.
-        columns: [n] sum of their columns.
-        agreed: [n] on how many of them all planes agree.
+        left: [n] voxels in the left half.
+        columns: [n] sum of the voxels' columns.
+        agreed: [n] voxels on which all planes agree.
         spacing_mm: (slice, row, column).
         middle: first column of the left half.
-        min_ml: least volume.
-        min_agreement: least fraction on which planes agree.
+        min_ml: smallest volume that is kept.
+        min_agreement: smallest fraction on which planes agree that is kept.
 
     Returns:
-        [2, n] integers: the side of the voxels right of the middle and of those left of it; 0 drops them.
+        [2, n] integers: the side of a component's voxels right of the middle, and of those left of it; 0 drops them.
     """
     size = xp.maximum(xp.cast(size, xp.float64), 1.0)
     left_share = xp.cast(left, xp.float64) / size
@@ -104,7 +104,7 @@ def sides_of_components(
     from_middle_mm = xp.maximum(centroid - middle, middle - centroid) * spacing_mm[2]
     agreement = xp.cast(agreed, xp.float64) / size
     agreement = xp.where(from_middle_mm > MAX_FROM_MIDDLE_MM, 0.1 * agreement, agreement)
-    likely = size * xp.maximum(agreement, 0.001) * xp.cast(~is_speck, xp.float64)  # by size where planes never agree
+    likely = size * xp.maximum(agreement, 0.001) * xp.cast(~is_speck, xp.float64)  # by size if planes agree nowhere
     most = [xp.max(likely * xp.cast(is_horseshoe | (whole == side), xp.float64)) for side in (RIGHT, LEFT)]
     is_likeliest = likely >= xp.where(is_horseshoe, xp.minimum(*most), xp.where(whole == RIGHT, *most))
     dropped = is_speck | ((agreement < min_agreement) & ~is_likeliest)
@@ -112,9 +112,9 @@ def sides_of_components(
 
 
 def config_of_sides(configs: Mapping[str, Config]) -> Config:
-    """Return the config, by network name, whose options decide on sides, whatever the order of networks.
+    """Return the config whose options decide on sides, of configs by network name in any order.
 
-    It is the tumor network's, since its training samples were cut by it; else that of one with a body box, if any.
+    It is that of the tumor network, whose training samples were cut by it, else one with a body box, if any has one.
     """
     return configs.get("tumor") or max(configs.values(), key=lambda config: config.body_box)
 
@@ -135,7 +135,7 @@ def kidneys(sides: np.ndarray) -> list[Kidney]:
 def with_context(
     sides: np.ndarray, kidney: Kidney, spacing_mm: Sequence[float], context_mm: float
 ) -> tuple[Kidney, np.ndarray]:
-    """Return a kidney with what is close to it: the part of a volume that stage 2 sees.
+    """Return a kidney and its surroundings: the part of a volume that stage 2 sees.
 
     Args:
         sides: uint8 [slices, rows, columns], a side map.
@@ -144,7 +144,7 @@ def with_context(
         context_mm: how far along each axis; whole voxels.
 
     Returns:
-        The kidney in a box that is as much larger, and what is seen in it, bool: the kidney's voxels and those around
+        The kidney with the enlarged box, and a mask of what is seen in it, bool: the kidney's voxels and those around
         them, but not the other kidney's.
     """
     reach = context_voxels(NumPy, spacing_mm, context_mm)
@@ -155,7 +155,7 @@ def with_context(
 
 
 def around(mask: np.ndarray, reach: Sequence[int]) -> np.ndarray:
-    """Return where a mask is not further than `reach` voxels along each axis."""
+    """Return a mask, bool, dilated by `reach` voxels along each axis."""
     for axis, distance in enumerate(reach):
         grown = np.moveaxis(mask.copy(), axis, 0)
         along = np.moveaxis(mask, axis, 0)
@@ -167,7 +167,7 @@ def around(mask: np.ndarray, reach: Sequence[int]) -> np.ndarray:
 
 
 def context_voxels(xp: ArrayModule, spacing_mm: Array, context_mm: float) -> list[Size]:
-    """Return how many whole voxels of each axis a length covers; `spacing_mm` holds float64."""
+    """Return how many whole voxels fit into a length along each axis; `spacing_mm` is float64."""
     return [xp.cast(context_mm // spacing_mm[axis], xp.int32) for axis in range(3)]
 
 

@@ -1,6 +1,6 @@
-"""Losses of both stages, from logits and in float32. They import Keras alone, so they run on each of its backends.
+"""Losses of both stages, from logits, in float32. They import Keras alone, so that they run on each of its backends.
 
-`SegmentationLoss` trains the segmentation head of either network in `fit`; losses of Keras train the other head:
+`SegmentationLoss` is the loss of the segmentation head of both networks for `fit`; the other head uses one of Keras:
 
     >>> import keras, numpy as np
     >>> from kits_tf.models import KidneyNetwork
@@ -13,8 +13,8 @@
     ... )
     >>> history = network.fit(slabs, {"logits": labels, "reconstruction": slabs[..., 1:2]}, batch_size=2, verbose=0)
 
-The head "regression" of a `TumorNetwork` learns by "mean_absolute_error" in the same way.
-`kidney_loss` and `tumor_loss` are the same losses with the options of a config, for a training loop.
+The head "regression" of a `TumorNetwork` uses "mean_absolute_error" in the same way. `kidney_loss` and `tumor_loss`
+are the same losses with the options of a config, for a training loop.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def dice_loss(
     Args:
         labels: [batch, *spatial, 1], 0 or 1.
         logits: the same shape.
-        over: "batch" sums over all voxels of the batch, which suits batches with many empty samples. "sample" sums
+        over: "batch" sums over all voxels of the batch, which suits batches with many empty samples; "sample" sums
             over each sample, so that small foregrounds count as much as large ones.
         smoothing: s, in voxels.
 
@@ -173,9 +173,9 @@ def _segmentation_terms(
 
 
 def small_tumor_weight(tumor_ml: Tensor, config: TumorConfig) -> Tensor:
-    """Return by how much more tumor voxels of each sample count: the bounded inverse of the tumor's volume.
+    """Return the extra weight of each sample's tumor voxels: the bounded inverse of the tumor's volume.
 
-    It is clip(small_tumor_ml / tumor_ml, 1, max_small_tumor_weight), 1 for a sample without tumor; [batch] float32.
+    It is clip(small_tumor_ml / tumor_ml, 1, max_small_tumor_weight), or 1 without tumor; [batch] float32.
     """
     tumor_ml = ops.cast(tumor_ml, "float32")
     present = tumor_ml > 0

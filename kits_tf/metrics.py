@@ -1,4 +1,4 @@
-"""Metrics for `compile(metrics=...)`. They import Keras alone, so they run on each of its backends."""
+"""Metrics for `compile(metrics=...)`. They import Keras alone, so that they run on each of its backends."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ class Dice(keras.metrics.Metric):
         self.total = self.add_variable((), "zeros", name="total")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Count the foreground voxels of labels (0 or 1) and logits of the same shape."""
+        """Count the foreground voxels of labels (0 or 1) and logits of the same shape; a weight may lack last axes."""
         reference = ops.cast(ops.convert_to_tensor(y_true), self.dtype)
         prediction = ops.cast(ops.convert_to_tensor(y_pred) > 0, self.dtype)
-        self.overlap.assign_add(ops.sum(reference * prediction))
-        self.total.assign_add(ops.sum(reference) + ops.sum(prediction))
+        weight = ops.cast(1.0 if sample_weight is None else sample_weight, self.dtype)
+        weight = ops.reshape(weight, (*ops.shape(weight), *[1] * (len(reference.shape) - len(weight.shape))))
+        self.overlap.assign_add(ops.sum(weight * reference * prediction))
+        self.total.assign_add(ops.sum(weight * (reference + prediction)))
 
     def result(self) -> Any:
         return ops.where(self.total > 0, 2 * self.overlap / ops.maximum(self.total, 1.0), 1.0)

@@ -1,6 +1,6 @@
 """Colours that colour-blind readers can tell apart (Okabe and Ito 2008), on grey pictures and on paper.
 
-Prediction is coloured and the reference white; what was found too much has the prediction's own colour.
+The prediction is coloured and the reference white; false positives have the colour of the prediction.
 """
 
 KIDNEY = "#56B4E9"

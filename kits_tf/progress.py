@@ -46,7 +46,7 @@ def line(description: str, count: int, total: int, unit: str, seconds: float) ->
 
 
 def counted(number: int | str, noun: str) -> str:
-    """Return a number, as it is shown, with a noun that agrees with it.
+    """Return a number with a noun in singular or plural.
 
     Example:
         >>> counted(1, "case"), counted(0, "case"), counted("1.5", "hour")
@@ -56,7 +56,7 @@ def counted(number: int | str, noun: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line on stdout without breaking a bar on stderr."""
+    """Print a line on stdout without disturbing a progress bar on stderr."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
@@ -67,7 +67,7 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def shares(count: int, description: str) -> Iterator[Callable[[Hashable, float], None]]:
-    """Show the progress of several items at once: yield a function of (item, fraction done), safe across threads."""
+    """Show the progress of items that run in parallel: yield a thread-safe function of (item, fraction done)."""
     from tqdm import tqdm
 
     done: dict[Hashable, float] = {}

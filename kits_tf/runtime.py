@@ -1,4 +1,4 @@
-"""Start of TensorFlow, without the lines it prints before it reads its log level, and of worker processes."""
+"""Start TensorFlow without the lines it logs on import, and start worker processes."""
 
 import concurrent.futures
 import contextlib
@@ -12,18 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from kits_tf.errors import UsageError
+from kits_tf.progress import counted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def load_tensorflow(device: str = "auto") -> None:
-    """Import TensorFlow and Keras and initialise the devices; output on stderr is held back unless the import fails.
+    """Import TensorFlow and Keras and initialise the devices; their output on stderr is shown only if this fails.
 
-    Settings that the user has made in the environment are kept. `TF_CPP_MIN_LOG_LEVEL=0` shows everything.
+    Environment variables that the user has set are kept. `TF_CPP_MIN_LOG_LEVEL=0` shows everything.
 
     Args:
-        device: "auto" for all devices, "cpu", or "gpu:N" for one GPU. Of no effect on GPUs that are in use already.
+        device: "auto" for all devices, "cpu", or "gpu:N" for one GPU. It has no effect once TensorFlow uses the GPUs.
 
     Raises:
         UsageError: Keras is set to another backend, or there is no such GPU.
@@ -55,22 +56,20 @@ def load_tensorflow(device: str = "auto") -> None:
     gpus = tf.config.list_physical_devices("GPU")
     number = int(device.partition(":")[2] or -1)
     if number >= len(gpus):
-        raise UsageError(
-            "device", f"must be one of {len(gpus)} GPUs that TensorFlow finds, counted from 0, got {device}"
-        )
+        raise UsageError("device", f"{device} does not exist; TensorFlow finds {counted(len(gpus), 'GPU')}")
     if device != "auto":
         with contextlib.suppress(RuntimeError):  # they are in use
             tf.config.set_visible_devices(gpus[number : number + 1] if number >= 0 else [], "GPU")
 
 
 def start_worker() -> None:
-    """Prepare a worker process: leave Ctrl-C to its parent, and end with the parent even if that is killed."""
+    """Prepare a worker process: ignore Ctrl-C, which is up to the parent, and exit if the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def in_processes(function: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
-    """Yield the function's results in order, from this process or from several with one thread each.
+    """Yield the function's results in order, from this process or from several processes of one thread each.
 
     Raises:
         concurrent.futures.BrokenExecutor: a process was killed.
@@ -83,14 +82,14 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item], proc
     with concurrent.futures.ProcessPoolExecutor(processes, context, _start_with_one_thread) as pool:
         try:
             yield from pool.map(function, items)
-        except BaseException:  # also raised here: leaving the block would wait for running tasks
+        except BaseException:  # also if the consumer stops: leaving the block would wait for running tasks
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
 
 
 def _start_with_one_thread() -> None:
-    """Prepare a worker before it imports NumPy, whose threads would compete with those of other workers."""
+    """Prepare a worker before it imports NumPy, so that workers' threads do not compete."""
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     start_worker()
 

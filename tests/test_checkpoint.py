@@ -24,7 +24,7 @@ def test_a_folder_or_a_name_is_found(tmp_path, monkeypatch):
     assert checkpoint.find(pathlib.Path()) == checkpoint.find(".") == pathlib.Path()
     assert checkpoint.DEFAULT in checkpoint.released_names()
     for name in checkpoint.released_names():
-        assert checkpoint.find(name) == checkpoint.released_root() / name
+        assert checkpoint.find(name) == checkpoint.find(pathlib.Path(name)) == checkpoint.released_root() / name
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "/nowhere", "default/tumor"])
@@ -136,3 +136,13 @@ def test_what_cannot_be_loaded_is_named(tmp_path, network, fault, message):
     fault(tmp_path)
     with pytest.raises(InputError, match=message):
         checkpoint.load_network(tmp_path, network)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    """By prediction they would find no kidney, without an error."""
+    write_checkpoint(tmp_path, {"tumor": tiny_configs()["tumor"]})
+    model = checkpoint.load_network(tmp_path, "tumor")
+    model.get_layer("logits").bias.assign([np.nan])
+    model.save_weights(tmp_path / "tumor" / WEIGHTS_NAME)
+    with pytest.raises(InputError, match="not finite; did the training diverge"):
+        checkpoint.load_network(tmp_path, "tumor")

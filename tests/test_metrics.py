@@ -16,5 +16,9 @@ def test_dice_over_batches():
     found = logits > 0
     assert float(dice.result()) == pytest.approx(2 * np.sum(found & labels) / (found.sum() + labels.sum()))
     dice.reset_state()
+    dice.update_state(labels, logits, sample_weight=[0.0, 1.0, 2.0])  # as if the last sample came twice
+    found, weighted = found[[1, 2, 2]], labels[[1, 2, 2]]
+    assert float(dice.result()) == pytest.approx(2 * np.sum(found & weighted) / (found.sum() + weighted.sum()))
+    dice.reset_state()
     dice.update_state(labels[0], np.where(labels[0], -1.0, 1.0))
     assert float(dice.result()) == 0

@@ -1,4 +1,4 @@
-"""What `kits-export` writes: SavedModel, OpenVINO and ONNX, all models of a checkpoint or none."""
+"""Export the networks of a checkpoint as SavedModel, OpenVINO or ONNX: all of them or none."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _RELATIVE_LINK = re.compile(r"!?\[([^\]]*)\]\((?!\w+://)[^)]*\)")
 
 Configs: TypeAlias = Mapping[str, KidneyConfig | TumorConfig]
 Reader: TypeAlias = Callable[[np.ndarray], Mapping[str, Any]]
-"""Runs a network that was written, on a batch."""
+"""Runs a written network on a batch."""
 
 
 def export(
@@ -50,14 +50,14 @@ def export(
     Args:
         checkpoint_dir: A checkpoint folder, or the name of released weights.
         output_dir: Folder to write to.
-        version: The folder's name, a positive integer.
+        version: Name of the folder, a positive integer.
         kind: A key of `FORMATS`.
         report: Called with a line about each model.
 
     Raises:
         InputError: The checkpoint is missing or unreadable, or its networks do not go together.
-        UsageError: The version already exists, a library is not installed or the files cannot be written; then
-            nothing is left.
+        UsageError: The version already exists, a library is not installed, or the files cannot be written. Nothing is
+            left behind.
     """
     source, output_dir = checkpoint.find(checkpoint_dir), pathlib.Path(output_dir)
     configs = checkpoint.load_configs(source, NETWORKS)
@@ -103,7 +103,7 @@ def _write(
 
 
 def _save_model(folder: pathlib.Path, signatures: Mapping[str, Any], variables: Iterable[Any]) -> None:
-    """Write a SavedModel of concrete functions, with the Keras variables they use stored once."""
+    """Write a SavedModel of concrete functions and the Keras variables that they share."""
     root = tf.Module()
     root.weights = [variable.value for variable in variables]
     tf.saved_model.save(root, str(folder), signatures=signatures)
@@ -159,9 +159,9 @@ def _require(extra: str, *modules: str) -> None:
 
 
 def about(source: pathlib.Path) -> dict[str, Any]:
-    """Return what the signature `about` of the system tells: "checkpoint", "notice", "version", and "settings".
+    """Return the content of the system's signature `about`: "checkpoint", "notice", "version" and "settings".
 
-    The settings are those that `kits-predict` writes for this checkpoint, so that results can be told apart.
+    The settings are those that `kits-predict` writes into sidecars for this checkpoint.
     """
     settings = outputs.network_settings([source], "both", PLANES, None, "none")
     return {
@@ -173,7 +173,7 @@ def about(source: pathlib.Path) -> dict[str, Any]:
 
 
 def card(name: str, source: pathlib.Path, configs: Configs, kind: str) -> str:
-    """Return the model card of a network or the system: its ports, the whole preprocessing, the weights' own card."""
+    """Return the model card of a network or the system: inputs and outputs, preprocessing, the weights' own card."""
     path = source / checkpoint.CARD_NAME
     weights = re.sub(r"\A---\n.*?\n---\n", "", path.read_text(encoding="utf-8"), flags=re.S) if path.is_file() else ""
     template = CARD_TEMPLATE.read_text(encoding="utf-8")
@@ -188,7 +188,7 @@ def card(name: str, source: pathlib.Path, configs: Configs, kind: str) -> str:
         laterality=laterality,
         options=option_table(template, configs),
     )
-    weights = _RELATIVE_LINK.sub(r"\1", weights)  # the card lies elsewhere
+    weights = _RELATIVE_LINK.sub(r"\1", weights)  # their targets are not part of the export
     below = "\n".join(f"##{line}" if line.startswith("#") else line for line in weights.strip().splitlines())
     return text.lstrip() + (f"\n## The weights\n\n{below}\n" if weights else "")
 

@@ -1,8 +1,8 @@
-"""Boxes and connected components of masks in TensorFlow ops, which have none that labels components.
+"""Boxes and connected components of masks in TensorFlow, which has no operation that labels components.
 
 A run is a maximal stretch of foreground along the columns. Runs that touch in the next row or slice are joined by an
-edge; each run then adopts the smallest number among its neighbours, and the number of the run of that number (pointer
-jumping), until nothing changes: a handful of rounds. Everything dense is one byte a voxel.
+edge. Each run then adopts the smallest number among its neighbours, and the number of the run of that number (pointer
+jumping), until nothing changes, which takes a handful of rounds. Dense arrays have one byte per voxel.
 
 A box is ((start, stop), (start, stop), (start, stop)) of int32 scalars.
 """
@@ -42,14 +42,14 @@ def crop(volume: tf.Tensor, box: Box) -> tf.Tensor:
 
 
 def uncrop(part: tf.Tensor, box: Box, shape: tf.Tensor, fill: float = 0) -> tf.Tensor:
-    """Place a part at the start of its box in a volume of the given shape, with `fill` around it."""
+    """Return a volume of the given shape with a part at the start of its box, and `fill` around it."""
     sizes = tf.shape(part)
     widths = [(box[axis][0], shape[axis] - box[axis][0] - sizes[axis]) for axis in range(3)]
     return tf.pad(part, widths, constant_values=fill)
 
 
 def enlarged(box: Box, reach: Sequence[tf.Tensor], shape: tf.Tensor) -> Box:
-    """Return a box that is `reach` voxels larger at each end of each axis, but inside the volume."""
+    """Return a box enlarged by `reach` voxels at both ends of each axis, but not beyond the volume."""
     return tuple(
         (tf.maximum(start - voxels, 0), tf.minimum(stop + voxels, shape[axis]))
         for axis, ((start, stop), voxels) in enumerate(zip(box, reach, strict=True))
@@ -57,7 +57,7 @@ def enlarged(box: Box, reach: Sequence[tf.Tensor], shape: tf.Tensor) -> Box:
 
 
 def dilated(mask: tf.Tensor, reach: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Return a mask with all voxels at most `reach` away along every axis."""
+    """Return a mask dilated by `reach` voxels along each axis."""
     for axis, voxels in enumerate(reach):
         widths = [(voxels + 1, voxels) if axis == other else (0, 0) for other in range(3)]
         total = tf.cumsum(tf.pad(tf.cast(mask, tf.int16), widths), axis)  # may wrap around
@@ -90,7 +90,7 @@ def kidney_sides(
 def _sides_of_runs(
     mask: tf.Tensor, agreed: tf.Tensor, spacing_mm: tf.Tensor, middle: tf.Tensor, min_ml: float, min_agreement: float
 ) -> tf.Tensor:
-    """Return `kidney_sides` of a mask that is not empty, and a part of it."""
+    """Return `kidney_sides` of a mask that is not empty; `agreed` is a part of it."""
     size, middle = tf.shape(mask, tf.int64), tf.cast(middle, tf.int64)
     start, length, component = find_runs(mask)
     count = tf.size(start)
@@ -150,7 +150,7 @@ def _true_indices(mask: tf.Tensor) -> tf.Tensor:
 def _touching(start: tf.Tensor, contact: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
     """Return the pairs of runs that touch, int32 [2, pairs].
 
-    Each stretch of `contact`, where a voxel and the one `step` further on are both foreground, is one pair.
+    Each stretch of `contact`, where a voxel and the one `step` after it are both foreground, is one pair.
     """
     voxel = _true_indices(_run_starts(contact))
     runs = tf.searchsorted(start, tf.concat([voxel, voxel + step], axis=0), side="right") - 1

@@ -1,4 +1,4 @@
-"""One network for export: named inputs and outputs of any size, float32."""
+"""One network for export: named inputs and outputs, of any size, float32."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import tensorflow as tf
 
 from kits_tf import geometry
 from kits_tf.arrays import tensorflow
-from kits_tf.checkpoint import WEIGHTS_NAME
 from kits_tf.config import KidneyConfig, TumorConfig
-from kits_tf.errors import InputError
 from kits_tf.inference.engines.tensorflow import load_network
 
 INPUTS = {"kidney": "slab", "tumor": "block"}
@@ -43,11 +41,11 @@ class ExportedNetwork:
         return INPUTS[self.config.stage]
 
     def axes(self, rank: int) -> tuple[str, ...]:
-        """Return the names of an input's or output's axes; "probability" has no channels."""
+        """Return the names of the axes of an input or output; "probability" has no channels."""
         return AXES[self.config.stage][:rank]
 
     def sample(self, seed: int = 0) -> np.ndarray:
-        """Return a random input, of sizes that no pooling divides."""
+        """Return a random input of sizes that are not multiples of two to the power of the depth."""
         size = (2, 43, 37, 3) if self.config.stage == "kidney" else (1, 19, 21, 26, 1)
         return np.random.default_rng(seed).random(size, np.float32)
 
@@ -59,8 +57,6 @@ def exported(folder: pathlib.Path, config: KidneyConfig | TumorConfig) -> Export
         InputError: The weights are not this network's, or not finite.
     """
     module = load_network(folder, config)
-    if not all(np.isfinite(weights).all() for weights in module.model.get_weights()):
-        raise InputError(folder / WEIGHTS_NAME, "holds weights that are not finite; did the training diverge?")
     spec = tf.TensorSpec([None, *module.model.input.shape[1:]], tf.float32, name=INPUTS[config.stage])
     axes = tuple(range(1, len(spec.shape) - 1))
 
@@ -79,7 +75,7 @@ def exported(folder: pathlib.Path, config: KidneyConfig | TumorConfig) -> Export
 def largest_difference(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> float:
     """Return the largest absolute difference over all expected outputs.
 
-    Of outputs above 1 it is relative to the largest value: a second head may be in millimetres.
+    It is relative to the largest value of an output if that is above 1: a second head may be in millimetres.
     """
     return max(
         float(np.abs(np.asarray(found[name]) - value).max() / max(1, np.abs(value).max()))

@@ -1,4 +1,4 @@
-"""Stage 1 in a graph: the loops over batches and chunks around the functions that prediction runs."""
+"""Stage 1 in a graph: loops over batches and chunks around the functions of `inference.kidney`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Pair: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 class Output(NamedTuple):
-    """The form in which a probability is stored, so that no more memory is used than the output needs.
+    """How a probability is stored, to use no more memory than the output needs.
 
     Attributes:
         dtype: Type of the stored values.
@@ -65,9 +65,9 @@ def stage_one(
         configs: The networks' configs by name.
         hu: float32 [slices, rows, columns].
         spacing_mm: float64 [3].
-        boxes: What a network sees, by `body_box`.
-        methods: How planes are fused.
-        output: What to return of the probability.
+        boxes: What a network sees, by its option `body_box`.
+        methods: How to fuse the planes.
+        output: How to store the probability.
 
     Returns:
         Each `output.dtype` of the volume's shape.
@@ -102,7 +102,7 @@ def stage_one(
 
 
 class _Fusion:
-    """Fuses planes in a form that an output stores; see `inference.fusion.Fusion`."""
+    """Fuses planes as an `Output` stores them; see `inference.fusion.Fusion`."""
 
     def __init__(self, method: str, planes: int, form: Output) -> None:
         self._is_mean = method == "mean" and planes > 1

@@ -1,7 +1,7 @@
 """The whole two-stage system in a graph: a CT in, labels out.
 
-The arithmetic is that of `kits_tf.inference`; here are the loops and branches around it. Whatever needs memory is
-ordered one after the other.
+The arithmetic is that of `kits_tf.inference`; here are the loops and branches around it. Steps that need much memory
+run one after the other.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class System:
     def compact(self, volume_bytes: tf.Tensor, shape: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return `serving_default` of a zlib stream of int16 little-endian HU in C order, and the sides of kidneys.
 
-        Labels and sides (0 background, 1 right, 2 left) are a PNG for each slice.
+        Labels and sides (0 background, 1 right, 2 left) are one PNG per slice.
         """
         values = tf.io.decode_raw(tf.io.decode_compressed(volume_bytes, "ZLIB"), tf.int16)
         fits = tf.debugging.Assert(
@@ -100,7 +100,7 @@ class System:
         }
 
     def probabilities(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the planes' fused kidney probability, and the tumor's where stage 2 sees."""
+        """Return the planes' fused kidney probability, and the tumor probability where stage 2 sees the CT."""
         volume, spacing_mm = _checked(volume, spacing_mm)
         boxes = _boxes(volume, spacing_mm)
         kidney, *agreed = self._stage_one(volume, spacing_mm, boxes, FLOATS)
@@ -114,7 +114,7 @@ class System:
         return _volumes_ml(labels, sides, spacing_mm)
 
     def about(self, client: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the JSON that the system was made with; `client` is any text."""
+        """Return the JSON text that was given to the system; `client` is any text."""
         return {"about": tf.constant(self._about)}
 
     def _segmentation(self, volume: tf.Tensor, spacing_mm: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -128,7 +128,7 @@ class System:
         return tf.cast(sides > 0, tf.uint8) * KIDNEY + tf.cast(of_tumor > 0, tf.uint8) * (TUMOR - KIDNEY), sides
 
     def _sides(self, masks: Sequence[tf.Tensor], spacing_mm: tf.Tensor, boxes: dict[bool, Box]) -> tf.Tensor:
-        """Return the side map of the fused mask, by where planes agree, if that is the second."""
+        """Return the side map of the fused mask; a second mask is where all planes agree."""
         config, (mask, *agreed) = self._sides_config, masks
         middle = geometry.middle_column(boxes[config.body_box][2])
         return kidney_sides(mask, spacing_mm, middle, config.min_component_ml, config.min_agreement, *agreed)
@@ -136,16 +136,16 @@ class System:
     def _stage_one(
         self, volume: tf.Tensor, spacing_mm: tf.Tensor, boxes: dict[bool, Box], output: Output
     ) -> list[tf.Tensor]:
-        """Return the fused output of all planes, and where they agree if components are told by that."""
+        """Return the fused output of all planes and, if components are selected by agreement, where they agree."""
         methods = [self._fusion, "all"] if self._sides_config.min_agreement else [self._fusion]
         return stage_one(self._run, self._kidney_configs, volume, spacing_mm, boxes, methods, output)
 
     def _stage_two(
         self, volume: tf.Tensor, spacing_mm: tf.Tensor, sides: tf.Tensor, output: Output
     ) -> list[tf.Tensor]:
-        """Return the tumor network's output in what it sees of the right and of the left kidney; zero elsewhere.
+        """Return the tumor network's output for the right and the left kidney, which run one after the other.
 
-        One kidney runs after the other.
+        It is zero outside what the network sees.
         """
         placed, last = [], sides
         reach = context_voxels(tensorflow(), spacing_mm, self._context_mm)
@@ -188,14 +188,14 @@ def _boxes(volume: tf.Tensor, spacing_mm: tf.Tensor) -> dict[bool, Box]:
 def _called(function: Function) -> Function:
     """Return a `tf.function` that stays a call in the graphs it is called from.
 
-    TensorFlow would otherwise copy it into each place, and optimise the whole for longer at a signature's first call.
+    TensorFlow would otherwise inline it at each call, and take longer to optimise a signature at its first request.
     """
     options = {"autograph": False, "experimental_attributes": {"_noinline": True}}
     return tf.function(function, input_signature=function.input_signature, **options)
 
 
 def _checked(volume: tf.Tensor, spacing_mm: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the arguments, the spacing as float64, once they are known to be possible for a CT."""
+    """Return the arguments, the spacing as float64, after checks that they can be those of a CT."""
     checks = [
         tf.debugging.Assert(
             tf.reduce_all(tf.math.is_finite(spacing_mm) & (spacing_mm > 0)),

@@ -1,1 +1,1 @@
-"""Prediction: engines that run the networks, stage 1 by plane and its fusion, stage 2 by kidney, the segmenter."""
+"""Prediction: engines that run networks, stage 1 by plane and its fusion, stage 2 by kidney, and the segmenter."""

@@ -1,6 +1,6 @@
-"""Means over several predictions of the same thing: ensembles of checkpoints, and test-time augmentation.
+"""Means of several predictions: ensembles of checkpoints, and test-time augmentation.
 
-Both are engines made of engines. Sums are in float64, so that the mean of equal predictions is the same to the bit.
+Both are engines made of engines. Sums are in float64, so that the mean of equal predictions is exactly the same.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def check_alike(all_configs: Sequence[Mapping[str, Config]], folders: Sequence[s
 def augmented(engine: Engine, tta: str, configs: Mapping[str, Config]) -> Engine:
     """Return an engine that averages predictions of transformed inputs, after undoing the transforms.
 
-    "shift": the input as it is, and moved by a quarter and by half of what pooling joins to one pixel; "flip": as it
-    is, and with its first axis reversed (rows of an axial slab, slices of all others), never right for left.
+    "shift" adds the input shifted by a quarter and by half of the block that pooling reduces to one pixel. "flip" adds
+    the input with its first axis reversed: rows of an axial slab, slices of all others, never right and left.
     """
     if tta == "none":
         return engine
@@ -91,6 +91,6 @@ def padded(batch: np.ndarray, width: tuple[int, int]) -> np.ndarray:
 
 
 def unpadded(probability: np.ndarray, width: tuple[int, int]) -> np.ndarray:
-    """Return the probability of a batch, given that of the `padded` batch."""
+    """Return the probability of a batch from that of the `padded` batch."""
     inside = [slice(width[0], size - width[1]) for size in probability.shape[1:]]
     return probability[tuple([slice(None), *inside])]

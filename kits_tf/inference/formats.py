@@ -1,4 +1,4 @@
-"""Further formats of the labels, written beside them if asked for."""
+"""Further formats of the labels, written next to them on request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kits_tf.inference.outputs import SLICER_SUFFIX, SURFACE_SUFFIXES, Case, Wri
 
 
 def writers(formats: Iterable[str]) -> dict[str, Writer]:
-    """Return the writers of formats, by the suffix of the file that each writes.
+    """Return the writers of formats, by the suffix of the file that each one writes.
 
     Args:
         formats: Of `config.LABEL_FORMATS`: "seg.nrrd", a segmentation of 3D Slicer; "stl", the surfaces of kidney and

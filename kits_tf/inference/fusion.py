@@ -1,4 +1,4 @@
-"""Fusion of the planes' kidney probabilities, on a grid that all planes share."""
+"""Fusion of the planes' kidney probabilities on a common grid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kits_tf.arrays import Array, ArrayModule, NumPy
 from kits_tf.config import FUSIONS, Config, KidneyConfig
 
 THRESHOLD = 0.5
-UNIT = 20_000  # fixed point of probabilities: three planes fit 16 bits
+UNIT = 20_000  # of fixed-point probabilities: the sum of three planes fits 16 bits
 
 
 class Fusion:
@@ -23,7 +23,7 @@ class Fusion:
         shape: Of the volume.
         method: "union", "majority", "mean" or "all".
         planes: How many there are.
-        dtype: What is kept of a probability, see `stored`; of a mean of several planes at least uint16.
+        dtype: Type of the stored probabilities, see `stored`; uint16 instead of bool for a mean of several planes.
     """
 
     def __init__(self, shape: tuple[int, ...], method: str, planes: int, dtype: type = np.float32) -> None:
@@ -37,7 +37,7 @@ class Fusion:
         self._kept = [make(shape, self.dtype) for _ in range(kept_planes(method, planes))]
 
     def add(self, probability: np.ndarray, *index: tuple[slice, ...]) -> None:
-        """Add a part of a plane, at an index of the volume; of several, each is within the one before."""
+        """Add a part of a plane at an index of the volume; each further index is relative to the one before."""
         values = stored(probability, self.dtype)
         targets = self._kept
         for part in index:
@@ -53,14 +53,14 @@ class Fusion:
                 values = smaller
 
     def clear_around(self, box: tuple[slice, ...]) -> None:
-        """Note that a plane finds nothing outside a box of the volume: there, not all planes agree."""
+        """Record that a plane finds nothing outside a box of the volume, so that not all planes agree there."""
         if self._is_all:
             inside = self._kept[0][box].copy()
             self._kept[0][...] = 0
             self._kept[0][box] = inside
 
     def undecided(self) -> np.ndarray | None:
-        """Return where the probability may exceed 0.5 with one plane more, bool; None if that is anywhere."""
+        """Return where the probability may exceed 0.5 with one more plane, bool; None if it may do so anywhere."""
         return self._kept[-2] > THRESHOLD if len(self._kept) > 1 else None
 
     def probability(self) -> np.ndarray:
@@ -78,7 +78,7 @@ def mask_of(probability: np.ndarray) -> np.ndarray:
 
 
 def kept_planes(method: str, planes: int) -> int:
-    """Return how many of the planes' largest values in each voxel decide the fused one."""
+    """Return how many of the largest values in each voxel must be kept to fuse the planes."""
     return planes // 2 + 1 if method == "majority" else 1
 
 
@@ -103,5 +103,5 @@ def fixed_point(xp: ArrayModule, probability: Array) -> Array:
 
 
 def fusion_of_planes(configs: Mapping[str, Config]) -> str:
-    """Return how the planes of a checkpoint are fused, an option that its kidney networks share."""
+    """Return how the planes of a checkpoint are fused: the option `fusion` of its kidney networks."""
     return next((config.fusion for config in configs.values() if isinstance(config, KidneyConfig)), FUSIONS[0])

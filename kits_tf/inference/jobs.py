@@ -178,7 +178,7 @@ def segment(
     if mask is not None:
         inside = tuple(job.roi or ())
         lost_ml = np.count_nonzero(mask[inside] & (found.labels[inside] == 0)) * volume.voxel_ml
-        warning = f"{lost_ml:.1f} ml of the given kidney mask are in small pieces and are left out"
+        warning = f"{lost_ml:.1f} ml of the given kidney mask are left out: pieces too small or far from the middle"
         sidecar["warnings"] += [warning] if lost_ml else []
     case = outputs.Case(source, volume, found.labels, sidecar, found.probabilities)
     return Outcome(source, sidecar, removed=outputs.write_case(case, job.output_dir, job.writers))

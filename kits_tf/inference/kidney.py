@@ -1,6 +1,6 @@
-"""Stage 1 of prediction: every slab of each plane through its network, fused and back on the original grid.
+"""Stage 1 of prediction: the slabs of each plane through its network, then fusion, back on the CT's grid.
 
-Functions with the argument `xp` run on NumPy arrays and TensorFlow tensors alike (see `arrays`).
+Functions with the argument `xp` run on NumPy arrays and on TensorFlow tensors (see `arrays`).
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def stage_one(
         hu: [slices, rows, columns] in HU.
         body: Box of the patient's body.
         spacing_mm: (slice, row, column).
-        methods: How planes are fused, see `Fusion`, and what is kept of a probability, see `fusion.stored`.
-        progress: Called with the share done.
+        methods: How to fuse the planes, see `Fusion`, and as what type to keep each result, see `fusion.stored`.
+        progress: Called with the fraction done.
 
     Returns:
-        Arrays of the CT's shape, of the types asked for; uint16 in place of bool for a mean on the CT's grid. The
-        first is zero outside the parts that networks see. If it is bool, others mean nothing where it is False.
+        Arrays of the CT's shape and of these types, but uint16 instead of bool for a mean on the CT's grid. The first
+        is zero outside what the networks see. If it is bool, the others are meaningless where it is False.
 
     Raises:
         ValueError: A working grid is too large.
@@ -73,7 +73,11 @@ def stage_one(
                 engine.prepare(name, batch_shape)
 
     def run(name: str, volume: np.ndarray, needed: np.ndarray | None = None) -> Iterator[Part]:
-        report = functools.partial(_report, progress, next(planes_done), len(configs))
+        number = next(planes_done)
+
+        def report(share: float) -> None:
+            progress((number + share) / len(configs))
+
         return run_plane(engine, name, configs[name], volume, report, needed)
 
     for group, box, shape in zip(groups, boxes, shapes, strict=True):
@@ -100,7 +104,7 @@ def stage_one(
         probabilities = [one.probability() for one in fused]
         del fused, needed
         inside: Sequence[slice] | None = (slice(None),) * 3
-        if is_mask and len(groups) == 1:  # elsewhere it is not above the threshold, nor between
+        if is_mask and len(groups) == 1:  # outside, no voxel exceeds the threshold, nor does one interpolated between
             inside = bounding_box(probabilities[0] > THRESHOLD)
         if inside is not None:
             for whole, probability in zip(wholes, probabilities, strict=True):
@@ -109,7 +113,7 @@ def stage_one(
 
 
 def fuse(fusions: Sequence[Fusion], parts: Iterable[Part], box: tuple[slice, ...] = ()) -> None:
-    """Add the parts of a plane, which lie in a box, to each of several fusions."""
+    """Add the parts of a plane, each relative to a box, to each of several fusions."""
     for index, probability in parts:
         for fusion in fusions:
             fusion.add(probability, box, index)
@@ -118,7 +122,7 @@ def fuse(fusions: Sequence[Fusion], parts: Iterable[Part], box: tuple[slice, ...
 def _working_shape(
     name: str, config: KidneyConfig, shape: tuple[int, ...], spacing_mm: tuple[float, float, float]
 ) -> tuple[int, ...] | None:
-    """Return the shape of a network's working grid, None for the CT's own; ValueError if it is too large."""
+    """Return the shape of a network's working grid, or None for the CT's own; ValueError if it is too large."""
     if geometry.is_native(config):
         return None
     working = geometry.working_shape(shape, spacing_mm, config)
@@ -126,16 +130,11 @@ def _working_shape(
     return working
 
 
-def _report(progress: Callable[[float], None], number: int, count: int, share: float) -> None:
-    """Report the share done of all `count` planes, when `share` is done of the plane with that number."""
-    progress((number + share) / count)
-
-
 def groups_of_planes(configs: Mapping[str, KidneyConfig]) -> list[list[str]]:
-    """Return the names of networks in groups that are fused on a working grid: all if they share it, else each alone.
+    """Return the names of networks in groups that are fused on one working grid: one group if all share it.
 
-    What the groups find is fused on the CT's grid. The last of a group may be spared slabs on which the others agree;
-    it is the axial one, whose network is the slowest.
+    Results of several groups are fused on the CT's grid. The last network of a group may skip slabs on which the
+    others agree; it is the axial one, which is the slowest.
     """
     grids = {(config.body_box, config.slice_mm, config.inplane_mm) for config in configs.values()}
     is_shared = len(grids) == 1 and not any(geometry.is_native(config) for config in configs.values())
@@ -149,8 +148,8 @@ def run_plane(
 ) -> Iterator[Part]:  # fmt: skip
     """Run both halves of a plane over a volume on the network's working grid.
 
-    Yields parts that cover the volume once or, if `needed` is given, bool of its shape, at least all that is needed;
-    `progress` is called with the share done.
+    Yields parts that cover the volume once or, with `needed`, bool of its shape, at least the voxels needed. It calls
+    `progress` with the fraction done.
     """
     right, left = geometry.halves(NumPy, config.plane, volume.shape, config.overlap)
     if needed is not None:
@@ -168,7 +167,7 @@ def run_plane(
 
 
 def needed_part(half: geometry.Half, needed: np.ndarray) -> geometry.Half:
-    """Return a half without slabs at its ends of which nothing is needed, bool [index, height, width]."""
+    """Return a half without the slabs at its ends of which no voxel is `needed`, bool [index, height, width]."""
     first, last = half.indices
     found = np.flatnonzero(needed[first:last, :, slice(*half.kept)].any(axis=(1, 2)))
     return half._replace(indices=(first + int(found[0]), first + int(found[-1]) + 1) if len(found) else (first, first))
@@ -181,26 +180,31 @@ def check_size(what: str, shape: Sequence[int], most: int) -> None:
 
 
 def batches(half: geometry.Half, shape: tuple[int, ...], config: KidneyConfig, pixels: int) -> list[np.ndarray]:
-    """Return the slab indices of a half in batches of about that many pixels, each int32."""
+    """Return the slab indices of a half, int32, in batches of about that many pixels."""
     size, last = int(batch_size(NumPy, half, shape, config, pixels)), half.indices[1]
     return [np.arange(first, min(first + size, last), dtype=np.int32) for first in range(*half.indices, size)]
 
 
 def batch_shapes(config: KidneyConfig, shape: tuple[int, ...], pixels: int) -> set[tuple[int, ...]]:
-    """Return the shapes of a plane's batches for the network; the last one of a half may hold fewer slabs."""
+    """Return the shapes of a plane's batches; the last batch of a half may hold fewer slabs."""
     found = set()
     for half in geometry.halves(NumPy, config.plane, shape, config.overlap):
         groups = batches(half, shape, config, pixels)
         if groups and half.kept[0] < half.kept[1]:
-            sides = (size + geometry.lacking(size, 2**config.depth) for size in slab_size(half, shape, config.plane))
+            sides = (
+                size + geometry.padding_to_multiple(size, 2**config.depth)
+                for size in slab_size(half, shape, config.plane)
+            )
             found.add((len(groups[0]), *map(int, sides), 3))
     return found
 
 
 def batch_size(xp: Any, half: geometry.Half, shape: Any, config: KidneyConfig, pixels: int = BATCH_PIXELS) -> Any:
-    """Return how many slabs of a half form a batch; the same for all slab sizes that are padded to one size."""
+    """Return how many slabs of a half form a batch: the same number for slabs that are padded to the same size."""
     multiple = 2**config.depth
-    height, width = (size + geometry.lacking(size, multiple) for size in slab_size(half, shape, config.plane))
+    height, width = (
+        size + geometry.padding_to_multiple(size, multiple) for size in slab_size(half, shape, config.plane)
+    )
     return xp.maximum(1, pixels // xp.maximum(1, height * width))
 
 
@@ -221,7 +225,7 @@ def slab_batch(xp: Any, config: KidneyConfig, volume: Any, half: geometry.Half, 
 def kept_part(
     xp: Any, config: KidneyConfig, volume: Any, half: geometry.Half, probability: Any, mirrored: bool
 ) -> Any:
-    """Crop the network's output for `slab_batch` to the columns that the half keeps: [batch, height, kept columns]."""
+    """Return the network's output for a `slab_batch` in the columns that the half keeps, [batch, height, columns]."""
     height, width = slab_size(half, xp.shape(volume), config.plane)
     probability = probability[:, :height, :width]
     if mirrored and config.plane != "sagittal":

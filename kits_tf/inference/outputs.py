@@ -1,4 +1,4 @@
-"""Write the outputs of a CT with a JSON sidecar, and decide which CTs are done. Needs no TensorFlow."""
+"""Write the outputs of a CT with a JSON sidecar, and find out which CTs are done. Needs no TensorFlow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from kits_tf.io.volume import Volume, read_labels, write_labels, write_scaled
 
 if TYPE_CHECKING:
     from kits_tf.inference.inputs import Input
-    from kits_tf.io.dicom import Series
 
 SIDECAR_SUFFIX, SEG_SUFFIX, PAGE_SUFFIX, SLICER_SUFFIX = ".json", ".dcm", ".html", ".seg.nrrd"
 SURFACE_SUFFIXES = {1: "_kidney.stl", 2: "_tumor.stl"}  # by label
@@ -36,7 +35,7 @@ OF_THE_LABELS = (
     *(SIDECAR_SUFFIX, PAGE_SUFFIX, SEG_SUFFIX, SLICER_SUFFIX),
     *(*SURFACE_SUFFIXES.values(), *PROBABILITY_SUFFIXES.values()),
 )
-SLICER_COLORS, SNAP_COLORS = "kits_labels.ctbl", "kits_labels_itk_snap.txt"  # once a folder
+SLICER_COLORS, SNAP_COLORS = "kits_labels.ctbl", "kits_labels_itk_snap.txt"  # one per folder
 _WRITTEN = re.compile(
     rf"(.*_segmentation|prediction_\d{{5}})({'|'.join(map(re.escape, ('.nii.gz', *OF_THE_LABELS)))})"
 )
@@ -57,7 +56,7 @@ class Case:
     probabilities: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # see `Segmentation`
 
 
-Writer = Callable[[pathlib.Path, Case], None]  # writes more beside a label file
+Writer = Callable[[pathlib.Path, Case], None]  # writes a further file next to a label file
 
 
 def beside(path: pathlib.Path, suffix: str) -> pathlib.Path:
@@ -76,7 +75,7 @@ def network_settings(
     """Return the settings that decide the labels of a run, as JSON types; InputError if weights are missing.
 
     Engine and precision are not among them, nor planes and fusion for the stage "tumor". `fusion` None is that of the
-    first checkpoint; all must have the same to be averaged.
+    first checkpoint; checkpoints that are averaged share it.
     """
     planes, folders = sorted(planes), list(folders)
     names = checkpoint.network_names(stage, planes)
@@ -95,10 +94,10 @@ def network_settings(
 def is_done(
     source: Input, output_dir: pathlib.Path, settings: Mapping[str, Any], suffixes: Collection[str] = ()
 ) -> bool:
-    """Return whether the labels of a CT, and the files with these suffixes beside them, are there.
+    """Return whether the labels of a CT, and the files with these suffixes next to them, exist.
 
     The labels must have a sidecar with the same input digest and settings. Raises InputError for files of another CT
-    or of other settings, and for edited labels with a file missing, which only the user may replace.
+    or with other settings, and for edited labels if a file is missing: only the user may decide to replace them.
     """
     path = pathlib.Path(output_dir) / source.output_name
     there = [file for file in (path, *(beside(path, suffix) for suffix in OF_THE_LABELS)) if file.exists()]
@@ -110,7 +109,7 @@ def is_done(
     suffixes = [*suffixes, *([SEG_SUFFIX] if source.series else [])]
     lacking = [beside(path, suffix).name for suffix in suffixes if not beside(path, suffix).is_file()]
     if not {"input_digest", "labels_digest"} <= set(sidecar) or not isinstance(then, dict):
-        reason = "has no sidecar of this version beside it, so it may be your own"
+        reason = "has no sidecar of this version, so it may be your own"
     elif sidecar["input_digest"] != source.digest:
         reason = "was written for another CT, or for this one before it changed"
     elif changed := [name for name in settings if then.get(name) != settings[name]]:
@@ -131,9 +130,9 @@ def is_done(
 def write_case(case: Case, output_dir: pathlib.Path, writers: Iterable[Writer] = ()) -> list[str]:
     """Write a CT's labels, its sidecar, probabilities and SEG, and call the writers of further files.
 
-    Each file is written whole or not at all, and the labels after their sidecar, so that an interrupted run resumes.
-    The sidecar gains the time of writing and the digest of the labels. Returns the names of files that belonged to
-    the previous labels and were removed.
+    Each file is written atomically, and the labels after their sidecar, so that an interrupted run resumes. The
+    sidecar receives the time of writing and the digest of the labels. Returns the names of files that belonged to the
+    previous labels and were removed.
     """
     path, start = pathlib.Path(output_dir) / case.source.output_name, time.perf_counter()
     with files.replacing(path) as temporary:
@@ -160,12 +159,13 @@ def sidecar_of(
     source: Input, volume: Volume, labels: np.ndarray, settings: Mapping[str, Any], sides: np.ndarray | None = None,
     **entries: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return a CT's sidecar before `write_case` completes it; `entries` are added, such as "engine" and "seconds"."""
+    """Return a CT's sidecar, which `write_case` completes; `entries` are added, such as "engine" and "seconds"."""
     found = lesions.measure(labels, volume.grid.spacing_mm, sides, volume.grid)
     found = lesions.without_tumors(found) if settings.get("stage") == "kidney" else found
+    dicom = source.series
     return {
         "input": source.name,
-        **({"series": series_of(source.series)} if source.series else {}),
+        **({"series": {"uid": dicom.uid, "number": dicom.number, "description": dicom.description}} if dicom else {}),
         "shape": list(volume.shape),
         "spacing_mm": [round(side, 6) for side in volume.spacing_mm],
         **entries,
@@ -186,41 +186,36 @@ def sidecar_of(
     }
 
 
-def series_of(series: Series) -> dict[str, Any]:
-    """Return UID, number and description of a DICOM series for a sidecar."""
-    return {"uid": series.uid, "number": series.number, "description": series.description}
-
-
 def hu_warnings(hu: np.ndarray) -> list[str]:
     """Return warnings if an array [slices, rows, columns] does not look like a CT in HU."""
     sample = hu[:: max(1, len(hu) // 64), ::4, ::4] if min(hu.shape[1:]) > 64 else hu
     if hu.min() >= -500:
         return ["no value is below -500: it holds no air, or its values are not HU"]
     if np.mean(sample > 600) > 0.1:
-        return ["a tenth of it lies over 600 HU, as only bone should: its values are not HU, or are shifted"]
+        return ["a tenth of it is above 600 HU, as only bone is: its values are not HU, or are shifted"]
     if np.mean((sample > -200) & (sample < 300)) < 0.02:
-        return ["hardly any value is that of soft tissue: it holds no body, or its values are not HU"]
+        return ["hardly any value is that of soft tissue: it shows no body, or its values are not HU"]
     return []
 
 
 def blank_warnings(hu: np.ndarray) -> list[str]:
-    """Return a warning if slices between others hold one value alone; padding at the ends is none.
+    """Return a warning if slices between others hold a single value; padding at the ends is ignored.
 
     Example:
         >>> hu = np.zeros((5, 8, 8), np.int16)
         >>> hu[[1, 4], 2:] = 40
         >>> blank_warnings(hu)
-        ['2 slices between others hold one value alone: images may be missing']
+        ['2 slices between others hold a single value: images may be missing']
     """
     sample = hu[:, :: max(1, hu.shape[1] // 64), :: max(1, hu.shape[2] // 64)]
     filled = np.flatnonzero(sample.min(axis=(1, 2)) != sample.max(axis=(1, 2)))
     count = int(filled[-1] - filled[0] + 1 - len(filled)) if len(filled) else 0
     said = "1 slice between others holds" if count == 1 else f"{count} slices between others hold"
-    return [f"{said} one value alone: images may be missing"] if count else []
+    return [f"{said} a single value: images may be missing"] if count else []
 
 
 def is_output_of(path: pathlib.Path, stems: Collection[str]) -> bool:
-    """Return whether this package wrote a file: it has one of the stems, or a sidecar beside it."""
+    """Return whether this package wrote a file: its name has one of the stems, or it has a sidecar."""
     match = _WRITTEN.fullmatch(path.name)
     if not match:
         return bool(_OF_A_FOLDER.fullmatch(path.name))

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from kits_tf.inference.engines.base import Engine
 
 KIDNEY, TUMOR = 1, 2
-MAX_CUBE_VOXELS = 2**28  # of a kidney's cube that is not resized: a gigabyte as float32
+MAX_CUBE_VOXELS = 2**28  # of a kidney's cube at the CT's own voxels: a gigabyte as float32
 
 
 @dataclasses.dataclass(frozen=True)
 class Segmentation:
     """What a segmenter found in a CT; arrays are [slices, rows, columns].
 
-    `probabilities`, if requested, are uint16 in units of 1 / `fusion.UNIT`; those of tumor are 0 where stage 2 sees
-    nothing.
+    `probabilities` are empty unless requested: "kidney" and "tumor", uint16 in units of 1 / `fusion.UNIT`. Those of
+    tumor are 0 outside what stage 2 sees.
     """
 
     labels: np.ndarray  # uint8: 0 background, 1 kidney, 2 tumor
@@ -98,7 +98,7 @@ class Segmenter:
         configs: The config of each network, by network name. Without kidney networks, each call needs a mask; without
             the tumor network, no tumor is labelled.
         fusion: "union", "majority" or "mean"; None for the configs' own.
-        notice: What users of the weights must be told, in one line; see `checkpoint.load_notice`.
+        notice: Notice for users of the weights; see `checkpoint.load_notice`.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Segmenter:
         self.prepare_tumor()
 
     def prepare_tumor(self) -> None:
-        """Have the engine get the tumor network ready, if the size of its input is known before a CT is."""
+        """Let the engine prepare the tumor network, if the shape of its input does not depend on the CT."""
         tumor = self.configs.get("tumor")
         if isinstance(tumor, TumorConfig) and tumor.grid:
             self.engine.prepare("tumor", block_shape(tumor))
@@ -166,7 +166,7 @@ class Segmenter:
             mask: bool, in the shape of the CT, that replaces the result of stage 1. Components smaller than
                 `min_component_ml` are dropped.
             roi: Region of interest as three `slice` objects (slices, rows, columns). The networks do not see slices
-                outside; everything outside is background.
+                outside it; everything outside it is background.
             probabilities: Whether to return probabilities, which take 4 bytes more per voxel.
             progress: As in `segment`.
             cancel: As in `segment`.
@@ -187,13 +187,13 @@ class Segmenter:
         case = _Case(self, hu[slices], spacing, probabilities, report)
         arrays = case.run(None if mask is None else np.asarray(mask, bool)[slices], (slice(None), *inplane))
         for name in arrays:
-            arrays[name] = placed(arrays[name], (slices,), hu.shape)  # one by one: each exists twice meanwhile
+            arrays[name] = placed(arrays[name], (slices,), hu.shape)  # one by one, since each needs memory twice
         return Segmentation(arrays.pop("labels"), arrays.pop("sides"), case.seconds, arrays)
 
 
 @dataclasses.dataclass
 class _Case:
-    """One CT on its way through both stages; attributes as the arguments of `Segmenter.run`."""
+    """One CT in both stages; attributes as the arguments of `Segmenter.run`."""
 
     segmenter: Segmenter
     hu: np.ndarray
@@ -203,10 +203,10 @@ class _Case:
     seconds: dict[str, float] = dataclasses.field(default_factory=lambda: {"kidney": 0.0, "tumor": 0.0})
 
     def run(self, mask: np.ndarray | None, inside: tuple[slice, ...]) -> dict[str, np.ndarray]:
-        """Return "labels", "sides" and the probabilities; nothing outside `inside` is kidney."""
+        """Return "labels", "sides" and the probabilities; everything outside `inside` is background."""
         start = time.perf_counter()
         kept: dict[str, np.ndarray] = {}
-        self.segmenter.prepare_tumor()  # again: since, it may have made way for others
+        self.segmenter.prepare_tumor()  # again, since other networks may have taken its place in a cache
         agreed = None
         sides_config = config_of_sides(self.segmenter.configs)
         if mask is None:
@@ -240,9 +240,9 @@ class _Case:
         return self._body if config.body_box else geometry.whole_box(self.hu.shape)
 
     def _kidney_mask(self, kept: dict[str, np.ndarray], sides_config: Config) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the fused mask of stage 1, and where all planes agree on it if components are told by that.
+        """Return the fused mask of stage 1 and, if components are selected by agreement, where all planes agree.
 
-        Its probability is added to `kept` if requested.
+        The probability is added to `kept` if requested.
         """
         configs = {name: c for name, c in self.segmenter.configs.items() if isinstance(c, KidneyConfig)}
         if not configs:
@@ -263,8 +263,7 @@ class _Case:
     ) -> None:
         """Run stage 2: write label 2 where a kidney's tumor is more likely than not, and probabilities to `kept`.
 
-        All arrays are the part of the CT that is segmented. Tumor beside the kidneys that stage 1 found is added to
-        `sides`.
+        All arrays cover the part of the CT that is segmented. Tumor outside the mask of stage 1 is added to `sides`.
         """
         for found, mask in [with_context(sides, one, self.spacing_mm, config.context_mm) for one in kidneys(sides)]:
             self.progress(0.8 if found.side == 1 else 0.9)

@@ -1,1 +1,1 @@
-"""Reading and writing of CT volumes: NIfTI and DICOM."""
+"""Read CTs from NIfTI and DICOM; write labels as NIfTI, DICOM SEG, segmentations of 3D Slicer and surfaces."""

@@ -1,8 +1,8 @@
-"""A DICOM CT series as a volume: its images are sorted by position and read as HU. Needs the extra `dicom`.
+"""Read a DICOM CT series as a volume: sort its images by position and convert them to HU. Needs the extra `dicom`.
 
-Messages name the folder that the user named and images by their number, never text from a header, since it may name
-a patient. Slices are decoded one by one: `highdicom.get_volume_from_series` holds four copies of a CT and refuses
-series without a Frame of Reference, so only its test of positions is used.
+Messages give the folder that the user named and the numbers of images, never text from a header, which may name a
+patient. Slices are decoded one by one: `highdicom.get_volume_from_series` holds four copies of a CT and refuses series
+without a Frame of Reference, so only its check of positions is used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pydicom
 
 MAX_TILT_DEGREES = 0.5  # of slices sheared against each other by a tilted gantry
-MAX_UNEVENNESS = 0.05  # how much of the mean distance between slices a distance may differ from it
+MAX_UNEVENNESS = 0.05  # largest deviation of a slice distance, relative to the mean distance
 MAX_SHIFT_MM = 1.0  # of a slice within its plane
 AIR_HU = -1024  # of the padding around the reconstructed circle
 
@@ -32,8 +32,8 @@ COPIED_TO_SEG = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "StudyInstanceUID", "FrameOfReferenceUID", "SliceThickness",
 )  # fmt: skip
-"""Elements of the images that a DICOM SEG repeats; those that are missing are filled."""
-NUMBERS = {  # how many values each has, what it is called, and by how much the images of a series may differ
+"""Elements of the images that a DICOM SEG copies; missing ones are filled in."""
+NUMBERS = {  # number of values, name in messages, largest difference between the images of a series
     "ImagePositionPatient": (3, "position", np.inf),
     "ImageOrientationPatient": (6, "orientation", 1e-3),
     "PixelSpacing": (2, "pixel spacing", 1e-3),
@@ -42,7 +42,7 @@ NUMBERS = {  # how many values each has, what it is called, and by how much the 
     "RescaleSlope": (1, "rescale to HU", np.inf),
     "RescaleIntercept": (1, "rescale to HU", np.inf),
 }
-"""Elements without which an image has no place or no HU."""
+"""Elements that give an image its position and its HU; all are required."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Series:
     Attributes:
         uid: Series Instance UID.
         number: Series Number, or None.
-        headers: its images without pixels, in no order, each instance once.
-        name: the folder's name, with the series' number where there are several; names no patient.
-        where: what messages call it: its folder, with a digest for each part of the path that names the patient.
+        headers: its images without pixels, in no particular order, each instance once.
+        name: the folder's name, with the series' number if there are several; never that of a patient.
+        where: its folder, for messages, with a digest for each part of the path that names the patient.
         damage: why it must not be segmented, or None.
         description: Series Description, "" if it names the patient.
     """
@@ -80,12 +80,12 @@ class Stack:
 
     headers: tuple[pydicom.Dataset, ...]
     slice_mm: float
-    orientation: np.ndarray  # nibabel's [3, 2], of (slices, rows, columns) as they are stored
+    orientation: np.ndarray  # nibabel's [3, 2] of the stored axes (slices, rows, columns)
     grid: Grid
 
 
 def read_series(series: Series) -> Volume:
-    """Read a series as a CT on the working axes in HU, padding as air; InputError as in `stack` or for bad pixels."""
+    """Read a series as a CT on the working axes, padding as air; InputError as in `stack`, or for bad pixels."""
     ordered = stack(series)
     first, grid = ordered.headers[0], ordered.grid
     hu = np.empty((len(ordered.headers), first.Rows, first.Columns), np.int16)
@@ -102,8 +102,8 @@ def stack(series: Series) -> Stack:
     """Sort the images of a series by position.
 
     Raises:
-        InputError: a file was damaged, a header lacks what is needed, images differ in size, orientation or spacing,
-            two are at one place, a slice is missing, acquisitions overlap, or the gantry was tilted.
+        InputError: a file is damaged, a required element is missing, images differ in size, orientation or spacing,
+            two have the same position, a slice is missing, acquisitions overlap, or the gantry was tilted.
     """
     from highdicom.spatial import get_volume_positions
 
@@ -111,7 +111,7 @@ def stack(series: Series) -> Stack:
     if series.damage:
         raise InputError(where, series.damage)
     if len(series.headers) < 2:
-        raise InputError(where, "holds one slice of the series, a volume must have two at least")
+        raise InputError(where, "holds one slice of the series; a volume must have at least two")
     numbers = _checked_numbers(where, series.headers)
     axes = numbers["ImageOrientationPatient"][0]
     normal = np.cross(axes[3:], axes[:3])  # so that slices, rows and columns are right-handed
@@ -133,15 +133,17 @@ def stack(series: Series) -> Stack:
     orientation = stored_orientation(where, affine)
     shape = len(headers), int(numbers["Rows"][0, 0]), int(numbers["Columns"][0, 0])
     missing = [key for key in COPIED_TO_SEG if any(key not in header for header in headers)]
-    warnings = [f"the images lack {', '.join(missing)}; a DICOM SEG fills them"] if missing else []
+    warnings = (
+        [f"the images lack {', '.join(missing)}; the DICOM SEG has empty or new values instead"] if missing else []
+    )
     grid = working_grid(affine, shape, orientation)
-    grid = dataclasses.replace(grid, warnings=(*warnings, *oblique_warnings(grid.affine)))
-    grid = dataclasses.replace(grid, instances=_instances(headers, orientation))
+    warnings += oblique_warnings(grid.affine)
+    grid = dataclasses.replace(grid, warnings=tuple(warnings), instances=_instances(headers, orientation))
     return Stack(headers, float(slice_mm), orientation, grid)
 
 
 def _instances(headers: tuple[pydicom.Dataset, ...], orientation: np.ndarray) -> tuple[int, ...]:
-    """Return the Instance Number of each slice on the working axes; none if one lacks it or slices are not axial."""
+    """Return the Instance Number of each working slice; empty if an image has none or slices are not axial."""
     numbers = [header.get("InstanceNumber") for header in headers]
     if orientation[0, 0] != 2 or any(number is None for number in numbers):
         return ()
@@ -149,7 +151,7 @@ def _instances(headers: tuple[pydicom.Dataset, ...], orientation: np.ndarray) ->
 
 
 def read_dataset(path: str | os.PathLike, **options: Any) -> pydicom.Dataset:
-    """Read a DICOM file as `pydicom.dcmread` does, even without preamble and file meta information."""
+    """Read a DICOM file by `pydicom.dcmread`, even without preamble and file meta information."""
     import pydicom
 
     dataset = pydicom.dcmread(path, force=True, **options)
@@ -160,7 +162,7 @@ def read_dataset(path: str | os.PathLike, **options: Any) -> pydicom.Dataset:
 
 
 def _checked_numbers(where: str, headers: tuple[pydicom.Dataset, ...]) -> dict[str, np.ndarray]:
-    """Return {keyword: float64 [images, values]}; refuse images without them and images that do not match."""
+    """Return {keyword: float64 [images, values]} of `NUMBERS`; InputError for missing or inconsistent ones."""
     arrays = {key: np.full((len(headers), count), np.nan) for key, (count, _, _) in NUMBERS.items()}
     for row, header in enumerate(headers):
         image = f"image {header.get('InstanceNumber') or 'without a number'}"
@@ -171,7 +173,7 @@ def _checked_numbers(where: str, headers: tuple[pydicom.Dataset, ...]) -> dict[s
                 raise InputError(where, f"{image} has no usable {name} ({key})")
             arrays[key][row] = values
         if str(header.get("RescaleType") or "HU").upper() != "HU":
-            raise InputError(where, f"{image} is rescaled to another unit than HU (RescaleType)")
+            raise InputError(where, f"{image} is not rescaled to HU (RescaleType)")
     for key, (_, name, tolerance) in NUMBERS.items():
         if np.abs(arrays[key] - arrays[key][0]).max() > tolerance:
             raise InputError(where, f"the images of the series differ in {name} ({key})")
@@ -182,12 +184,12 @@ def _checked_numbers(where: str, headers: tuple[pydicom.Dataset, ...]) -> dict[s
 
 
 def _no_volume(positions: np.ndarray, normal: np.ndarray, is_regular: bool) -> str | None:
-    """Return why sorted positions [images, 3] make no volume, or None."""
+    """Return why sorted positions [images, 3] do not form a volume, or None."""
     heights = positions @ normal
     distances = np.diff(heights)
     usual = float(np.median(distances))
     if count := int((distances < max(0.01 * usual, 1e-3)).sum()):
-        return f"two images are at one place, {count} times over: several scans in one series?"
+        return f"two images have the same position, {count} times: several scans in one series?"
     if not is_regular:
         gap = int(distances.argmax())
         if missing := round(float(distances[gap]) / usual) - 1:
@@ -205,7 +207,7 @@ def _no_volume(positions: np.ndarray, normal: np.ndarray, is_regular: bool) -> s
 
 
 def _hu(where: str, path: str | os.PathLike) -> np.ndarray:
-    """Return the HU of an image, whole numbers where the rescale keeps them whole."""
+    """Return the HU of an image, int32 if slope and intercept are whole numbers."""
     syntax = "unknown transfer syntax"
     try:
         with quiet():
@@ -216,9 +218,9 @@ def _hu(where: str, path: str | os.PathLike) -> np.ndarray:
             slope, intercept = (int(value) if value.is_integer() else value for value in scale)
             values = stored.astype(np.int32) * slope + intercept
             padding = dataset.get("PixelPaddingValue")
-            if padding is not None:  # compared as the pixels are stored: its sign is often wrong
+            if padding is not None:  # compared in the type of the pixels, since its sign is often wrong
                 ends = np.array([padding, dataset.get("PixelPaddingRangeLimit", padding)]).astype(stored.dtype)
                 values[(stored >= ends.min()) & (stored <= ends.max())] = AIR_HU
-    except Exception as error:  # decoders raise anything, and the text of it may quote the header
+    except Exception as error:  # decoders raise anything, and its message may quote the header
         raise InputError(where, f"pixels of an image cannot be decoded ({syntax}, {type(error).__name__})") from None
     return values

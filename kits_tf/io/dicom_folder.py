@@ -1,4 +1,4 @@
-"""The CT series of a folder and those below it, found by the headers of their images. Needs the extra `dicom`."""
+"""Find the CT series in a folder tree by the headers of their images. Needs the extra `dicom`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DAMAGED = "a damaged DICOM file"
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
-_MODALITIES = ("MR", "PT", "NM", "US", "XA", "DX", "CR", "RF", "MG", "OT")  # named in messages
+_MODALITIES = ("MR", "PT", "NM", "US", "XA", "DX", "CR", "RF", "MG", "OT")  # that messages may name
 _OTHERS = (
     *("Modality", "SeriesNumber", "SeriesDescription", "InstanceNumber", "AcquisitionNumber"),
     *("ImageType", "RescaleType"),
@@ -34,16 +34,20 @@ _PLAIN_NAME = re.compile(r"[^.]*|.*\.\d+")  # exports without a suffix, or named
 
 
 class Skipped(NamedTuple):
-    """A series that is no CT volume: where, number, kind and images in a line, and its files."""
+    """A series that is not a CT volume: one line of text about it, and its files."""
 
     text: str
     paths: tuple[Path, ...]
 
 
 class Tree(NamedTuple):
-    """The series of a folder and those below it; `fault` is why there is no CT to segment, if so.
+    """The series of a folder tree.
 
-    `lost` names damaged files in folders without a series, if there are any beside other series.
+    Attributes:
+        series: the CT series.
+        skipped: other series.
+        fault: why there is no CT to segment, or None.
+        lost: names damaged files that belong to none of the series, or None.
     """
 
     series: list[Series]
@@ -53,7 +57,7 @@ class Tree(NamedTuple):
 
 
 def is_dicom(path: Path) -> bool:
-    """Return whether a file begins as DICOM: with a preamble and DICM, or at once with group 2 or 8."""
+    """Return whether a file starts like DICOM: with a preamble and DICM, or directly with group 2 or 8."""
     start = _start(path)
     return start[128:] == b"DICM" or (start[:2] in (b"\x02\x00", b"\x08\x00") and start[2:4] < b"\x19\x00")
 
@@ -63,7 +67,7 @@ def find_series(folder: str | os.PathLike) -> list[Series]:
 
     Raises:
         UsageError: pydicom or highdicom is not installed.
-        InputError: there is no CT image, or no series without damage.
+        InputError: there is no CT image, or every series is damaged.
     """
     tree = read_tree(folder)
     if tree.fault:
@@ -74,9 +78,9 @@ def find_series(folder: str | os.PathLike) -> list[Series]:
 def read_tree(folder: str | os.PathLike) -> Tree:
     """Find the CT series in a folder and below it, linked folders included, by number.
 
-    Localizers, other images and second copies of an image are passed over. Files that cannot be read make the series
-    in their folder or above it unusable (`Series.damage`), since slices may be missing. Raises UsageError if pydicom
-    or highdicom is not installed.
+    Localizers, other images and second copies of an image are ignored. A file that cannot be read makes the series in
+    its folder, or in folders above, unusable (`Series.damage`), since slices may be missing. Raises UsageError if
+    pydicom or highdicom is not installed.
     """
     try:
         import highdicom  # noqa: F401
@@ -123,7 +127,7 @@ def read_tree(folder: str | os.PathLike) -> Tree:
 
 
 def choose(series: Sequence[Series], wanted: str | None = None) -> Series:
-    """Return the series with a Series Number or Series Instance UID, or the only one; UsageError unless one fits."""
+    """Return the series with a Series Number or Series Instance UID, or the only one; UsageError if none matches."""
     chosen = [one for one in series if not wanted or wanted in (str(one.number), one.uid)]
     if len(chosen) == 1:
         return chosen[0]
@@ -147,9 +151,9 @@ def _start(path: Path) -> bytes:
 
 
 def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str], dict[Path, list[str]]]:
-    """Return the headers of all DICOM files in a folder and below it, and {path: reason} of unreadable ones.
+    """Return the headers of all DICOM files of a tree, {path: reason} of unreadable files, and {path: keywords}.
 
-    Also {path: keywords} of what CT images lack to be told apart; it is filled by folder and file.
+    The keywords are those of `_NEEDED` that a CT image lacks; its header gets values made from its folder and path.
     """
     import pydicom
 
@@ -171,7 +175,7 @@ def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str],
             try:
                 with quiet():
                     dataset = read_dataset(path, stop_before_pixels=True, specific_tags=_READ)
-                    for element in dataset:  # values are converted when first used: better here than later
+                    for element in dataset:  # converts the values, which may fail
                         element.value  # noqa: B018
                 is_ct = _CT_IMAGE in (dataset.file_meta.get("MediaStorageSOPClassUID"), dataset.get("SOPClassUID"))
                 is_ct = is_ct or (dataset.get("Modality") == "CT" and not dataset.get("SOPClassUID"))
@@ -183,7 +187,7 @@ def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str],
                     uids = {key: pydicom.uid.generate_uid(entropy_srcs=[str(of)]) for key, of in fill.items()}
                     for key in missing:
                         setattr(dataset, key, (uids | {"SOPClassUID": _CT_IMAGE})[key])
-            except Exception as error:  # a damaged file can raise anything, and the text of it may quote the header
+            except Exception as error:  # a damaged file can raise anything, and its message may quote the header
                 unreadable[path] = f"{_DAMAGED}, {type(error).__name__}"
                 continue
             if dataset.get("SOPClassUID"):
@@ -192,7 +196,7 @@ def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str],
 
 
 def _listed(unreadable: dict[Path, str], words: set[str] | None) -> str:
-    """Describe unreadable files; name those whose names are known to name no patient."""
+    """Describe unreadable files, by name where that is known not to name a patient."""
     said = [
         reason if words is None or names_patient(path.name, words) else f"{path.name}: {reason}"
         for path, reason in unreadable.items()
@@ -205,7 +209,7 @@ def _is_localizer(header: pydicom.Dataset) -> bool:
 
 
 def _other_modality(header: pydicom.Dataset) -> str:
-    """Return the Modality of an image that claims to be no CT, "" for all others."""
+    """Return the Modality of an image if it is not CT, else ""."""
     modality = str(header.get("Modality") or "CT")
     if modality == "CT":
         return ""
@@ -213,7 +217,7 @@ def _other_modality(header: pydicom.Dataset) -> str:
 
 
 def _skipped(images: Sequence[pydicom.Dataset]) -> Skipped:
-    """Describe a series that is no CT volume without naming the patient."""
+    """Describe a series that is not a CT volume, without naming the patient."""
     first = images[0]
     kind = "localizer" if _is_localizer(first) else first.SOPClassUID.name.removesuffix(" Storage")
     if first.SOPClassUID == _CT_IMAGE and (modality := _other_modality(first)):
@@ -225,7 +229,7 @@ def _skipped(images: Sequence[pydicom.Dataset]) -> Skipped:
 
 
 def _series(folder: Path, uid: str, headers: list[pydicom.Dataset], damage: str | None) -> Series:
-    """Return a series without duplicates of an image: same instance, position and pixels."""
+    """Return a series with each image once; a second copy has the same instance, position and pixels."""
     instances: dict[str, pydicom.Dataset] = {}
     for header in headers:
         other = instances.setdefault(str(header.SOPInstanceUID), header)

@@ -1,4 +1,4 @@
-"""DICOM SEG: labels as coded segments in the frame of reference of their CT."""
+"""Write labels as a DICOM SEG: coded segments in the frame of reference of their CT."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     import highdicom
     import pydicom
 
-SERIES_NUMBER = 900  # away from the numbers that scanners give
+SERIES_NUMBER = 900  # scanners use lower numbers
 MAX_DESCRIPTION = 1024  # characters of a DICOM short text
 
 
 def write_segmentation(labels: np.ndarray, series: Series, path: str | os.PathLike, notice: str = "") -> None:
-    """Write labels as a DICOM SEG with the patient and study of its CT; a segment without voxels is described too.
+    """Write labels as a DICOM SEG with the patient and study of their CT; it describes empty segments too.
 
     Args:
         labels: uint8 [slices, rows, columns] on the working axes: 0 background, 1 kidney, 2 tumor.
         series: the series of the CT.
         path: the file to write.
-        notice: what readers must be told, in one line; the description of both segments.
+        notice: one line for readers of the segmentation, written as the description of both segments.
 
     Raises:
-        InputError: a header of the series cannot be repeated in a DICOM SEG.
+        InputError: a header of the series cannot be copied into a DICOM SEG.
     """
     import highdicom
 
@@ -58,12 +58,12 @@ def write_segmentation(labels: np.ndarray, series: Series, path: str | os.PathLi
             with files.replacing(path) as temporary:
                 segmentation.save_as(temporary)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = f"a header cannot be repeated in a DICOM SEG ({type(error).__name__})"
+        reason = f"a header cannot be copied into a DICOM SEG ({type(error).__name__})"
         raise InputError(series.where, reason) from None
 
 
 def _source_images(series: Series, ordered: Stack) -> list[pydicom.Dataset]:
-    """Return the images without pixels, distances as their positions give them, missing elements filled."""
+    """Return the images without pixels, with the slice distance of their positions and missing elements filled in."""
     from pydicom.uid import generate_uid
 
     filled = dict.fromkeys(COPIED_TO_SEG, "") | {
@@ -81,7 +81,7 @@ def _source_images(series: Series, ordered: Stack) -> list[pydicom.Dataset]:
 
 
 def _segments(notice: str) -> list[highdicom.seg.SegmentDescription]:
-    """Return the two segments in the codes and colors that viewers know, described by the notice."""
+    """Return the two segments with codes and colors for viewers, and the notice as their description."""
     import highdicom
     from pydicom.sr.codedict import codes
 

@@ -1,6 +1,6 @@
-"""NIfTI files: headers checked before memory is spent, values read a few planes at a time, files written whole.
+"""Read and write NIfTI files: headers are checked before memory is allocated, values are read a few planes at a time.
 
-Nothing here holds a whole volume. Whatever a damaged file contains becomes an `InputError` of one line.
+Nothing here holds a whole volume. Any damage to a file becomes an `InputError` of one line.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MAX_VOXELS = 2**30  # 4096 slices of 512x512, two gigabytes as int16
 MAX_SIDE = 4096
 NOT_A_FILE = "is not a regular file, but a pipe or a device"
-MAX_SHEAR_DEGREES = 0.5  # axes further from right angles get a warning
+MAX_SHEAR_DEGREES = 0.5  # largest deviation of axes from right angles without a warning
 
 _MILLIMETRES, _UNITS = 2, {1: "metres", 3: "microns"}  # codes of xyzt_units
 _CHUNK_VOXELS = 4 * 2**20
@@ -41,7 +41,7 @@ _SUFFIX = re.compile(r"\.nii(\.gz)?\Z", re.IGNORECASE)
 
 @dataclasses.dataclass
 class Nifti:
-    """The checked header of one file; `warnings` describe its oddities, and those of its data after `chunks`."""
+    """The checked header of one file; `warnings` describe oddities of it and, after `chunks`, of the data."""
 
     path: pathlib.Path
     header: nibabel.Nifti1Header
@@ -51,7 +51,7 @@ class Nifti:
 
 
 def is_nifti(path: pathlib.Path) -> bool:
-    """Return whether a file is named as a NIfTI file, in any case; hidden files are not."""
+    """Return whether a file name ends in .nii or .nii.gz, in any case; hidden files are ignored."""
     return bool(_SUFFIX.search(path.name)) and not path.name.startswith(".")
 
 
@@ -90,7 +90,7 @@ def chunks(nifti: Nifti) -> Iterator[tuple[int, int, np.ndarray]]:
     """
     header, planes = nifti.header, max(1, _CHUNK_VOXELS // (nifti.shape[0] * nifti.shape[1]))
     with _reading(nifti.path) as stream:
-        offset = max(int(header["vox_offset"]), len(header.binaryblock) + 4)  # behind the extension flag where it is 0
+        offset = max(int(header["vox_offset"]), len(header.binaryblock) + 4)  # after the extension flag if it is 0
         slope, intercept = header.get_slope_inter()
         spec = (nifti.shape, header.get_data_dtype(), offset, 1 if slope is None else slope, intercept or 0)
         proxy = ArrayProxy(stream, spec, mmap=False)
@@ -110,13 +110,14 @@ def chunks(nifti: Nifti) -> Iterator[tuple[int, int, np.ndarray]]:
 
 
 def write(path: str | os.PathLike, header: nibabel.Nifti1Header, array: np.ndarray, slope: float = 1.0) -> None:
-    """Write a stored array, which readers multiply by `slope`, under a copy of a header without its texts.
+    """Write a stored array, which readers multiply by `slope`, with a copy of a header.
 
-    Texts and extensions may name a patient. InputError for a name that does not end in `.nii` or `.nii.gz`.
+    Texts and extensions of the header, which may name a patient, are left out. InputError for a name that does not end
+    in `.nii` or `.nii.gz`.
     """
     path = pathlib.Path(path)
     if not path.name.endswith((".nii", ".nii.gz")):
-        raise InputError(path, "only .nii and .nii.gz files are written; choose such a name")
+        raise InputError(path, "must end in .nii or .nii.gz")
     header = header.as_byteswapped("<")
     header.set_data_dtype(array.dtype)
     unset = {"scl_inter": 0, "cal_min": 0, "cal_max": 0, "intent_code": 0, "vox_offset": len(header.binaryblock) + 4}
@@ -138,9 +139,9 @@ def write(path: str | os.PathLike, header: nibabel.Nifti1Header, array: np.ndarr
 
 
 def transfer(target: np.ndarray, source: np.ndarray) -> None:
-    """Copy a 3D array into another whose memory may run along other axes.
+    """Copy a 3D array into another that may have another memory order.
 
-    Each plane goes through a compact copy that fits the cache; a plain assignment is eight times slower.
+    Each plane is copied by way of a contiguous one that fits the cache; a plain assignment is eight times slower.
     """
     runs = [int(np.argmin(np.abs(array.strides))) for array in (target, source)]
     if runs[0] == runs[1]:
@@ -152,7 +153,7 @@ def transfer(target: np.ndarray, source: np.ndarray) -> None:
 
 
 def new_header(affine: np.ndarray, shape: tuple[int, ...]) -> nibabel.Nifti1Header:
-    """Return a NIfTI-1 header whose sform and qform are both `affine` (RAS mm), for arrays that came from no file."""
+    """Return a NIfTI-1 header with `affine` (RAS mm) as sform and qform, for arrays that are not from a file."""
     header = nibabel.Nifti1Header()
     header.set_data_shape(shape)
     header.set_xyzt_units("mm")
@@ -163,9 +164,9 @@ def new_header(affine: np.ndarray, shape: tuple[int, ...]) -> nibabel.Nifti1Head
 
 @contextlib.contextmanager
 def _reading(path: pathlib.Path) -> Iterator[Any]:
-    """Open a file, decompressing gzip whatever the file's name, and report its faults as `InputError`."""
+    """Open a file, decompress gzip whatever the file's name, and raise its faults as `InputError`."""
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise InputError(path, NOT_A_FILE)  # opening a pipe would wait for its writer
+        raise InputError(path, NOT_A_FILE)  # opening a pipe would block
     try:
         with open(path, "rb") as raw:
             is_gzip = raw.peek(2)[:2] == b"\x1f\x8b"
@@ -175,7 +176,7 @@ def _reading(path: pathlib.Path) -> Iterator[Any]:
         raise InputError(path, "truncated: the compressed data end early; copy the file again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise InputError(path, f"damaged compressed data ({error}); copy the file again") from error
-    except OSError as error:  # without a number it is nibabel's own, which got fewer bytes than it asked for
+    except OSError as error:  # one without errno is nibabel's, for missing bytes
         reason = "truncated: the file ends before its last voxel"
         raise InputError(path, f"cannot be read ({error.strerror})" if error.errno else reason) from error
     except (HeaderDataError, ValueError, KeyError, OverflowError) as error:
@@ -183,7 +184,7 @@ def _reading(path: pathlib.Path) -> Iterator[Any]:
 
 
 def _checked_shape(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[int, int, int]:
-    """Return the stored shape; refuse all but 3D volumes of real numbers that fit in memory."""
+    """Return the stored shape; InputError unless it is a 3D volume of real numbers of a plausible size."""
     shape = header.get_data_shape()
     said = "x".join(map(str, shape))
     if len(shape) < 3 or any(size != 1 for size in shape[3:]):
@@ -191,7 +192,9 @@ def _checked_shape(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[in
     if min(shape) < 1:
         raise InputError(path, f"holds no voxels (shape {said})")
     if math.prod(shape) > MAX_VOXELS or max(shape) > MAX_SIDE:
-        raise InputError(path, f"too large: the header claims {said} voxels, over {MAX_VOXELS} or {MAX_SIDE} a side")
+        raise InputError(
+            path, f"too large: the header claims {said} voxels; must be at most {MAX_VOXELS}, {MAX_SIDE} per axis"
+        )
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise InputError(path, f"holds {'colors' if dtype.fields else dtype}, must hold real numbers")
@@ -199,11 +202,11 @@ def _checked_shape(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[in
 
 
 def _checked_affine(path: pathlib.Path, header: nibabel.Nifti1Header) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the affine and warnings about it; repair what a valid sform makes harmless."""
+    """Return the affine and warnings about it; repair header fields that a valid sform replaces."""
     warnings = []
     has_sform, has_qform = header["sform_code"] > 0, header["qform_code"] > 0
     if not has_sform and not has_qform:
-        raise InputError(path, "no orientation: qform or sform must be set, else left and right would be a guess")
+        raise InputError(path, "no orientation: qform or sform must be set, or left and right are unknown")
     spacing = header["pixdim"][1:4]
     if not (np.isfinite(spacing) & (spacing != 0)).all():
         raise InputError(path, f"unusable spacing {_numbers(spacing)} mm")

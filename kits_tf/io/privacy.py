@@ -1,4 +1,4 @@
-"""Keeps names and ids of patients out of messages and file names."""
+"""Keep names and ids of patients out of messages and file names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 IDENTIFIERS = ("PatientName", "PatientID", "AccessionNumber", "StudyID", "PatientBirthDate", "OtherPatientIDs")
 
-_SHORTEST = 3  # shorter parts of a name would be found in any word
+_SHORTEST = 3  # letters; shorter parts of a name occur in many words
 _lock = threading.Lock()
 _silence = contextlib.ExitStack()
 _silent = 0  # threads that are inside `quiet`
@@ -27,9 +27,9 @@ _silent = 0  # threads that are inside `quiet`
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the libraries' warnings and log lines, which quote headers, until the last thread leaves.
+    """Silence warnings and log messages of the DICOM libraries, which quote headers, until the last thread leaves.
 
-    Warning filters and logger levels belong to the process: threads must not restore each other's.
+    Warning filters and logger levels are shared by all threads, which must not restore each other's changes.
     """
     global _silent
     with _lock:
@@ -50,13 +50,13 @@ def quiet() -> Iterator[None]:
 
 
 def identifying_words(dataset: pydicom.Dataset) -> set[str]:
-    """Return the words of a header that may name its patient, as `names_patient` compares them."""
+    """Return the words of a header that may name its patient, for `names_patient`."""
     text = " ".join(str(dataset.get(name, "") or "") for name in IDENTIFIERS)
     return {word for word in map(_plain, re.split(r"[\^=\s,\\'\[\]]+", text)) if len(word) >= _SHORTEST}
 
 
 def names_patient(name: str, words: set[str]) -> bool:
-    """Return whether a file's or folder's name holds one of the identifying words, punctuation aside."""
+    """Return whether the name of a file or folder contains an identifying word, ignoring punctuation."""
     return any(word in _plain(name) for word in words)
 
 
@@ -70,7 +70,7 @@ def safe_name(name: str, words: set[str], uid: str) -> str:
 
 
 def safe_path(path: str | os.PathLike, words: set[str], uid: str) -> str:
-    """Return a path with `safe_name` for each folder that names a patient, or for all if they do so together."""
+    """Return a path with each part replaced by its `safe_name`, or all of it if the parts name a patient together."""
     parts = [part if part in (os.sep, "..") else safe_name(part, words, uid) for part in Path(path).parts]
     return safe_name(str(Path(*parts)), words, uid)
 

@@ -1,4 +1,4 @@
-"""Segmentations of 3D Slicer (`.seg.nrrd`): labels as named, colored and coded segments."""
+"""Write labels as a segmentation of 3D Slicer (`.seg.nrrd`): named, colored and coded segments."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import os
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-AXES = "LPS"  # of the stored array, right-handed as those of a DICOM series
+AXES = "LPS"  # of the stored array, right-handed like those of a DICOM series
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 _COMPRESSION_LEVEL = 1
 
 
 def write_segmentation(labels: np.ndarray, affine: np.ndarray, path: str | os.PathLike) -> None:
-    """Write labels as a segmentation of 3D Slicer, whole or not at all.
+    """Write labels as a segmentation of 3D Slicer, atomically.
 
     Args:
         labels: uint8 [slices, rows, columns] on the working axes: 0 background, 1 kidney, 2 tumor.
@@ -42,7 +42,7 @@ def write_segmentation(labels: np.ndarray, affine: np.ndarray, path: str | os.Pa
 
 
 def _segments() -> list[dict[str, Any]]:
-    """Return both segments in the codes of the DICOM SEG; see `dicom_seg`."""
+    """Return both segments with the codes of `dicom_seg`."""
     kidney = ["SCT", "64033007", "Kidney"]
     anatomy = {"category": ["SCT", "123037004", "Anatomical Structure"], "type": kidney}
     tumor = {

@@ -1,4 +1,4 @@
-"""Closed surfaces of labels as binary STL, in the patient's coordinates."""
+"""Write closed surfaces of labels as binary STL, in patient coordinates."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute
 
 
 def write_surface(mask: np.ndarray, affine: np.ndarray, path: str | os.PathLike) -> None:
-    """Write the surface of a mask as binary STL in LPS mm, whole or not at all; normals point outward.
+    """Write the surface of a mask as binary STL in LPS mm, atomically; normals point outward.
 
     Args:
-        mask: bool [slices, rows, columns]. An empty one gives a file without facets.
+        mask: bool [slices, rows, columns]; an empty one makes a file without facets.
         affine: [4, 4], (slice, row, column, 1) to RAS mm.
         path: A name ending in `.stl`.
     """

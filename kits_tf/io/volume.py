@@ -1,7 +1,7 @@
-"""CTs and label maps on the working axes: read from NIfTI or DICOM, labels written back on the file's own grid.
+"""Read CTs and labels on the working axes, from NIfTI or DICOM, and write labels on the grid of their file.
 
-Working axes are (I, P, L), those of KiTS19: slice 0 is superior, row 0 anterior, column 0 the patient's right. Files
-in other orientations are flipped and transposed; labels return the same way.
+Working axes are (I, P, L), those of KiTS19: slice 0 is superior, row 0 anterior, column 0 the patient's right. Volumes
+in other orientations are flipped and transposed on reading, and back on writing.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 WORKING_AXES = ("I", "P", "L")
 LABELS = 3  # background, kidney, tumor
 
-MAX_OBLIQUE_DEGREES = 25.0  # between an axis and its anatomical direction; networks learn rotations up to 20
-_AMBIGUITY = 1e-3  # how much nearer, as a cosine, an axis must be to its anatomical direction than to another
-_LABEL_ROUNDING = 1e-3  # labels saved under a scaled header are that far from whole numbers
+MAX_OBLIQUE_DEGREES = 25.0  # between an axis and its anatomical direction; networks are trained on up to 20
+_AMBIGUITY = 1e-3  # least difference between an axis' cosines with its anatomical direction and with another
+_LABEL_ROUNDING = 1e-3  # largest rounding error of labels in files with a scale factor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Shape and place of a volume on the working axes; `warnings` describe oddities of its file, one line each."""
+    """Shape and position of a volume on the working axes; `warnings` describe oddities of its file, one line each."""
 
     shape: tuple[int, ...]  # (slices, rows, columns)
     spacing_mm: tuple[float, ...]
@@ -55,16 +55,16 @@ class Grid:
         return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
 
     def file_index(self, axis: int, index: int) -> int:
-        """Return the index, from 0, that a slice, row or column (`axis` 0, 1, 2) has in the file or its label file."""
+        """Return the index, from 0, of a slice, row or column (`axis` 0, 1, 2) in the file and in its label file."""
         _, direction = self._stored_axis(axis)
         return index if direction > 0 else self.shape[axis] - 1 - index
 
     def file_axis(self, axis: int) -> str:
-        """Return the name of the file's axis, i, j or k, that slices, rows or columns (`axis` 0, 1, 2) are along."""
+        """Return the file's axis, i, j or k, of slices, rows or columns (`axis` 0, 1, 2)."""
         return "ijk"[self._stored_axis(axis)[0]]
 
     def _stored_axis(self, axis: int) -> tuple[int, int]:
-        """Return the number of a working axis in the file, and its direction there, 1 or -1."""
+        """Return the file's axis for a working axis, and the direction along it, 1 or -1."""
         if self.source is None:
             return axis, 1
         number, direction = ornt_transform(axcodes2ornt(WORKING_AXES), self.source.orientation)[axis]
@@ -75,7 +75,7 @@ class Grid:
 class Volume:
     """A CT on the working axes, see also `Grid`; without an affine it is axis-parallel at the origin.
 
-    `instances` has the DICOM Instance Number of each slice of an axial series, and is empty for other CTs.
+    `instances` holds the DICOM Instance Number of each slice of an axial series; it is empty for other CTs.
     """
 
     hu: np.ndarray  # [slices, rows, columns], int16 where all values are whole and fit, else float32
@@ -191,7 +191,7 @@ def read_labels(path: str | os.PathLike) -> tuple[np.ndarray, Grid]:
 
 
 def write_labels(labels: np.ndarray, volume: Volume | Grid, path: str | os.PathLike) -> None:
-    """Write labels as uint8 on the grid of the file that `volume` was read from, or else on the working axes.
+    """Write labels as uint8 on the grid of the file that `volume` was read from, else on the working axes.
 
     Args:
         labels: [slices, rows, columns], whole numbers from 0 to 255.
@@ -199,7 +199,7 @@ def write_labels(labels: np.ndarray, volume: Volume | Grid, path: str | os.PathL
         path: a name ending in `.nii` or `.nii.gz`.
 
     Raises:
-        ValueError: the shape or the values are wrong.
+        ValueError: the shape differs, or a value is not a whole number from 0 to 255.
         InputError: the name has another ending.
 
     Example:
@@ -223,18 +223,18 @@ def write_labels(labels: np.ndarray, volume: Volume | Grid, path: str | os.PathL
 
 
 def write_scaled(stored: np.ndarray, slope: float, grid: Volume | Grid, path: str | os.PathLike) -> None:
-    """Write whole numbers that a reader multiplies by `slope`, on the same grid as `write_labels` would."""
+    """Write whole numbers, which readers multiply by `slope`, on the same grid as `write_labels`."""
     header = grid.source.header if grid.source else nifti.new_header(grid.affine, stored.shape)
     nifti.write(path, header, _as_stored(stored, grid), slope)
 
 
 def write_volume(volume: Volume, path: str | os.PathLike) -> None:
-    """Write a volume's HU on its own grid to a file named `.nii` or `.nii.gz`, whole or not at all."""
+    """Write a volume's HU on its own grid to a `.nii` or `.nii.gz` file."""
     write_scaled(volume.hu, 1.0, volume, path)
 
 
 def fits_int16(values: np.ndarray) -> bool:
-    """Return whether finite values are whole numbers that int16 holds."""
+    """Return whether finite values are whole numbers within the range of int16."""
     if np.can_cast(values.dtype, np.int16):
         return True
     is_within = values.min() >= np.iinfo(np.int16).min and values.max() <= np.iinfo(np.int16).max
@@ -242,7 +242,7 @@ def fits_int16(values: np.ndarray) -> bool:
 
 
 def stored_orientation(path: str | os.PathLike, affine: np.ndarray) -> np.ndarray:
-    """Return nibabel's orientation [3, 2] of stored axes; InputError for `path` if one is halfway between two."""
+    """Return nibabel's orientation [3, 2] of stored axes; InputError if one is halfway between two directions."""
     stored = io_orientation(affine)
     cosines = np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
     second, first = np.sort(cosines, axis=0)[1:]
@@ -252,7 +252,7 @@ def stored_orientation(path: str | os.PathLike, affine: np.ndarray) -> np.ndarra
 
 
 def working_grid(affine: np.ndarray, shape: Sequence[int], orientation: np.ndarray) -> Grid:
-    """Return the `Grid` on the working axes of a stored array, by its affine (RAS mm), shape and orientation."""
+    """Return the `Grid` on the working axes of a stored array with an affine (RAS mm), shape and orientation."""
     transform = ornt_transform(orientation, axcodes2ornt(WORKING_AXES))
     affine = affine @ inv_ornt_aff(transform, shape)
     return Grid(
@@ -296,7 +296,7 @@ def _as_stored(array: np.ndarray, grid: Volume | Grid) -> np.ndarray:
 
 
 def _checked_labels(path: str | os.PathLike, values: np.ndarray) -> np.ndarray:
-    """Return values as whole labels; refuse any other number."""
+    """Return values as whole labels; InputError for any other number."""
     labels = np.rint(values) if values.dtype.kind == "f" else values
     if values.dtype.kind == "f" or values.min() < 0 or values.max() >= LABELS:
         wrong = ~((labels >= 0) & (labels < LABELS) & (np.abs(values - labels) <= _LABEL_ROUNDING))

@@ -1,4 +1,4 @@
-"""A client of TensorFlow Serving for the exported system, by REST or gRPC: signatures `compact` and `about`."""
+"""A client for the exported system on TensorFlow Serving, by REST or gRPC: signatures `compact` and `about`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from PIL import Image
 
 from kits_tf import __version__
 from kits_tf.errors import UsageError, one_line
+from kits_tf.progress import counted
 
 LABELS, SIDES = "labels_bytes", "sides_bytes"
-_COMPRESSION_LEVEL = 1  # a CT is noise in its last bits: higher levels are slow and gain little
+_COMPRESSION_LEVEL = 1  # the last bits of a CT are noise: higher levels are slow and gain little
 _BUSY = {429, 502, 503, 504}
 
 Result = TypeVar("Result")
@@ -75,10 +76,10 @@ class Client:
         return Reply(unpack(found[LABELS], hu.shape), unpack(found[SIDES], hu.shape))
 
     def about(self) -> dict[str, Any]:
-        """Return what the served system tells of itself: "checkpoint", "notice", "version" and "settings".
+        """Return what the served system says about itself: "checkpoint", "notice", "version" and "settings".
 
         Raises:
-            ServerError: There is no usable answer, such as from a system of an earlier version of this package.
+            ServerError: There is no usable answer, such as from a system that an earlier version exported.
         """
         (text,) = self._predict("about", {"client": f"kits-request {__version__}".encode()}, ("about",))["about"]
         try:
@@ -229,7 +230,7 @@ def retry(call: Callable[[], Result], attempts: int, wait_seconds: float) -> Res
     try:
         return call()
     except TransientError as error:
-        raise ServerError(f"{error} ({attempts} attempt{'s' * (attempts > 1)})") from None
+        raise ServerError(f"{error} ({counted(attempts, 'attempt')})") from None
 
 
 def pack(hu: np.ndarray) -> bytes:

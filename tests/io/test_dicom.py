@@ -137,7 +137,7 @@ FAULTS = {
     "missing": (lambda made: made[:2] + made[3:], "a slice is missing between"),
     "two missing": (lambda made: made[:1] + made[3:], "2 slices are missing between"),
     "one": (lambda made: made[:1], "one slice"),
-    "twice": (second_scan, "two images are at one place, 6 times over"),
+    "twice": (second_scan, "two images have the same position, 6 times"),
     "woven": (lambda made: second_scan(made, 1.5, acquisition=2), "AcquisitionNumber 1, 2"),
     "tilted": (
         lambda made: moved(made, 1, 3 * np.tan(np.radians(12)) * np.arange(6)),
@@ -147,7 +147,7 @@ FAULTS = {
     "uneven": (lambda made: moved(made, 2, [0, 0, 0, 0.4]), "slices are 2.60 to 3.40 mm apart"),
     "turned": (lambda made: edited(made, 4, ImageOrientationPatient=[0.99, 0.14, 0, -0.14, 0.99, 0]), "orientation"),
     "flat": (lambda made: edited(made, ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "no usable orientation"),
-    "other unit": (lambda made: edited(made, 1, RescaleType="US"), "image 2 is rescaled to another unit than HU"),
+    "other unit": (lambda made: edited(made, 1, RescaleType="US"), "image 2 is not rescaled to HU"),
     "no spacing": (lambda made: edited(made, 1, PixelSpacing=[0.0, 0.7]), "image 2 has no usable pixel spacing"),
     "other size": (lambda made: edited(made, 1, Columns=23), "differ in size"),
     "short": (lambda made: edited(made, 1, PixelData=bytes(100)), "cannot be decoded (Explicit VR Little Endian"),

@@ -42,7 +42,7 @@ def resolve(name: str, device: str = "auto") -> str:
 def load(name: str, folder: pathlib.Path, configs: Mapping[str, Config], precision: str = "auto") -> Engine:
     """Load the networks of a checkpoint folder, with their configs by name, into an engine.
 
-    Raises InputError for weights of other networks, UsageError if the engine cannot be used so.
+    Raises InputError if weights do not fit their config, UsageError if the engine cannot be used in this way.
     """
     if precision not in ENGINE_PRECISIONS:
         raise UsageError("precision", f"must be one of {', '.join(ENGINE_PRECISIONS)}, got {precision!r}")

@@ -1,4 +1,4 @@
-"""The interface of an engine, and the arithmetic between networks that engines share."""
+"""The interface of an engine, and the arithmetic around the tumor network that engines share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Engine:
     batch_pixels = BATCH_PIXELS  # of a batch of slabs that suits the engine
 
     def prepare(self, network: str, shape: tuple[int, ...]) -> None:
-        """Announce that batches of this shape will follow, so that an engine gets ready while others run."""
+        """Announce that batches of this shape will follow, so that an engine can compile in the meantime."""
 
     def probability(self, network: str, batch: np.ndarray) -> np.ndarray:
         """Return the foreground probability of a batch, float32 of the batch's shape without its last axis.
@@ -38,5 +38,5 @@ class Engine:
     def stage_two(
         self, config: TumorConfig, hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, float, float]
     ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield the tumor's probability in one kidney, some slices at a time; see `tumor.stage_two_in_parts`."""
+        """Yield the tumor probability of one kidney, a few slices at a time; see `tumor.stage_two_in_parts`."""
         return stage_two_in_parts(functools.partial(self.probabilities, "tumor"), config, hu, mask, spacing_mm)

@@ -1,9 +1,11 @@
-"""Networks converted for OpenVINO and cached: TensorFlow is needed once, in a separate process.
+"""Convert networks for OpenVINO, once, and cache them: only the conversion needs TensorFlow, in a separate process.
+
+`converted` runs this for networks that are not in the cache:
 
     python -m kits_tf.inference.engines.conversion CHECKPOINT_DIR TARGET_DIR NETWORK...
 
-converts; `converted` calls it for what the cache lacks. A cached network is one zip file, named by a digest of
-everything it depends on. A damaged one is converted again; where the cache cannot be written to, nothing is kept.
+A cached network is one zip file, named by a digest of everything it depends on. A damaged one is converted again. If
+the cache is not writable, nothing is kept.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import kits_tf
 from kits_tf import checkpoint, files
 from kits_tf.errors import InputError, UsageError
 
-VARIABLE = "KITS_TF_CACHE"  # names the cache folder; if it is empty, nothing is kept
+VARIABLE = "KITS_TF_CACHE"  # environment variable: the cache folder; if it is empty, nothing is kept
 KEPT = 40  # networks: ten checkpoints
 NETWORK = re.compile(r"[a-z_]+-[0-9a-f]{32}\.openvino")
 
@@ -49,7 +51,7 @@ def converted(folder: pathlib.Path, networks: Sequence[str]) -> dict[str, tuple[
                 stem = pathlib.Path(target) / name
                 models[name] = stem.with_suffix(".xml").read_bytes(), stem.with_suffix(".bin").read_bytes()
     for name, path in paths.items():
-        with contextlib.suppress(OSError):  # full, read-only or another user's: then it is not kept
+        with contextlib.suppress(OSError):  # the cache is full or not writable
             os.utime(path) if name not in lacking else _write(path, *models[name])
     if cache:
         _prune(cache)
@@ -70,7 +72,7 @@ def key(folder: pathlib.Path, network: str) -> str:
         digest.update(f"{library} {_version(library)}\n".encode())
     package = pathlib.Path(kits_tf.__file__).parent
     own = [pathlib.Path(__file__), pathlib.Path(__file__).with_name("tensorflow.py"), package / "config.py"]
-    for path in sorted([*(package / "models").glob("*.py"), *own]):  # in a checkout they change, the version does not
+    for path in sorted([*(package / "models").glob("*.py"), *own]):  # in a checkout they change without the version
         digest.update(path.read_bytes())
     digest.update(checkpoint.digest(folder, network))
     return f"{network}-{digest.hexdigest()[:32]}.openvino"
@@ -98,7 +100,7 @@ def _read(path: pathlib.Path) -> tuple[bytes, bytes] | None:
 
 
 def _prune(cache: pathlib.Path) -> None:
-    """Delete the networks used longest ago, and nothing that has another kind of name."""
+    """Delete the least recently used networks, and no other files."""
     with contextlib.suppress(OSError):  # another process may delete them too
         networks = [path for path in cache.iterdir() if NETWORK.fullmatch(path.name)]
         for path in sorted(networks, key=lambda path: -path.stat().st_mtime)[KEPT:]:
@@ -138,11 +140,11 @@ def convert(folder: pathlib.Path, target: pathlib.Path, networks: Sequence[str])
 
 
 def keep_precise(path: pathlib.Path) -> None:
-    """Mark what a model computes in float32 under every precision: all up to its first convolution, and activations.
+    """Mark operations of a model that are always in float32: all up to the first convolution, and activations.
 
-    The first convolution, and the transposes before it, would round the CT by up to 3 HU over the default range. An
-    activation's result goes into sums, means and products before it is a convolution's input: rounded there alone,
-    as the second mark achieves, probabilities are three times nearer to those of float32.
+    In bfloat16, the first convolution and the transposes before it would round the CT by up to 3 HU over the default
+    range. The result of an activation enters sums, means and products before it is the input of a convolution; rounded
+    only there, probabilities are three times closer to those of float32.
     """
     tree = xml.etree.ElementTree.parse(path)
     layers = [layer for layer in tree.iterfind("layers/layer") if layer.get("type") not in ("Parameter", "Const")]
@@ -158,7 +160,7 @@ def keep_precise(path: pathlib.Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Convert as the whole program; return the exit code."""
+    """Convert networks, as a program; return the exit code."""
     folder, target, *networks = arguments
     try:
         convert(pathlib.Path(folder), pathlib.Path(target), networks)

@@ -1,6 +1,6 @@
-"""The TensorFlow engine: Keras networks, and the arithmetic between them, in compiled functions.
+"""The TensorFlow engine: Keras networks, and stage 2 around the tumor network, as compiled functions.
 
-The exported system runs the same functions, so that both give the same bits.
+The exported system runs the same functions, so that its results are identical.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def load(folder: pathlib.Path, configs: Mapping[str, Config], precision: str) ->
 
 
 class TensorFlowEngine(Engine):
-    """Runs the copies of networks on some devices, each with a share of the batches."""
+    """Runs copies of the networks on several devices, each with a share of the batches."""
 
     name = "tensorflow"
 
@@ -53,7 +53,7 @@ class TensorFlowEngine(Engine):
 
     @classmethod
     def of_model(cls, model: keras.Model, name: str, config: Config) -> TensorFlowEngine:
-        """Return an engine that runs one network in memory, such as one under training, with its current weights."""
+        """Return an engine that runs one network with its current weights, such as one in training."""
         return cls([{name: network_module(model)}], {name: config}, [None])
 
     def probability(self, network: str, batch: np.ndarray, number: int = 0) -> np.ndarray:
@@ -80,7 +80,7 @@ class TensorFlowEngine(Engine):
         self, config: TumorConfig, hu: np.ndarray, mask: np.ndarray, spacing_mm: tuple[float, float, float]
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """See `Engine`."""
-        # The whole box at once, as in the exported graph: the same bits.
+        # The whole box at once, as in the exported graph, for identical results.
         found = self._stage_two(np.asarray(hu, np.float32), mask, np.asarray(spacing_mm, np.float64)).numpy()
         yield slice(0, len(found)), found
 
