@@ -39,7 +39,7 @@ def load_tensorflow(device: str = "auto") -> None:
         if not is_verbose:
             os.dup2(held.fileno(), 2)
         try:
-            import keras
+            import keras  # noqa: F401
             import tensorflow as tf
 
             tf.config.list_physical_devices()
@@ -50,9 +50,7 @@ def load_tensorflow(device: str = "auto") -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-    backend = keras.config.backend()
-    if backend != "tensorflow":
-        raise UsageError(None, f"Keras runs on {backend}, this command needs TensorFlow; unset KERAS_BACKEND")
+    check_backend()
     gpus = tf.config.list_physical_devices("GPU")
     number = int(device.partition(":")[2] or -1)
     if number >= len(gpus):
@@ -60,6 +58,14 @@ def load_tensorflow(device: str = "auto") -> None:
     if device != "auto":
         with contextlib.suppress(RuntimeError):  # they are in use
             tf.config.set_visible_devices(gpus[number : number + 1] if number >= 0 else [], "GPU")
+
+
+def check_backend() -> None:
+    """Raise UsageError unless Keras runs on TensorFlow."""
+    import keras
+
+    if (backend := keras.config.backend()) != "tensorflow":
+        raise UsageError(None, f"Keras runs on {backend}, must be tensorflow; unset KERAS_BACKEND")
 
 
 def start_worker() -> None:

@@ -56,8 +56,8 @@ def export(
 
     Raises:
         InputError: The checkpoint is missing or unreadable, or its networks do not go together.
-        UsageError: The version already exists, a library is not installed, or the files cannot be written. Nothing is
-            left behind.
+        UsageError: The version already exists, a library is not installed, the files cannot be written, or a written
+            network differs. Nothing is left behind.
     """
     source, output_dir = checkpoint.find(checkpoint_dir), pathlib.Path(output_dir)
     configs = checkpoint.load_configs(source, NETWORKS)
@@ -92,7 +92,8 @@ def _write(
         batch, read_back = network.sample(), save(folder / name, network)
         difference = largest_difference(read_back(batch), network.function(batch))
         if not difference <= TOLERANCES[kind]:
-            raise RuntimeError(f"{name} differs from the Keras model by {difference:.2g}")
+            what = f"{name} as {kind} differs from the Keras model by {difference:.2g}"
+            raise UsageError("format", f"{what}; must be at most {TOLERANCES[kind]:g}")
         report(f"{name}: differs from the Keras model by {difference:.1e} at most")
         modules[name] = network.module
     if kind == "saved_model":

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kits_tf import checkpoint, models
+from kits_tf import checkpoint, models, runtime
 from kits_tf.arrays import tensorflow
 from kits_tf.config import Config, TumorConfig
 from kits_tf.errors import UsageError
@@ -27,6 +27,7 @@ VOLUME = tf.TensorSpec([None, None, None], tf.float32)
 
 def load(folder: pathlib.Path, configs: Mapping[str, Config], precision: str) -> TensorFlowEngine:
     """Load the networks of a checkpoint folder onto every GPU, or else the CPU; see `engines.load`."""
+    runtime.check_backend()
     if precision == "bfloat16":
         raise UsageError("precision", "--engine=tensorflow computes in float32; bfloat16 needs openvino")
     devices = [gpu.name for gpu in tf.config.list_logical_devices("GPU")] or ["/CPU:0"]

@@ -45,6 +45,13 @@ def test_a_precision_that_an_engine_lacks_is_refused(folder):
         engines.load("tensorflow", folder, {}, "bfloat16")
 
 
+def test_tensorflow_refuses_another_backend_of_keras(folder, monkeypatch):
+    """Its networks would fail within their first call."""
+    monkeypatch.setattr("keras.config.backend", lambda: "jax")
+    with pytest.raises(UsageError, match="jax.*KERAS_BACKEND"):
+        engines.load("tensorflow", folder, tiny_configs())
+
+
 def test_a_gpu_needs_tensorflow():
     pytest.importorskip("openvino")
     assert engines.resolve("auto", "gpu:0") == "tensorflow"
