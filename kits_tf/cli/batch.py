@@ -145,7 +145,7 @@ def chosen_writers(flag_values: flags.FlagValues) -> dict[str, Writer]:
     def write_page(path: pathlib.Path, case: Case) -> None:
         from kits_tf.report import pages
 
-        name, page = case_id(pathlib.Path(case.source.output_name)), outputs.beside(path, outputs.PAGE_SUFFIX)
+        name, page = case_id(pathlib.Path(case.source.output_name)), outputs.sibling(path, outputs.PAGE_SUFFIX)
         pages.write_case_page(page, name, case.volume, case.labels, case.sidecar, has_viewer)
 
     has_viewer = flag_values.viewer  # for Ray's workers, which have no flags

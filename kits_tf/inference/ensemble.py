@@ -18,7 +18,7 @@ from kits_tf.errors import UsageError
 from kits_tf.inference.engines.base import Engine
 
 # Options that networks must share to be averaged.
-SEEN_ALIKE = {
+MUST_MATCH = {
     "stage", "plane", "clip_low_hu", "clip_high_hu", "body_box", "min_component_ml", "min_agreement", "fusion",
     "depth", "inplane_mm", "slice_mm", "mirror", "overlap", "context_mm", "margin_mm", "grid", "blocks",
 }  # fmt: skip
@@ -48,12 +48,12 @@ def mean_of(engines: Sequence[Engine]) -> Engine:
     return engines[0] if len(engines) == 1 else Mean([engine.probabilities for engine in engines], engines[0])
 
 
-def check_alike(all_configs: Sequence[Mapping[str, Config]], folders: Sequence[str | os.PathLike]) -> None:
+def check_compatible(all_configs: Sequence[Mapping[str, Config]], folders: Sequence[str | os.PathLike]) -> None:
     """Raise UsageError if networks to be averaged see a CT in different ways."""
     for configs, folder in zip(all_configs[1:], folders[1:], strict=True):
         for name, config in configs.items():
             ours, first = dataclasses.asdict(config), dataclasses.asdict(all_configs[0][name])
-            for option in sorted(SEEN_ALIKE & ours.keys()):
+            for option in sorted(MUST_MATCH & ours.keys()):
                 if ours[option] != first[option]:
                     values = f"{option}={first[option]} in {folders[0]} and {ours[option]} in {folder}"
                     reason = f"{name} has {values}; only networks that see a CT alike can be averaged"
@@ -74,8 +74,8 @@ def augmented(engine: Engine, tta: str, configs: Mapping[str, Config]) -> Engine
         widths = [(unit // part, unit - unit // part) for part in (4, 2)]
         changes = [(functools.partial(padded, width=w), functools.partial(unpadded, width=w)) for w in widths]
 
-    def changed(there: Change, back: Change) -> Predict:
-        return lambda network, batches: map(back, engine.probabilities(network, map(there, batches)))
+    def changed(forward: Change, backward: Change) -> Predict:
+        return lambda network, batches: map(backward, engine.probabilities(network, map(forward, batches)))
 
     return Mean([engine.probabilities, *(changed(*change) for change in changes)], engine)
 

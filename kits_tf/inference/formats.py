@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable
 
 from kits_tf.errors import UsageError
-from kits_tf.inference.outputs import SLICER_SUFFIX, SURFACE_SUFFIXES, Case, Writer, beside
+from kits_tf.inference.outputs import SLICER_SUFFIX, SURFACE_SUFFIXES, Case, Writer, sibling
 
 
 def writers(formats: Iterable[str]) -> dict[str, Writer]:
@@ -34,13 +34,13 @@ def writers(formats: Iterable[str]) -> dict[str, Writer]:
 def _write_slicer_segmentation(path: pathlib.Path, case: Case) -> None:
     from kits_tf.io.seg_nrrd import write_segmentation
 
-    write_segmentation(case.labels, case.volume.affine, beside(path, SLICER_SUFFIX))
+    write_segmentation(case.labels, case.volume.affine, sibling(path, SLICER_SUFFIX))
 
 
 def _surface_writer(label: int, suffix: str) -> Writer:
     def write(path: pathlib.Path, case: Case) -> None:
         from kits_tf.io.surfaces import write_surface
 
-        write_surface(case.labels == label, case.volume.affine, beside(path, suffix))
+        write_surface(case.labels == label, case.volume.affine, sibling(path, suffix))
 
     return write

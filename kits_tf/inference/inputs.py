@@ -107,10 +107,10 @@ def find_inputs(path: str | os.PathLike, series: str | None = None, split: str |
     path = pathlib.Path(path)
     inputs, skipped = _from_list(path) if path.is_file() and path.suffix.lower() == ".txt" else _find(path)
     if series:
-        there = [f"{one.where}: {one.series.describe()}" for one in inputs if one.series]
+        found = [f"{one.where}: {one.series.describe()}" for one in inputs if one.series]
         inputs = [one for one in inputs if one.series and series in (str(one.series.number), one.series.uid)]
         if not inputs:
-            raise UsageError("series", f"must be one of the series in {path}: {'; '.join(there[:20]) or 'none'}")
+            raise UsageError("series", f"must be one of the series in {path}: {'; '.join(found[:20]) or 'none'}")
     return Found(_with_own_names(_of_split(inputs, split, path) if split else inputs), skipped)
 
 
@@ -251,17 +251,17 @@ def _with_own_names(inputs: Iterable[Input]) -> list[Input]:
         groups: dict[object, list[Input]] = collections.defaultdict(list)
         for one in result:
             groups[one if one.fault else one.output_name].append(one)
-        several = [alike for alike in groups.values() if len(alike) > 1]
-        renamed = {one: new for alike in several for one, new in zip(alike, rename(alike), strict=True)}
+        several = [group for group in groups.values() if len(group) > 1]
+        renamed = {one: new for group in several for one, new in zip(group, rename(group), strict=True)}
         result = [renamed.get(one, one) for one in result]
     return result
 
 
-def _renamed(alike: list[Input]) -> list[Input]:
+def _renamed(group: list[Input]) -> list[Input]:
     """Prefix output names with the folders that differ, or append a digest to that of a DICOM series."""
-    common = os.path.commonpath([one.path.parent.absolute() for one in alike])
+    common = os.path.commonpath([one.path.parent.absolute() for one in group])
     renamed = []
-    for one in alike:
+    for one in group:
         stem = one.output_name.removesuffix(_ENDING)
         if one.series:
             stem += f"_{privacy.uid_digest(one.series.uid)}"
@@ -271,8 +271,8 @@ def _renamed(alike: list[Input]) -> list[Input]:
     return renamed
 
 
-def _refused(alike: list[Input]) -> list[Input]:
-    others = [alike[1], *[alike[0]] * (len(alike) - 1)]
+def _refused(group: list[Input]) -> list[Input]:
+    others = [group[1], *[group[0]] * (len(group) - 1)]
     reason = "would be written as {}, as would {}; rename one of them"
-    pairs = zip(alike, others, strict=True)
+    pairs = zip(group, others, strict=True)
     return [_faulty(one, reason.format(one.output_name, other.where)) for one, other in pairs]

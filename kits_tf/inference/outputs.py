@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 SIDECAR_SUFFIX, SEG_SUFFIX, PAGE_SUFFIX, SLICER_SUFFIX = ".json", ".dcm", ".html", ".seg.nrrd"
 SURFACE_SUFFIXES = {1: "_kidney.stl", 2: "_tumor.stl"}  # by label
 # Suffixes of files derived from a label file; they are deleted when it is replaced.
-OF_THE_LABELS = (
+DERIVED_SUFFIXES = (
     *(SIDECAR_SUFFIX, PAGE_SUFFIX, SEG_SUFFIX, SLICER_SUFFIX),
     *(*SURFACE_SUFFIXES.values(), *PROBABILITY_SUFFIXES.values()),
 )
 SLICER_COLORS, SNAP_COLORS = "kits_labels.ctbl", "kits_labels_itk_snap.txt"  # one per folder
-_WRITTEN = re.compile(
-    rf"(.*_segmentation|prediction_\d{{5}})({'|'.join(map(re.escape, ('.nii.gz', *OF_THE_LABELS)))})"
+_CASE_FILE = re.compile(
+    rf"(.*_segmentation|prediction_\d{{5}})({'|'.join(map(re.escape, ('.nii.gz', *DERIVED_SUFFIXES)))})"
 )
 _PART = r"(_\d+_of_\d+)?"  # of --shard
-_OF_A_FOLDER = re.compile(
+_FOLDER_FILE = re.compile(
     rf"((summary|tumors){_PART}\.csv|index{_PART}\.html)|{re.escape(SLICER_COLORS)}|{re.escape(SNAP_COLORS)}"
 )
 
@@ -59,7 +59,7 @@ class Case:
 Writer = Callable[[pathlib.Path, Case], None]  # writes a further file next to a label file
 
 
-def beside(path: pathlib.Path, suffix: str) -> pathlib.Path:
+def sibling(path: pathlib.Path, suffix: str) -> pathlib.Path:
     """Return the path of a label file with another suffix."""
     return path.with_name(nifti.stem(path) + suffix)
 
@@ -100,31 +100,31 @@ def is_done(
     or with other settings, and for edited labels if a file is missing: only the user may decide to replace them.
     """
     path = pathlib.Path(output_dir) / source.output_name
-    there = [file for file in (path, *(beside(path, suffix) for suffix in OF_THE_LABELS)) if file.exists()]
-    if not there:
+    existing = [file for file in (path, *(sibling(path, suffix) for suffix in DERIVED_SUFFIXES)) if file.exists()]
+    if not existing:
         return False
-    shown = source.output_name if source.series else there[0]  # the path of a DICOM series may name a patient
+    shown = source.output_name if source.series else existing[0]  # the path of a DICOM series may name a patient
     sidecar = read_sidecar(path)
-    then, reason = sidecar.get("settings"), ""
+    old_settings, reason = sidecar.get("settings"), ""
     suffixes = [*suffixes, *([SEG_SUFFIX] if source.series else [])]
-    lacking = [beside(path, suffix).name for suffix in suffixes if not beside(path, suffix).is_file()]
-    if not {"input_digest", "labels_digest"} <= set(sidecar) or not isinstance(then, dict):
+    missing = [sibling(path, suffix).name for suffix in suffixes if not sibling(path, suffix).is_file()]
+    if not {"input_digest", "labels_digest"} <= set(sidecar) or not isinstance(old_settings, dict):
         reason = "has no sidecar of this version, so it may be your own"
     elif sidecar["input_digest"] != source.digest:
         reason = "was written for another CT, or for this one before it changed"
-    elif changed := [name for name in settings if then.get(name) != settings[name]]:
-        values = f"{changed[0]} {then.get(changed[0])}, now {settings[changed[0]]}"
+    elif changed := [name for name in settings if old_settings.get(name) != settings[name]]:
+        values = f"{changed[0]} {old_settings.get(changed[0])}, now {settings[changed[0]]}"
         reason = f"was written with other settings ({values})"
     elif path.is_file() and sidecar["labels_digest"] != files.digest(path):
-        if lacking:
-            reason = f"was changed since it was written, and {lacking[0]} would not match the edited labels"
+        if missing:
+            reason = f"was changed since it was written, and {missing[0]} would not match the edited labels"
         try:
             read_labels(path)
         except InputError as error:
             reason = str(error.reason)
     if reason:
         raise InputError(shown, f"{reason}; --overwrite replaces it")
-    return path.is_file() and not lacking
+    return path.is_file() and not missing
 
 
 def write_case(case: Case, output_dir: pathlib.Path, writers: Iterable[Writer] = ()) -> list[str]:
@@ -140,16 +140,18 @@ def write_case(case: Case, output_dir: pathlib.Path, writers: Iterable[Writer] =
         seconds = case.sidecar.get("seconds", {}) | {"write": time.perf_counter() - start}
         seconds = {name: round(value, 3) for name, value in (seconds | {"total": sum(seconds.values())}).items()}
         case.sidecar.update(seconds=seconds, labels_digest=files.digest(temporary))
-        old = [beside(path, suffix) for suffix in OF_THE_LABELS if beside(path, suffix).exists()]
+        old = [sibling(path, suffix) for suffix in DERIVED_SUFFIXES if sibling(path, suffix).exists()]
         for file in old:
             file.unlink()
-        files.write_text(beside(path, SIDECAR_SUFFIX), json.dumps(case.sidecar, indent=2) + "\n")
+        files.write_text(sibling(path, SIDECAR_SUFFIX), json.dumps(case.sidecar, indent=2) + "\n")
     for stage, probability in case.probabilities.items():
-        write_scaled(probability, 1 / UNIT, case.volume, beside(path, PROBABILITY_SUFFIXES[stage]))
+        write_scaled(probability, 1 / UNIT, case.volume, sibling(path, PROBABILITY_SUFFIXES[stage]))
     if case.source.series:
         from kits_tf.io.dicom_seg import write_segmentation
 
-        write_segmentation(case.labels, case.source.series, beside(path, SEG_SUFFIX), case.sidecar.get("notice") or "")
+        write_segmentation(
+            case.labels, case.source.series, sibling(path, SEG_SUFFIX), case.sidecar.get("notice") or ""
+        )
     for write in writers:
         write(path, case)
     return [file.name for file in old if not file.exists()]
@@ -216,7 +218,7 @@ def blank_warnings(hu: np.ndarray) -> list[str]:
 
 def is_output_of(path: pathlib.Path, stems: Collection[str]) -> bool:
     """Return whether this package wrote a file: its name has one of the stems, or it has a sidecar."""
-    match = _WRITTEN.fullmatch(path.name)
+    match = _CASE_FILE.fullmatch(path.name)
     if not match:
-        return bool(_OF_A_FOLDER.fullmatch(path.name))
+        return bool(_FOLDER_FILE.fullmatch(path.name))
     return match[1] in stems or "input_digest" in read_sidecar(path.with_name(f"{match[1]}.nii.gz"))

@@ -84,7 +84,7 @@ def load_segmenter(
     names = checkpoint.network_names(stage, checked_planes(planes) if stage != "tumor" else ())
     folders = checked_checkpoints(name_or_folder)
     configs = [checkpoint.load_configs(folder, names) for folder in folders]
-    ensemble.check_alike(configs, folders)
+    ensemble.check_compatible(configs, folders)
     members = [engines.load(engine, folder, own, precision) for folder, own in zip(folders, configs, strict=True)]
     notice = " ".join(filter(None, dict.fromkeys(map(checkpoint.load_notice, folders))))
     return Segmenter(ensemble.augmented(ensemble.mean_of(members), tta, configs[0]), configs[0], fusion, notice)

@@ -88,7 +88,7 @@ def read_tree(folder: str | os.PathLike) -> Tree:
     except ImportError:
         raise UsageError("input", "a DICOM series needs this package's extra `dicom` (pydicom, highdicom)") from None
     folder = Path(folder)
-    headers, unreadable, lacking = _read_headers(folder)
+    headers, unreadable, without_uids = _read_headers(folder)
     words = set[str]().union(*map(identifying_words, headers))
     cts: dict[str, list[pydicom.Dataset]] = {}
     others: dict[str, list[pydicom.Dataset]] = {}
@@ -112,7 +112,7 @@ def read_tree(folder: str | os.PathLike) -> Tree:
         beside = {path: reason for path, reason in unreadable.items() if path.is_relative_to(own)}
         stray = {path: reason for path, reason in stray.items() if path not in beside}
         damage = f"holds {_listed(beside, words)}; slices may be missing" if beside else None
-        if keys := {key for image in images for key in lacking.get(Path(image.filename), ())}:
+        if keys := {key for image in images for key in without_uids.get(Path(image.filename), ())}:
             damage = f"holds CT images without {', '.join(sorted(keys))}; export them again"
         found.append(_series(folder, uid, images, damage))
     fault = InputError(found[0].where, found[0].damage) if all(one.damage for one in found) else None
@@ -159,7 +159,7 @@ def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str],
 
     headers: list[pydicom.Dataset] = []
     unreadable: dict[Path, str] = {}
-    lacking: dict[Path, list[str]] = {}
+    without_uids: dict[Path, list[str]] = {}
 
     def note(error: OSError) -> None:
         unreadable[Path(error.filename)] = "cannot be read"
@@ -182,7 +182,7 @@ def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str],
                 if is_ct and (missing := [key for key in _NEEDED if not dataset.get(key)]):
                     if "Rows" not in dataset:  # which comes later in a file
                         raise EOFError
-                    lacking[path] = missing
+                    without_uids[path] = missing
                     fill = {"SOPInstanceUID": path, "SeriesInstanceUID": path.parent}
                     uids = {key: pydicom.uid.generate_uid(entropy_srcs=[str(of)]) for key, of in fill.items()}
                     for key in missing:
@@ -192,7 +192,7 @@ def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str],
                 continue
             if dataset.get("SOPClassUID"):
                 headers.append(dataset)
-    return headers, unreadable, lacking
+    return headers, unreadable, without_uids
 
 
 def _listed(unreadable: dict[Path, str], words: set[str] | None) -> str:

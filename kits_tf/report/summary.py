@@ -101,7 +101,7 @@ def _as_text(rows: Iterable[Iterable[object]]) -> str:
 def _index_row(result: Result, output_dir: pathlib.Path) -> dict[str, Any]:
     from kits_tf.report import pages
 
-    page = outputs.beside(output_dir / result.source.output_name, outputs.PAGE_SUFFIX)
+    page = outputs.sibling(output_dir / result.source.output_name, outputs.PAGE_SUFFIX)
     name = page.name if page.is_file() else None
     return pages.index_row(name, result.sidecar, pages.thumbnail_of(page))
 

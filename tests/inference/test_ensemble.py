@@ -7,7 +7,7 @@ import pytest
 
 from kits_tf.config import preset
 from kits_tf.errors import UsageError
-from kits_tf.inference.ensemble import augmented, check_alike, mean_of
+from kits_tf.inference.ensemble import augmented, check_compatible, mean_of
 from tests.identity import IdentityEngine
 
 
@@ -39,6 +39,6 @@ def test_augmentation_averages_rows_with_their_mirror_images_or_moved_ones(tta, 
 def test_only_networks_that_see_alike_are_averaged():
     config = preset("best", "tumor")
     wider = dataclasses.replace(config, base_filters=48, learning_rate=1.0)
-    check_alike([{"tumor": config}, {"tumor": wider}], ["a", "b"])
+    check_compatible([{"tumor": config}, {"tumor": wider}], ["a", "b"])
     with pytest.raises(UsageError, match="tumor has grid=160 in a and 96 in b"):
-        check_alike([{"tumor": config}, {"tumor": dataclasses.replace(config, grid=96)}], ["a", "b"])
+        check_compatible([{"tumor": config}, {"tumor": dataclasses.replace(config, grid=96)}], ["a", "b"])

@@ -43,16 +43,16 @@ def converted(folder: pathlib.Path, networks: Sequence[str]) -> dict[str, tuple[
     cache = cache_folder()
     paths = {name: cache / key(folder, name) for name in networks} if cache else {}
     models = {name: model for name, path in paths.items() if (model := _read(path))}
-    lacking = [name for name in networks if name not in models]
-    if lacking:
+    missing = [name for name in networks if name not in models]
+    if missing:
         with tempfile.TemporaryDirectory() as target:
-            _convert_in_subprocess(folder, pathlib.Path(target), lacking)
-            for name in lacking:
+            _convert_in_subprocess(folder, pathlib.Path(target), missing)
+            for name in missing:
                 stem = pathlib.Path(target) / name
                 models[name] = stem.with_suffix(".xml").read_bytes(), stem.with_suffix(".bin").read_bytes()
     for name, path in paths.items():
         with contextlib.suppress(OSError):  # the cache is full or not writable
-            os.utime(path) if name not in lacking else _write(path, *models[name])
+            os.utime(path) if name not in missing else _write(path, *models[name])
     if cache:
         _prune(cache)
     return models
