@@ -293,20 +293,21 @@ def working_shape(shape: Sequence[int], spacing_mm: Sequence[float], config: Kid
 
 
 def resize_in_chunks(
-    matrices: Iterable[np.ndarray], part_of: Callable[[slice], np.ndarray]
+    matrices: Iterable[np.ndarray], part_of: Callable[[slice], np.ndarray], chunk_slices: int = CHUNK_SLICES
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Apply `resize` to a volume, a few new slices at a time, to bound memory.
 
     Args:
         matrices: of the slices, rows and columns.
         part_of: returns the float32 [n, rows, columns] of a range of old slices.
+        chunk_slices: how many new slices at a time.
 
     Yields:
         (new slices, float32 [n, rows, columns]), in order.
     """
     slices, rows, columns = matrices
-    for start in range(0, len(slices), CHUNK_SLICES):
-        some = slices[start : start + CHUNK_SLICES]
+    for start in range(0, len(slices), chunk_slices):
+        some = slices[start : start + chunk_slices]
         used = np.any(some, axis=0)
         old = slice(*extent(used)) if used.any() else slice(0, 1)  # one slice times 0, where all lie beyond the axis
         yield slice(start, start + len(some)), resize(NumPy, part_of(old), some[:, old], rows, columns)

@@ -14,6 +14,8 @@ from kits_tf import geometry, kidney_crops
 from kits_tf.arrays import NumPy
 from kits_tf.config import TumorConfig
 
+CHUNK_SLICES = 8  # of a cube, each from many slices of the box
+
 
 def stage_two(xp: Any, run: Callable[[Any], Any], config: TumorConfig, hu: Any, mask: Any, spacing_mm: Any) -> Any:
     """Return the tumor probability of one kidney, float32 [slices, rows, columns], meaningful inside the mask.
@@ -42,10 +44,14 @@ def stage_two_in_parts(
     box = (NumPy, hu.shape, spacing_mm, config.margin_mm, config.grid)
     cube = np.empty((config.grid,) * 3, np.float32)
     into, out_of = kidney_crops.into_cube(*box), kidney_crops.out_of_cube(*box)
-    for part, values in geometry.resize_in_chunks(into, lambda old: masked(NumPy, config, hu[old], mask[old])):
+
+    def part_of(old: slice) -> np.ndarray:
+        return masked(NumPy, config, hu[old], mask[old])
+
+    for part, values in geometry.resize_in_chunks(into, part_of, CHUNK_SLICES):
         cube[part] = values
     cube = run_cube(NumPy, run, config, cube)
-    yield from geometry.resize_in_chunks(out_of, lambda old: cube[old])
+    yield from geometry.resize_in_chunks(out_of, lambda old: cube[old], CHUNK_SLICES)
 
 
 def block_shape(config: TumorConfig) -> tuple[int, ...]:
