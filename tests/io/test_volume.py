@@ -157,7 +157,7 @@ def test_labels_that_cannot_be_written_are_refused(tmp_path):
         write_labels(np.zeros((2, 3, 5), np.uint8), volume, tmp_path / "out.nii")
     with pytest.raises(ValueError, match="whole numbers"):
         write_labels(np.full((2, 3, 4), 0.5), volume, tmp_path / "out.nii")
-    with pytest.raises(InputError, match=r"only \.nii"):
+    with pytest.raises(InputError, match=r"must end in \.nii"):
         write_labels(np.zeros((2, 3, 4), np.uint8), volume, tmp_path / "out.mha")
     assert not list(tmp_path.iterdir())
 
