@@ -60,8 +60,8 @@ def download(
         urls: Addresses by path in `output_dir`, of gzip files.
         output_dir: Folder of the `case_NNNNN` folders.
         workers: Files at the same time.
-        attempts: How often a file is asked for at most.
-        timeout_seconds: Silence that ends an attempt.
+        attempts: Attempts per file.
+        timeout_seconds: Time without data that ends an attempt.
 
     Yields:
         For each file, as it is done, None or what went wrong.
@@ -77,7 +77,7 @@ def download(
     def fetch(name: str) -> InputError | None:
         path = pathlib.Path(output_dir, name)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)  # pooch fails if another thread makes it meanwhile
+            path.parent.mkdir(parents=True, exist_ok=True)  # pooch fails if another thread creates it at the same time
             if path.is_file() and not _is_intact(path):
                 path.unlink()
             folder.fetch(name, downloader=functools.partial(_download, options=options))
@@ -94,7 +94,7 @@ def download(
         pool.shutdown(cancel_futures=True)
         for parent in {os.path.dirname(name) for name in urls}:
             with contextlib.suppress(OSError):
-                os.rmdir(os.path.join(output_dir, parent))  # if nothing came
+                os.rmdir(os.path.join(output_dir, parent))  # if it is empty
 
 
 class _FinalError(Exception):

@@ -44,7 +44,7 @@ def case_name(number: int) -> str:
 
 
 def case_number(name: str) -> int | None:
-    """Return the number of a case id, None where `name` is no case id."""
+    """Return the number of a case id, None if `name` is not one."""
     return int(match[1]) if (match := _CASE_FOLDER.fullmatch(name)) else None
 
 
@@ -68,7 +68,7 @@ def case_at(folder: str | os.PathLike[str]) -> Case:
 
 
 def parse_cases(text: str) -> list[int]:
-    """Return the case numbers that a `--cases` flag names, sorted; raise UsageError if it has another form.
+    """Return the case numbers of a `--cases` flag, sorted; raise UsageError if it is malformed.
 
     Example:
         >>> parse_cases("160,0-2")

@@ -1,7 +1,7 @@
-"""Makes a prepared folder: checks every case, writes the records and the split, and keeps finished cases.
+"""Prepare cases for training: check each, write its record, and write the split.
 
-Each record has a JSON file with its entry in `dataset.json`. It is written after the record and is valid while the
-case's files are unchanged, so that an interrupted run can be resumed.
+Beside each record is a JSON file with its entry in `dataset.json`. It is written after the record and stays valid
+while the case's files are unchanged, so that an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kits_tf.io.volume import WORKING_AXES
 from kits_tf.progress import progress, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from kits_tf.data.splits import Split
     from kits_tf.io.volume import Volume
@@ -41,7 +41,7 @@ def prepare(
     processes: int = 1,
     report: Callable[[Any], None] = say,
 ) -> list[Finding]:
-    """Check cases and write the good ones, and `dataset.json` at last.
+    """Check cases, write the good ones, and finally `dataset.json`.
 
     Args:
         cases: The cases; their folders may be missing.
@@ -59,25 +59,25 @@ def prepare(
         InputError: The split file is unusable.
         concurrent.futures.BrokenExecutor: A process was killed; finished cases are kept.
     """
-    split.apply([case.id for case in cases if case.folder.is_dir()])  # before hours of reading
+    split.apply([case.id for case in cases if case.folder.is_dir()])  # fail before hours of reading
     for path in pathlib.Path(output_dir, "cases").glob(".writing-*"):
-        path.unlink(missing_ok=True)  # of a killed run
+        path.unlink(missing_ok=True)  # left by a killed run
     entries = {case.id: entry for case in cases if (entry := _read_entry(case, output_dir)) is not None}
     waiting = [case for case in cases if case.id not in entries]
     findings: list[Finding] = []
 
-    def process(write: bool) -> None:
+    def process(write: bool) -> Iterator[tuple[str, Entry | None, list[Finding]]]:
         function = functools.partial(_process_case, output_dir=output_dir if write else None)
         results = runtime.in_processes(function, waiting, processes)
-        for case, entry, found in progress(results, "Preparing" if write else "Checking", len(waiting)):
-            for finding in found:
-                report(finding)
-            findings.extend(finding for finding in found if not finding.is_warning)
-            if entry is not None:
-                entries[case] = entry
-                report(_describe(entry))
+        return progress(results, "Preparing" if write else "Checking", len(waiting))
 
-    process(write=not strict)
+    for case, entry, found in process(write=not strict):
+        for finding in found:
+            report(finding)
+        findings.extend(finding for finding in found if not finding.is_warning)
+        if entry is not None:
+            entries[case] = entry
+            report(_describe(entry))
     for finding in validate.find_duplicates(cases, entries):
         report(finding)
         findings.append(finding)
@@ -87,16 +87,15 @@ def prepare(
         return findings
     parts = split.apply(good)
     if strict:
-        process(write=True)
+        for _ in process(write=True):  # reported already
+            pass
     index = {
         "format": records.FORMAT,
         "seed": split.seed,
         "cases": [entries[name] | parts[name] for name in good],
         "left_out": [dataclasses.asdict(finding) for finding in findings],
     }
-    text, path = json.dumps(index, indent=2) + "\n", pathlib.Path(output_dir, records.INDEX_NAME)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        files.write_text(path, text)
+    files.update_text(pathlib.Path(output_dir, records.INDEX_NAME), json.dumps(index, indent=2) + "\n")
     return findings
 
 
@@ -123,7 +122,7 @@ def _process_case(case: kits19.Case, output_dir: PathLike | None) -> tuple[str, 
     del volume, labels  # a CT of a thousand slices is large
     entry |= {"hu": hu_percentiles(record.image, record.label), "warnings": [str(finding) for finding in findings]}
     if output_dir is not None:
-        runtime.load_tensorflow("cpu")  # in whichever process this is
+        runtime.load_tensorflow("cpu")  # this process or a worker
         path = records.record_path(output_dir, case.id)
         records.write_record(record, path)
         content = {"stamp": _stamp(case), "bytes": os.path.getsize(path), "entry": entry}

@@ -1,6 +1,6 @@
-"""The prepared format: one TFRecord file a case, read by TensorFlow ops from a disk or a bucket.
+"""The prepared format: one TFRecord file per case, read by TensorFlow ops from a disk or a bucket.
 
-A prepared folder holds `dataset.json` and `cases/case_NNNNN.tfrecord`; paths are strings, for the folder may be an
+A prepared folder holds `dataset.json` and `cases/case_NNNNN.tfrecord`; paths are strings, because the folder may be an
 address such as `gs://bucket/prepared`. The first record of a file is its header, a `tf.train.Example`:
 
 | feature | content |
@@ -51,10 +51,10 @@ if TYPE_CHECKING:
     Features = Mapping[str, bytes | Sequence[int] | Sequence[float]]
 
 FORMAT = 3
-"""Raised when records of earlier versions must be written again."""
+"""Incremented when records of earlier versions must be written again."""
 
 AIR_HU = -1024
-BLOCK = 8  # slices a record
+BLOCK = 8  # slices per record
 MAX_FOREGROUND = 4096
 INDEX_NAME = "dataset.json"
 RECORD_SUFFIX = ".tfrecord"
@@ -139,10 +139,10 @@ def raw(array: npt.ArrayLike, dtype: npt.DTypeLike) -> bytes:
 
 
 def write_examples(examples: Iterable[Features], path: PathLike) -> None:
-    """Write the features of Examples as a TFRecord file, whole or not at all; an OSError says why not."""
+    """Write the features of Examples as a TFRecord file, whole or not at all; raise OSError if that fails."""
     import tensorflow as tf
 
-    # A bucket shows an object once it is complete.
+    # In a bucket, an object appears only once it is complete.
     target = contextlib.nullcontext(path) if "://" in str(path) else files.replacing(path)
     with target as temporary:
         try:

@@ -1,4 +1,4 @@
-"""Splits by patient: drawn by hash, so that they are the same on every machine, or read from a file."""
+"""Splits by patient: drawn by hash, so that they are equal on every machine, or read from a file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Split:
 
 
 def shuffled(ids: Iterable[str], seed: int) -> list[str]:
-    """Return the ids sorted by the SHA-256 of "seed:id", so that one more or less leaves the others in their order."""
+    """Return the ids sorted by the SHA-256 of "seed:id": adding or removing one keeps the order of the others."""
     return sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 

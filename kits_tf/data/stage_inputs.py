@@ -47,9 +47,9 @@ HUNDREDTHS = 100  # of a mm
 def working_records(
     paths: Sequence[PathLike], config: KidneyConfig, report: Callable[[str], None] = print
 ) -> list[str]:
-    """Return records on a kidney network's working grid; those that are missing or outdated are written.
+    """Return records on a kidney network's working grid; write those that are missing or outdated.
 
-    Of networks whose training starts at the same time, one resizes a case and the others wait for it.
+    If the training of several networks starts at once, one resizes a case and the others wait for it.
 
     Args:
         paths: Prepared cases.

@@ -19,7 +19,7 @@ from kits_tf.errors import InputError
 from kits_tf.io.volume import Grid, Volume, read_labels, read_volume
 
 VERSION = 5
-"""Raised when cases that earlier versions accepted must be checked again."""
+"""Incremented when cases that earlier versions accepted must be checked again."""
 
 AFFINE_TOLERANCE_MM = 0.1  # at the corners of the volume; qforms are stored as float32 quaternions
 FIELD_OF_VIEW_MM = (100.0, 1200.0)  # of rows and columns
@@ -29,10 +29,9 @@ MIN_HU_RANGE = 800  # from air to bone there are over a thousand
 KIDNEY_HU = (-20, 500)  # bounds of the median, without and with contrast
 FAT_HU = -50
 MAX_FAT_SHARE = 0.25  # of kidney voxels, above which the label is refused
-ODD_FAT_SHARE = (
-    0.05  # at most 0.01 in 13 correct CTs; at least 0.06 if mirrored, upside down or 20 mm off, but for one
-)
-SHELL_MM = (2.0, 6.0)  # distance from the label of what surrounds it
+# At most 0.01 in 13 correct CTs; at least 0.06 if their labels are mirrored, upside down or 20 mm off, in all but one.
+ODD_FAT_SHARE = 0.05
+SHELL_MM = (2.0, 6.0)  # distances from the label of its surroundings
 MIN_CONTRAST_HU = 20.0  # of kidney to its surroundings, by medians; at least 95 in 13 correct CTs, 12 in that one
 LENGTH_MM = (70.0, 300.0)  # along the body, of labels that the scan does not cut; 81 to 246 in KiTS19
 MIN_TUMOR_ML = 1.0  # of tumor that should touch a kidney, as each in KiTS19 does
@@ -71,12 +70,11 @@ def read_case(case: kits19.Case) -> tuple[Volume | None, np.ndarray | None, list
     except InputError as error:
         reason, _, remedy = str(error.reason).partition("; ")
         return None, None, [Finding(case.id, error.path, reason, remedy or "repair the file or fetch it again")]
-    findings = []
-    for path, reason, remedy in _errors(image, label, volume, labels, grid):
+    for path, reason, remedy in _errors(image, label, volume, labels, grid):  # the first one
         return None, None, [Finding(case.id, str(path), reason, remedy)]
-    for path, reason, remedy in _warnings(image, label, volume, labels, grid):
-        findings.append(Finding(case.id, str(path), reason, remedy, is_warning=True))
-    return volume, labels, findings
+    warnings = _warnings(image, label, volume, labels, grid)
+    found = [Finding(case.id, str(path), reason, remedy, is_warning=True) for path, reason, remedy in warnings]
+    return volume, labels, found
 
 
 _Reasons = Iterator[tuple[pathlib.Path, str, str]]  # the file at fault, the reason, the remedy
@@ -122,21 +120,21 @@ def _warnings(image: pathlib.Path, label: pathlib.Path, volume: Volume, labels: 
         yield label, "one kidney is above the other on the same side", "unless it is a transplant, correct the affine"
     for reason in landmarks.orientation_warnings(volume.hu, volume.spacing_mm):
         yield image, reason, landmarks.REMEDY
-    inside, shift = _kidney_hu(volume, labels), "look whether the label is shifted, mirrored or upside down"
+    inside, shift = _kidney_hu(volume, labels), "check whether the label is shifted, mirrored or upside down"
     if (fat := np.mean(inside < FAT_HU)) > ODD_FAT_SHARE:
         yield label, f"{fat:.0%} of the kidney is fat or air", shift
     elif (contrast := float(np.median(inside)) - _surrounding_hu(volume, labels)) < MIN_CONTRAST_HU:
-        yield label, f"the kidney is brighter than its surroundings by {contrast:.0f} HU only", shift
+        yield label, f"the kidney is only {contrast:.0f} HU brighter than its surroundings", shift
     if (tumor_ml := _lone_tumor_voxels(labels) * volume.voxel_ml) >= MIN_TUMOR_ML:
-        yield label, f"a tumor of {tumor_ml:.1f} ml touches no kidney", "look whether labels were lost"
+        yield label, f"a tumor of {tumor_ml:.1f} ml touches no kidney", "check whether labels were lost"
     slices = np.flatnonzero(labels.any(axis=(1, 2)))
     length_mm = len(range(slices[0], slices[-1] + 1)) * volume.spacing_mm[0]
     is_cut = slices[0] == 0 or slices[-1] == len(labels) - 1
     if not is_cut and _is_outside(length_mm, LENGTH_MM):
-        yield label, f"the kidneys are {length_mm:.0f} mm long", "look whether the slices' spacing was lost"
+        yield label, f"the kidneys are {length_mm:.0f} mm long", "check whether the slice spacing was lost"
     kidney_ml = np.count_nonzero(labels == 1) * volume.voxel_ml
     if _is_outside(kidney_ml, KIDNEY_ML):
-        yield label, f"kidneys without tumors have {kidney_ml:.0f} ml", "look whether labels or the spacing were lost"
+        yield label, f"kidneys without tumors have {kidney_ml:.0f} ml", "check whether labels or the spacing were lost"
 
 
 def _is_outside(value: float, bounds: tuple[float, float]) -> bool:
@@ -163,7 +161,7 @@ def _surrounding_hu(volume: Volume, labels: np.ndarray) -> float:
 
 
 def _lone_tumor_voxels(labels: np.ndarray) -> int:
-    """Return the voxels of tumor in pieces without kidney."""
+    """Return the number of tumor voxels in components without kidney."""
     inside = labels[bounding_box(labels > 0)]
     pieces, count = ndimage.label(inside)
     kidney, tumor = (np.bincount(pieces[inside == label], minlength=count + 1) for label in (1, 2))
@@ -173,7 +171,7 @@ def _lone_tumor_voxels(labels: np.ndarray) -> int:
 def separated_axes(labels: np.ndarray) -> list[int]:
     """Return the axes along which a gap separates the labelled voxels into two large parts.
 
-    In KiTS19 it is the column axis alone, from the patient's right to left, wherever there are two separate kidneys.
+    In KiTS19, this is the column axis alone, from the patient's right to left, if there are two separate kidneys.
 
     Args:
         labels: uint8 [slices, rows, columns].
@@ -210,7 +208,10 @@ def find_duplicates(cases: Sequence[kits19.Case], entries: Mapping[str, Mapping[
         entries: "image_digest", "label_digest" and "hu" by case id, as in `dataset.json`.
     """
     findings: list[Finding] = []
-    remedies = {"image": "keep one, or one patient may be in two splits", "label": "keep the one that belongs to it"}
+    remedies = {
+        "image": "keep one, or one patient may be in two splits",
+        "label": "keep the one that fits",
+    }
     by_id = {case.id: case for case in cases}
     for kind, remedy in remedies.items():
         groups = collections.defaultdict(list)

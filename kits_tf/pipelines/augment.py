@@ -1,8 +1,8 @@
 """Random geometry, intensity, sharpness and noise in 2D and 3D; image and label move together, never mirrored.
 
-Every draw is a function of the sample's seed. Images are in [0, 1] with air 0; voxels that are exactly 0 stay
-0, like the padding and the surroundings of a masked kidney in prediction. Axes are (height, width) or (slice, row,
-column), `shape` is either. Angles and displacements are in mm, whatever the voxels' sides.
+Every draw is a function of the sample's seed. Images are in [0, 1] with air 0; voxels that are exactly 0 stay 0, like
+the padding and the surroundings of a masked kidney in prediction. `shape` is (height, width) or (slices, rows,
+columns). Rotation and displacement are computed in mm, so that anisotropic voxels do not distort them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kits_tf.config import Config
 from kits_tf.pipelines.sampling import bell, fold, uniform
 
 CONTROL_POINTS = 16  # of an elastic field, along each axis; the field repeats beyond the last
-SMALLEST = 1e-6  # keeps logarithms and quotients finite where there is nothing but air
+SMALLEST = 1e-6  # keeps logarithms and quotients finite in air
 SHARPEST = 1e-3  # voxels; a standard deviation below which nothing is blurred
 
 Targets = Sequence[tuple[tf.Tensor, float]]
@@ -35,7 +35,7 @@ def augment(
 
     Args:
         image: float32 [*shape, channels] in [0, 1].
-        targets: (array [*shape, channels], value outside) of what follows the image's geometry.
+        targets: (array [*shape, channels], value outside the image) to transform like the image.
         spacing_mm: float32 [axes].
         seed: int32 [2], of this sample.
         config: Its `max_` options bound the changes.

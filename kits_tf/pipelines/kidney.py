@@ -1,9 +1,9 @@
 """Stage 1's samples: random patches of half-slabs in one plane.
 
-A visit reads only a window of a case's slices, so memory does not grow with the case. The axial windows tile the case,
-and one is drawn with a chance in proportion to its slices (to its foreground voxels, for samples around foreground):
-over the visits, every slice is equally likely. Coronal and sagittal patches of a visit share their slices, and differ
-in place within them.
+A visit reads only a window of a case's slices, so that memory does not grow with the case. The axial windows tile the
+case, and one is drawn with a probability in proportion to its slices (to its foreground voxels, for samples around
+foreground): over the visits, every slice is equally likely. The coronal and sagittal patches of a visit share their
+slices and differ in their position within them.
 """
 
 from __future__ import annotations

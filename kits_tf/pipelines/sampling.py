@@ -1,15 +1,15 @@
-"""The order of samples, as arithmetic on their position, so that a pipeline can start at any step.
+"""The order of samples as arithmetic on their position, so that a pipeline can start at any step.
 
-A *visit* opens one case and draws a fixed number of samples from it, then releases the case: memory is bounded by the
-samples of the visits of two pools, one in use and one prefetched, whatever the size of the cases. Visit v opens case
+A *visit* opens one case, draws a fixed number of samples from it and releases it: memory is bounded by the samples of
+the visits of two pools, one in use and one prefetched, regardless of the size of the cases. Visit v opens case
 v mod n of the permutation of epoch v div n. Visits are taken in pools; the samples of a pool's visits take turns. With
 P visits in a pool and K samples a visit, sample number i is the k-th of visit v, where
 
     pool = i div (P K),  k = (i mod P K) div P,  v = pool P + i mod P.
 
 Worker w of W takes the samples with i mod W = w, which are those of the visits with v mod W = w since P is a multiple
-of W: 8, or the least common multiple of 8 and W. Where W divides 8 the workers' batches together thus hold the very
-samples of one worker's batch; for other W they hold those of one worker with that larger pool.
+of W: 8, or the least common multiple of 8 and W. If W divides 8, the workers' batches together thus hold exactly the
+samples of a single worker's batch; for other W, those of a single worker with the larger pool.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def permutation(order: Order, epoch: tf.Tensor) -> tf.Tensor:
 
 
 def plain(function: Callable) -> Callable:
-    """Exempt a function from AutoGraph, which takes seconds and is needed for branches on tensors only."""
+    """Exempt a function from AutoGraph, which takes seconds and is only needed for branches on tensors."""
     return tf.autograph.experimental.do_not_convert(function)
 
 

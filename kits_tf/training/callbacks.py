@@ -1,4 +1,4 @@
-"""Keras callbacks that write and show a run: `history.csv`, progress, TensorBoard; and the curves at its end.
+"""Keras callbacks that record and show a run: `history.csv`, progress and TensorBoard; and its loss curves.
 
 Batches are steps, numbered from 1; epochs are compiled calls, numbered by their last step; tests are validations.
 """
@@ -24,11 +24,11 @@ from kits_tf.progress import counted
 CURVES_NAME = "curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
 LINE_SECONDS, ESTIMATE_SECONDS = 15.0, 10.0
-CURVE_POINTS = 400  # that smoothing leaves apart
+CURVE_POINTS = 400  # smoothing averages over this fraction of the steps
 
 
 class HistoryLogger(keras.callbacks.Callback):
-    """Write learning rate and losses to `history.csv`, one row a step, without those beyond the resumed `step`."""
+    """Write learning rate and losses to `history.csv`, one row per step; rows after the resumed `step` are dropped."""
 
     def __init__(self, folder: pathlib.Path, step: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class HistoryLogger(keras.callbacks.Callback):
 class ProgressLogger(keras.callbacks.Callback):
     """Show step, losses, score, speed and time left of a run of `total` steps: a bar, or lines in a log.
 
-    The first call compiles the step; speed and time left are those of the calls after it.
+    Speed and time left exclude the first call, which compiles the step.
     """
 
     def __init__(self, name: str, total: int) -> None:
@@ -86,7 +86,7 @@ class ProgressLogger(keras.callbacks.Callback):
         return tqdm(desc=self._name, initial=step, total=self._total, unit=" steps", smoothing=0, **options)
 
     def _print(self, text: str) -> None:
-        """Print a line that stays, above a bar."""
+        """Print a line above the bar."""
         with tqdm.external_write_mode():
             print(f"{self._name}: {text}", flush=True)
 
@@ -103,7 +103,7 @@ class ProgressLogger(keras.callbacks.Callback):
 
 
 def estimate(steps: int, left: int, seconds: float) -> str:
-    """Return what `left` more steps will take, in words, after `steps` in so many seconds.
+    """Return in words how long `left` more steps will take, after `steps` took `seconds`.
 
     Example:
         >>> estimate(steps=50, left=90_000, seconds=10.0)
@@ -114,8 +114,8 @@ def estimate(steps: int, left: int, seconds: float) -> str:
     rate = steps / seconds
     hours = left / rate / 3600
     number, unit = (hours / 24, "day") if hours >= 48 else (hours, "hour") if hours >= 1 else (60 * hours, "minute")
-    said = f"{round(number, 1 if hours >= 1 else 0):g}"
-    time_left = "less than a minute" if said == "0" else f"about {counted(said, unit)}"
+    rounded = f"{round(number, 1 if hours >= 1 else 0):g}"
+    time_left = "less than a minute" if rounded == "0" else f"about {counted(rounded, unit)}"
     steps_left = "last step" if left == 1 else f"other {left} steps"
     return f"{time_left} for the {steps_left}, at {counted(f'{rate:.2g}', 'step')} a second"
 
@@ -143,26 +143,30 @@ class TensorBoardLogger(keras.callbacks.Callback):
         self._writer.close()
 
 
+def rows_until(path: pathlib.Path, step: int) -> list[str]:
+    """Return the lines of a CSV file up to a step, without the header and a last row that is incomplete."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if path.is_file() else []
+    return [line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= step]
+
+
 def drop_rows(path: pathlib.Path, step: int) -> None:
-    """Drop the rows of a CSV file beyond a step, and a last row that is incomplete; without rows, drop the file."""
-    if not path.is_file():
+    """Reduce a CSV file to `rows_until` a step; delete it if there are none."""
+    rows = rows_until(path, step)
+    if not rows:
+        path.unlink(missing_ok=True)
         return
-    header, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
-    kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= step]
-    if not kept:
-        path.unlink()
-    elif kept != lines:
-        files.write_text(path, header + "".join(kept))
+    header = path.read_text(encoding="utf-8").partition("\n")[0]
+    files.update_text(path, "\n".join([header, "".join(rows)]))
 
 
 def append_rows(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append rows to a CSV file, with a header if it is new; numbers have all digits of a float32."""
+    """Append rows to a CSV file, with a header if it is new; numbers keep the precision of float32."""
     with files.naming(path):
         pd.DataFrame(rows).to_csv(path, mode="a", header=not path.is_file(), index=False, float_format="%.9g")
 
 
 def draw_curves(folder: pathlib.Path) -> bool:
-    """Draw `curves.png` unless it is newer than `history.csv`; return whether that could be done (by matplotlib)."""
+    """Draw `curves.png` unless it is newer than `history.csv`; return False if matplotlib is missing."""
     picture, log = folder / CURVES_NAME, folder / HISTORY_NAME
     if picture.is_file() and picture.stat().st_mtime_ns >= log.stat().st_mtime_ns:
         return True

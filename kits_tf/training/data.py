@@ -1,4 +1,4 @@
-"""The data of a network: the sources that its pipeline reads, and the distributed iterator of batches."""
+"""The data of a network: the sources of its pipeline, and the distributed iterator of batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def training_sources(
 ) -> list[Any]:
     """Return a pipeline's sources: paths of cases, or for the tumor network, dicts that describe kidneys.
 
-    Missing files are made first: working copies in `data_dir`, samples of kidneys in the network's `folder`.
+    Missing files are written first: resized cases to `data_dir`, samples of kidneys to the network's `folder`.
 
     Raises:
         InputError, UsageError: A record is missing or unusable; the tumor network has no tumor to learn from.
@@ -69,7 +69,7 @@ def digest(data_dir: str | os.PathLike, kidney_masks: str | None = None) -> str:
 def batches(
     config: NetworkConfig, sources: list[Any], seed: int, step: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
-    """Return one worker's endless data set of batches, one a replica, from a step on."""
+    """Return one worker's endless data set of batches, one per replica, from a step on."""
     pipeline, workers = PIPELINES[config.stage], context.num_input_pipelines
     per_visit = pipeline.per_visit(config)
     order = Order(len(sources), per_visit, seed, config.batch_size, workers, context.input_pipeline_id)

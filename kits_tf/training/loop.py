@@ -20,7 +20,7 @@ from kits_tf.pipelines.sampling import plain
 from kits_tf.training.state import TrainingError, TrainingState
 from kits_tf.training.validation import Validation
 
-CALL_SECONDS = 1.0  # target length of a compiled call, so that a signal is answered soon
+CALL_SECONDS = 1.0  # of a compiled call, since signals are handled between calls
 MAX_CALL_STEPS = 100
 SAVE_SECONDS = 120.0
 
@@ -70,7 +70,7 @@ class Trainer:
         return self._names, values
 
     def agree(self, *numbers: float) -> list[float]:
-        """Return the means of numbers over all workers, so that all take the same decision on clocks and signals."""
+        """Return the means of numbers over all workers, so that all act alike on clocks and signals."""
         if self.strategy.num_replicas_in_sync == 1:
             return list(numbers)
         return self._reduce(tf.constant(numbers, tf.float32)).numpy().tolist()
@@ -82,7 +82,7 @@ class Trainer:
             average.assign(weight)
 
     def weights(self) -> list[np.ndarray]:
-        """Return the weights to validate and to keep, averaged if the config says so."""
+        """Return the weights to validate and to save, averaged if the config sets `average_decay`."""
         return [weight.numpy() for weight in self.averages or self.model.weights]
 
     def _steps(self, iterator: Iterator, count: tf.Tensor) -> tf.Tensor:
@@ -133,7 +133,7 @@ class Trainer:
 
 
 def learning_rate_schedule(config: NetworkConfig) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Return a config's schedule: linear warmup, then constant or half a cosine; or steps, which refuse a warmup."""
+    """Return a config's schedule: linear warmup, then constant or half a cosine; or steps without a warmup."""
     rate, warmup = config.learning_rate, config.warmup_steps
     if config.schedule == "step" and warmup:
         raise UsageError("set", f"warmup_steps must be 0 with schedule=step, got {warmup}")
@@ -147,13 +147,13 @@ def learning_rate_schedule(config: NetworkConfig) -> keras.optimizers.schedules.
 def accumulate(
     function: Callable[[dict[str, tf.Tensor]], list[tf.Tensor]], batch: dict[str, tf.Tensor], parts: int
 ) -> list[tf.Tensor]:
-    """Return the mean of what a function returns for equal parts of a batch, one after the other to save memory."""
+    """Return the mean of a function's results for equal parts of a batch, one after the other to save memory."""
     if parts == 1:
         return function(batch)
     size = next(iter(batch.values())).shape[0] // parts
     total: list[tf.Tensor] = []
     for first in range(0, parts * size, size):
-        with tf.control_dependencies(total):  # or all parts would be in memory together
+        with tf.control_dependencies(total):  # or all parts would be in memory at once
             part = {name: tf.identity(tensor[first : first + size]) for name, tensor in batch.items()}
         found = function(part)
         total = [a + b for a, b in zip(total, found, strict=True)] if total else found
@@ -162,7 +162,7 @@ def accumulate(
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Note SIGTERM or SIGINT (Ctrl-C) in a list instead of stopping within a step; a second one stops at once."""
+    """Yield a list that records SIGTERM or SIGINT (Ctrl-C) instead of stopping; a second signal stops at once."""
     received: list[int] = []
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
@@ -175,7 +175,7 @@ def stop_signals() -> Iterator[list[int]]:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
-    for number in [number for number, handler in handlers.items() if handler != signal.SIG_IGN]:  # nohup stays
+    for number in [number for number, handler in handlers.items() if handler != signal.SIG_IGN]:  # as by nohup
         signal.signal(number, note)
     try:
         yield received
@@ -232,7 +232,7 @@ def train(
 
 
 def is_over(config: NetworkConfig, step: int, validation: Validation | None) -> bool:
-    """Return whether all there is to do after `step` steps is done."""
+    """Return whether nothing is left to do after `step` steps, validation included."""
     if validation is not None and validation.is_due(step):
         return False
     return step >= config.num_steps or (validation is not None and validation.has_stalled())

@@ -1,8 +1,8 @@
 """The paper's training as commands: three planes, kidneys of the training cases, then the tumor.
 
-A tumor network should learn from kidneys as it will meet them. A kidney network's predictions on its own training
-cases are optimistic, so the training cases are divided into folds, and networks trained without a fold find its
-kidneys. The folds' networks are in `folds/K` beside the four networks, the kidneys in `kidneys`.
+A tumor network should be trained on kidneys such as it will be given. Those that a kidney network predicts in its own
+training cases are too good, so the training cases are divided into folds, and the kidneys of each fold are predicted
+by networks that were trained on the other folds. These networks are saved in `folds/K`, the kidneys in `kidneys`.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Options:
     kidney_masks: str = "out_of_fold"  # or "labels" or a folder of predictions
     num_folds: int = 5  # of the out-of-fold predictions
     fold: int | None = None  # for cross-validation, the fold of `dataset.json` that validates
-    kidney: tuple[str, ...] = ()  # further flags of kits-train for the planes' networks
-    folds: tuple[str, ...] = ()  # the same for those of the folds
-    tumor: tuple[str, ...] = ()  # the same for the tumor network
+    kidney: tuple[str, ...] = ()  # further flags of kits-train for the kidney networks
+    folds: tuple[str, ...] = ()  # likewise for the kidney networks of the folds
+    tumor: tuple[str, ...] = ()  # likewise for the tumor network
     predict: tuple[str, ...] = ()  # further flags of kits-predict
 
 
@@ -68,7 +68,7 @@ def steps(options: Options) -> list[Step]:
 
 
 def _out_of_fold(options: Options, data_dir: pathlib.Path) -> list[Step]:
-    """Return the steps that find the kidneys of training and validation cases by networks that have not seen them."""
+    """Return the steps that predict the kidneys of all cases by networks that were not trained on them."""
     split = {case["id"]: case["split"] for case in read_index(data_dir)["cases"]}
     training = sorted(name for name, own in split.items() if own == "training")
     if len(training) < options.num_folds:
@@ -108,7 +108,7 @@ def _predict(name: str, data_dir: pathlib.Path, checkpoint_dir: pathlib.Path, op
 
 
 def is_outdated(step: Step) -> bool:
-    """Return whether a "kidneys" step has predictions older than its networks, which were trained further since."""
+    """Return whether a "kidneys" step has predictions older than its networks, which were trained further."""
     flags = dict(word.removeprefix("--").split("=", 1) for word in step.words[1:])
     weights = [pathlib.Path(flags["checkpoint_dir"], name, WEIGHTS_NAME) for name in network_names("kidney")]
     newest = max((path.stat().st_mtime_ns for path in weights if path.is_file()), default=0)
@@ -118,10 +118,7 @@ def is_outdated(step: Step) -> bool:
 
 
 def summary(checkpoint_dir: pathlib.Path) -> pd.DataFrame:
-    """Return a row for each network of the recipe that has weights: steps, loss, Dice of the validation, weights.
-
-    The loss is the mean over the last 100 steps; the validation is that of the weights that were kept.
-    """
+    """Return a row for each network with weights: steps, mean loss of the last 100 steps, kept validation Dice."""
     rows = {}
     for name in network_names():
         folder = checkpoint_dir / name
@@ -138,7 +135,7 @@ def summary(checkpoint_dir: pathlib.Path) -> pd.DataFrame:
 
 
 def _kept_score(folder: pathlib.Path) -> str:
-    """Return the Dice of the validation of the weights that a network keeps, and its step; a dash without one."""
+    """Return the validation Dice of the kept weights of a network and its step; a dash without validation."""
     if not (folder / VALIDATION_NAME).is_file():
         return "-"
     scores = pd.read_csv(folder / VALIDATION_NAME, index_col="step").iloc[:, 0]
@@ -172,8 +169,5 @@ def write_view(data_dir: pathlib.Path, folder: pathlib.Path, split: dict[str, st
         if link.resolve() != target:  # missing, or the prepared data have moved
             with files.replacing(link) as temporary:
                 os.symlink(target, temporary)
-    text = json.dumps(index, indent=2) + "\n"
-    path = folder / INDEX_NAME
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        files.write_text(path, text)
+    files.update_text(folder / INDEX_NAME, json.dumps(index, indent=2) + "\n")
     return folder

@@ -60,9 +60,9 @@ def run(
         config: The network's config.
         data_dir: A prepared folder.
         checkpoint_dir: The folder of all networks; this one gets a folder in it.
-        settings: What the run depends on beside the config.
+        settings: What the run depends on besides the config.
         machine: Devices, and how they are used.
-        report: Called with lines for a person.
+        report: Called with lines for the user.
 
     Returns:
         Whether training is over; False when SIGTERM, or a signal to another worker, stopped it.
@@ -76,7 +76,7 @@ def run(
     folder = pathlib.Path(checkpoint_dir) / network_name(config)
     settings = dataclasses.replace(settings, data=data.digest(data_dir, settings.kidney_masks))
     states.check_folder(folder, config, settings)
-    loop.learning_rate_schedule(config)  # refuses options that do not go together before anything is written
+    loop.learning_rate_schedule(config)  # raises for a warmup with schedule=step, before anything is written
     configure_process(settings, machine)
     strategy = strategies.make_strategy(machine.strategy, machine.tpu)
     jit = strategies.uses_xla(machine.jit, config, strategy)
@@ -124,7 +124,7 @@ def restore(trainer: loop.Trainer, folder: pathlib.Path, pretrained: pathlib.Pat
 def make_validation(
     trainer: loop.Trainer, state: TrainingState, data_dir: str | os.PathLike, settings: Settings, report: Report
 ) -> Validation | None:
-    """Return the validation that the config asks for, if any."""
+    """Return the validation; None if the config or the data have none."""
     if not trainer.config.validate_every:
         return None
     records = data.split_records(data_dir, "validation")
@@ -179,7 +179,7 @@ def make_callbacks(state: TrainingState, config: NetworkConfig, machine: Machine
 
 
 def finish(folder: pathlib.Path, config: NetworkConfig, worker: strategies.Worker, report: Report) -> None:
-    """Put the weights to keep in place and draw the curves, if an earlier run has not."""
+    """Replace the weights by the best ones if the config keeps them, and draw the curves, unless this is done."""
     if not worker.is_chief:
         return
     best, kept = folder / BEST_NAME, folder / WEIGHTS_NAME
@@ -193,7 +193,7 @@ def finish(folder: pathlib.Path, config: NetworkConfig, worker: strategies.Worke
 
 @contextlib.contextmanager
 def explained_errors(folder: pathlib.Path, config: NetworkConfig, sources: list[Any]) -> Iterator[None]:
-    """Turn what ends training through no fault of the program into a TrainingError of one line."""
+    """Convert errors with a cause outside the program to a TrainingError with a one-line message."""
     try:
         yield
         return
@@ -234,13 +234,12 @@ def describe_start(trainer: loop.Trainer, state: TrainingState, num_sources: int
     start = f"resumes at step {state.step}" if state.step else fresh
     steps = f"{counted(config.num_steps, 'step')} of {counted(config.batch_size, 'sample')} from {sources}"
     size = f"{trainer.model.count_params() / 1e6:.3g} million parameters"
-    return (
-        f"{network_name(config)}: {start}, {steps}; {size} in {settings.precision} on {device_name(trainer.strategy)}"
-    )
+    device = device_name(trainer.strategy)
+    return f"{network_name(config)}: {start}, {steps}; {size} in {settings.precision} on {device}"
 
 
 def device_name(strategy: tf.distribute.Strategy) -> str:
-    """Return what a strategy trains on, such as "NVIDIA H100" or "CPU with 2 cores", how many in front of several."""
+    """Return what a strategy trains on, such as "2 x NVIDIA H100" or "CPU with 2 cores"."""
     gpus = tf.config.get_visible_devices("GPU")
     if isinstance(strategy, tf.distribute.TPUStrategy):
         name = "TPU"
@@ -252,7 +251,7 @@ def device_name(strategy: tf.distribute.Strategy) -> str:
 
 
 def is_wide(config: NetworkConfig) -> bool:
-    """Return whether a network has at least as many filters as the paper's."""
+    """Return whether a network is at least as wide as the paper's."""
     return config.base_filters >= configs.preset("paper", config.stage, getattr(config, "plane", None)).base_filters
 
 

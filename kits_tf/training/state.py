@@ -1,4 +1,4 @@
-"""What a network's folder holds of its training: the run's settings, the training state and the weights."""
+"""The files of a training run: its settings, the training state and the weights."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ PREPROCESSING = ("clip_low_hu", "clip_high_hu", "inplane_mm", "slice_mm", "mirro
 
 
 class TrainingError(Exception):
-    """Training ended early, through no fault of the flags; the message says why and what to do."""
+    """Training ended early for a reason other than the flags; the message says why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a run depends on beside its config: kept in `training.json` and required to be the same on resume."""
+    """What a run depends on besides its config; stored in `training.json`, and must be the same on resume."""
 
     seed: int = 0  # of weights, order and augmentation
     precision: str = "float32"  # a Keras dtype policy
@@ -44,7 +44,7 @@ class Settings:
 
 
 def check_folder(folder: pathlib.Path, config: NetworkConfig, settings: Settings) -> None:
-    """Raise UsageError for a folder of another run; more steps are fine unless the rate depends on their number."""
+    """Raise UsageError for a folder of another run; more steps are allowed unless the schedule depends on them."""
     if not saved_states(folder) and not (folder / WEIGHTS_NAME).is_file():
         return  # an earlier run ended before it saved anything
     there = dataclasses.asdict(configs.load(folder / CONFIG_NAME))
@@ -101,13 +101,14 @@ def _differences(there: Mapping[str, Any], asked: Mapping[str, Any], names: Coll
 class TrainingState:
     """The training state on disk, `state/`, and the weights for prediction, `model.weights.h5`.
 
-    Besides `parts`, everything is a function of the seed and the step, or is in `validation.csv`.
+    Everything else is a function of the seed and the step, or is stored in `validation.csv`.
 
     Args:
         folder: The network's folder.
         parts: What to save, by name: "model", "optimizer", ...
         network: A float32 copy of the network on one device, for the weights that are validated and kept.
-        is_chief: Whether this process writes the shared files. Others save elsewhere: all replicas must be read.
+        is_chief: Whether this process writes the shared files. Others save to a temporary folder, because saving reads
+            the variables of all replicas.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class TrainingState:
                 self._checkpoint.restore(str(path)).assert_existing_objects_matched()
                 self.step = int(self._step.numpy())
                 return
-            except (AssertionError, ValueError):  # readable, with other variables or shapes
+            except (AssertionError, ValueError):  # a readable file with other variables or shapes
                 raise InputError(path, "is the state of another network; use another --checkpoint_dir") from None
             except Exception as error:  # TensorFlow's reader raises many kinds of errors on a damaged file
                 print(f"warning: {path} is skipped: {one_line(error)}", file=sys.stderr, flush=True)

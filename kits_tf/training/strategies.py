@@ -29,11 +29,11 @@ ALONE = Worker()
 
 
 def make_strategy(name: str, tpu: str | None = None) -> tf.distribute.Strategy:
-    """Return the strategy of a name; raise UsageError if its cluster or TPU cannot be used.
+    """Return a strategy by name; raise UsageError if its cluster or TPU cannot be used.
 
     Args:
         name: "one": the first GPU, or the CPU. "mirrored": all devices of this machine. "multi_worker": all machines
-            of TF_CONFIG. "tpu". "auto": the one that fits the machine.
+            of TF_CONFIG. "tpu". "auto": what suits the machine.
         tpu: A TPU's name or address; None for that of the environment variable TPU_NAME.
     """
     if name == "auto":
@@ -90,6 +90,6 @@ def uses_xla(jit: str, config: NetworkConfig, strategy: tf.distribute.Strategy) 
     if jit == "on" and not is_single:
         raise UsageError("jit", "on needs --strategy=one: XLA does not compile the sum over replicas here")
     if jit == "on" and not has_fixed_shape:
-        raise UsageError("jit", "on needs a grid: each size of native cubes would be compiled anew")
+        raise UsageError("jit", "on needs a grid: native cubes differ in size, and each size would be compiled")
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     return jit == "on" or (jit == "auto" and is_single and has_fixed_shape and on_gpu)

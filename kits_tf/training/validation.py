@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Callable, Sequence
 
 import keras
@@ -16,7 +15,7 @@ from kits_tf.errors import CancelledError
 from kits_tf.evaluation.metrics import dice
 from kits_tf.inference.engines.tensorflow import TensorFlowEngine
 from kits_tf.inference.segmenter import KIDNEY, Segmenter
-from kits_tf.training.callbacks import append_rows, drop_rows
+from kits_tf.training.callbacks import append_rows, drop_rows, rows_until
 from kits_tf.training.state import TrainingState
 from kits_tf.training.strategies import ALONE, Worker
 
@@ -25,16 +24,17 @@ BACKGROUND = {"kidney": 0, "tumor": KIDNEY}  # labels above it are the network's
 
 
 class Validation:
-    """Validates a network at the steps that its config asks for, and keeps the best weights.
+    """Validates a network at the steps that its config sets, and keeps the best weights.
 
-    A kidney network is scored by what its plane alone finds; the tumor network inside the kidneys that it trains on.
+    A kidney network is scored on its own plane, without the others; the tumor network within the kidneys that it is
+    trained on.
 
     Args:
         config: The network's config.
-        state: Holds the weights to score, and writes the best ones.
+        state: Holds the weights to score; writes the best ones.
         records: Paths of the validation cases.
         kidney_masks: "labels" or a folder of predictions, for the tumor network.
-        worker: This process and the number of workers, which share the cases.
+        worker: This process, one of those that share the cases.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class Validation:
         for case in self._records:
             check_mask(case, kidney_masks or "labels")
         self._path = state.folder / VALIDATION_NAME
-        self.scores = read_scores(self._path, state.step)  # early stopping depends on them
+        rows = [row.split(",") for row in rows_until(self._path, state.step)]
+        self.scores = {int(row[0]): float(row[1]) for row in rows}  # mean Dice by step, for early stopping
         if worker.is_chief:
             drop_rows(self._path, state.step)
 
@@ -69,7 +70,7 @@ class Validation:
         return min(self._config.num_steps, (step // every + 1) * every)
 
     def is_due(self, step: int) -> bool:
-        """Return whether a step is to be validated and has not been yet."""
+        """Return whether the weights after a step must be validated and have not been yet."""
         return 0 < step == self.next_step(step - 1) and step not in self.scores
 
     def has_stalled(self) -> bool:
@@ -87,7 +88,7 @@ class Validation:
         """Score the weights of `state.network` after `step` steps; write the score and the best weights.
 
         `agree` returns the means of numbers over all workers. `is_stopped` is called between batches of slabs; once it
-        returns True, the validation ends on all workers and this returns False.
+        returns True on any worker, the validation ends on all of them and False is returned.
         """
         callbacks.on_test_begin()
         try:
@@ -100,7 +101,7 @@ class Validation:
         cases = {case: mean * self._worker.count for case, mean in zip(own, means, strict=True)}
         score = round(float(np.mean(list(cases.values()))), 6)
         if not self.scores or score > self.scores[self.best_step]:
-            self._state.save_weights(self._state.folder / BEST_NAME)  # before the row that tells of them
+            self._state.save_weights(self._state.folder / BEST_NAME)  # before their row, in case of a crash
         self.scores[step] = score
         if self._worker.is_chief:
             append_rows(self._path, [{"step": step, self.name: score, **cases}])
@@ -130,10 +131,3 @@ class Validation:
         labels = self._segmenter.run(hu, record.spacing_mm, mask=mask, progress=progress).labels
         threshold = BACKGROUND[self._config.stage]
         return dice(labels > threshold, restore(record.label, record, 0) > threshold)
-
-
-def read_scores(path: pathlib.Path, last_step: int) -> dict[int, float]:
-    """Return {step: mean Dice} of a `validation.csv` up to a step; a row without its line end is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    rows = [line.split(",") for line in lines[1:] if line.endswith("\n")]
-    return {int(row[0]): float(row[1]) for row in rows if int(row[0]) <= last_step}

@@ -73,6 +73,7 @@ def test_strict_writes_all_or_nothing(data, tmp_path, capsys):
     assert "case_00002" in capsys.readouterr().err and not (tmp_path / "out").exists()
     label.rename(data / "case_00002" / kits19.LABEL_NAME)
     assert run(data, tmp_path / "out", "--strict") == 0
+    assert capsys.readouterr().out.count("case_00002: ") == 1  # though it is read twice
     assert len(index(tmp_path / "out")["cases"]) == len(list((tmp_path / "out").rglob("*.tfrecord"))) == 3
 
 

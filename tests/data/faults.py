@@ -149,7 +149,7 @@ ODD = {
     "label partly in air": (edit_labels(lambda labels: np.roll(labels, -24, axis=1)), "fat or air"),
     "tumor alone": (edit_labels(lambda labels: 2 * (labels > 0).astype(np.uint8)), "touches no kidney"),
     "tumor of a lost kidney": (edit_labels(tumor_of_a_lost_kidney), "touches no kidney"),
-    "label without contrast": (edit_hu(without_contrast), "brighter than its surroundings by"),
+    "label without contrast": (edit_hu(without_contrast), "HU brighter than its surroundings"),
     "back to front": (back_to_front, "spine lies in front"),
     "short kidneys": (edit_labels(not_cut), "kidneys are 40 mm long"),
     "lost labels": (edit_labels(lambda labels: labels * (np.arange(12)[:, None, None] == 6)), "ml"),
