@@ -1,4 +1,4 @@
-"""Write the pages and sections that code and recorded results determine. Run `python -m docs.generate`."""
+"""Generate pages and sections from code and recorded results. Run `python -m docs.generate`."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def shown(value: Any) -> str:
 
 
 def filled(path: pathlib.Path, sections: Mapping[str, Callable[[], str]]) -> str:
-    """Return a page whose marked sections are made anew; the rest of it is written by hand."""
+    """Return a handwritten page with its marked sections regenerated."""
     text = path.read_text(encoding="utf-8")
     for name, section in sections.items():
         start = f"<!-- {name}: made by `python -m docs.generate` -->\n"
@@ -264,7 +264,7 @@ def training() -> str:
 
 
 def scores() -> str:
-    """Return the scores of the released weights, case by case and in short."""
+    """Return the scores of the released weights, by case and in summary."""
     result = recorded()["scores"]
     if not result:
         return PENDING
@@ -280,7 +280,7 @@ def short(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def tries() -> str:
-    """Return the table of what was tried, a column for each number that was measured of any."""
+    """Return the table of tries, with a column for each number that was measured for any of them."""
     found = recorded()["tries"]
     keys = [key for key in SUMMARY if any(one.get(key) is not None for one in found)]
     rows = [(one["name"], *("" if one.get(key) is None else one[key] for key in keys)) for one in found]
@@ -293,7 +293,7 @@ def differences_of_weights() -> str:
 
 
 def claims() -> str:
-    """Return what the paper claims, what was measured and what that says."""
+    """Return the table of the paper's claims, the measurements and the verdicts."""
     result = ablations.recorded()
     rows = [("question", "claim", "measured: difference from the reference", "verdict", "CPU minutes")]
     for name, question in QUESTIONS.items():

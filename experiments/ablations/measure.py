@@ -1,4 +1,4 @@
-"""Train the networks of variants and score them; what is finished in the output folder is not done again."""
+"""Train and score the networks of variants; finished networks and scores in the output folder are kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Case:
 
     hu: np.ndarray
     labels: np.ndarray
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: Sequence[float]
 
 
 class Remembering(Engine):
@@ -63,7 +63,7 @@ class Remembering(Engine):
         return self._known[key]
 
     def forget(self) -> None:
-        """Drop what was computed, once a case is done."""
+        """Drop the results of a finished case."""
         self._known.clear()
 
 
@@ -72,7 +72,7 @@ class Study:
 
     Args:
         folder: The output folder.
-        num_steps: Steps of every training, instead of those of the base.
+        num_steps: Steps of every training; None for those of the base.
         training: Numbers of the simulated cases to train on.
         test: Numbers of those to score.
     """
@@ -120,7 +120,7 @@ class Study:
         return self.folder / "networks" / network.name / str(seed)
 
     def measure(self, variants: Iterable[Variant], seed: int) -> None:
-        """Train what variants lack and score them; those made of the same networks are scored together."""
+        """Train the missing networks of variants and score them; those that share networks are scored together."""
         groups: dict[str, list[Variant]] = {}
         for variant in variants:
             if not self.scores_path(variant, seed).is_file():
@@ -209,9 +209,9 @@ def segmenter(variant: Variant, engine: Engine, configs: Mapping[str, Any]) -> S
 
 
 def score(system: Segmenter, case: Case) -> dict[str, Any]:
-    """Return the Dice of what a system finds: of the kidneys, or of tumors in true kidneys, None without one.
+    """Return the Dice of the kidneys, or of tumors within the true kidneys, None if there is none.
 
-    Of tumors also the true volume and that falsely claimed, ml.
+    For tumors, also return the true and the false positive volume in ml.
     """
     if "tumor" not in system.configs:
         found = system.run(case.hu, case.spacing_mm).labels
@@ -261,6 +261,6 @@ def score_released(variants: Iterable[Variant], real_ct: pathlib.Path | None, ca
 
 
 def single_threaded() -> None:
-    """Let TensorFlow use one thread, so that seconds of CPU time compare; call before it is loaded."""
+    """Restrict TensorFlow to one thread, so that CPU times are comparable; call this before it is imported."""
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(name, "1")

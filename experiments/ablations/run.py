@@ -1,9 +1,9 @@
-"""Measure what the paper claims and does not show: train variants on simulated CTs and compare them.
+"""Test claims of the paper that it does not measure: train variants on simulated CTs and compare them.
 
 python -m experiments.ablations.run --question=planes
 
-Networks and scores are kept in --output_dir; run again, the command goes on with what is missing. --collect trains
-nothing and records what there is.
+Networks and scores are kept in --output_dir, so that a rerun resumes. --collect records the finished ones and trains
+nothing.
 """
 
 from __future__ import annotations
@@ -51,15 +51,12 @@ def main() -> None:
 
 def recorded(path: pathlib.Path) -> dict[str, Any]:
     """Return an earlier result, whose other questions are kept; an empty one if there is none."""
-    return (
-        json.loads(path.read_text(encoding="utf-8"))
-        if path.is_file()
-        else {"questions": {}, "networks": {}, "released": {}}
-    )
+    empty: dict[str, Any] = {"questions": {}, "networks": {}, "released": {}}
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else empty
 
 
 def collected(study: measure.Study, question: Question) -> list[dict[str, Any]]:
-    """Return the scores of a question's variants by seed, as far as they are finished."""
+    """Return the finished scores of a question's variants by seed."""
     rows = []
     for variant in question.variants:
         paths = sorted(study.scores_path(variant, 0).parent.glob("*.json"))

@@ -1,4 +1,4 @@
-"""Read the result: means and paired differences with 95 % intervals, and what they say of each claim."""
+"""Evaluate the result: means and paired differences with 95 % intervals, and a verdict on each claim."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Row:
 
     @property
     def finding(self) -> str:
-        """What the difference says: "better", "worse" or "unclear".
+        """The finding: "better", "worse" or "unclear".
 
         A difference counts if the interval excludes zero and all seeds agree on its sign.
         """
@@ -59,7 +59,7 @@ def recorded(path: pathlib.Path = RESULT) -> dict[str, Any]:
 
 
 def rows(result: dict[str, Any], name: str) -> list[Row]:
-    """Return the rows of a question, in its order; of variants that are measured, and whose reference is."""
+    """Return the rows of a question's variants that were measured, as their reference was, in order."""
     question = QUESTIONS[name]
     measured = {one["variant"]: one for one in result["questions"].get(name, [])}
     found = []
@@ -104,7 +104,7 @@ def frame_of(scores: dict[str, Any], metric: str) -> pd.DataFrame:
 
 
 def verdict(question: Question, found: list[Row]) -> str:
-    """Return what the measurements say of a claim."""
+    """Return the verdict of the measurements on a claim."""
     findings = {one.variant: one.finding for one in found if one.seeds >= MIN_SEEDS}
     tested = [findings[name] for name in question.worse if name in findings]
     if not question.worse:

@@ -1,4 +1,4 @@
-"""The questions: what the paper says, and the variants that measure it, each one change away from a base."""
+"""The questions: claims of the paper, and variants that test them, each with one change to a base."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ KIDNEY: dict[str, Any] = {
     "foreground_fraction": 0.3,
     "min_agreement": 0.0,
 }
-"""What the base of the kidney networks changes in the preset `small`."""
+"""Changes to the preset `small` in the base of the kidney networks."""
 
 TUMOR: dict[str, Any] = {"augment": False, "grid": 32, "context_mm": 0.0, "num_steps": 160}
-"""Likewise of the tumor network."""
+"""Likewise for the tumor network."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A system to score: networks of one stage, and options of what they find together."""
+    """A system to score: networks of one stage, and options of their joint prediction."""
 
     name: str
     networks: tuple[Network, ...]

@@ -1,6 +1,6 @@
 """Measure time and memory of kits-evaluate and kits-report on one long case.
 
-The prediction is the reference moved by some voxels, with a false tumor; the CT is noise. Neither matters to the time.
+The prediction is the reference, shifted by some voxels, with a false tumor; the CT is noise. Neither affects the time.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ SCRIPT = common.ROOT / "experiments" / "benchmarks" / "serve_alone.py"
 
 
 def main() -> None:
-    """Run both by turns."""
+    """Run both alternately."""
     parser = common.parser(__doc__, __file__)
     parser.add_argument("--python", default=sys.executable, help="interpreter of an environment with TensorFlow alone")
     parser.add_argument("--slices", type=int, default=108)
@@ -70,7 +70,7 @@ def predict(cases: pathlib.Path, out: pathlib.Path, checkpoint_dir: str) -> dict
 
 
 def serve(folder: pathlib.Path, python: str) -> dict[str, Any]:
-    """Return what the SavedModel takes in another interpreter, which must not see this checkout."""
+    """Return time and memory of the SavedModel in another interpreter, which must not see this checkout."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     line = [python, str(SCRIPT), str(folder / "models" / "system" / "1"), "ct.npz", "labels.npy"]
     output = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment).stdout

@@ -2,7 +2,7 @@
 
 Each measurement is a process that reads the training cases of a prepared folder with the patches of preset `paper`:
 plain, augmented as the preset says, and with every augmentation. "numpy" cuts and scales such patches of one volume in
-memory. Megapixels are those of a slab's one slice; CPU seconds hold on a machine that is busy with something else.
+memory. Megapixels count one slice of a slab. CPU seconds are meaningful on a busy machine, too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STAGES = [
     *itertools.product(PLANES, ("numpy", "plain", "augmented", "full")),
     *itertools.product(("tumor",), ("augmented", "full")),
 ]
-FULL = {"max_elastic_mm": 6.0, "max_gamma": 0.3, "max_blur_mm": 1.5, "max_coarsening": 1.5}  # beside the preset's own
+FULL = {"max_elastic_mm": 6.0, "max_gamma": 0.3, "max_blur_mm": 1.5, "max_coarsening": 1.5}  # besides the preset's own
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
     parser = common.parser(__doc__, __file__)
     parser.add_argument("--data_dir", type=pathlib.Path, required=True, help="a prepared folder")
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--batches", type=int, default=0, help="also measure memory over so many axial batches")
+    parser.add_argument("--batches", type=int, default=0, help="also measure memory over this number of axial batches")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="options of the config")
     parser.add_argument("--only", nargs=2, metavar=("STAGE", "KIND"))
     arguments = parser.parse_args()
@@ -80,7 +80,7 @@ def measure(stage: str, kind: str, arguments: argparse.Namespace) -> dict[str, A
 
 
 def rate(batches: Iterator, config: Any, seconds: float, size: int, warmup: int) -> dict[str, float]:
-    """Return how fast an iterator delivers batches of some size, after a warmup."""
+    """Return how fast an iterator delivers batches of `size` samples, after a warmup."""
     import tensorflow as tf
 
     from kits_tf.pipelines import tumor
@@ -116,7 +116,7 @@ def open_pipeline(config: Any, data_dir: pathlib.Path) -> Iterator:
 
 
 def memory_over(batches: Iterator, count: int) -> dict[str, Any]:
-    """Return the memory at twenty points of so many batches, and its peak."""
+    """Return the memory at twenty points of `count` batches, and its peak."""
     points = []
     for number in range(1, count + 1):
         next(batches)

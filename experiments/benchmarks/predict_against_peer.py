@@ -1,7 +1,7 @@
-"""Compare a whole prediction with 27 windows through a network of nnU-Net's shape, by turns on one machine.
+"""Compare a whole prediction with 27 windows through a network of nnU-Net's shape, alternately on one machine.
 
-The median window of the peer (`predict_peer.py`) counts 27 times, half overlapping over a median case on nnU-Net's
-grid; its start, reading, resampling and writing are not counted, ours are.
+A median case on nnU-Net's grid needs 27 half-overlapping windows, so the median time of a window of the peer
+(`predict_peer.py`) is multiplied by 27. Start, reading, resampling and writing count for us, but not for the peer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KINDS = ("torch_float32", "openvino_bfloat16")
 
 
 def main() -> None:
-    """Run both by turns and write the ratios."""
+    """Run both alternately and write the ratios."""
     parser = common.parser(__doc__, __file__)
     parser.add_argument("--peer_python", required=True, help="interpreter of an environment with PyTorch and OpenVINO")
     parser.add_argument("--checkpoint_dir", default=checkpoint.DEFAULT, help="or random")
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def predict(cases: pathlib.Path, checkpoint_dir: str, width: int) -> dict[str, Any]:
-    """Segment a CT, and return what it took from the start of the program; of random weights without loading."""
+    """Segment a CT and return its time and memory, from the start of the program; without loading if random."""
     if checkpoint_dir == "random":
         found = synthetic.segment(cases, synthetic.random_checkpoint(width))
         return {"seconds": found["segment_seconds"], **found}

@@ -1,7 +1,7 @@
 """Time windows of 80 x 160 x 160 through a network of nnU-Net's published KiTS19 3D shape, in PyTorch; prints JSON.
 
-Runs as a script in an environment of its own, with PyTorch and, for --openvino, OpenVINO. Six stages of 32 to 320
-features, instance norm, leaky ReLU, random weights: the shape alone decides the time.
+Run it as a script in another environment, with PyTorch and, for --openvino, OpenVINO. The network has six stages of
+32 to 320 features, instance norm, leaky ReLU and random weights, since the shape alone determines the time.
 """
 
 import argparse

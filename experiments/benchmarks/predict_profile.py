@@ -1,6 +1,6 @@
-"""Profile a prediction: where the seconds go from the start of the program, and the memory over time; OpenVINO.
+"""Profile a prediction in OpenVINO: the seconds of each part, from the start of the program, and memory over time.
 
-With --checkpoint_dir=random, weights of preset `best` are random and the labelled kidneys are given to stage 2.
+With --checkpoint_dir=random, the networks of preset `best` get random weights, and stage 2 gets the labelled kidneys.
 """
 
 from __future__ import annotations

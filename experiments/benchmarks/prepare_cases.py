@@ -1,4 +1,4 @@
-"""Measure time, memory and disk space of kits-prepare, and the time of a second run, which finds everything done."""
+"""Measure time, memory and disk space of kits-prepare, and the time of a second run with nothing left to do."""
 
 from __future__ import annotations
 

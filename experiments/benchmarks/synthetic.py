@@ -24,8 +24,8 @@ SOURCE_SLICES = 108  # a median case of KiTS19
 def simulated_ct(slices: int = SOURCE_SLICES, size: int = 512, work: pathlib.Path = common.BUILD) -> pathlib.Path:
     """Return a folder in the KiTS19 layout with one simulated CT, made if it is missing.
 
-    Other lengths than 108 are cut from the CT of 108 slices or repeat it, every other time upside down; the kidneys
-    are those of the first 108 slices.
+    Shorter CTs are cut from the CT of 108 slices; longer ones repeat it, every other time upside down, with labels in
+    the first 108 slices only.
     """
     source, folder = work / "ct" / f"{SOURCE_SLICES}x{size}", work / "ct" / f"{slices}x{size}"
     flags = "--cases=0", "--seed=5", f"--size={size}", f"--slices={SOURCE_SLICES}"

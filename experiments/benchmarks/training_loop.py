@@ -1,7 +1,7 @@
-"""Measure what the training loop costs beside the bare compiled step, and what determinism costs.
+"""Measure the overhead of the training loop over the bare compiled step, and the cost of determinism.
 
-Both train the axial network on one batch in memory, by turns in one process; another process repeats it with
-deterministic kernels. Seconds are of one step, the median of the runs.
+Both train the axial network on one batch in memory, alternating in one process; another process repeats it with
+deterministic kernels. Seconds are those of one step, the median of the runs.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def loop_seconds(config: KidneyConfig) -> tuple[float, float]:
         folder = pathlib.Path(name)
         parts = {"model": trainer.model, "optimizer": trainer.optimizer}
         state = TrainingState(folder, parts, float32_network(config))
-        loggers = [HistoryLogger(folder, 0), ProgressLogger("loop", 0, config.num_steps), clock]
+        loggers = [HistoryLogger(folder, 0), ProgressLogger("loop", config.num_steps), clock]
         callbacks = keras.callbacks.CallbackList(loggers)
         callbacks.on_train_begin()
         loop.train(trainer, iter(strategy.experimental_distribute_dataset(dataset)), state, None, callbacks)

@@ -84,7 +84,7 @@ def spatial_attention(self: Any, x: torch.Tensor, training: bool | None = None) 
 # Keras copies the input of each convolution to channels first and back; a view of it will do.
 keras_nn._transpose_spatial_inputs = channels_first
 layers.upsample_linear = upsample_linear
-layers.SlicewiseConvolution3D.call = slicewise_convolution
+layers.SlicewiseConvolution3D.call = slicewise_convolution  # type: ignore[method-assign]
 keras.layers.BatchNormalization.call = batch_normalization
-layers.ChannelAttention.call = channel_attention
-layers.SpatialAttention.call = spatial_attention
+layers.ChannelAttention.call = channel_attention  # type: ignore[method-assign]
+layers.SpatialAttention.call = spatial_attention  # type: ignore[method-assign]

@@ -13,7 +13,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -69,7 +69,7 @@ def write(case: Case, folder: pathlib.Path, segmenter: Segmenter) -> bool:
     image = np.rint(geometry.resized(case.hu, shape, geometry.clipped))
     np.save(writing / IMAGE, image.astype(np.int16))
     np.save(writing / LABEL, label.astype(np.uint8))
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{name}_{number}": array
         for number, cube in enumerate(cubes(case, sides, tumor))
         for name, array in cube.items()

@@ -1,4 +1,4 @@
-"""Files that are not usable CTs: `KINDS` maps the name of a kind to make(path, rng), `SAYS` to what must be said."""
+"""Files that are not usable CTs: `KINDS` maps names of kinds to make(path, rng), `SAYS` to the required message."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def compressed(data: Callable[[np.random.Generator], Bytes]) -> Make:
 
 
 def written(data: Callable[[np.random.Generator], Bytes]) -> Make:
-    """Return a kind that writes bytes as they are."""
+    """Return a kind that writes bytes unchanged."""
     return lambda path, rng: path.write_bytes(bytes(data(rng)))
 
 
@@ -66,7 +66,7 @@ def image(array: Callable[[np.random.Generator], np.ndarray], affine: np.ndarray
 
 
 def bomb(megabytes: int, *changes: tuple) -> Make:
-    """Return a kind that writes so many megabytes of zeros, compressed a thousandfold, behind a patched file."""
+    """Return a kind that appends megabytes of zeros, compressed a thousandfold, to a patched file."""
 
     def make(path: pathlib.Path, rng: np.random.Generator) -> None:
         with gzip.open(path, "wb", compresslevel=9) as stream:
@@ -111,7 +111,7 @@ def size(*sizes: int) -> tuple:
 
 
 def stored(change: Callable[[np.ndarray], np.ndarray], affine: np.ndarray = AFFINE) -> Make:
-    """Return a kind that stores the CT of a person otherwise than its header says."""
+    """Return a kind that stores the CT of a person in a way that contradicts its header."""
     return image(lambda rng: np.ascontiguousarray(change(person.ct()[0])), affine)
 
 
@@ -186,7 +186,7 @@ KINDS: dict[str, Make] = {
     "voxels_at_no_number": header((VOX_OFFSET, "f", NAN)),
     "pair_without_its_other_half": header((MAGIC, "4s", b"ni1\x00")),
     "analyze": header((MAGIC, "4s", b"\x00\x00\x00\x00")),
-    # A person under a header that says otherwise
+    # A person with a header that contradicts it
     "back_to_front": stored(lambda hu: hu[:, ::-1]),
     "upside_down": stored(lambda hu: hu[::-1]),
     "hu_off_by_1024": stored(lambda hu: hu + 1024),
@@ -208,4 +208,4 @@ SAYS = {
     "unit_metre": "in metres",
     "unit_micron": "in microns",
 }
-"""A warning of each of these kinds, or the reason why it is refused."""
+"""Part of the warning about each of these kinds, or of the reason why it is refused."""

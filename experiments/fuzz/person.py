@@ -1,4 +1,4 @@
-"""A person with lungs, a spine and two kidneys, and training cases whose labels do not fit it."""
+"""A person with lungs, a spine and two kidneys, and training cases whose labels do not match it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ct() -> tuple[np.ndarray, np.ndarray]:
 
 
 class Case(NamedTuple):
-    """A training case: how its labels and spacing differ from the truth, and what must be said of it, if anything."""
+    """A training case: how its labels and spacing differ from the truth, and part of the required finding, if any."""
 
     change: Callable[[np.ndarray], np.ndarray] = np.copy
     says: str = ""

@@ -1,8 +1,8 @@
-"""Send bad files of every kind through kits-predict, and training cases that do not fit through kits-prepare.
+"""Run kits-predict on bad files of every kind, and kits-prepare on training cases whose labels do not match.
 
-Each round writes one file or DICOM series of each kind beside a good CT and segments the folder. It must end with exit
-code 0 or 1 within the bounds of time and memory, print no traceback, and either segment a file or name it in one line.
-Kinds that give wrong labels silently must be warned of or refused for the right reason.
+Each round writes one file or DICOM series of each kind and a good CT, and segments the folder. The command must exit
+with 0 or 1 within the bounds on time and memory, print no traceback, and either segment a file or report it in one
+line. Kinds whose labels would be wrong must be refused, or segmented with a warning, for the right reason.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def lines_about(output: str, name: str) -> list[str]:
 
 
 def check(run: common.Run, lines: dict[str, list[str]], out: pathlib.Path, bounds: argparse.Namespace) -> list[str]:
-    """Return what is wrong about a round."""
+    """Return the problems of a round."""
     problems = [f"exit code {run.code}"] if run.code not in (0, 1) else []
     problems += ["a traceback"] if "Traceback" in run.output else []
     problems += ["too slow"] if run.seconds > bounds.seconds else []
@@ -96,17 +96,16 @@ def check(run: common.Run, lines: dict[str, list[str]], out: pathlib.Path, bound
             problems.append(f"{name}: labels above 2")
         if labels.is_file() != labels.with_name(f"{name}_segmentation.json").is_file():
             problems.append(f"{name}: labels without sidecar or the reverse")
-    return problems + [f"{path.name} is left" for path in out.glob(".*")]
+    return problems + [f"{path.name} is left over" for path in out.glob(".*")]
 
 
 def check_cases(raw: pathlib.Path, names: list[str]) -> list[str]:
-    """Write training cases, prepare them, and return what is wrong about that."""
+    """Write training cases, prepare them, and return the problems."""
     hu, labels = person.ct()
     for number, name in enumerate(names):
         case, folder = person.CASES[name], raw / f"case_{number:05d}"
-        noise = np.random.default_rng(number).integers(
-            -5, 6, hu.shape, np.int16
-        )  # no two cases have one image, nor one label
+        # Duplicates are refused, so images and labels must differ.
+        noise = np.random.default_rng(number).integers(-5, 6, hu.shape, np.int16)
         write_volume(Volume(hu + noise, case.spacing_mm), folder / "imaging.nii.gz")
         changed = np.array(case.change(labels))
         changed.flat[np.flatnonzero(changed)[number]] = 0

@@ -1,4 +1,4 @@
-"""DICOM series that are not usable, or odd: `SERIES` maps the name of a kind to make(folder) and what must be said."""
+"""Invalid or unusual DICOM series: `SERIES` maps the name of a kind to make(folder) and the required message."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def edited(made: Images, keys: Sequence[str], value: Any = None) -> Images:
     return made
 
 
-def woven() -> Images:
-    """Return two acquisitions half a slice apart in one series."""
+def interleaved() -> Images:
+    """Return two interleaved acquisitions, half a slice apart, in one series."""
     first = images()
     return first + edited(images(2.0, first[0].SeriesInstanceUID), ["AcquisitionNumber"], 2)
 
@@ -84,5 +84,5 @@ SERIES: dict[str, tuple[Callable[[pathlib.Path], None], str]] = {
     "dicom_without_series": (
         lambda folder: write(folder, edited(images(), ["SeriesInstanceUID"])), "without SeriesInstanceUID",
     ),
-    "dicom_two_acquisitions": (lambda folder: write(folder, woven()), "AcquisitionNumber 1, 2"),
+    "dicom_two_acquisitions": (lambda folder: write(folder, interleaved()), "AcquisitionNumber 1, 2"),
 }  # fmt: skip

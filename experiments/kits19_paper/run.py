@@ -42,17 +42,12 @@ def commands(folder: str) -> list[list[str]]:
 
 def table(result: Mapping[str, Any]) -> str:
     """Return the results beside the paper's as Markdown; dashes if nobody has scored the cases."""
-    own = [
-        (
-            "kits-tf, preset `paper`",
-            str(result["cases"] or "-"),
-            *(_number(result["scores"], name) for name in METRICS),
-        )
-    ]
-    published = [("Lee et al. 2019, Table 1", PAPER), ("Lee et al. 2019, text", IN_THE_TEXT)]
-    rows = [("system", "validation cases", "kidney Dice", "tumor Dice"), ("---", "---", "---", "---")]
-    rows += [(name, "27", *(f"{scores[metric]:.4f}" for metric in METRICS)) for name, scores in published]
-    return "".join(f"| {' | '.join(row)} |\n" for row in [*rows, *own])
+    rows = [["system", "validation cases", "kidney Dice", "tumor Dice"], ["---"] * 4]
+    for name, scores in (("Lee et al. 2019, Table 1", PAPER), ("Lee et al. 2019, text", IN_THE_TEXT)):
+        rows.append([name, "27", *(f"{scores[metric]:.4f}" for metric in METRICS)])
+    own = [_number(result["scores"], metric) for metric in METRICS]
+    rows.append(["kits-tf, preset `paper`", str(result["cases"] or "-"), *own])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _number(scores: Mapping[str, Any] | None, metric: str) -> str:

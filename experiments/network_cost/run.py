@@ -79,9 +79,9 @@ def weights(layer: Any) -> int:
 
 
 def activation_bytes(network: Any) -> int:
-    """Return the memory of all layers' outputs for one sample, as training keeps them.
+    """Return the memory of all layers' outputs for one sample, which training keeps.
 
-    What gates and CBAMs keep inside is not counted.
+    Activations inside gates and CBAMs are not counted.
     """
     outputs = [layer.output for layer in network.layers if type(layer).__name__ != "InputLayer"]
     return FLOAT_BYTES * sum(math.prod(output.shape[1:]) for output in outputs)

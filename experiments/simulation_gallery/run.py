@@ -1,4 +1,4 @@
-"""Draw one simulated CT in each contrast phase, beside the real CT of the same body where there is one."""
+"""Draw one simulated CT in each contrast phase and, if given, the real CT of the same body."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The commands: flags, messages and exit codes; the work itself is done by the packages beside this one."""
+"""The commands: flags, messages and exit codes; the other packages do the work."""

@@ -1,4 +1,4 @@
-"""Volumes of kidneys and tumors, tumor diameters, and which tumors of a reference a prediction found."""
+"""Volumes of kidneys and tumors, tumor diameters, and detection of the reference's tumors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIZES_MM = (("up to 40 mm", 40.0), ("40 to 70 mm", 70.0), ("over 70 mm", np.inf)
 
 @dataclasses.dataclass(frozen=True)
 class Tumor:
-    """A component of label 2 whose voxels touch at least at a corner; `mask` is bool inside its bounding `box`."""
+    """A component of label 2 by 26-connectivity; `mask` is bool inside its bounding `box`."""
 
     side: str
     volume_ml: float
@@ -48,11 +48,11 @@ def measure(
         labels: uint8 [slices, rows, columns], axes (I, P, L): 0 background, 1 kidney, 2 tumor.
         spacing_mm: Voxel size (slice, row, column).
         sides: uint8 of the labels' shape, 1 in the right kidney, 2 in the left; by default see `laterality`.
-        grid: Place of the labels; without it volumes are too large in a sheared grid, and tumors have no place.
+        grid: The labels' grid; without it, volumes are too large if the grid is sheared, and tumors have no position.
 
     Returns:
         Dict with `kidney_ml`, `kidney_tissue_ml`, `tumor_ml`, `kidneys` (list of {"side", "volume_ml", "tissue_ml",
-        "tumor_ml"}, right before left, without empty ones) and `tumors` (list of {"side", "volume_ml",
+        "tumor_ml"}, right before left, empty sides left out) and `tumors` (list of {"side", "volume_ml",
         "max_axial_diameter_mm"} and the entries of `place`, largest first).
 
     Example:
@@ -85,13 +85,13 @@ def measure(
 
 
 def without_tumors(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a result of `measure` where tumors were not looked for: what is unknown is None."""
+    """Return a result of `measure` for a prediction without a tumor network: unknown numbers are None."""
     kidneys = [kidney | {"tissue_ml": None, "tumor_ml": None} for kidney in measured["kidneys"]]
     return {**measured, "kidney_tissue_ml": None, "tumor_ml": None, "kidneys": kidneys, "tumors": None}
 
 
 def place(tumor: Tumor, grid: Grid) -> dict[str, Any]:
-    """Return where a tumor is, as viewers of its label file and CT tell.
+    """Return the position of a tumor in the coordinates that viewers of the label file and CT show.
 
     Returns:
         {"centroid_ras_mm": [x, y, z], "slices": [first, last] axial slice by the label file's own index from 0,
@@ -109,7 +109,7 @@ def place(tumor: Tumor, grid: Grid) -> dict[str, Any]:
 
 
 def finding(measured: Mapping[str, Any]) -> str:
-    """Return in words what was found, from `measure` or a sidecar.
+    """Return the finding in words, from `measure` or a sidecar.
 
     Example:
         >>> finding({"kidney_ml": 310.0, "tumor_ml": 0.0, "tumors": []})
@@ -129,7 +129,7 @@ def finding(measured: Mapping[str, Any]) -> str:
 def find_tumors(
     labels: np.ndarray, spacing_mm: Sequence[float], sides: np.ndarray | None = None, voxel_ml: float | None = None
 ) -> list[Tumor]:
-    """Return the tumors of 0.1 ml or more, largest first; `sides` covers the bounding box, else as for `measure`."""
+    """Return the tumors of 0.1 ml or more, largest first; `sides` covers only the bounding box of the labels."""
     around = bounding_box(labels)
     if around is None:
         return []
@@ -155,7 +155,7 @@ def max_axial_diameter_mm(mask: np.ndarray, spacing_mm: Sequence[float]) -> floa
 def detect(
     prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], voxel_ml: float | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """Look for each tumor of the reference in the prediction, and for false tumors; see `metrics.score` for arguments.
+    """Find each tumor of the reference in the prediction, and false tumors; for the arguments see `metrics.score`.
 
     A tumor is found if the prediction's tumor covers a tenth of its voxels; a predicted one is false if less than a
     tenth of it is tumor in the reference.
@@ -199,7 +199,7 @@ def detection_rates(cases: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def side_scores(
     prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float]
 ) -> dict[str, dict[str, float] | None]:
-    """Return Dice of kidney with tumor and of tumor for each side; see `metrics.score` for the arguments.
+    """Return the Dice of kidney with tumor and of tumor by side; for the arguments see `metrics.score`.
 
     Sides are those of the union of prediction and reference.
 
@@ -226,7 +226,7 @@ def _sides(labels: np.ndarray, box: tuple[slice, ...], spacing_mm: Sequence[floa
 
 
 def _with_all(labels: np.ndarray, box: tuple[slice, ...], sides: np.ndarray) -> np.ndarray:
-    """Complete the side map of a bounding box: labels outside both kidneys get the side of their column."""
+    """Complete the side map of a bounding box: labels outside both kidneys get the side of the body they lie in."""
     is_left = np.arange(box[2].start, box[2].stop) >= labels.shape[2] // 2
     by_column = np.where(is_left, np.uint8(LEFT), np.uint8(RIGHT))
     return np.where((labels[box] > 0) & (sides == 0), by_column, sides)
@@ -234,7 +234,7 @@ def _with_all(labels: np.ndarray, box: tuple[slice, ...], sides: np.ndarray) -> 
 
 def _diameter_mm(plane: np.ndarray, spacing_mm: Sequence[float]) -> float:
     """Return the largest distance between two points of the outline of a mask [rows, columns], not empty."""
-    rows = np.flatnonzero(plane.any(axis=1))  # the two points furthest apart are at the ends of their rows
+    rows = np.flatnonzero(plane.any(axis=1))  # the two most distant points are at the ends of their rows
     first, last = plane[rows].argmax(axis=1), plane.shape[1] - 1 - plane[rows, ::-1].argmax(axis=1)
     ends = np.stack([np.concatenate([rows, rows]), np.concatenate([first, last])], axis=1)
     outline = (ends[:, None] + [[-0.5, 0], [0.5, 0], [0, -0.5], [0, 0.5]]).reshape(-1, 2) * spacing_mm

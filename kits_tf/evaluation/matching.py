@@ -1,4 +1,4 @@
-"""Which prediction belongs to which reference or CT, and the JSON sidecar of a prediction."""
+"""Match predictions with their references or CTs, and read the JSON sidecars of predictions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from kits_tf.io import nifti, volume
 from kits_tf.io.volume import Grid
 
 _CASE = re.compile(r"(?:case|prediction)_(\d{5})")
-_RESULT = "_segmentation"  # kits-predict adds this to the name of a CT that is not a KiTS19 case
+_RESULT = "_segmentation"  # appended by kits-predict to the name of a CT that is not a KiTS19 case
 _PROBABILITIES = tuple(kits19.PROBABILITY_SUFFIXES.values())
-_TOLERANCE = 0.1  # of a voxel's shortest side: headers are rounded
+_TOLERANCE = 0.1  # of a voxel's shortest side, since headers are rounded
 NAMING = (
     "labels belong to the CT that their JSON names by its digest, else to that of their name: labels of "
     "case_NNNNN/imaging.nii.gz are prediction_NNNNN.nii.gz, case_NNNNN.nii.gz or case_NNNNN/segmentation.nii.gz; "
@@ -31,7 +31,7 @@ NAMING = (
 
 
 class Other(NamedTuple):
-    """What a prediction may belong to, a CT or a reference: its names, and a function that hashes its CT."""
+    """A CT or reference that a prediction may belong to: its names, and a function that hashes its CT."""
 
     names: Collection[str]
     digest: Callable[[], str | None]  # None if there is no CT or it cannot be read
@@ -39,7 +39,7 @@ class Other(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """Predictions and references by case, references without a prediction, the converse, and cases without either."""
+    """Pairs by case, references without a prediction, predictions without a reference, and cases with neither."""
 
     pairs: dict[str, tuple[Path, Path]]
     missing: dict[str, Path]
@@ -57,7 +57,7 @@ def match(
         references: Folder or file, or a prepared folder.
         cases: Case numbers and ranges to look at; "" for all.
         split: Split of the prepared folder to look at; None for all.
-        flag: For the UsageError if one does not exist or is empty, or nothing belongs together.
+        flag: Named by the UsageError if a folder is missing or empty, or nothing matches.
     """
     found = find_labels(predictions, flag)
     known = find_labels(references, "references", ct_digests(found.values()))
@@ -79,8 +79,8 @@ def match(
 def counterparts(predictions: Mapping[str, Path], others: Mapping[str, Other], is_one: bool = False) -> dict[str, str]:
     """Return {prediction: its reference or CT}.
 
-    They are the same case if the prediction's sidecar has the digest of the other's CT, else if only they have a name
-    in common; also if they are the only ones and the user named a file (`is_one`).
+    They match if the prediction's sidecar has the digest of the other's CT, else if no others share their name; also
+    if they are the only two and the user named a file (`is_one`).
 
     Example:
         >>> counterparts({"case_00001": Path("a.nii")}, {"b": Other(["case_00001"], lambda: None)})
@@ -95,7 +95,7 @@ def counterparts(predictions: Mapping[str, Path], others: Mapping[str, Other], i
     digests = {case: read_sidecar(path).get("input_digest") for case, path in predictions.items()}
     digests = {case: digest for case, digest in digests.items() if digest}
     pairs: dict[str, str] = {}
-    for case, digest in digests.items():  # of one name first, so that few CTs need to be hashed
+    for case, digest in digests.items():  # those of the same name first, so that few CTs are hashed
         alike = [other for other in named[case] if others[other].digest() == digest]
         pairs |= {case: alike[0]} if len(alike) == 1 else {}
     if set(digests) - set(pairs):
@@ -113,8 +113,8 @@ def counterparts(predictions: Mapping[str, Path], others: Mapping[str, Other], i
 def find_labels(path: Path, flag: str, cts: Collection[str] = ()) -> dict[str, Path]:
     """Return the label files of a tree or of a prepared folder, or the one file, by case.
 
-    A case is named by its file (see `case_id`), and by its folders too where several files have one name. Files of a
-    tree with one of the digests `cts` are CTs. Raises a UsageError for `flag` if there are no labels.
+    A case is named after its file (see `case_id`), and also after its folders if several files share a name. Files
+    with one of the digests `cts` are CTs, not labels. Raises a UsageError for `flag` if there are no labels.
     """
     if not path.exists():
         raise UsageError(flag, f"{path}: no such file or folder")
@@ -141,7 +141,7 @@ def find_labels(path: Path, flag: str, cts: Collection[str] = ()) -> dict[str, P
 
 
 def split_cases(folders: Collection[Path | str], split: str) -> set[str]:
-    """Return the cases of a split of those folders that kits-prepare made; raise UsageError if none did."""
+    """Return the cases of a split of prepared folders; other folders are ignored unless none is prepared."""
     prepared = [folder for folder in folders if records.is_prepared(folder)]
     if not prepared:
         raise UsageError("split", f"needs a folder of kits-prepare, got {' and '.join(map(str, folders))}")
@@ -154,7 +154,7 @@ def read_labels(path: Path) -> tuple[np.ndarray, Grid]:
 
 
 def as_others(labels: Mapping[str, Path], root: Path) -> dict[str, Other]:
-    """Return the references that `find_labels` found in `root`; a CT alone with one in a folder is its CT."""
+    """Return the references that `find_labels` found in `root`; the only CT in a reference's folder is its CT."""
     return {
         case: Other(
             {case, case_id(path), _long_name(path, root)}, functools.cache(functools.partial(_ct_digest, path))
@@ -164,10 +164,7 @@ def as_others(labels: Mapping[str, Path], root: Path) -> dict[str, Other]:
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield the folders of a tree with their files, sorted, linked folders once; hidden ones are passed over.
-
-    Folders within a prepared folder or a KiTS19 case are not looked at.
-    """
+    """Yield the folders of a tree with their files, see `files.walk`; prepared folders and KiTS19 cases are leaves."""
     return files.walk(root, _is_leaf)
 
 
@@ -205,17 +202,17 @@ def read_sidecar(label_path: Path) -> dict[str, Any]:
 
 
 def ct_digests(predictions: Iterable[Path]) -> set[str]:
-    """Return the digests of the CTs that predictions were made of, as far as their sidecars tell."""
+    """Return the digests of the predictions' CTs that their sidecars record."""
     return {digest for path in predictions if (digest := read_sidecar(path).get("input_digest"))}
 
 
 def is_kidney_only(sidecar: Mapping[str, Any], labels: np.ndarray) -> bool:
-    """Return whether no tumor network ran: the sidecar's tumor is null, and no one has drawn a tumor since."""
+    """Return whether no tumor network ran: the sidecar's tumor is null, and nobody has drawn one since."""
     return sidecar.get("tumor_ml", 0) is None and not (labels > 1).any()
 
 
 def _is_leaf(folder: Path) -> bool:
-    """Return whether a folder is a prepared one or, under its own name, a KiTS19 case."""
+    """Return whether a folder is prepared data or a KiTS19 case."""
     return records.is_prepared(folder) or kits19.case_number(folder.resolve().name) is not None
 
 
@@ -228,7 +225,7 @@ def _long_name(path: Path, root: Path) -> str:
 
 
 def _ct_digest(path: Path) -> str | None:
-    """Return the digest of the only other NIfTI file in a reference's folder, results left out."""
+    """Return the digest of the only NIfTI file beside a reference, predictions left out; None without one."""
     others = [file for file in path.parent.iterdir() if nifti.is_nifti(file) and not _is_result(file)]
     others = [file for file in others if file.name != path.name and file.name[0] != "."]
     return _digest(others[0]) if len(others) == 1 else None

@@ -58,7 +58,7 @@ def score(
     Kidney is label > 0 (with tumor), tumor is label > 1, `kidney_only_dice` that of label 1. Surface Dice is 1 if both
     masks are empty and 0 if one is; the 95 % Hausdorff distance is undefined if either is. Volume error is prediction
     minus reference. `kits23_dice` and `kits23_surface_dice` are means over kidney with masses, masses and tumor, as in
-    KiTS21 and KiTS23; KiTS19 labels no cysts, so the masses are the tumor, with a tolerance of their own.
+    KiTS21 and KiTS23; KiTS19 labels no cysts, so masses equal the tumor, but with their own tolerance.
 
     Args:
         prediction: uint8 labels [slices, rows, columns].

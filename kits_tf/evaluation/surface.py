@@ -1,9 +1,9 @@
 """Area-weighted distances between the surfaces of two masks.
 
 The definition of Nikolov et al. 2018, "Deep learning to achieve clinically applicable segmentation of head and neck
-anatomy for radiotherapy", which KiTS21 and KiTS23 score by: the surface passes through the corners where eight voxels
+anatomy for radiotherapy", as used by KiTS21 and KiTS23: the surface passes through the corners where eight voxels
 meet, some inside the mask and some outside; each corner carries the area of the marching-cubes triangles of its
-pattern; a distance is that to the nearest such corner of the other mask, found in a k-d tree.
+pattern; its distance is that to the nearest such corner of the other mask, found in a k-d tree.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kits_tf.boxes import bounding_box
 
 @dataclasses.dataclass(frozen=True)
 class SurfaceDistances:
-    """Distances from each surface element of one mask to the other surface, and back, and the elements' areas."""
+    """Distances from each surface element of one mask to the other surface, and back, with the elements' areas."""
 
     there_mm: np.ndarray
     there_mm2: np.ndarray
@@ -104,7 +104,7 @@ def _nearest_mm(corners: np.ndarray, others: np.ndarray, spacing_mm: Sequence[fl
 
 
 def _weighted_quantile(distances: np.ndarray, areas: np.ndarray, share: float) -> float:
-    """Return the smallest distance that at least this share of the area does not exceed."""
+    """Return the smallest distance within which at least this share of the area lies."""
     order = np.lexsort((areas, distances))
     reached = np.cumsum(areas[order]) / areas.sum()
     # A sum that reaches the share exactly may be rounded below it, depending on the order of its terms.

@@ -57,7 +57,7 @@ def check_size(size: Sequence[int | None], depth: int) -> None:
 
 
 def checked_options(network: type[UNet], variables: dict[str, Any]) -> dict[str, Any]:
-    """Return a constructor's arguments from among its local variables, once they are known to be valid.
+    """Return a constructor's arguments from its local variables, once they are valid.
 
     Raises:
         ValueError: an argument does not have its annotated type, or is out of range.
@@ -106,7 +106,7 @@ def unet(
         """Add twice a convolution without bias, normalization and ReLU, then perhaps a CBAM."""
         init: dict[str, Any] = {"use_bias": False, "kernel_initializer": "he_normal"}
         for index, width in enumerate(widths):
-            # Rounded to bfloat16 before it is normalized, the CT would keep one step in 6 HU.
+            # In bfloat16, a CT that is not normalized would be rounded to steps of 6 HU.
             precise = {"dtype": "float32"} if (name, index) == ("encoder_0", 0) else {}
             x = convolution(rank, width, 3, name=f"{name}_convolution_{index}", **init, **precise)(x)
             x = normalization_layer(norm[0], width, norm[1], name=f"{name}_normalization_{index}", **precise)(x)

@@ -35,12 +35,12 @@ SURFACE_VIEWS = {
 """Azimuth of the viewer, degrees from the patient's left."""
 
 _DPI = 100
-_ALONG_SLICES_MM = 60.0  # of the body, shown above and below kidneys and tumors
+_ALONG_SLICES_MM = 60.0  # shown above and below kidneys and tumors
 _STRIP_SLICES = 8
 _STRIP_MARGIN_MM, _MIN_STRIP_MM = 20.0, 80.0
 _SURFACE_STEP_MM = 3.0
 _LINE_WIDTHS = {"solid": 1.8, "dashed": 1.6, "dotted": 2.0}
-_RIM = 0.8  # black around lines and letters, so that they show on bright organs too
+_RIM = 0.8  # width of the black rim around lines and letters, which makes them visible on bright organs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Scene:
     spacing_mm: Sequence[float]
     prediction: np.ndarray
     reference: np.ndarray | None = None
-    grid: Grid | None = None  # of the file, whose slice numbers are then shown
+    grid: Grid | None = None  # of the file; shows its own slice numbers
 
     @property
     def labels(self) -> np.ndarray:
-        """Return the labels that planes are chosen by: the prediction or, if it is empty, the reference."""
+        """The labels that decide which planes are shown: the prediction or, if it is empty, the reference."""
         return self.prediction if self.reference is None or self.prediction.any() else self.reference
 
 
@@ -77,7 +77,7 @@ class Panel:
 
 
 def plane_panels(scene: Scene, mask: np.ndarray) -> list[Panel]:
-    """Return the axial, coronal and sagittal plane through a mask's largest cross-sections, cut to the body."""
+    """Return the axial, coronal and sagittal plane through a mask's largest cross-sections, cropped to the body."""
     box = shown_box(scene)
     cuts = largest_cross_sections(mask)
     return [_panel(scene, axis, cut, box) for axis, cut in enumerate(cuts)]
@@ -117,7 +117,7 @@ def draw(
 
     Args:
         panels: One or more panels.
-        errors_of: If given, show what of label > `errors_of` was missed or is extra as areas instead.
+        errors_of: If given, fill the missed and extra areas of label > `errors_of` instead.
         width_pixels: Width of the picture; the scale is at most 4 pixels per mm.
         file_format: "jpeg" or "png".
 
@@ -145,7 +145,7 @@ def draw(
 
 
 def draw_surfaces(labels: np.ndarray, spacing_mm: Sequence[float]) -> dict[str, bytes]:
-    """Draw the surfaces of kidneys and tumors from four sides, tumors shining through the kidney.
+    """Draw the surfaces of kidneys and tumors from four sides; kidneys are translucent.
 
     Returns:
         {title: JPEG}; empty if there is no kidney.
@@ -179,8 +179,10 @@ def draw_surfaces(labels: np.ndarray, spacing_mm: Sequence[float]) -> dict[str, 
 def draw_figure1(scenes: Mapping[str, Scene]) -> bytes:
     """Draw the paper's Figure 1: CT, reference and prediction side by side, kidney grey and tumor white.
 
-    Each case, a scene with a reference, is a row with the axial slice in which the reference's tumor or, without one,
-    its kidney is largest. Return the bytes of a PNG.
+    Each case has a row: the axial slice in which its reference's tumor or, without one, its kidney is largest.
+
+    Returns:
+        The bytes of a PNG.
     """
     rows = {case: figure1_row(scene) for case, scene in scenes.items()}
     heights = [
@@ -203,7 +205,7 @@ def draw_figure1(scenes: Mapping[str, Scene]) -> bytes:
 
 
 def figure1_row(scene: Scene) -> list[np.ndarray]:
-    """Return a row of `draw_figure1`: HU, reference and prediction of one slice, cut to the body."""
+    """Return a row of `draw_figure1`: HU, reference and prediction of one slice, cropped to the body."""
     assert scene.reference is not None
     cut = largest_cross_sections(scene.reference > int((scene.reference > 1).any()))[0]
     box = shown_box(scene)[1:]

@@ -14,12 +14,12 @@ from kits_tf.geometry import resized
 from kits_tf.report import figures
 
 RANGE_HU = (-200.0, 400.0)
-"""What the 8 bits span; every window lies within."""
+"""Range of the 8 bits, which contains every window."""
 WINDOWS = {"soft tissue": (-160, 240), "kidney": (-50, 250), "narrow": (0, 150), "wide": (-200, 400)}
 STEP_MM = 1.5
-"""Voxels are resized to this size, but never magnified."""
+"""Smaller voxels are resized to this size; larger ones are kept."""
 MAX_BYTES = 8 * 2**20
-"""Of the compressed data; larger steps are used beyond."""
+"""Upper limit of the compressed CT, kept by larger steps."""
 _STEP_GROWTH = 1.2
 _OF_REFERENCE = 3  # labels are prediction + 3 x reference
 

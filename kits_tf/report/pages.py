@@ -1,4 +1,4 @@
-"""HTML pages on predictions: one page per case and an index. Each is one file that loads nothing."""
+"""HTML pages about predictions: one page per case and an index. Each is a single file that loads no others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _ICON = re.compile(r'<link rel="icon" href="(data:image/jpeg;base64,[\w+/=]+)">')
 MAX_STRIPS = 4
-"""Tumors shown in slices on one page; all are in the table."""
+"""Number of tumors shown in slices on a page; the table has all."""
 SCORE_ROWS = {
     "Dice": ("kidney_dice", "tumor_dice", "kidney_only_dice", "kits23_dice"),
     "surface Dice": ("kidney_surface_dice", "tumor_surface_dice", None, "kits23_surface_dice"),
@@ -49,13 +49,13 @@ SIDECAR_NAMES = {
     "seconds": "time, s",
     "peak_memory_mb": "peak memory, MB",
 }
-# Entries of a sidecar that the page measures anew or shows elsewhere.
+# Entries of a sidecar that the page measures itself or shows elsewhere.
 _ELSEWHERE = ("finding", "kidney_ml", "kidney_tissue_ml", "tumor_ml", "kidneys", "tumors", "notice")
 
 
 @dataclasses.dataclass
 class CasePage:
-    """What the page of a case shows: the variables of its template; and its row in the index."""
+    """The page of a case: the variables of its template, and its row in the index."""
 
     name: str
     row: dict[str, Any]
@@ -96,7 +96,7 @@ def build_case(
         prediction: uint8 labels on the volume's axes.
         reference: uint8 labels of the same shape, or None.
         sidecar: JSON of kits-predict, or None.
-        viewer: Whether the page has the interactive viewer, which is most of its size.
+        viewer: Whether to include the interactive viewer, which makes up most of the page's size.
     """
     sidecar = sidecar or {}
     scene = figures.Scene(volume.hu, volume.spacing_mm, prediction, reference, volume.grid)
@@ -149,7 +149,7 @@ def index_row(page: str | None, measured: Mapping[str, Any], thumbnail: str = ""
 
     Args:
         page: File name of its page beside the index, or None.
-        measured: its sidecar, or `lesions.measure` of it.
+        measured: Its sidecar, or the result of `lesions.measure`.
         thumbnail: Address of a picture; see also `thumbnail_of`.
     """
     tumor_ml, series = measured.get("tumor_ml"), measured.get("series") or {}
@@ -173,9 +173,13 @@ def write_index(
     failed: Mapping[str, str],
     skipped: Sequence[str] = (),
 ) -> None:
-    """Write the index of cases {case: `index_row`}, failures {case: reason} and files that are no CTs; link the pages.
+    """Write the index of cases, and links between it and their pages.
 
-    Cases are listed in their order or, with scores, lowest Dice first.
+    Args:
+        path: The index file.
+        rows: `index_row` by case; listed in this order or, with scores, lowest Dice first.
+        failed: Reasons by case.
+        skipped: Names of files that are not CTs.
     """
     files.update_text(path, index_html(rows, failed, skipped))
     link({case: path.with_name(rows[case]["page"]) for case in _order(rows) if rows[case]["page"]}, path.name)
@@ -214,7 +218,7 @@ def link(pages: Mapping[str, pathlib.Path], index: str) -> None:
         links = template.render(index=index, pages=pages, previous=previous, following=following).strip()
         text = pages[case].read_text(encoding="utf-8")
         start, stop = text.find("<nav"), text.find("</nav>") + len("</nav>")
-        if start >= 0 and text[start:stop] != links:  # those of earlier versions have no place for links
+        if start >= 0 and text[start:stop] != links:  # pages of earlier versions have no element for links
             files.write_text(pages[case], text[:start] + links + text[stop:])
 
 
@@ -234,7 +238,7 @@ def page_file_name(name: str) -> str:
 
 
 def _against_reference(scene: figures.Scene, grid: Grid, with_tumors: bool) -> dict[str, Any]:
-    """Return scores, tumors found, and pictures of errors; tumor counts are None if no tumor network ran."""
+    """Return scores, detected tumors and pictures of errors; a dash for what needs a tumor network, if none ran."""
     prediction, reference, spacing_mm = scene.prediction, scene.reference, scene.spacing_mm
     assert reference is not None
     voxel_ml = grid.voxel_ml
@@ -271,7 +275,7 @@ def _against_reference(scene: figures.Scene, grid: Grid, with_tumors: bool) -> d
 
 
 def _shown_tumors(scene: figures.Scene, voxel_ml: float) -> list[tuple[str, lesions.Tumor]]:
-    """Return the largest tumors with their titles, and those of the reference that were missed altogether."""
+    """Return the largest tumors with their titles, and tumors of the reference that were missed entirely."""
     found = lesions.find_tumors(scene.prediction, scene.spacing_mm, voxel_ml=voxel_ml)
     named = [
         (f"Tumor {i}: {one.side}, {one.volume_ml:.1f} ml, {one.max_axial_diameter_mm:.1f} mm", one)
@@ -323,7 +327,7 @@ def _tumor_table(tumors: Sequence[Mapping[str, Any]]) -> dict[str, list]:
 
 
 def _origin(sidecar: Mapping[str, Any]) -> str:
-    """Return when and by what the labels were made; "" if that is not recorded."""
+    """Return version, weights and date of the segmentation; "" if they are not recorded."""
     if "version" not in sidecar:
         return ""
     parts = [f"Segmented by kits-tf {sidecar['version']}"]
@@ -344,7 +348,7 @@ def _attenuation(hu: np.ndarray, labels: np.ndarray, with_tumors: bool) -> dict[
 
 def _sidecar_rows(sidecar: Mapping[str, Any]) -> dict[str, str]:
     """Return the entries of a sidecar under readable names."""
-    if "series" in sidecar:  # of which a page, which may leave the house, does not tell the UID
+    if "series" in sidecar:  # without the UID, because pages may be passed on
         sidecar = {**sidecar, "series": {key: sidecar["series"].get(key) for key in ("number", "description")}}
     keys = [key for key in SIDECAR_NAMES if key in sidecar]
     keys += [key for key in sidecar if key not in SIDECAR_NAMES and key not in _ELSEWHERE and sidecar[key] != []]
@@ -364,7 +368,7 @@ def _plain(value: Any) -> str:
 
 
 def _picture(panel: figures.Panel, errors_of: int | None = None) -> dict[str, Any]:
-    """Return a panel for the template; pictures in a row share its width by `width`, so that their scale is one."""
+    """Return a panel for the template; `width` divides a row among its pictures, so that their scales are equal."""
     return {"source": _source(figures.draw([panel], errors_of)), "title": panel.title, "width": panel.size_mm[1]}
 
 
@@ -387,6 +391,6 @@ def _templates() -> jinja2.Environment:
     )
     templates.globals |= {"palette": palette, "version": __version__}
     templates.filters["sha256"] = lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    # Bytes of the file system, since a name may not be UTF-8.
+    # As bytes, since a file name may not be UTF-8.
     templates.filters["address"] = lambda name: urllib.parse.quote(os.fsencode(name))
     return templates

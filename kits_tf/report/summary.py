@@ -1,4 +1,4 @@
-"""What became of the CTs of a run: a table of CTs, a table of tumors, and an index page."""
+"""The outcomes of a run: a table of CTs, a table of tumors, and an index page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PRINTED = ["input", "status", "kidney_ml", "tumor_ml", "tumors", "slices", "sec
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What became of a CT: its path below the input, the sidecar of its labels, or why there are none."""
+    """The outcome of a CT: its path below the input, and the sidecar of its labels or why there are none."""
 
     source: Input
     shown: str
@@ -39,13 +39,13 @@ class Result:
 def collect(
     sources: Iterable[Input], reasons: Mapping[Input, str], output_dir: pathlib.Path, root: pathlib.Path
 ) -> list[Result]:
-    """Return what became of the CTs of a run.
+    """Return the outcomes of a run.
 
     Args:
         sources: The CTs.
-        reasons: Why some have no labels.
+        reasons: Why labels of some were not written.
         output_dir: The folder of the labels.
-        root: Folder whose path is left out of those of the CTs.
+        root: Folder that the shown paths are relative to.
     """
     results = []
     for source in sources:
@@ -61,10 +61,10 @@ def write(results: Sequence[Result], output_dir: pathlib.Path, part: str = "", s
     """Write `summary.csv`, `tumors.csv` and, of several CTs, `index.html`; return the table as text in columns.
 
     Args:
-        results: What became of the CTs, see `collect`.
+        results: The outcomes, see `collect`.
         output_dir: The folder to write to.
-        part: Follows the names of the files, such as "_2_of_8".
-        skipped: Names of files that are no CTs.
+        part: Suffix of the files' names, such as "_2_of_8".
+        skipped: Names of files that are not CTs.
     """
     rows = list(map(_row, results))
     tumors = [row for result in results for row in _tumor_rows(result)]

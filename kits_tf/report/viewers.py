@@ -1,4 +1,4 @@
-"""Names and colors of the labels for 3D Slicer and ITK-SNAP, in one file each a folder of label maps."""
+"""Names and colors of the labels for 3D Slicer and ITK-SNAP, one file for each program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A patient's HU: a random mean for every structure, from ranges wider than those of one scanner or population."""
+"""A patient's HU: a random mean for each structure, from ranges wider than those of one scanner or population."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ TEXTURES = {
 """Standard deviations in HU of the variation within a tissue: (coarse, of about 25 mm; fine, of about 6 mm)."""
 
 LIKE_KIDNEY = {"liver": 0.25, "spleen": 0.35, "heart": 0.35, "pancreas": 0.2, "wall": 0.2, "cava": 0.2, "portal": 0.2}
-"""How often a structure is as bright as the kidneys."""
+"""Probability that a structure is as bright as the kidneys."""
 
 CONTENTS_HU = {"fluid": (-15, 50, 10), "stool": (-90, 90, 90), "contrast": (90, 450, 50)}  # low, high, variation
 CONTENT_SHARES = (0.6, 0.15, 0.25)
 COLON_CONTENT_SHARES = (0.3, 0.55, 0.15)
-STRANDED, STRANDING = 0.2, 5.0  # share of patients with stranded fat, and how much rougher it is
-MOTTLED, MOTTLING = 0.5, 6.0  # of spleens in the corticomedullary phase, likewise
+STRANDED, STRANDING = 0.2, 5.0  # share of patients with fat stranding, and the factor of its texture
+MOTTLED, MOTTLING = 0.5, 6.0  # likewise, of mottled spleens in the corticomedullary phase
 VESSELS = {"liver": "portal", "fat": "cava", "sinus": "artery", "lung": "muscle", "pancreas": "portal"}
-"""The structure as bright as the vessels within another one."""
+"""The structure that has the HU of the vessels within another one."""
 
 
 def texture(tissue: str, default: tuple[float, float] = (2, 3)) -> tuple[float, float]:
@@ -72,7 +72,7 @@ class BowelContent:
         self.bubbles_above = rng.uniform(0.7, 2.0) if kind == "stool" else 9.0  # of the fine texture
 
     def values(self, fine: np.ndarray, filling: np.ndarray, gas_hu: float) -> np.ndarray:
-        """Return the HU of voxels, float32, from the fine texture and the field `Interior.filling` there."""
+        """Return the HU of voxels, float32, from their fine texture and their values of `Interior.filling`."""
         gas = (filling > self.gas_above) | (fine > self.bubbles_above)
         return np.where(gas, gas_hu, self.hu + self.grain_hu * fine).astype(np.float32)
 
@@ -83,7 +83,7 @@ class Appearance:
     Attributes:
         means, coarse, fine: Float32 by structure: mean HU, and standard deviations of coarse and fine texture.
         vessels: Float32 by structure: mean HU of the vessels within it.
-        contents: The bowel's two kinds of content by part.
+        contents: Two kinds of content for each part of the bowel.
     """
 
     def __init__(self, rng: np.random.Generator, phase: str) -> None:

@@ -1,4 +1,4 @@
-"""Simulate a CT from an organ map: the map is drawn, deformed, given HU and lesions, and scanned."""
+"""Simulate a CT from an organ map: draw the map, deform it, give it HU and lesions, and scan it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HALO_SLICES = 1  # painted beyond a chunk's ends, for partial volume
 SURVEY_MM = 4.0  # grid on which a deformed patient is examined before the scan is planned
 TEXTURE_BOX = np.array([-450.0, -300.0, -300.0]), np.array([450.0, 300.0, 300.0])
 
-# The purposes of a case's generators: (seed, case, purpose) makes each, so that no draw shifts another's.
+# (seed, case, purpose) seeds a generator for each purpose, so that draws for one do not shift those for another.
 PROTOCOL, APPEARANCE, PATIENT, SCANNER, TEXTURE, NOISE, LESIONS = range(7)
 
 
@@ -57,7 +57,7 @@ def simulate(
         case_index: Number of the case within it.
         anatomies: Organ maps, one of which is drawn; the bundled ones by default.
         size: Rows and columns; below 512 the field of view stays, so that pixels grow.
-        slices: Number of slices; drawn by default, up to the end of the map.
+        slices: Number of slices; drawn by default, at most to the end of the map.
         phases: Contrast phases, one of which is drawn.
         pixel_spacing_mm: (low, high) of a uniform draw; by default KiTS19's range and wider.
         slice_spacing_mm: Likewise.
@@ -96,8 +96,8 @@ class Patient:
     look: Appearance
     deformation: Deformation
     interior: Interior
-    around: list[Layer]  # beneath the body: table and arms
-    masses: list[Layer]  # over it
+    around: list[Layer]  # painted before the body: table and arms
+    masses: list[Layer]  # painted after it: lesions
     body: Bounds  # of the trunk, mm (z, y, x)
     kidney_ends_mm: tuple[float, float]  # first and last z
 
@@ -145,7 +145,7 @@ class Patient:
         body[skin] = self.look.skin
         np.copyto(canvas.hu, body, where=structures != INDEX["air"])
         canvas.labels[are(structures, KIDNEYS)] = 1
-        # Structures have no implicit surface to take partial volume from: neighbouring slices are mixed instead.
+        # Structures have no implicit surface to compute partial volume from: neighbouring slices are mixed instead.
         share = min(0.25 * scanner.thickness_mm / scanner.spacing_mm[0], 0.5) / 2
         weights = [share, 1 - 2 * share, share]
         scipy.ndimage.correlate1d(canvas.hu, weights, axis=0, output=canvas.hu, mode="nearest")
@@ -160,7 +160,7 @@ class Patient:
 def _survey(
     deformation: Deformation, interior: Interior, organs: OrganMap
 ) -> tuple[lesions.Surfaces, Bounds, np.ndarray]:
-    """Return the kidneys' surfaces, the trunk's box and points within it for other lesions, from a coarse grid."""
+    """Return, from a coarse grid, the kidneys' surfaces, the trunk's box and points for lesions elsewhere in it."""
     low, high = deformation.bounds
     grid = Grid.regular(np.ceil((high - low) / SURVEY_MM).astype(int) + 1, (SURVEY_MM,) * 3, low)
     structures, depths = _look_up(deformation, organs, grid)
@@ -183,7 +183,7 @@ def _look_up(deformation: Deformation, organs: OrganMap, grid: Grid) -> tuple[np
 
 
 def _table_layers(rng: np.random.Generator, body: Bounds) -> list[Layer]:
-    """Return the curved table top under a body, a shell around a light core; none in one scan of ten."""
+    """Return the curved table top under a body, a shell around a light core; empty in one scan of ten."""
     if rng.uniform() >= 0.9:
         return []
     half_thickness, shell = rng.uniform(6, 14), rng.uniform(1.2, 2.2)

@@ -15,13 +15,10 @@ SCALE, STRETCH = 0.16, 0.08  # standard deviations of the logarithm: of the over
 SIZES = 0.72, 1.35  # limits of the scale along each axis
 BENDS_MM = ((90, 13.0), (45, 6.0), (24, 2.5))  # grain of the random displacement and its standard deviation
 KIDNEY_REACH_MM = 50.0
-KIDNEY_SHIFT_MM, KIDNEY_SHIFT_LIMIT_MM = (
-    (18.0, 8.0, 8.0),
-    (38.0, 18.0, 18.0),
-)  # (z, y, x): deviation, limit
+KIDNEY_SHIFT_MM, KIDNEY_SHIFT_LIMIT_MM = (18.0, 8.0, 8.0), (38.0, 18.0, 18.0)  # (z, y, x): deviation, limit
 KIDNEY_TURN = (0.3, 0.2, 0.2)  # standard deviations about (z, y, x), radians; malrotation is about z
 KIDNEY_SIZE, KIDNEY_SIZE_LIMITS = 0.2, (0.55, 1.7)  # standard deviation of the logarithm, and limits of the factor
-ATROPHIC, ATROPHIC_SIZES = 0.04, (0.45, 0.7)  # share of kidneys, and their size factors
+ATROPHIC, ATROPHIC_SIZES = 0.04, (0.45, 0.7)  # share of atrophic kidneys, and range of their size factors
 KIDNEY_HALF_MM = 70.0  # a kidney's middle stays this far below the map's first slice
 PUSH, PUSH_REACH = 0.65, 1.5
 
@@ -29,7 +26,7 @@ PUSH, PUSH_REACH = 0.65, 1.5
 class Deformation:
     """Map points of the patient to points of the map, both in mm (z, y, x) from the middle between the kidneys.
 
-    Cubic B-spline coefficients on a lattice are cheap to sample; `bounds` is the patient's box that the map fills.
+    It is a cubic B-spline over a lattice, which is cheap to sample; `bounds` is the patient's box that the map fills.
     """
 
     def __init__(self, rng: np.random.Generator, organs: OrganMap) -> None:
@@ -69,7 +66,7 @@ class Deformation:
         self.values += near * change
 
     def push(self, centre_mm: Vector, radius_mm: float) -> None:
-        """Push the surroundings of a point of the patient outwards, as a mass of that radius does."""
+        """Push the surroundings of a point of the patient outwards, as a growing mass of that radius does."""
         offsets = self.points - np.asarray(centre_mm, np.float32)[:, None, None, None]
         near = np.exp(-(offsets**2).sum(axis=0) / np.float32((PUSH_REACH * radius_mm) ** 2))
         offsets *= np.float32(-PUSH) * near
@@ -84,7 +81,7 @@ class Deformation:
         first = self.points[:, 0, 0, 0]
         axes = zip(self.values, organs.structures.shape, organs.low_mm, organs.spacing_mm, strict=True)
         for values, count, low, step in axes:
-            # Plus half a voxel, because the conversion to integers rounds down.
+            # Half a voxel is added because the conversion to integers rounds down.
             at = Field((values - low) / step + 0.5, first, LATTICE_MM).sample(grid)
             np.clip(at, 0, count - 1, out=at)
             index *= count

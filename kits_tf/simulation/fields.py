@@ -1,4 +1,4 @@
-"""Sampling grids, and smooth random fields in patient space that do not depend on the sampling grid."""
+"""Sampling grids, and smooth random fields in patient space that are independent of the sampling grid."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Bounds = tuple[np.ndarray, np.ndarray]
 """(low, high) corners of a box in mm, (z, y, x)."""
 
 Vector = Sequence[float] | np.ndarray
-"""Three numbers (z, y, x), mostly mm."""
+"""Three numbers (z, y, x), mostly in mm."""
 
 
 def random_generator(*key: int) -> np.random.Generator:
-    """Return the generator of a key of integers: equal keys give equal numbers, regardless of other draws."""
+    """Return the generator that a key of integers seeds; it is independent of other draws."""
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence([int(part) for part in key])))
 
 

@@ -21,18 +21,18 @@ ABDOMEN_MM = -5.0  # y in front of which deep fat is the abdomen's, not the kidn
 BLUR_MM = 2.0  # of the boundary between pyramids and cortex
 SINGLE_KIDNEY = 0.05
 MISSING = {"gallbladder": 0.15, "spleen": 0.04, "pancreas": 0.04, "stomach": 0.05, "colon": 0.05, "small_bowel": 0.05}
-"""How often other organs are missing."""
+"""Probability that an organ is missing."""
 LOOPS, ASCITES = 0.4, 0.08  # share of patients with more bowel than the map's, and with fluid around the bowel
 
 
 class _Body(NamedTuple):
-    """Voxels that are being painted, arrays [z, y, x]: their HU, what they are, and by what they are painted."""
+    """The voxels to paint, arrays [z, y, x]: their HU and structures, and the fields that they are painted by."""
 
     hu: np.ndarray
     structures: np.ndarray
     depths: np.ndarray
     filling: np.ndarray  # a random field
-    rising: np.ndarray  # that field with more of it in front
+    rising: np.ndarray  # the same field, higher towards the front, as gas rises in a supine patient
     canvas: Canvas
     look: Appearance
 
@@ -41,7 +41,7 @@ class Interior:
     """A random inner structure of a patient within `bounds`."""
 
     def __init__(self, rng: np.random.Generator, bounds: Bounds) -> None:
-        # The depth in the map at which the skin begins, negative for a patient fatter than the map's.
+        # Depth in the map at which the skin begins; negative for a patient with more fat than the map's.
         self.surface_mm = rng.uniform(-28, 0) if rng.uniform() < 0.4 else rng.uniform(-6, 14)
         self.missing = [name for name, share in MISSING.items() if rng.uniform() < share]
         if rng.uniform() < SINGLE_KIDNEY:
@@ -86,7 +86,7 @@ class Interior:
         hu[shell] += np.float32(look.shell - look.mean("bone"))
 
     def _paint_vessels(self, body: _Body) -> None:
-        """Paint the vessels of all structures, the lines along which two random fields are near 0."""
+        """Paint the vessels of all structures: lines along which two random fields are near 0."""
         at = np.nonzero((np.abs(body.filling) < self.vessel_width) & (np.abs(body.canvas.coarse) < self.vessel_width))
         inside = body.structures[at]
         shallow = (inside == INDEX["fat"]) & (body.depths[at] < self.deep_mm / DEPTH_STEP_MM)
@@ -132,7 +132,7 @@ class Interior:
         body.hu[box][sinus[box] & (field < self.vessels_below)] = body.look.mean("cava")
 
     def _paint_bowel(self, body: _Body) -> None:
-        """Paint contents within the wall, of two kinds in turn, with gas in front."""
+        """Paint the contents within the wall, alternating between two kinds, with gas in front."""
         box = bounding_box(are(body.structures, BOWEL)) or NOTHING
         structures, depths, look = body.structures[box], body.depths[box], body.look
         second = self.segments.sample(body.canvas.grid.crop(box)) > self.second_above

@@ -17,7 +17,7 @@ Surfaces = list[tuple[np.ndarray, np.ndarray]]
 # Log-normal volume of a tumor's core in ml. KiTS19's tumors have a median of 30 ml and a standard deviation of 1.6 in
 # the logarithm; here lobes add to the core.
 MEDIAN_ML, SPREAD, SMALLEST_ML, LARGEST_ML = 21.0, 1.5, 0.8, 350.0
-KINDS = {"clear_cell": 0.65, "papillary": 0.13, "chromophobe": 0.11, "solid": 0.11}  # about their shares in KiTS19
+KINDS = {"clear_cell": 0.65, "papillary": 0.13, "chromophobe": 0.11, "solid": 0.11}  # about as in KiTS19
 PATCHY = {"clear_cell": 0.75, "papillary": 0.3, "chromophobe": 0.4, "solid": 0.3}  # how often they have paler parts
 NUM_TUMORS = (0.25, 0.6, 0.1, 0.05)  # probabilities of 0, 1, 2, ... lesions per patient
 NUM_CYSTS = (0.4, 0.3, 0.15, 0.1, 0.05)
@@ -75,7 +75,7 @@ def elsewhere_layers(rng: np.random.Generator, points: np.ndarray, look: Appeara
 
 
 def lump(rng: np.random.Generator, mass: Mass, roughness: float) -> Shape:
-    """Return a rounded, sometimes lobed solid whose surface varies by a share `roughness` of its radius."""
+    """Return a rounded, sometimes lobed solid; `roughness` is the variation of its surface in radii."""
     radius = mass.radius
     turn = rotation(rng.uniform(-np.pi, np.pi, 3))
     lobes = [ellipsoid(mass.centre, radius * np.exp(rng.normal(0, 0.13, 3)), turn)]
@@ -93,7 +93,7 @@ def _draw_count(rng: np.random.Generator, shares: tuple[float, ...]) -> int:
 
 
 def _at_surface(rng: np.random.Generator, surfaces: Surfaces, radius: float, low: float, high: float) -> list[Mass]:
-    """Return a mass whose centre lies a share of its radius, `low` to `high`, outside a kidney; empty without one."""
+    """Return a mass whose centre is `low` to `high` radii outside a kidney; empty if there is no kidney."""
     if not surfaces:
         return []
     middle, points = surfaces[rng.integers(len(surfaces))]

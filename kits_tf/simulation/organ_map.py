@@ -52,7 +52,7 @@ class Anatomy:
 
 
 def draw_anatomy(rng: np.random.Generator, anatomies: Sequence[Anatomy]) -> int:
-    """Return the number of one of the maps; those with a CT or complete labels come twice as often as the others."""
+    """Return the index of a random map; those with a CT or complete labels are twice as likely as the others."""
     shares = np.array([1.0 + (anatomy.ct is not None or anatomy.complete) for anatomy in anatomies])
     return int(rng.choice(len(anatomies), p=shares / shares.sum()))
 
@@ -65,7 +65,7 @@ def bundled_anatomies() -> tuple[Anatomy, ...]:
 
 @functools.lru_cache(maxsize=3)
 def load(anatomy: Anatomy) -> OrganMap:
-    """Return the refined organ map of a checked anatomy; the last ones are kept, since refining takes seconds."""
+    """Return the refined organ map of an anatomy; the last three are cached, since refining takes seconds."""
     structures, spacing_mm = anatomy.check()
     return refine(structures, spacing_mm, None if anatomy.ct is None else volume.read_volume(anatomy.ct).hu)
 

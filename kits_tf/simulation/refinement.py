@@ -1,4 +1,4 @@
-"""Coarse structures to a grid of about a millimetre: unlabelled tissue split, surfaces smoothed, depths measured."""
+"""Refine an organ map to about a millimetre: split unlabelled tissue, smooth surfaces, measure depths."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ THIN = ("bone", "loose_bone", "artery", "cava", "portal", "adrenal", "cartilage"
 THIN_WEIGHT = 1.35  # compensates for the loss of thin structures by smoothing
 
 BODY_HU, FAT_HU, BONE_HU = -300.0, -30.0, 150.0
-SKIN_MM = 4.0  # soft tissue nearer to the surface is skin, which each patient draws anew
-WALL_MM = (-4.0, 9.0)  # a muscle wall within and without the labels' hull, where there is no CT
+SKIN_MM = 4.0  # soft tissue nearer to the surface is skin, which is redrawn for each patient
+WALL_MM = (-4.0, 9.0)  # of a muscle wall, from inside to outside the labels' hull, for maps without a CT
 UNDER_SKIN_MM = 18.0  # fat around the wall
 HULL_SMOOTHING_MM = 8.0
 DISC_MM = 14.0  # gaps of less than this between bones along the body are soft tissue
@@ -37,17 +37,17 @@ DISC_MM = 14.0  # gaps of less than this between bones along the body are soft t
 
 @dataclasses.dataclass
 class OrganMap:
-    """A map of structures, fine enough to be looked up at the nearest voxel; axes (I, P, L).
+    """A map of structures that is fine enough for nearest-voxel lookup; axes (I, P, L).
 
-    Depths are below the own surface for kidneys, bowel and bone, below the skin for the rest of the body, and minus
-    the distance to the skin for air.
+    Depths are measured from their own surface for kidneys, bowel and bone, from the skin for the rest of the body;
+    they are negative in air.
     """
 
     structures: np.ndarray  # uint8 [z, y, x], numbers of `structures.STRUCTURES`
     depths: np.ndarray  # int8 [z, y, x] in steps of DEPTH_STEP_MM
     low_mm: np.ndarray  # (z, y, x) of voxel (0, 0, 0), from the middle between the kidneys
     spacing_mm: np.ndarray
-    kidneys_mm: dict[str, np.ndarray]  # centre of each kidney that there is
+    kidneys_mm: dict[str, np.ndarray]  # centre of each present kidney
 
     @property
     def high_mm(self) -> np.ndarray:
@@ -56,7 +56,7 @@ class OrganMap:
 
 
 def refine(structures: np.ndarray, spacing_mm: tuple[float, ...], hu: np.ndarray | None = None) -> OrganMap:
-    """Return the refined map of structures, uint8; the CT splits the unlabelled body, or else its shape is guessed."""
+    """Return the refined map of structures, uint8; unlabelled tissue is split by the CT or, without one, by shape."""
     spacing = np.asarray(spacing_mm, float)
     pads = [(0, 0), *((math.ceil(AROUND_MM / mm),) * 2 for mm in spacing[1:])]
     complete = not (structures == UNLABELLED).any()
@@ -68,7 +68,7 @@ def refine(structures: np.ndarray, spacing_mm: tuple[float, ...], hu: np.ndarray
     else:
         body = split_by_hu(structures, np.pad(hu, pads, constant_values=-1024), spacing)
     _mark_sinus(structures, spacing)
-    # (numbers of structures, mm below their surface); later entries override earlier ones.
+    # (numbers of structures, depth in mm); later entries override earlier ones.
     depths = [(list(range(len(STRUCTURES))), _signed_distance(body, spacing))]
     for names in OWN_SURFACES:
         own = are(structures, names)
@@ -100,7 +100,7 @@ def split_by_hu(structures: np.ndarray, hu: np.ndarray, spacing: np.ndarray) -> 
         [INDEX["gas"], INDEX["fat"], INDEX["fat"], INDEX["loose_bone"]],
         INDEX["soft"],
     )
-    # A voxel of gas at the skin is half of air.
+    # A voxel of gas at the skin is partly outside air.
     kinds[(kinds == INDEX["gas"]) & (depth < SKIN_MM)] = INDEX["fat"]
     np.copyto(structures, np.where(body, kinds, INDEX["air"]).astype(np.uint8), where=~labelled)
     return body

@@ -1,4 +1,4 @@
-"""The scan: which slices and spacings, drawn as KiTS19's are, and what the scanner adds, blur, noise and rounding."""
+"""The scan: slices and spacings, distributed as in KiTS19, and the blur, noise and rounding of the scanner."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kits_tf.simulation.fields import random_generator
 
 Range = tuple[float, float]
 
-# Of 168 KiTS19 volumes, measured: slice spacings of 0.5 to 5 mm, half of them 3 mm or less; pixels of 0.44 to 1.04 mm,
-# median 0.78; scanned length 145 to 755 mm, median 415, in two humps (abdomen alone, abdomen and pelvis) with a tail
-# of whole trunks. Drawn alike, but also thicker slices and smaller fields of view.
+# Measured in 168 KiTS19 volumes: slice spacing 0.5 to 5 mm, half of them 3 mm or less; pixels 0.44 to 1.04 mm, median
+# 0.78; scanned length 145 to 755 mm, median 415, in two modes (abdomen alone, abdomen and pelvis) with a tail of whole
+# trunks. The simulation adds thicker slices and smaller fields of view.
 SLICE_SPACINGS_MM = (0.5, 1.0, 1.25, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0)
 SLICE_SPACING_SHARES = (0.11, 0.07, 0.03, 0.05, 0.13, 0.185, 0.035, 0.32, 0.03, 0.04)
 PIXEL_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -36,8 +36,7 @@ STREAK_TURN = 0.25  # standard deviation of the angle between streaks and rows, 
 BLUR_MM, BLUR_PIXELS = (0.45, 0.8), (0.25, 0.75)
 THICKNESS = (0.6, 1.6)  # slice thickness over slice spacing
 MIN_HU, MAX_HU = -1024, 3071
-STORED_HU = (1000, 2000)  # range of the clip of CTs that are stored clipped
-CLIPPED = 0.4
+CLIPPED, STORED_HU = 0.4, (1000, 2000)  # share of CTs that are clipped at lower HU, and the range of these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Protocol:
         return cls((slices, size, size), (spacing, pixel, pixel), above / (above + below), float(cut))
 
     def first_slice_mm(self, kidney_ends_mm: tuple[float, float]) -> float:
-        """Return z in mm of the first slice for kidneys that extend from the first to the second of two z."""
+        """Return z in mm of the first slice, given the first and the last z of the kidneys."""
         extent = (self.shape[0] - 1) * self.spacing_mm[0]
         first, last = kidney_ends_mm
         if self.cut_share > 0:
@@ -98,7 +97,7 @@ class Protocol:
 
 @dataclasses.dataclass(frozen=True)
 class Scanner:
-    """What the scanner adds to the HU of a body."""
+    """The scanner's effects on the HU of a body."""
 
     spacing_mm: tuple[float, float, float]
     thickness_mm: float  # of slices
@@ -113,7 +112,7 @@ class Scanner:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, spacing_mm: tuple[float, float, float], key: tuple[int, ...]) -> Scanner:
-        """Return a random scanner for voxels of `spacing_mm`, whose noise `key` seeds."""
+        """Return a random scanner for voxels of `spacing_mm`; `key` seeds its noise."""
         return cls(
             spacing_mm=spacing_mm,
             thickness_mm=spacing_mm[0] * rng.uniform(*THICKNESS),
@@ -178,7 +177,7 @@ class Scanner:
         return transfer.astype(np.float32), (height, width)
 
     def _noise_gain(self, rows: int, columns: int, body_centre: tuple[float, float]) -> np.ndarray:
-        """Return the noise in HU by place, float32 [rows, columns]: rays through the middle lose most photons."""
+        """Return the noise of each pixel in HU, float32 [rows, columns]: rays through the middle lose most photons."""
         y = (np.arange(rows) - body_centre[0]) * self.spacing_mm[1] / 110
         x = (np.arange(columns) - body_centre[1]) * self.spacing_mm[2] / 160
         closeness = np.exp(-(y[:, None] ** 2 + x[None, :] ** 2))

@@ -119,7 +119,7 @@ def rotation(angles: Vector) -> np.ndarray:
 
 
 def _combine(weights: Sequence[float] | np.ndarray, arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the weighted sum of arrays; terms that broadcast small are added first."""
+    """Return the weighted sum of arrays; the smallest ones, which broadcast, are added first."""
     terms = [a if w == 1 else a * np.float32(w) for w, a in zip(weights, arrays, strict=True) if w]
     terms.sort(key=np.size)
     result = terms[0]

@@ -1,4 +1,4 @@
-"""The structures that organ labels are grouped into, and the names that mean them."""
+"""The structures that organ labels are grouped into, and the names of labels that belong to each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = (
 """(structure, pattern of a legend's name); the first pattern found in a name decides."""
 
 UNNAMED = ("other", "air", "fat", "soft", "loose_bone", "gas", "sinus")
-"""Labels of any other name, and what label maps leave without a label."""
+"""Structures of labels with other names, and of unlabelled tissue."""
 
 STRUCTURES = (*(name for name, _ in NAMES if name != "kidney"), *UNNAMED)
 INDEX = {name: number for number, name in enumerate(STRUCTURES)}
@@ -32,7 +32,7 @@ LESION_FREE = ("bone", "loose_bone", "cartilage", "cord", "air", "lung", "gas", 
 
 
 def structure_of(name: str) -> str:
-    """Return the structure that a legend's name means; "other" for an unknown name.
+    """Return the structure of a legend's name; "other" for an unknown name.
 
     Example:
         >>> structure_of("iliac_artery_left"), structure_of("Right Kidney"), structure_of("esophagus")
