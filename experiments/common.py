@@ -26,8 +26,6 @@ BUILD = ROOT / "build" / "experiments"
 """Folder of intermediate files; git ignores it."""
 SAMPLING_SECONDS = 0.25
 
-Environment = dict[str, str] | None
-
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -48,7 +46,7 @@ class Run:
         }
 
 
-def command(name: str, *flags: str, check: bool = True, capture: bool = False, environment: Environment = None) -> Run:
+def command(name: str, *flags: str, check: bool = True, capture: bool = False) -> Run:
     """Run `kits-NAME` of this checkout; exit with its code if it fails, unless `check` is False.
 
     Args:
@@ -56,15 +54,14 @@ def command(name: str, *flags: str, check: bool = True, capture: bool = False, e
         *flags: Flags of the command.
         check: Whether a failure ends the experiment.
         capture: Whether to return the output instead of showing it.
-        environment: More environment variables.
     """
-    return run([sys.executable, "-m", f"kits_tf.cli.{name}", *flags], check, capture, environment)
+    return run([sys.executable, "-m", f"kits_tf.cli.{name}", *flags], check, capture)
 
 
-def run(line: Sequence[str], check: bool = True, capture: bool = False, environment: Environment = None) -> Run:
+def run(line: Sequence[str], check: bool = True, capture: bool = False) -> Run:
     """Run a command line; see `command`."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    variables = os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"} | (environment or {})
+    variables = os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
     with tempfile.TemporaryFile() as file:
         streams: dict[str, Any] = {"stdout": file, "stderr": subprocess.STDOUT} if capture else {}
         start = time.monotonic()

@@ -21,13 +21,13 @@ CASE = "case_00000"
 SOURCE_SLICES = 108  # a median case of KiTS19
 
 
-def simulated_ct(slices: int = SOURCE_SLICES, size: int = 512, work: pathlib.Path = common.BUILD) -> pathlib.Path:
+def simulated_ct(slices: int, size: int = 512) -> pathlib.Path:
     """Return a folder in the KiTS19 layout with one simulated CT, made if it is missing.
 
     Shorter CTs are cut from the CT of 108 slices; longer ones repeat it, every other time upside down, with labels in
     the first 108 slices only.
     """
-    source, folder = work / "ct" / f"{SOURCE_SLICES}x{size}", work / "ct" / f"{slices}x{size}"
+    source, folder = (common.BUILD / "ct" / f"{count}x{size}" for count in (SOURCE_SLICES, slices))
     flags = "--cases=0", "--seed=5", f"--size={size}", f"--slices={SOURCE_SLICES}"
     common.command("simulate", f"--output_dir={source}", *flags)
     case, target = source / CASE, folder / CASE
@@ -45,9 +45,9 @@ def simulated_ct(slices: int = SOURCE_SLICES, size: int = 512, work: pathlib.Pat
     return folder
 
 
-def random_checkpoint(width: int, preset_name: str = "best", work: pathlib.Path = common.BUILD) -> pathlib.Path:
-    """Return a checkpoint of random weights of base width `width`, half of it in 3D; made if it is missing."""
-    folder = work / f"{preset_name}_{width}"
+def random_checkpoint(width: int) -> pathlib.Path:
+    """Return a checkpoint of preset `best` with random weights, made if missing; `width` base filters, half in 3D."""
+    folder = common.BUILD / f"best_{width}"
     if (folder / "tumor" / WEIGHTS_NAME).is_file():
         return folder
     import keras
@@ -55,8 +55,8 @@ def random_checkpoint(width: int, preset_name: str = "best", work: pathlib.Path 
     from kits_tf import models
 
     keras.utils.set_random_seed(0)
-    networks = {f"kidney_{plane}": preset(preset_name, "kidney", plane) for plane in PLANES}
-    networks["tumor"] = preset(preset_name, "tumor")
+    networks = {f"kidney_{plane}": preset("best", "kidney", plane) for plane in PLANES}
+    networks["tumor"] = preset("best", "tumor")
     for name, config in networks.items():
         config = dataclasses.replace(config, base_filters=max(1, width // 2) if name == "tumor" else width)
         (folder / name).mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,6 @@ def main() -> None:
     parser.add_argument("--anatomy", help="an organ label map; the bundled ones by default")
     parser.add_argument("--legend", help="its legend")
     parser.add_argument("--anatomy_ct", help="its CT, for the first row")
-    parser.add_argument("--phases", nargs="+", default=PHASES)
     parser.add_argument("--picture", type=pathlib.Path, default=common.ROOT / "docs" / "images" / "simulation.png")
     arguments = parser.parse_args()
     anatomies, rows = bundled_anatomies(), []
@@ -33,7 +32,7 @@ def main() -> None:
         structures, spacing_mm = anatomies[0].check()
         labels = np.isin(structures, indices(KIDNEYS)).astype(np.uint8)
         rows.append(views("real", read_volume(arguments.anatomy_ct).hu, labels, spacing_mm))
-    for number, phase in enumerate(arguments.phases):
+    for number, phase in enumerate(PHASES):
         rows.append(views(phase, *simulate(SEED, number, anatomies, phases=(phase,), **SCAN)))
     pictures.draw_sheet(rows, arguments.picture)
     common.write_result(arguments.output, {"seed": SEED, "scan": SCAN, "rows": [row[0][0] for row in rows]})

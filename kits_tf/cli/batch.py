@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from absl import flags
 
-from kits_tf import config
+from kits_tf import config, files
 from kits_tf.cli import app
 from kits_tf.errors import InputError
 from kits_tf.progress import counted
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kits_tf.inference.outputs import Case, Writer
 
 Segment: TypeAlias = "Callable[[Sequence[Input], Sequence[Writer]], Generator[Outcome, None, None]]"
-"""Segments CTs, calls the writers beside the labels of each, and yields the outcomes."""
+"""Segments CTs, writes the files of each by the writers, and yields the outcomes."""
 
 
 def define_input_flags(flag_values: flags.FlagValues, required: bool = True) -> None:
@@ -145,10 +145,11 @@ def chosen_writers(flag_values: flags.FlagValues) -> dict[str, Writer]:
     def write_page(path: pathlib.Path, case: Case) -> None:
         from kits_tf.report import pages
 
-        name, page = case_id(pathlib.Path(case.source.output_name)), outputs.sibling(path, outputs.PAGE_SUFFIX)
-        pages.write_case_page(page, name, case.volume, case.labels, case.sidecar, has_viewer)
+        name = case_id(pathlib.Path(case.source.output_name))
+        page = pages.build_case(name, case.volume, case.labels, sidecar=case.sidecar, viewer=has_viewer)
+        files.write_text(outputs.sibling(path, outputs.PAGE_SUFFIX), page.html())
 
-    has_viewer = flag_values.viewer  # for Ray's workers, which have no flags
+    has_viewer = flag_values.viewer  # read here, since Ray's workers have no flags
     writers = formats.writers(flag_values.format or ())
     if flag_values.report:
         from kits_tf.report import pages

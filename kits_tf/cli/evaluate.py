@@ -10,16 +10,13 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from absl import flags
 
 from kits_tf import config
 from kits_tf.cli import app
 from kits_tf.progress import counted, progress
-
-if TYPE_CHECKING:
-    from kits_tf.evaluation import scoring
 
 FLAGS = flags.FlagValues()
 INPUT, OUTPUT, WORK = (app.group(FLAGS, name) for name in ("Input", "Output", "Work"))
@@ -83,13 +80,13 @@ def main() -> int:
 def evaluate(flag: str, predictions: str) -> tuple[dict[str, Any], list[str]]:
     """Score the predictions of a flag and print their problems; return entries of the JSON and remarks."""
     from kits_tf import runtime
-    from kits_tf.evaluation import matching
+    from kits_tf.evaluation import matching, scoring
 
     references = FLAGS.references
     found = matching.match(pathlib.Path(predictions), pathlib.Path(references), FLAGS.cases, flag, FLAGS.split)
     pairs = sorted((found.pairs | {case: (None, path) for case, path in found.missing.items()}).items())
     results, failed, lines = {}, {}, []
-    outcomes = runtime.in_processes(score_case, pairs, FLAGS.workers)
+    outcomes = runtime.in_processes(scoring.score_case, pairs, FLAGS.workers)
     for case, result, error in progress(outcomes, "Scoring", total=len(pairs)):
         if result is not None:
             results[case] = result
@@ -115,17 +112,6 @@ def evaluate(flag: str, predictions: str) -> tuple[dict[str, Any], list[str]]:
         "tumors_not_looked_for": kidney_only,
         "is_incomplete": bool(failed or found.missing or found.absent or (FLAGS.cases and found.extra)),
     }, remarks
-
-
-def score_case(item: tuple[str, tuple[pathlib.Path | None, pathlib.Path]]) -> scoring.Outcome:
-    """Score a case, see `scoring.score_case`, in this process or a worker."""
-    from kits_tf import runtime
-    from kits_tf.data import records
-    from kits_tf.evaluation import scoring
-
-    if records.is_record(item[1][1]):
-        runtime.load_tensorflow("cpu")
-    return scoring.score_case(item)
 
 
 def run() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kits_tf import runtime
+from kits_tf.data import records
 from kits_tf.errors import InputError
 from kits_tf.evaluation import lesions, matching, metrics
 from kits_tf.io.volume import read_labels
@@ -22,6 +24,8 @@ def score_case(item: tuple[str, tuple[pathlib.Path | None, pathlib.Path]]) -> Ou
         "is_kidney_only", "warnings": lines}, or None if the reference is unreadable; and what is wrong, in one line.
     """
     case, (prediction_path, reference_path) = item
+    if records.is_record(reference_path):
+        runtime.load_tensorflow("cpu")  # in this process or a worker
     try:
         reference, grid = matching.read_labels(reference_path)
     except InputError as caught:

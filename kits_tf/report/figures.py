@@ -242,22 +242,17 @@ def shown_box(scene: Scene) -> Box:
 
 def _figure(width_pixels: float, height_pixels: float) -> Figure:
     """Return an empty black figure, independent of pyplot."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width_pixels / _DPI, height_pixels / _DPI), dpi=_DPI, facecolor=palette.BACKGROUND)
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width_pixels / _DPI, height_pixels / _DPI), dpi=_DPI, facecolor=palette.BACKGROUND)
 
 
 def _encoded(figure: Figure, file_format: str) -> bytes:
     """Return a figure as the bytes of a JPEG or PNG."""
     picture = io.BytesIO()
     # Full color resolution, or thin outlines would fade.
-    options: dict[str, Any] = (
-        {"pil_kwargs": {"quality": 88, "subsampling": 0, "optimize": True}} if file_format == "jpeg" else {}
-    )
-    figure.savefig(picture, format=file_format, facecolor=palette.BACKGROUND, **options)
+    options = {"quality": 88, "subsampling": 0, "optimize": True} if file_format == "jpeg" else {}
+    figure.savefig(picture, format=file_format, facecolor=palette.BACKGROUND, pil_kwargs=options)
     return picture.getvalue()
 
 

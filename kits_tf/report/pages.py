@@ -72,14 +72,6 @@ def require_libraries(flag: str) -> None:
         raise UsageError(flag, "needs matplotlib; install this package's extra `report`")
 
 
-def write_case_page(
-    path: pathlib.Path, name: str, volume: Volume, labels: np.ndarray, sidecar: Mapping[str, Any] | None = None,
-    viewer: bool = True,
-) -> None:  # fmt: skip
-    """Write the page of one prediction without a reference; for the arguments see `build_case`."""
-    files.write_text(path, build_case(name, volume, labels, sidecar=sidecar, viewer=viewer).html())
-
-
 def build_case(
     name: str,
     volume: Volume,

@@ -8,7 +8,7 @@ import pytest
 
 from kits_tf import __version__, files
 from kits_tf.io.volume import Volume
-from kits_tf.report.pages import build_case, index_html, page_file_name, thumbnail_of, write_case_page, write_index
+from kits_tf.report.pages import build_case, index_html, page_file_name, thumbnail_of, write_index
 
 pytest.importorskip("matplotlib")
 SPACING_MM = (4.0, 2.0, 2.0)
@@ -195,7 +195,7 @@ def test_pages_are_linked_in_the_order_of_the_index_and_again_after_a_change(tmp
 def test_a_name_that_is_not_utf8_has_a_page_and_a_link(tmp_path):
     name = os.fsdecode(b"niere_\xfc")
     volume = Volume(np.zeros((4, 10, 10), np.int16), SPACING_MM)
-    write_case_page(tmp_path / f"{name}.html", name, volume, np.zeros(volume.shape, np.uint8))
+    files.write_text(tmp_path / f"{name}.html", build_case(name, volume, np.zeros(volume.shape, np.uint8)).html())
     assert "niere_" in (tmp_path / f"{name}.html").read_text(encoding="utf-8")
     files.write_text(tmp_path / "index.html", index_html({name: row(0.5, page_file_name(name))}, {}))
     assert 'href="niere_%FC.html"' in (tmp_path / "index.html").read_text(encoding="utf-8")
