@@ -57,7 +57,8 @@ def match(
         references: Folder or file, or a prepared folder.
         cases: Case numbers and ranges to look at; "" for all.
         split: Split of the prepared folder to look at; None for all.
-        flag: Named by the UsageError if a folder is missing or empty, or nothing matches.
+        flag: Named by the UsageError if a folder is missing or empty, nothing matches, or two predictions are of one
+            case.
     """
     found = find_labels(predictions, flag)
     known = find_labels(references, "references", ct_digests(found.values()))
@@ -67,7 +68,8 @@ def match(
     partners = counterparts(found, as_others(known, references), references.is_file())
     if not partners:
         raise UsageError(flag, f"{predictions} holds no labels of the requested cases of {references}; {NAMING}")
-    pairs = {partner: (found[case], known[partner]) for case, partner in partners.items()}
+    predicted = _by_case(((partner, found[case]) for case, partner in partners.items()), flag)
+    pairs = {case: (path, known[case]) for case, path in predicted.items()}
     return Match(
         pairs=dict(sorted(pairs.items())),
         missing={} if predictions.is_file() else {case: known[case] for case in sorted(set(known) - set(pairs))},
@@ -137,7 +139,8 @@ def find_labels(path: Path, flag: str, cts: Collection[str] = ()) -> dict[str, P
         expected = f"label files (.nii.gz, .nii) or case_NNNNN folders with a {kits19.LABEL_NAME}"
         raise UsageError(flag, f"{path} must hold {expected}")
     count = collections.Counter(case for case, _ in by_place)
-    return {case if count[case] == 1 else _long_name(file, path): file for (case, _), file in by_place.items()}
+    named = ((case if count[case] == 1 else _long_name(file, path), file) for (case, _), file in by_place.items())
+    return _by_case(named, flag)
 
 
 def split_cases(folders: Collection[Path | str], split: str) -> set[str]:
@@ -214,6 +217,15 @@ def is_kidney_only(sidecar: Mapping[str, Any], labels: np.ndarray) -> bool:
 def _is_leaf(folder: Path) -> bool:
     """Return whether a folder is prepared data or a KiTS19 case."""
     return records.is_prepared(folder) or kits19.case_number(folder.resolve().name) is not None
+
+
+def _by_case(files: Iterable[tuple[str, Path]], flag: str) -> dict[str, Path]:
+    """Return label files by case; raise a UsageError for `flag` if two have the same case."""
+    found: dict[str, Path] = {}
+    for case, path in files:
+        if (other := found.setdefault(case, path)) != path:
+            raise UsageError(flag, f"{other} and {path} are labels of one case, {case}; remove or rename one")
+    return found
 
 
 def _long_name(path: Path, root: Path) -> str:

@@ -122,6 +122,28 @@ def test_cts_in_a_tree_of_references_are_no_references(tmp_path):
         match(tmp_path / "out", tmp_path / "references")
 
 
+def test_two_predictions_of_one_ct_are_refused(tmp_path):
+    """Neither is scored silently in place of the other."""
+    touch(tmp_path / "data/case_00001/imaging.nii.gz").write_bytes(b"ct")
+    touch(tmp_path / "data/case_00001/segmentation.nii.gz")
+    for run in "ab":
+        path = touch(tmp_path / run / "prediction_00001.nii.gz")
+        digest = hashlib.sha256(b"ct").hexdigest()[:16]
+        path.with_name("prediction_00001.json").write_text(f'{{"input_digest": "{digest}"}}')
+        assert list(match(tmp_path / run, tmp_path / "data").pairs) == ["case_00001"]
+    shutil.move(tmp_path / "a", tmp_path / "runs/a")
+    shutil.move(tmp_path / "b", tmp_path / "runs/b")
+    with pytest.raises(UsageError, match="^--predictions: .*/a/.* and .*/b/.* are labels of one case, case_00001;"):
+        match(tmp_path / "runs", tmp_path / "data")
+
+
+def test_two_files_of_one_long_name_are_refused(tmp_path):
+    for name in ("a_b.nii.gz", "a/b.nii.gz", "c/b.nii.gz"):
+        touch(tmp_path / name)
+    with pytest.raises(UsageError, match=r"^--references: .*a_b.nii.gz and .*a/b.nii.gz are labels of one case, a_b;"):
+        find_labels(tmp_path, "references")
+
+
 def test_equal_content_is_told_apart_by_names_and_without_them_left_out(tmp_path):
     others = {name: Other([name], lambda: "same") for name in ("a", "b")}
     for name in ("a", "c"):
