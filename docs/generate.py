@@ -94,7 +94,7 @@ REASONS = {
     "warmup_steps": "batch statistics settle before the full learning rate",
 }  # reasons of options in which a preset or the released weights differ from the paper
 OFF = "off"
-UNSAID = ("augment",)  # options in which `paper` adds to what the paper says
+BEYOND_PAPER = ("augment",)  # options in which `paper` adds to what the paper says
 ALWAYS = (
     ("everything outside the box around the patient's body is set to air, the table included", "`geometry.only_body`"),
     ("augmentation rotates, scales, and changes intensity and noise; it never swaps left and right", "`augment`"),
@@ -170,7 +170,7 @@ def config_page() -> str:
             if name not in (*inherited, *config.FIXED):
                 values = [over_networks(configs, name, stage) for configs in columns.values()]
                 rows.append((f"`{name}`", *values, comments[name]))
-                if len(set(values)) > 1 or name in UNSAID:
+                if len(set(values)) > 1 or name in BEYOND_PAPER:
                     reasons.append((f"`{name}`", REASONS[name]))
         text += f"\n## {title}\n\n{table(*rows)}"
     always = "In every preset, `paper` included:\n\n" + table(("what", "where"), *ALWAYS)
@@ -208,7 +208,7 @@ def differences(columns: dict[str, dict[str, config.NetworkConfig]]) -> str:
                 values = tuple(in_effect(configs[network], option) for configs in columns.values())
                 groups.setdefault(values, []).append(network)
         for values, networks in groups.items():
-            if len(set(values) - {OFF}) > 1 or option in UNSAID:
+            if len(set(values) - {OFF}) > 1 or option in BEYOND_PAPER:
                 rows.append((f"`{option}`", named(networks), *values, REASONS[option]))
     return table(("option", "networks", *columns, "reason"), *rows)
 

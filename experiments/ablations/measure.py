@@ -46,7 +46,7 @@ class Case:
     spacing_mm: Sequence[float]
 
 
-class Remembering(Engine):
+class CachedEngine(Engine):
     """An engine that computes each batch once, so that variants made of the same networks share predictions."""
 
     def __init__(self, engine: Engine) -> None:
@@ -62,7 +62,7 @@ class Remembering(Engine):
             self._known[key] = self._engine.probability(network, batch)
         return self._known[key]
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop the results of a finished case."""
         self._known.clear()
 
@@ -167,14 +167,14 @@ class Study:
             for name, case in self.cases().items():
                 for scores, one in zip(found, segmenters, strict=True):
                     scores[name] = score(one, case)
-                engine.forget()
+                engine.clear()
         for variant, scores in zip(variants, found, strict=True):
             files.write_text(self.scores_path(variant, seed), json.dumps(scores, indent=1) + "\n")
             means = {name: round(np.mean(values), 3) for name, values in columns(scores).items()}
             print(f"{variant.key}, seed {seed}: {means}", flush=True)
 
     @contextlib.contextmanager
-    def loaded(self, variants: list[Variant], seed: int) -> Iterator[tuple[Remembering, dict[str, Any]]]:
+    def loaded(self, variants: list[Variant], seed: int) -> Iterator[tuple[CachedEngine, dict[str, Any]]]:
         """Load the networks of variants as one checkpoint made of links, and remove it at the end."""
         joined = self.folder / "joined"
         shutil.rmtree(joined, ignore_errors=True)
@@ -183,7 +183,7 @@ class Study:
             name = checkpoint.network_name(network.config())
             (joined / name).symlink_to((self.network_folder(network, seed) / name).resolve())
         configs = checkpoint.load_configs(joined, sorted(path.name for path in joined.iterdir()))
-        yield Remembering(engines.load("tensorflow", joined, configs)), configs
+        yield CachedEngine(engines.load("tensorflow", joined, configs)), configs
         shutil.rmtree(joined)
 
 
@@ -244,7 +244,7 @@ def score_released(variants: Iterable[Variant], real_ct: pathlib.Path | None, ca
         cases: NAMEs.
     """
     configs = checkpoint.load_configs(checkpoint.find(checkpoint.DEFAULT), checkpoint.network_names("kidney"))
-    engine = Remembering(load_segmenter(checkpoint.DEFAULT, stage="kidney").engine)
+    engine = CachedEngine(load_segmenter(checkpoint.DEFAULT, stage="kidney").engine)
     real = {TRUNK: read(pathlib.Path(kits_tf.__file__).with_name("samples") / TRUNK)}
     for name in cases if real_ct else []:
         assert real_ct is not None
@@ -256,7 +256,7 @@ def score_released(variants: Iterable[Variant], real_ct: pathlib.Path | None, ca
         for variant in variants:
             plain = dataclasses.replace(variant, together=(("min_agreement", 0.0), *variant.together))
             found.setdefault(variant.name, {})[name] = score(segmenter(plain, engine, configs), case)
-        engine.forget()
+        engine.clear()
     return found
 
 

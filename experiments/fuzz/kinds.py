@@ -1,4 +1,4 @@
-"""Files that are not usable CTs: `KINDS` maps names of kinds to make(path, rng), `SAYS` to the required message."""
+"""Files that are not usable CTs: `KINDS` maps names of kinds to make(path, rng), `MESSAGES` to the required message."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ KINDS: dict[str, Make] = {
     "unit_micron": header((UNITS, "b", 3)),
 }
 
-SAYS = {
+MESSAGES = {
     "garbage_behind_the_stream": "bytes after the end",
     "back_to_front": "the spine lies in front",
     "upside_down": "the lungs lie below",

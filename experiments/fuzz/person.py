@@ -31,7 +31,7 @@ class Case(NamedTuple):
     """A training case: how its labels and spacing differ from the truth, and part of the required finding, if any."""
 
     change: Callable[[np.ndarray], np.ndarray] = np.copy
-    says: str = ""
+    message: str = ""
     spacing_mm: tuple[float, float, float] = SPACING_MM
 
 
@@ -47,6 +47,6 @@ CASES = {
     "label_upside_down": Case(lambda labels: labels[::-1], "fat or air"),
     "label_mirrored": Case(lambda labels: labels[:, :, ::-1], "fat or air"),
     "label_20_mm_low": Case(lambda labels: np.roll(labels, 5, axis=0), "fat or air"),
-    "spacing_lost": Case(says="spacing", spacing_mm=(1.0, 1.0, 1.0)),
+    "spacing_lost": Case(message="spacing", spacing_mm=(1.0, 1.0, 1.0)),
     "tumor_without_kidney": Case(without_the_left_kidney, "touches no kidney"),
 }

@@ -18,7 +18,7 @@ import numpy as np
 
 from experiments import common
 from experiments.fuzz import person
-from experiments.fuzz.kinds import KINDS, SAYS, good_image
+from experiments.fuzz.kinds import KINDS, MESSAGES, good_image
 from experiments.fuzz.series import SERIES
 from kits_tf.io.volume import Volume, read_labels, write_volume
 
@@ -85,10 +85,10 @@ def check(run: common.Run, lines: dict[str, list[str]], out: pathlib.Path, bound
     problems += ["a traceback"] if "Traceback" in run.output else []
     problems += ["too slow"] if run.seconds > bounds.seconds else []
     problems += ["memory beyond the bound"] if run.peak_mb > 1000 * bounds.gigabytes else []
-    says = SAYS | {name: text for name, (_, text) in SERIES.items()}
+    messages = MESSAGES | {name: text for name, (_, text) in SERIES.items()}
     for name, found in lines.items():
-        if not any(says.get(name, "") in line for line in [*lines_about(run.output, name), ""]):
-            problems.append(f"{name}: nothing about {says[name]}")
+        if not any(messages.get(name, "") in line for line in [*lines_about(run.output, name), ""]):
+            problems.append(f"{name}: nothing about {messages[name]}")
         labels = out / f"{name}_segmentation.nii.gz"
         if len(found) + labels.is_file() != 1 or (name == "good" and found):
             problems.append(f"{name}: {len(found)} lines, labels written: {labels.is_file()}")
@@ -115,8 +115,8 @@ def check_cases(raw: pathlib.Path, names: list[str]) -> list[str]:
     problems = [f"kits-prepare: exit code {run.code}"] if run.code not in (0, 1) else []
     for number, name in enumerate(names):
         found = [line for line in run.output.splitlines() if f"/case_{number:05d}/" in line]
-        says = person.CASES[name].says
-        if not (any(says in line for line in found) if says else not found):
+        message = person.CASES[name].message
+        if not (any(message in line for line in found) if message else not found):
             problems.append(f"{name}: {found}")
     return problems
 

@@ -78,7 +78,7 @@ def _range(flag: str) -> tuple[float, float] | None:
         return None
     match = RANGE.fullmatch(text.replace(" ", ""))
     if not match or not 0.1 <= float(match[1]) <= float(match[2]) <= 20:
-        raise UsageError(flag, f"must be LO,HI in mm within 0.1 and 20, such as 0.7,0.9, got {text!r}")
+        raise UsageError(flag, f"must be LO,HI in mm from 0.1 to 20, such as 0.7,0.9, got {text!r}")
     return float(match[1]), float(match[2])
 
 

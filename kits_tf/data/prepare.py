@@ -18,6 +18,7 @@ import numpy as np
 from kits_tf import files, runtime
 from kits_tf.data import kits19, records, validate
 from kits_tf.data.validate import Finding
+from kits_tf.errors import InputError
 from kits_tf.io.volume import WORKING_AXES
 from kits_tf.progress import progress, say
 
@@ -56,7 +57,7 @@ def prepare(
 
     Raises:
         UsageError: No case is left for training.
-        InputError: The split file is unusable.
+        InputError: The split file is unusable, or with `strict` a case has changed after its check.
         concurrent.futures.BrokenExecutor: A process was killed; finished cases are kept.
     """
     split.apply([case.id for case in cases if case.folder.is_dir()])  # fail before hours of reading
@@ -87,8 +88,9 @@ def prepare(
         return findings
     parts = split.apply(good)
     if strict:
-        for _ in process(write=True):  # reported already
-            pass
+        for _, entry, found in process(write=True):  # reported already
+            if entry is None:
+                raise InputError(found[-1].path, f"has changed since it was checked ({found[-1].reason})")
     index = {
         "format": records.FORMAT,
         "seed": split.seed,

@@ -21,7 +21,7 @@ STEP_MM = 1.5
 MAX_BYTES = 8 * 2**20
 """Upper limit of the compressed CT, kept by larger steps."""
 _STEP_GROWTH = 1.2
-_OF_REFERENCE = 3  # labels are prediction + 3 x reference
+_REFERENCE_FACTOR = 3  # labels are prediction + 3 x reference
 
 
 def viewer_data(scene: figures.Scene, places: Sequence[Sequence[int]] = ()) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def viewer_data(scene: figures.Scene, places: Sequence[Sequence[int]] = ()) -> d
         step_mm *= _STEP_GROWTH
     labels = _nearest(scene.prediction[box], shape)
     if scene.reference is not None:
-        labels = labels + np.uint8(_OF_REFERENCE) * _nearest(scene.reference[box], shape)
+        labels = labels + np.uint8(_REFERENCE_FACTOR) * _nearest(scene.reference[box], shape)
     start, grid = [part.start for part in box], scene.grid
     axes = range(3)
     center = places[0] if places else figures.largest_cross_sections(scene.labels > 0)

@@ -13,7 +13,7 @@ import pytest
 
 from experiments import common, pictures
 from experiments.fuzz import person
-from experiments.fuzz.kinds import KINDS, SAYS
+from experiments.fuzz.kinds import KINDS, MESSAGES
 from experiments.fuzz.series import SERIES
 
 FOLDER = common.ROOT / "experiments"
@@ -80,7 +80,7 @@ def test_bad_files_are_files(name, tmp_path):
     if "bomb" not in name:
         KINDS[name](tmp_path / "file.nii.gz", np.random.default_rng(0))
         assert (tmp_path / "file.nii.gz").is_file()
-    assert set(SAYS) <= set(KINDS)
+    assert set(MESSAGES) <= set(KINDS)
 
 
 def test_odd_series_and_cases_are_files(tmp_path):
