@@ -1,4 +1,4 @@
-"""Files that are not usable CTs: `KINDS` maps names of kinds to make(path, rng), `MESSAGES` to the required message."""
+"""Files that are not usable CTs: `KINDS` maps kinds to make(path, rng), `MESSAGES` to what must be reported."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import pytest
 from kits_tf.data import kits19
 from kits_tf.data import prepare as preparation
 from kits_tf.data.splits import Split
+from kits_tf.errors import InputError
 from tests import planted
 from tests.data import faults
 
@@ -69,6 +70,18 @@ def test_an_interrupted_run_is_resumed(tmp_path, monkeypatch):
     assert len(prepare(tmp_path)[1]) == 2
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in done.items())
     assert prepared_cases(tmp_path) == records(tmp_path) == [kits19.case_name(number) for number in range(4)]
+
+
+def test_a_case_that_changes_after_its_strict_check_is_not_listed(tmp_path):
+    folder = planted.write_case(tmp_path / "raw", 0)
+    cases = kits19.find_cases(tmp_path / "raw")
+
+    def damage(line):
+        (folder / kits19.LABEL_NAME).write_bytes(b"no gzip stream")
+
+    with pytest.raises(InputError, match="segmentation.nii.gz: has changed since it was checked"):
+        preparation.prepare(cases, tmp_path / "out", Split(0, 0), strict=True, report=damage)
+    assert not (tmp_path / "out" / "dataset.json").exists()
 
 
 def test_percentiles_are_those_of_the_voxels():
