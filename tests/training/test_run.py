@@ -160,7 +160,7 @@ def test_a_run_starts_from_pretrained_weights_once(prepared, done, tmp_path):
         return run.run(tiny_config(**{**still, **options}), prepared, out, settings, run.Machine("one"), said.append)
 
     assert from_source()
-    assert any(line.startswith(f"kidney_axial: starts from {source}, 1 steps") for line in said)
+    assert any(line.startswith(f"kidney_axial: starts from {source}, 1 step of") for line in said)
     for name, value in weights(done / "one" / "kidney_axial").items():
         if "normalization" not in name:
             np.testing.assert_allclose(weights(out / "kidney_axial")[name], value, atol=1e-6)
