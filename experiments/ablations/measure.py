@@ -18,6 +18,7 @@ import numpy as np
 
 import kits_tf
 from experiments import common
+from experiments.ablations.summary import TRUNK
 from experiments.ablations.variants import Network, Variant
 from kits_tf import checkpoint, config, files, simulation
 from kits_tf.data import kits19
@@ -30,8 +31,6 @@ from kits_tf.io import volume
 SEED = 24
 SIMULATED: dict[str, Any] = {"size": 128, "slice_spacing_mm": (3.0, 5.0), "phases": ("nephrographic",)}
 TRAINING, TEST = range(60), range(100, 120)
-TRUNK = "trunk_ct"
-"""The real CT that comes with the package."""
 
 Scores = dict[str, dict[str, Any]]
 """Numbers of each case."""

@@ -14,7 +14,8 @@ from experiments.ablations.variants import QUESTIONS, Question, Variant
 from kits_tf.evaluation.statistics import confidence_interval
 
 RESULT = pathlib.Path(__file__).with_name("result.json")
-REAL = "trunk_ct"
+TRUNK = "trunk_ct"
+"""The real CT that comes with the package, which has no tumor."""
 METRICS = {"kidney": "kidney_dice", "tumor": "tumor_dice"}
 MIN_SEEDS = 3  # of a variant and its reference, for a verdict
 
@@ -78,7 +79,7 @@ def row(
     frame, other = (frame_of(one["scores"], METRICS[variant.stage]) for one in (own, reference))
     differences = frame.sub(other).loc[frame.index, frame.columns.intersection(other.columns)]
     values, paired = frame.mean(axis=1), differences.mean(axis=1)
-    real = [scores[REAL] for scores in own["scores"].values()]
+    real = [scores[TRUNK] for scores in own["scores"].values()]
     is_kidney, is_reference = variant.stage == "kidney", own is reference
     return Row(
         question=question,
@@ -100,7 +101,7 @@ def row(
 def frame_of(scores: dict[str, Any], metric: str) -> pd.DataFrame:
     """Return a metric of the simulated cases that have it, [case, seed]."""
     columns = {seed: {case: numbers[metric] for case, numbers in one.items()} for seed, one in scores.items()}
-    return pd.DataFrame(columns, dtype=float).drop(index=REAL).dropna()
+    return pd.DataFrame(columns, dtype=float).drop(index=TRUNK).dropna()
 
 
 def verdict(question: Question, found: list[Row]) -> str:

@@ -121,7 +121,7 @@ def made_up(base, change, seeds=3, cases=12):
     questions = [
         {"variant": name, "networks": ["n"], "scores": {
             str(seed): {f"case_{i}": {"kidney_dice": value} for i, value in enumerate(row)}
-            | {summary.REAL: {"kidney_dice": 0.1 * seed}} for seed, row in enumerate(values)}}
+            | {summary.TRUNK: {"kidney_dice": 0.1 * seed}} for seed, row in enumerate(values)}}
         for name, values in own.items()
     ]  # fmt: skip
     return {"questions": {"pooling": questions}, "networks": {"n": {"parameters": 7, "cpu_seconds": 60.0}}}, own
