@@ -30,7 +30,7 @@ CUBE_TYPES = (("image", np.int16), ("label", np.uint8), ("near", np.uint8))
 MIN_TUMOR_VOXELS, MIN_FOUND_VOXELS = 12, 200
 CONTEXT_MM = (3.0, 8.0)  # around the kidneys found; `context_mm` lies between
 VOXEL_MM = 2.1  # of a cube, about
-HIDDEN_HU = 14.0  # a tumor that differs less from its kidney is hardly seen; half of them are left out
+HIDDEN_HU = 14.0  # a tumor that differs less from its kidney is hardly seen
 
 Batch = dict[str, torch.Tensor]
 """Float32: "image" [batch, *spatial, channels] in [0, 1]; "label", 0 or 1; "tumor_ml" [batch] for cubes."""
@@ -55,6 +55,7 @@ class Cube:
     tumor_ml: float
     has_tumor: bool
     is_arterial: bool
+    chance: float  # that the cube is taken when it is drawn
 
 
 Item = TypeVar("Item", Volume, Cube)
@@ -128,7 +129,7 @@ class CubePool(Pool[Cube]):
         self.config = config
 
     def read(self, path: pathlib.Path) -> list[Cube]:
-        return [cube for cube in cubes_of(path) if not is_hidden(cube, self.config) or self.rng.uniform() < 0.5]
+        return cubes_of(path, self.config)
 
     def batch(self) -> Batch:
         drawn = [self._cube() for _ in range(self.phase.batch_size)]
@@ -150,7 +151,8 @@ class CubePool(Pool[Cube]):
         arterial = items is self.items[0] and self.rng.uniform() < self.phase.arterial_share
         for _ in range(TRIES):
             cube = self.draw(items)
-            if cube.has_tumor == wanted and (cube.is_arterial or not arterial):
+            fits = cube.has_tumor == wanted and (cube.is_arterial or not arterial)
+            if fits and self.rng.uniform() < cube.chance:
                 break
         return cube
 
@@ -175,7 +177,7 @@ def volume_of(path: pathlib.Path, plane: str) -> Volume:
     return Volume(torch.from_numpy(image), torch.from_numpy(label), (foreground[0], foreground[1]))
 
 
-def cubes_of(path: pathlib.Path) -> list[Cube]:
+def cubes_of(path: pathlib.Path, config: TumorConfig) -> list[Cube]:
     """Return the cubes of a sample."""
     with np.load(path / samples.CUBES) as file:
         arrays = dict(file)
@@ -184,18 +186,24 @@ def cubes_of(path: pathlib.Path) -> list[Cube]:
     for number in range(len(arrays) // 4):
         image, label, near = (torch.from_numpy(arrays[f"{name}_{number}"].view(kind)) for name, kind in CUBE_TYPES)
         has_tumor = int((label > 127).sum()) > MIN_TUMOR_VOXELS
-        found.append(Cube(image, label, near, float(arrays[f"tumor_ml_{number}"]), has_tumor, arterial))
+        tumor_ml = float(arrays[f"tumor_ml_{number}"])
+        cube = Cube(image, label, near, tumor_ml, has_tumor, arterial, chance=1.0)
+        found.append(dataclasses.replace(cube, chance=chance_of(cube, config)) if has_tumor else cube)
     return found
 
 
-def is_hidden(cube: Cube, config: TumorConfig) -> bool:
-    """Return whether a cube has a tumor that looks like the kidney."""
-    values = cube_values(cube)
+def chance_of(cube: Cube, config: TumorConfig) -> float:
+    """Return how likely a cube with a tumor is taken: seldom if it is hardly seen, often if it is hard to learn.
+
+    Tumors brighter than their kidney, and those of 1.2 to 6 ml, are learned last.
+    """
+    values, (low, high) = cube_values(cube), config.clip_hu
     tumor, kidney = values[cube.label > 200], values[(cube.near > 250) & (cube.label < 40)]
-    if not cube.has_tumor or len(tumor) <= 10 or len(kidney) <= 50:
-        return False
-    low, high = config.clip_hu
-    return abs(float(tumor.median() - kidney.median())) * (high - low) < HIDDEN_HU
+    chance = 0.6
+    if len(tumor) > 10 and len(kidney) > 50:
+        contrast_hu = float(tumor.median() - kidney.median()) * (high - low)
+        chance *= 0.3 if abs(contrast_hu) < HIDDEN_HU else 1.3 if contrast_hu > 0 else 1.0
+    return chance * (0.3 if cube.tumor_ml < 1.2 else 1.3 if cube.tumor_ml < 6 else 0.6 if cube.tumor_ml > 40 else 1.0)
 
 
 def slabs(volume: Volume, config: KidneyConfig, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

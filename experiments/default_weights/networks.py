@@ -37,6 +37,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "dice_weight": 1 / 3,
         "regression_weight": 0.1 / 3,
         "clip_norm": 2 / 3,
+        "small_tumor_ml": 12.0,
+        "max_small_tumor_weight": 5.0,
     },
 }
 

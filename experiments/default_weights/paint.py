@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ HELD_OUT = ("hcc_015", "tcga_ov_2043")
 TUMOR_ML, CYST_ML = (0.6, 70.0), (0.3, 25.0)
 KINDS = {"paler": 0.74, "alike": 0.08, "brighter": 0.18}  # than the kidney around it
 SOFT_TISSUE_HU = (-200.0, 180.0)  # what an exophytic lesion may replace
+CLEAR_CELL_SHARE = 0.25  # of the tumors of training; those planted for scores have none
 PIXEL_MM = 1.2  # finer pixels are skipped, for speed
 WORTH_ML = 10.0  # pieces of kidney that may get a lesion
 
@@ -44,6 +46,10 @@ class Lesion(NamedTuple):
     radius: float
     axes: np.ndarray  # rows are its axes
     radii: np.ndarray
+
+
+Texture = Callable[[Lesion, Grid, np.ndarray, float, np.random.Generator], np.ndarray]
+"""Draws the HU of a lesion on a grid, from the depth of each voxel in mm and the HU of the kidney."""
 
 
 def main() -> None:
@@ -89,9 +95,10 @@ def vary(case: Case, rng: np.random.Generator) -> Case:
     for piece in (number for number in range(1, count + 1) if sizes_ml[number] > WORTH_ML):
         own = pieces == piece
         for _ in range(rng.integers(1, 4) if rng.uniform() < 0.3 else 0):
-            kidney |= paint(hu, own, case.spacing_mm, rng, is_cyst=True)
-        for _ in range((1 if rng.uniform() < 0.9 else 2) if rng.uniform() < 0.55 else 0):
-            painted = paint(hu, own, case.spacing_mm, rng)
+            kidney |= paint(hu, own, case.spacing_mm, rng)
+        for _ in range((1 if rng.uniform() < 0.9 else 2) if rng.uniform() < 0.7 else 0):
+            texture = clear_cell_texture if rng.uniform() < CLEAR_CELL_SHARE else tumor_texture
+            painted = paint(hu, own, case.spacing_mm, rng, texture)
             tumor |= painted
             kidney |= painted
     return thickened(Case(hu, kidney, tumor, case.spacing_mm), rng)
@@ -134,7 +141,11 @@ def thickened(case: Case, rng: np.random.Generator) -> Case:
 
 
 def paint(
-    hu: np.ndarray, kidney: np.ndarray, spacing_mm: Spacing, rng: np.random.Generator, is_cyst: bool = False
+    hu: np.ndarray,
+    kidney: np.ndarray,
+    spacing_mm: Spacing,
+    rng: np.random.Generator,
+    texture: Texture | None = None,
 ) -> np.ndarray:
     """Paint one lesion into a CT in place and return its mask; empty where there is no room for one.
 
@@ -143,8 +154,9 @@ def paint(
         kidney: bool of the same shape: the kidney that gets it.
         spacing_mm: (slice, row, column).
         rng: Draws the lesion.
-        is_cyst: Whether it is a cyst: smooth, sharp and watery.
+        texture: Of a tumor; None paints a cyst, smooth, sharp and watery.
     """
+    is_cyst = texture is None
     mask = np.zeros(hu.shape, bool)
     grid = Grid.regular(hu.shape, spacing_mm, (0.0, 0.0, 0.0))
     lesion = draw(kidney, spacing_mm, rng, is_cyst)
@@ -155,9 +167,9 @@ def paint(
     allowed = own | ((part > SOFT_TISSUE_HU[0]) & (part < SOFT_TISSUE_HU[1]))
     depth = lesion.shape.value(near)  # mm, negative inside
     inside, edge_mm = (depth < 0) & allowed, rng.uniform(0.3, 1.0 if is_cyst else 2.6)
-    texture = rng.uniform(-8, 22) if is_cyst else tumor_texture(lesion, near, depth, parenchyma_hu(hu, kidney), rng)
+    inner = texture(lesion, near, depth, parenchyma_hu(hu, kidney), rng) if texture else rng.uniform(-8, 22)
     weight = expit(-2 * depth / edge_mm) * ndimage.gaussian_filter(allowed.astype(np.float32), 0.5)
-    part += weight * (texture + grain(part, own, rng) - part)
+    part += weight * (inner + grain(part, own, rng) - part)
     pieces, count = ndimage.label(inside)
     if count:
         mask[box] = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
@@ -196,10 +208,7 @@ def tumor_texture(
     lesion: Lesion, grid: Grid, depth: np.ndarray, parenchyma: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Return the HU of a tumor, float32 on a grid: solid, with a necrotic core, rim or calcifications in some."""
-
-    def noise(step_mm: float) -> np.ndarray:
-        return Field.noise(rng, wider(lesion.shape, lesion.radius), step_mm).sample(grid)
-
+    noise = noise_of(lesion, grid, rng)
     kind = rng.choice(list(KINDS), p=list(KINDS.values()))
     hu = {
         "paler": max(rng.uniform(15, 45), parenchyma - rng.uniform(18, 120)),
@@ -207,12 +216,7 @@ def tumor_texture(
         "brighter": parenchyma + rng.uniform(15, 70),
     }[kind]
     texture = max(hu, 12.0) + rng.uniform(2, 22) * noise(rng.uniform(4, 14))
-    if rng.uniform() < 0.45 and lesion.radius > 8:
-        centre = lesion.centre + rng.normal(0, 0.12 * lesion.radius, 3)
-        core = ellipsoid(centre, rng.uniform(0.35, 0.85) * lesion.radii, lesion.axes)
-        ragged = core.value(grid) + rng.uniform(0.1, 0.3) * lesion.radius * noise(max(5.0, 0.5 * lesion.radius))
-        share = expit(-ragged / rng.uniform(0.6, 3))
-        texture += share * (rng.uniform(0, 38) + 4 * noise(6.0) - texture)
+    texture = with_necrosis(texture, lesion, grid, rng)
     if rng.uniform() < 0.25:
         texture += np.exp(-(((depth + 1.5) / 1.5) ** 2)) * rng.uniform(-15, 45)
     if rng.uniform() < 0.08:
@@ -221,6 +225,39 @@ def tumor_texture(
         hu = min(rng.uniform(25, 100), max(20.0, parenchyma - 15))
         texture = hu + rng.uniform(0, 25) * noise(rng.uniform(3, 16)) + 0.3 * (texture - texture.mean())
     return texture.astype(np.float32)
+
+
+def clear_cell_texture(
+    lesion: Lesion, grid: Grid, depth: np.ndarray, parenchyma: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the HU of an uneven tumor, as bright as the kidney or brighter: clear cell carcinoma in early phases.
+
+    Arguments as of `tumor_texture`.
+    """
+    noise = noise_of(lesion, grid, rng)
+    texture = parenchyma + rng.uniform(5, 90) + rng.uniform(4, 32) * noise(rng.uniform(3, 9))
+    return with_necrosis(texture, lesion, grid, rng).astype(np.float32)
+
+
+def with_necrosis(texture: np.ndarray, lesion: Lesion, grid: Grid, rng: np.random.Generator) -> np.ndarray:
+    """Return a tumor's HU, with a ragged necrotic core in 45 of 100 that are large enough."""
+    if rng.uniform() >= 0.45 or lesion.radius <= 8:
+        return texture
+    noise = noise_of(lesion, grid, rng)
+    centre = lesion.centre + rng.normal(0, 0.12 * lesion.radius, 3)
+    core = ellipsoid(centre, rng.uniform(0.35, 0.85) * lesion.radii, lesion.axes)
+    ragged = core.value(grid) + rng.uniform(0.1, 0.3) * lesion.radius * noise(max(5.0, 0.5 * lesion.radius))
+    share = expit(-ragged / rng.uniform(0.6, 3))
+    return texture + share * (rng.uniform(0, 38) + 4 * noise(6.0) - texture)
+
+
+def noise_of(lesion: Lesion, grid: Grid, rng: np.random.Generator) -> Callable[[float], np.ndarray]:
+    """Return a function of a step in mm that draws smooth noise over a lesion, about 1 strong."""
+
+    def noise(step_mm: float) -> np.ndarray:
+        return Field.noise(rng, wider(lesion.shape, lesion.radius), step_mm).sample(grid)
+
+    return noise
 
 
 def parenchyma_hu(hu: np.ndarray, kidney: np.ndarray) -> float:

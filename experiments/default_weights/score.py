@@ -127,7 +127,9 @@ def planted(case: Case, number: int) -> Case:
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
     kidneys = 1 + np.argsort(sizes)[::-1][:2]
     while True:
-        tumor = paint.paint(hu, pieces == kidneys[rng.integers(len(kidneys))], case.spacing_mm, rng)
+        tumor = paint.paint(
+            hu, pieces == kidneys[rng.integers(len(kidneys))], case.spacing_mm, rng, paint.tumor_texture
+        )
         if tumor.any():
             return Case(hu, case.kidney | tumor, tumor, case.spacing_mm)
 

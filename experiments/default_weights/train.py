@@ -178,8 +178,9 @@ def learning_rate(rates: tuple[float, float], warmup_steps: int, step: int, shar
 def loss(outputs: dict[str, Any], batch: Batch, config: Any) -> tuple[Any, dict[str, Any]]:
     """Return the total and its terms.
 
-    The soft Dice of stage 2 is that of the batch and, half as heavy, the mean over samples with a tumor, smoothed by
-    more voxels than in `kits_tf.losses`: this spares kidneys without a tumor a steep slope where nothing is found.
+    The soft Dice of stage 2 is that of the batch plus the mean over samples with a tumor, in which small ones count.
+    Both are smoothed by more voxels than in `kits_tf.losses`: this spares kidneys without a tumor a steep slope where
+    nothing is found.
     """
     label = batch["label"]
     if isinstance(config, KidneyConfig):
@@ -191,7 +192,7 @@ def loss(outputs: dict[str, Any], batch: Batch, config: Any) -> tuple[Any, dict[
     of_tumors = (of_samples * has_tumor).sum() / has_tumor.sum().clamp_min(1)
     terms = {
         "cross_entropy": losses.cross_entropy(label, outputs["logits"], weight).mean(),
-        "dice_loss": losses.dice_loss(label, outputs["logits"], config.dice_over, smoothing) + 0.5 * of_tumors,
+        "dice_loss": losses.dice_loss(label, outputs["logits"], config.dice_over, smoothing) + of_tumors,
         "regression_loss": losses.regression_loss(batch, outputs["regression"], config),
     }
     total = terms["cross_entropy"] + config.dice_weight * terms["dice_loss"]

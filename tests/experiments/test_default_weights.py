@@ -21,18 +21,19 @@ def test_released_networks_are_those_of_the_recipe():
         assert released == config_of(name, num_steps=released.num_steps)
 
 
-@pytest.mark.parametrize("is_cyst", [False, True])
-def test_a_lesion_is_where_its_mask_is_and_as_large_as_drawn(is_cyst):
+@pytest.mark.parametrize("texture", [None, paint.tumor_texture, paint.clear_cell_texture])
+def test_a_lesion_is_where_its_mask_is_and_as_large_as_drawn(texture):
     """Its HU are other than the kidney's, cysts watery; far from it no voxel changes."""
+    is_cyst = texture is None
     case, most_ml = painted.case(), (paint.CYST_ML if is_cyst else paint.TUMOR_ML)[1]
     right = case.kidney & (np.arange(painted.SHAPE[2]) < painted.SHAPE[2] // 2)
     voxel_ml = np.prod(case.spacing_mm) / 1000
     differences = []
     for seed in range(6):
         hu = case.hu.astype(np.float32)
-        mask = paint.paint(hu, right, case.spacing_mm, random_generator(seed), is_cyst)
+        mask = paint.paint(hu, right, case.spacing_mm, random_generator(seed), texture)
         again = case.hu.astype(np.float32)
-        assert (paint.paint(again, right, case.spacing_mm, random_generator(seed), is_cyst) == mask).all()
+        assert (paint.paint(again, right, case.spacing_mm, random_generator(seed), texture) == mask).all()
         np.testing.assert_array_equal(hu, again)
         assert mask.any() and ndimage.label(mask)[1] == 1
         assert mask.sum() * voxel_ml <= 1.6 * most_ml

@@ -123,7 +123,7 @@ def test_batches_have_the_networks_shape_and_range(home, name):
 
 
 def test_what_stage_2_sees_reaches_a_few_mm_beyond_the_kidney_and_never_all_of_a_lost_tumor(home):
-    cube = batches.cubes_of(home / "real" / "1")[0]
+    cube = batches.cubes_of(home / "real" / "1", config_of("tumor"))[0]
     near = cube.near.numpy()
     kidney, distance_mm = near == 255, (1 - near / 255) * samples.NEAR_MM
     reaches, everything, lost = set(), 0, 0
