@@ -141,7 +141,7 @@ def with_context(
         sides: uint8 [slices, rows, columns], a side map.
         kidney: one of its kidneys.
         spacing_mm: (slice, row, column).
-        context_mm: how far along each axis; whole voxels.
+        context_mm: how far along each axis, rounded to voxels.
 
     Returns:
         The kidney with the enlarged box, and a mask of what is seen in it, bool: the kidney's voxels and those around
@@ -167,8 +167,8 @@ def around(mask: np.ndarray, reach: Sequence[int]) -> np.ndarray:
 
 
 def context_voxels(xp: ArrayModule, spacing_mm: Array, context_mm: float) -> list[Size]:
-    """Return how many whole voxels fit into a length along each axis; `spacing_mm` is float64."""
-    return [xp.cast(context_mm // spacing_mm[axis], xp.int32) for axis in range(3)]
+    """Return the number of voxels nearest to a length along each axis; `spacing_mm` is float64."""
+    return [xp.cast(xp.round(context_mm / spacing_mm[axis]), xp.int32) for axis in range(3)]
 
 
 class Components:

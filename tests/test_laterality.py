@@ -36,9 +36,9 @@ def test_context_is_what_lies_close_inside_the_volume_but_for_the_other_kidney()
     sides = np.zeros((6, 12, 21), np.uint8)
     sides[0:2, 4:8, 6:10] = 1
     sides[0:2, 4:8, 11:15] = 2
-    kidney, seen = with_context(sides, kidneys(sides)[0], (10.0, 5.0, 5.0), 12.0)
-    assert kidney.box == (slice(0, 3), slice(2, 10), slice(4, 12))
-    expected = ndimage.binary_dilation(sides == 1, np.ones((3, 5, 5))) & (sides != 2)
+    kidney, seen = with_context(sides, kidneys(sides)[0], (10.0, 5.0, 5.0), 13.0)
+    assert kidney.box == (slice(0, 3), slice(1, 11), slice(3, 13))
+    expected = ndimage.binary_dilation(sides == 1, np.ones((3, 7, 7))) & (sides != 2)
     np.testing.assert_array_equal(seen, expected[kidney.box])
 
 

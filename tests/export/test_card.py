@@ -172,7 +172,7 @@ def test_who_follows_the_card_gets_the_labels(runs, decisive_weights):
     middle = (columns.start + columns.stop) // 2
     sides = sides_of(labels > 0, lowest, SPACING_MM, middle, tumor)
     labels = np.minimum(sides, 1)
-    reach = [int(tumor.context_mm // mm) for mm in SPACING_MM]
+    reach = [round(tumor.context_mm / mm) for mm in SPACING_MM]
     assert all(reach)
     for side, box in enumerate(ndimage.find_objects(sides), 1):
         if box:
