@@ -38,6 +38,7 @@ SUMMARY = {
     "planted_found": "planted: found of those over 4 ml",
     "real_shaped_tumor_dice": "real shapes planted: tumor Dice, mean",
     "real_shaped_found": "real shapes planted: found of those over 4 ml",
+    "real_shaped_dark_tumor_dice": "real shapes planted, over 20 HU darker than the kidney: tumor Dice, mean",
     "simulated_kidney_dice": "simulated: kidney Dice, mean",
     "simulated_tumor_dice": "simulated: tumor Dice, mean",
     "simulated_rows_to_columns": "simulated: tumor outlines, changes along rows over those along columns",

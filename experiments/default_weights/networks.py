@@ -61,7 +61,7 @@ PHASES: dict[str, tuple[Phase, ...]] = {
     "tumor": (
         Phase(0.11, 12, (1e-3, 5e-4), 0.7, grid=32),
         Phase(0.30, 6, (6e-4, 6e-4), 0.8, grid=48, arterial_share=0.3),
-        Phase(0.59, 6, (6e-4, 0.0), 0.82, grid=48, arterial_share=0.3),
+        Phase(0.59, 6, (6e-4, 0.0), 0.85, grid=48, arterial_share=0.3),
     ),
 }
 

@@ -31,6 +31,7 @@ BUNDLED = "trunk_ct"
 FAR_MM = 6.0  # found kidney further than this from a labelled one is a false piece
 FOUND_SHARE = 0.1  # of a tumor's voxels that make it found
 WORTH_FINDING_ML = 4.0
+DARK_HU = -20.0  # contrast to the kidney; brighter tumors are hard to tell from it
 REAL_SHAPED = 6  # tumors of real shape for each CT
 PLANTED_SEED, SIMULATED_SEED = 77, 9413
 # Outside the ranges of `simulate`, so that no spacing is one of training.
@@ -169,6 +170,7 @@ def summary(scores: dict[str, Scored]) -> dict[str, Any]:
     real, planted_cases, real_shaped, simulations = (
         list(scores.get(kind, {}).values()) for kind in ("real", "planted", "real_shaped", "simulated")
     )
+    dark = [one for one in real_shaped if one["contrast_hu"] < DARK_HU]
     return {
         "real_kidney_dice": aggregate(np.mean, real, "kidney_dice"),
         "real_lowest_kidney_dice": aggregate(np.min, real, "kidney_dice"),
@@ -179,6 +181,7 @@ def summary(scores: dict[str, Scored]) -> dict[str, Any]:
         "planted_found": found_of_large(planted_cases),
         "real_shaped_tumor_dice": aggregate(np.mean, real_shaped, "tumor_dice"),
         "real_shaped_found": found_of_large(real_shaped),
+        "real_shaped_dark_tumor_dice": aggregate(np.mean, dark, "tumor_dice"),
         "simulated_kidney_dice": aggregate(np.mean, simulations, "kidney_dice"),
         "simulated_tumor_dice": aggregate(np.mean, simulations, "tumor_dice"),
         "simulated_rows_to_columns": aggregate(np.mean, simulations, "rows_to_columns"),

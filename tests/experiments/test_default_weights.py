@@ -153,7 +153,9 @@ def test_a_summary_is_of_the_cases_that_have_the_number():
     assert found["real_kidney_dice"] == pytest.approx(0.85) and found["real_lowest_kidney_dice"] == 0.8
     assert found["real_most_far_ml"] == 3 and found["planted_tumor_dice"] == 0.5 and found["planted_found"] == "1 of 1"
     assert found["simulated_kidney_dice"] is found["real_shaped_tumor_dice"] is found["real_shaped_found"] is None
-    found = score.summary({"real_shaped": {"a": two | {"tumor_dice": 0.3, "subtype": "papillary"}, "b": two}})
+    bright, dark = two | {"contrast_hu": 15.0}, two | {"contrast_hu": -40.0, "tumor_dice": 0.3}
+    found = score.summary({"real_shaped": {"a": dark, "b": bright}})
+    assert found["real_shaped_dark_tumor_dice"] == pytest.approx(0.3)
     assert found["real_shaped_tumor_dice"] == pytest.approx(0.4) and found["real_shaped_found"] == "2 of 2"
 
 
