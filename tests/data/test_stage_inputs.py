@@ -33,7 +33,7 @@ def a_prepared_folder(tmp_path_factory):
 
 
 def test_cubes_are_predictions(folder, tmp_path):
-    """Against the crop made by hand: right kidneys lie below the middle column; one voxel around is seen in-plane."""
+    """Against the crop made by hand: right kidneys lie below the middle column; one voxel around is seen."""
     records = find_records(folder)
     samples = kidney_samples(records, CONFIG, "labels", tmp_path)
     assert [(sample["path"].name, sample["tumor"]) for sample in samples] == [
@@ -44,7 +44,7 @@ def test_cubes_are_predictions(folder, tmp_path):
     for sample, half in zip(samples, (slice(0, 40), slice(40, 80)), strict=True):
         mask = np.zeros(labels.shape, bool)
         mask[:, :, half] = labels[:, :, half] > 0
-        mask = ndimage.binary_dilation(mask, np.ones((1, 3, 3))) & (mask | (labels == 0))
+        mask = ndimage.binary_dilation(mask, np.ones((3, 3, 3))) & (mask | (labels == 0))
         box = tuple(slice(i.min(), i.max() + 1) for i in np.nonzero(mask))
         crop = geometry.scale(NumPy, hu[box], CONFIG.clip_hu) * mask[box]
         expected = kidney_crops.to_cube(NumPy, crop, (5.0, 4.0, 4.0), CONFIG.margin_mm, CONFIG.grid)
