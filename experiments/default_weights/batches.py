@@ -187,23 +187,25 @@ def cubes_of(path: pathlib.Path, config: TumorConfig) -> list[Cube]:
         image, label, near = (torch.from_numpy(arrays[f"{name}_{number}"].view(kind)) for name, kind in CUBE_TYPES)
         has_tumor = int((label > 127).sum()) > MIN_TUMOR_VOXELS
         tumor_ml = float(arrays[f"tumor_ml_{number}"])
-        cube = Cube(image, label, near, tumor_ml, has_tumor, arterial, chance=1.0)
-        found.append(dataclasses.replace(cube, chance=chance_of(cube, config)) if has_tumor else cube)
+        chance = chance_of(image, label, near, tumor_ml, config) if has_tumor else 1.0
+        found.append(Cube(image, label, near, tumor_ml, has_tumor, arterial, chance))
     return found
 
 
-def chance_of(cube: Cube, config: TumorConfig) -> float:
+def chance_of(
+    image: torch.Tensor, label: torch.Tensor, near: torch.Tensor, tumor_ml: float, config: TumorConfig
+) -> float:
     """Return how likely a cube with a tumor is taken: seldom if it is hardly seen, often if it is hard to learn.
 
     Tumors brighter than their kidney, and those of 1.2 to 6 ml, are learned last.
     """
-    values, (low, high) = cube_values(cube), config.clip_hu
-    tumor, kidney = values[cube.label > 200], values[(cube.near > 250) & (cube.label < 40)]
+    values, (low, high) = cube_values(image), config.clip_hu
+    tumor, kidney = values[label > 200], values[(near > 250) & (label < 40)]
     chance = 0.6
     if len(tumor) > 10 and len(kidney) > 50:
         contrast_hu = float(tumor.median() - kidney.median()) * (high - low)
         chance *= 0.3 if abs(contrast_hu) < HIDDEN_HU else 1.3 if contrast_hu > 0 else 1.0
-    return chance * (0.3 if cube.tumor_ml < 1.2 else 1.3 if cube.tumor_ml < 6 else 0.6 if cube.tumor_ml > 40 else 1.0)
+    return chance * (0.3 if tumor_ml < 1.2 else 1.3 if tumor_ml < 6 else 0.6 if tumor_ml > 40 else 1.0)
 
 
 def slabs(volume: Volume, config: KidneyConfig, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -323,14 +325,14 @@ def moved_cubes(cubes: torch.Tensor, size: int) -> torch.Tensor:
     return F.avg_pool3d(moved, 2) if halved else moved
 
 
-def cube_values(cube: Cube) -> torch.Tensor:
+def cube_values(image: torch.Tensor) -> torch.Tensor:
     """Return the image of a cube in [0, 1]."""
-    return (cube.image.int() & samples.CUBE_UNIT).float() / samples.CUBE_UNIT
+    return (image.int() & samples.CUBE_UNIT).float() / samples.CUBE_UNIT
 
 
 def cube_image(cube: Cube, config: TumorConfig, rng: np.random.Generator) -> torch.Tensor:
     """Return the image of a cube in [0, 1], in another phase in 30 of 100; air stays 0."""
-    image = cube_values(cube)
+    image = cube_values(cube.image)
     if rng.uniform() >= 0.3:
         return image
     low, high = config.clip_hu

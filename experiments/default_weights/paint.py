@@ -216,7 +216,7 @@ def tumor_texture(
         "brighter": parenchyma + rng.uniform(15, 70),
     }[kind]
     texture = max(hu, 12.0) + rng.uniform(2, 22) * noise(rng.uniform(4, 14))
-    texture = with_necrosis(texture, lesion, grid, rng)
+    texture = with_necrosis(texture, lesion, grid, noise, rng)
     if rng.uniform() < 0.25:
         texture += np.exp(-(((depth + 1.5) / 1.5) ** 2)) * rng.uniform(-15, 45)
     if rng.uniform() < 0.08:
@@ -236,14 +236,15 @@ def clear_cell_texture(
     """
     noise = noise_of(lesion, grid, rng)
     texture = parenchyma + rng.uniform(5, 90) + rng.uniform(4, 32) * noise(rng.uniform(3, 9))
-    return with_necrosis(texture, lesion, grid, rng).astype(np.float32)
+    return with_necrosis(texture, lesion, grid, noise, rng).astype(np.float32)
 
 
-def with_necrosis(texture: np.ndarray, lesion: Lesion, grid: Grid, rng: np.random.Generator) -> np.ndarray:
-    """Return a tumor's HU, with a ragged necrotic core in 45 of 100 that are large enough."""
+def with_necrosis(
+    texture: np.ndarray, lesion: Lesion, grid: Grid, noise: Callable[[float], np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
+    """Return a tumor's HU, with a ragged necrotic core in 45 of 100 that are large enough; `noise`: of `noise_of`."""
     if rng.uniform() >= 0.45 or lesion.radius <= 8:
         return texture
-    noise = noise_of(lesion, grid, rng)
     centre = lesion.centre + rng.normal(0, 0.12 * lesion.radius, 3)
     core = ellipsoid(centre, rng.uniform(0.35, 0.85) * lesion.radii, lesion.axes)
     ragged = core.value(grid) + rng.uniform(0.1, 0.3) * lesion.radius * noise(max(5.0, 0.5 * lesion.radius))

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage, signal, spatial
 
-from experiments.default_weights.samples import Case, Spacing
+from experiments.default_weights.samples import Case, Spacing, largest_pieces
 from kits_tf.boxes import Box, bounding_box, enlarged
 from kits_tf.data import kits19
 from kits_tf.io.volume import read_labels
@@ -95,9 +95,7 @@ def planted(case: Case, name: str, shapes: pathlib.Path, count: int) -> Iterator
         count: Number of tumors, each of another donor; fewer where no more fit.
     """
     rng = random_generator(SEED, zlib.crc32(name.encode()))
-    pieces = ndimage.label(case.kidney)[0]
-    largest = 1 + np.argsort(np.bincount(pieces.ravel())[1:])[::-1][:2]
-    sides = sorted(largest, key=lambda piece: float(np.nonzero(pieces == piece)[2].mean()))  # right, left
+    sides = sorted(largest_pieces(case.kidney, 2), key=lambda piece: float(np.nonzero(piece)[2].mean()))  # right, left
     quantiles = (rng.permutation(count) + rng.random()) / count
     bounds = np.cumsum([look.share for look in LOOKS.values()])[:-1]
     subtypes = [list(LOOKS)[index] for index in np.searchsorted(bounds, quantiles)]
@@ -107,7 +105,7 @@ def planted(case: Case, name: str, shapes: pathlib.Path, count: int) -> Iterator
         if donor is None:
             continue
         for side in rng.permutation(2):
-            kidney = pieces == sides[side]
+            kidney = sides[side]
             tumor = fitted(case, kidney, shape_at(on_side(donor, side == 0), kidney, case.spacing_mm))
             if tumor is not None:
                 subtype = subtypes.pop()

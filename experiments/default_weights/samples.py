@@ -102,6 +102,13 @@ def cubes(case: Case, sides: np.ndarray, config: TumorConfig) -> Iterator[dict[s
         }
 
 
+def largest_pieces(mask: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return the largest connected components of a mask as masks, the largest first; fewer if it has fewer."""
+    pieces = ndimage.label(mask)[0]
+    order = 1 + np.argsort(np.bincount(pieces.ravel())[1:])[::-1]
+    return [pieces == piece for piece in order[:count]]
+
+
 def complete(folder: pathlib.Path) -> list[pathlib.Path]:
     """Return the samples that are completely written, sorted."""
     return sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.endswith(WRITING))

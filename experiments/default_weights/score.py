@@ -22,7 +22,7 @@ import kits_tf
 from experiments import pictures
 from experiments.default_weights import paint, plant
 from experiments.default_weights.networks import RESULT, record, recorded
-from experiments.default_weights.samples import Case
+from experiments.default_weights.samples import Case, largest_pieces
 from kits_tf import checkpoint, config, files, simulation
 from kits_tf.evaluation.metrics import dice
 from kits_tf.simulation.fields import random_generator
@@ -124,13 +124,10 @@ def planted(case: Case, number: int) -> Case:
     """Return a CT with one painted tumor; the same for the same number."""
     rng = random_generator(PLANTED_SEED, number)
     hu = case.hu.astype(np.float32)
-    pieces, count = ndimage.label(case.kidney)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-    kidneys = 1 + np.argsort(sizes)[::-1][:2]
+    kidneys = largest_pieces(case.kidney, 2)
     while True:
-        tumor = paint.paint(
-            hu, pieces == kidneys[rng.integers(len(kidneys))], case.spacing_mm, rng, paint.tumor_texture
-        )
+        kidney = kidneys[rng.integers(len(kidneys))]
+        tumor = paint.paint(hu, kidney, case.spacing_mm, rng, paint.tumor_texture)
         if tumor.any():
             return Case(hu, case.kidney | tumor, tumor, case.spacing_mm)
 
