@@ -7,6 +7,7 @@ or in none, gain, noise and blur.
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
@@ -31,6 +32,9 @@ MIN_TUMOR_VOXELS, MIN_FOUND_VOXELS = 12, 200
 CONTEXT_MM = (3.0, 8.0)  # around the kidneys found; `context_mm` lies between
 VOXEL_MM = 2.1  # of a cube, about
 HIDDEN_HU = 14.0  # a tumor that differs less from its kidney is hardly seen
+RECOLORED_SHARE = 0.4  # of tumors that are not brighter than their kidney
+RECOLORED_HU = (-35.0, 95.0)  # over the kidney
+LOBE_HU = (2.0, 35.0)  # of a recolored tumor, standard deviation
 
 Batch = dict[str, torch.Tensor]
 """Float32: "image" [batch, *spatial, channels] in [0, 1]; "label", 0 or 1; "tumor_ml" [batch] for cubes."""
@@ -55,6 +59,7 @@ class Cube:
     tumor_ml: float
     has_tumor: bool
     is_arterial: bool
+    contrast_hu: float  # of the tumor's median to the kidney's; NaN where either is too small to tell
     chance: float  # that the cube is taken when it is drawn
 
 
@@ -187,24 +192,27 @@ def cubes_of(path: pathlib.Path, config: TumorConfig) -> list[Cube]:
         image, label, near = (torch.from_numpy(arrays[f"{name}_{number}"].view(kind)) for name, kind in CUBE_TYPES)
         has_tumor = int((label > 127).sum()) > MIN_TUMOR_VOXELS
         tumor_ml = float(arrays[f"tumor_ml_{number}"])
-        chance = chance_of(image, label, near, tumor_ml, config) if has_tumor else 1.0
-        found.append(Cube(image, label, near, tumor_ml, has_tumor, arterial, chance))
+        contrast_hu = contrast_of(image, label, near, config)
+        chance = chance_of(contrast_hu, tumor_ml) if has_tumor else 1.0
+        found.append(Cube(image, label, near, tumor_ml, has_tumor, arterial, contrast_hu, chance))
     return found
 
 
-def chance_of(
-    image: torch.Tensor, label: torch.Tensor, near: torch.Tensor, tumor_ml: float, config: TumorConfig
-) -> float:
+def contrast_of(image: torch.Tensor, label: torch.Tensor, near: torch.Tensor, config: TumorConfig) -> float:
+    """Return the contrast of a cube's tumor, HU; NaN where tumor or kidney is too small to tell."""
+    values, (low, high) = cube_values(image), config.clip_hu
+    tumor, kidney = values[label > 200], values[(near > 250) & (label < 40)]
+    if len(tumor) <= 10 or len(kidney) <= 50:
+        return math.nan
+    return float(tumor.median() - kidney.median()) * (high - low)
+
+
+def chance_of(contrast_hu: float, tumor_ml: float) -> float:
     """Return how likely a cube with a tumor is taken: seldom if it is hardly seen, often if it is hard to learn.
 
     Tumors brighter than their kidney, and those of 1.2 to 6 ml, are learned last.
     """
-    values, (low, high) = cube_values(image), config.clip_hu
-    tumor, kidney = values[label > 200], values[(near > 250) & (label < 40)]
-    chance = 0.6
-    if len(tumor) > 10 and len(kidney) > 50:
-        contrast_hu = float(tumor.median() - kidney.median()) * (high - low)
-        chance *= 0.3 if abs(contrast_hu) < HIDDEN_HU else 1.3 if contrast_hu > 0 else 1.0
+    chance = 0.4 if abs(contrast_hu) < HIDDEN_HU else 1.0 if contrast_hu > 0 else 0.6
     return chance * (0.3 if tumor_ml < 1.2 else 1.3 if tumor_ml < 6 else 0.6 if tumor_ml > 40 else 1.0)
 
 
@@ -332,12 +340,28 @@ def cube_values(image: torch.Tensor) -> torch.Tensor:
 
 def cube_image(cube: Cube, config: TumorConfig, rng: np.random.Generator) -> torch.Tensor:
     """Return the image of a cube in [0, 1], in another phase in 30 of 100; air stays 0."""
-    image = cube_values(cube.image)
+    image = recolored(cube, config, rng) if rng.uniform() < RECOLORED_SHARE else cube_values(cube.image)
     if rng.uniform() >= 0.3:
         return image
     low, high = config.clip_hu
     hu = other_phase(image * (high - low) + low, rng).clamp(low + 1, high)
     return torch.where(image > 0, scaled(hu, config), image)
+
+
+def recolored(cube: Cube, config: TumorConfig, rng: np.random.Generator) -> torch.Tensor:
+    """Return the image of a cube with its tumor at a random contrast and in lobes; a bright tumor stays as it is.
+
+    Bright tumors are rare, so that a network would learn where the few lie rather than what they look like.
+    """
+    image = cube_values(cube.image)
+    if not cube.contrast_hu < HIDDEN_HU:
+        return image
+    low, high = config.clip_hu
+    coarse = torch.from_numpy(rng.normal(size=(1, 1, *[rng.integers(4, 20)] * 3)).astype(np.float32))
+    lobes = F.interpolate(coarse, size=image.shape, mode="trilinear")[0, 0]
+    change_hu = rng.uniform(*RECOLORED_HU) - cube.contrast_hu + rng.uniform(*LOBE_HU) * lobes
+    changed = image + cube.label / 255 * (change_hu / (high - low))
+    return torch.where(image > 0, changed.clamp(1 / samples.CUBE_UNIT, 1), image)
 
 
 def seen(cube: Cube, rng: np.random.Generator) -> torch.Tensor:

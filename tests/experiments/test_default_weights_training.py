@@ -1,5 +1,6 @@
 """Prove the training of the default weights, which needs PyTorch: fast layers, batches, a whole run."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -137,6 +138,23 @@ def test_what_stage_2_sees_reaches_a_few_mm_beyond_the_kidney_and_never_all_of_a
             lost += 1
             assert (cube.label.numpy()[kidney & ~seen] > 127).all(), "only tumor is taken as not found"
     assert everything and lost and min(reaches) >= 2 and max(reaches) <= 8 and len(reaches) > 2
+
+
+def test_recoloring_changes_the_contrast_of_a_tumor_and_nothing_else(home):
+    config = config_of("tumor")
+    cube = batches.cubes_of(home / "real" / "1", config)[0]
+    before, tumor = batches.cube_values(cube.image).numpy(), cube.label.numpy()
+    assert cube.contrast_hu == pytest.approx(-30, abs=2)
+    contrasts = []
+    for seed in range(20):
+        after = batches.recolored(cube, config, np.random.default_rng(seed)).numpy()
+        np.testing.assert_array_equal(after[tumor == 0], before[tumor == 0])
+        contrasts.append(cube.contrast_hu + 600 * np.median((after - before)[tumor > 200]))
+    low, high = batches.RECOLORED_HU
+    assert min(contrasts) < 0 < 60 < max(contrasts)
+    assert low - 20 < min(contrasts) and max(contrasts) < high + 20
+    bright = dataclasses.replace(cube, contrast_hu=20.0)
+    np.testing.assert_array_equal(batches.recolored(bright, config, np.random.default_rng(0)), before)
 
 
 def test_curves_keep_air_and_order():
