@@ -15,7 +15,7 @@ import numpy as np
 from nibabel.affines import from_matvec, voxel_sizes
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
-from kits_tf.errors import InputError
+from kits_tf.errors import InputError, UsageError
 from kits_tf.io import nifti
 
 if TYPE_CHECKING:
@@ -121,14 +121,14 @@ def read_volume(path: str | os.PathLike, series: str | None = None) -> Volume:
 
     Args:
         path: a `.nii` or `.nii.gz` file in any orientation, or a folder with a DICOM series.
-        series: Series Number or Series Instance UID; required if the folder contains several series.
+        series: Series Number or Series Instance UID, of a folder alone; required if it contains several series.
 
     Returns:
         A `Volume` on the working axes I, P, L. An oblique grid is reoriented to the nearest axes, not resampled.
 
     Raises:
         InputError: the file or series cannot be read as a CT.
-        UsageError: the folder contains several series and `series` names none of them.
+        UsageError: `series` names none of the folder's series, is missing where it has several, or `path` is a file.
 
     Example:
         >>> import pathlib, tempfile
@@ -146,6 +146,8 @@ def read_volume(path: str | os.PathLike, series: str | None = None) -> Volume:
         from kits_tf.io import dicom, dicom_folder  # which import this module
 
         return dicom.read_series(dicom_folder.choose(dicom_folder.find_series(path), series))
+    if series is not None:
+        raise UsageError("series", f"needs a folder of DICOM files, got {path}")
     file = nifti.read_header(path)
     grid = _grid(file)
     hu = np.empty(grid.shape, np.int16)

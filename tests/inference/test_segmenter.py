@@ -104,6 +104,7 @@ UNUSABLE = [
     *(("hu", np.full((2, 4, 5), value)) for value in (np.nan, -np.inf, 1e300, -1e39)),
     *(("spacing_mm", value) for value in (2.0, (1.0, 1.0), (1.0, np.nan, 1.0), (1e-9,) * 3, (1e9,) * 3, (-1, 1, 1))),
     *(("roi", (part, ALL, ALL)) for part in (slice(0, 9, 2), slice(9, 0, -1), slice(4, 4), slice(90, 99))),
+    *(("roi", parts) for parts in ((ALL, ALL), (2, ALL, ALL), ())),
     ("mask", np.zeros((7, 40, 50))),
 ]
 

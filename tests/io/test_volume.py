@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from nibabel.eulerangles import euler2mat
 
-from kits_tf.errors import InputError
+from kits_tf.errors import InputError, UsageError
 from kits_tf.io.volume import Volume, read_grid, read_labels, read_volume, working_affine, write_labels, write_volume
 
 ORIENTATIONS = [
@@ -130,6 +130,12 @@ def test_written_labels_are_unscaled_bytes_free_of_the_input_files_texts(tmp_pat
     header = nibabel.load(tmp_path / "out.nii").header
     assert header.get_data_dtype() == np.uint8 and header.get_xyzt_units() == ("mm", "sec")
     assert len(content) == 352 + 4 * 5 * 6 and set(content[352:]) == {1}
+
+
+def test_a_file_has_no_series_to_choose(tmp_path):
+    write_volume(Volume(VALUES, (3.0, 1.0, 1.0)), tmp_path / "ct.nii.gz")
+    with pytest.raises(UsageError, match="^--series: "):
+        read_volume(tmp_path / "ct.nii.gz", series="3")
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
