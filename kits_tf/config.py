@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from kits_tf import files
-from kits_tf.errors import InputError, UsageError
+from kits_tf.errors import InputError, OptionError, UsageError
 
 Stage: TypeAlias = Literal["kidney", "tumor"]
 Plane: TypeAlias = Literal["axial", "coronal", "sagittal"]
@@ -102,9 +102,9 @@ class Config:
         self._require("clip_low_hu", self.clip_low_hu < self.clip_high_hu, f"less than {self.clip_high_hu:g}")
 
     def _require(self, name: str, condition: object, what: str) -> None:
-        """Raise a ValueError that says what an option must be, unless the condition holds."""
+        """Raise an OptionError that says what an option must be, unless the condition holds."""
         if not condition:
-            raise ValueError(f"{name} must be {what}, got {getattr(self, name)!r}")
+            raise OptionError(name, f"{name} must be {what}, got {getattr(self, name)!r}")
 
     @property
     def clip_hu(self) -> tuple[float, float]:
@@ -281,12 +281,12 @@ def override(config: AnyConfig, assignments: Iterable[str]) -> AnyConfig:
         for assignment in assignments:
             key, separator, text = assignment.partition("=")
             if key not in names:
-                raise ValueError(f"{assignment!r}: {unknown_option(key, names)}")
+                raise OptionError(key, f"{assignment!r}: {unknown_option(key, names)}")
             if not separator:
-                raise ValueError(f"{assignment!r} must be KEY=VALUE, such as {key}={getattr(config, key)}")
+                raise OptionError(key, f"{assignment!r} must be KEY=VALUE, such as {key}={getattr(config, key)}")
             changes[key] = parse_value(key, text, hints[key])
         return dataclasses.replace(config, **changes)
-    except ValueError as error:
+    except OptionError as error:
         raise UsageError("set", error) from None
 
 
@@ -329,7 +329,7 @@ SIGNED = {"clip_low_hu", "clip_high_hu"}
 
 
 def check_value(name: str, value: Any, hint: Any) -> None:
-    """Raise a ValueError unless a value has the type of its option and is in range."""
+    """Raise an OptionError unless a value has the type of its option and is in range."""
     if get_origin(hint) is Literal:
         valid, what = value in get_args(hint), " or ".join(map(repr, get_args(hint)))
     elif hint is bool:
@@ -341,7 +341,7 @@ def check_value(name: str, value: Any, hint: Any) -> None:
         if valid:
             valid = math.isfinite(value) and (name in SIGNED or value > 0 or (value == 0 and name not in POSITIVE))
     if not valid:
-        raise ValueError(f"{name} must be {what}, got {value!r}")
+        raise OptionError(name, f"{name} must be {what}, got {value!r}")
 
 
 PATCH_SIDES = {
@@ -364,7 +364,7 @@ def check_sizes(config: KidneyConfig | TumorConfig) -> None:
         for name, side in zip(PATCH_SIDES[config.plane], patch_size(config), strict=True):
             if side % 2**config.depth:
                 what = f"a multiple of 2**depth = {2**config.depth}"
-                raise UsageError("set", f"{name} must be {what}, got {side}")
+                raise UsageError("set", OptionError(name, f"{name} must be {what}, got {side}"))
 
 
 def save(config: Config, path: str | os.PathLike) -> None:

@@ -28,6 +28,17 @@ class UsageError(Exception):
         self.reason = reason
 
 
+class OptionError(ValueError):
+    """An option of a config that is unknown or has an unusable value; the message names it."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.option, str(self))
+
+
 class CancelledError(Exception):
     """A segmentation was stopped on request."""
 

@@ -10,7 +10,6 @@ Example:
 from __future__ import annotations
 
 import pathlib
-import re
 import shlex
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from kits_tf import checkpoint
 from kits_tf import config as configs
 from kits_tf.cli import app
 from kits_tf.cli.train import LARGEST_SEED, check_prepared
-from kits_tf.errors import UsageError
+from kits_tf.errors import OptionError, UsageError
 
 FLAGS = flags.FlagValues()
 PARTS = (*configs.PLANES, "kidneys", "tumor")
@@ -135,7 +134,7 @@ def _override(preset: configs.NetworkConfig, sets: Sequence[str]) -> configs.Net
         configs.check_sizes(config)
         return config
     except UsageError as error:
-        option = re.sub(r"\W.*", "", str(error.reason).lstrip("'"))
+        option = error.reason.option if isinstance(error.reason, OptionError) else None
         holders = [name for name in sets if any(a.partition("=")[0] == option for a in getattr(FLAGS, name))]
         raise UsageError([*sets[:1], *holders][-1], error.reason) from None
 
