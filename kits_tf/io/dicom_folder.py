@@ -96,16 +96,11 @@ def read_tree(folder: str | os.PathLike) -> Tree:
         is_ct = header.SOPClassUID == _CT_IMAGE and not _is_localizer(header) and not _other_modality(header)
         (cts if is_ct else others).setdefault(str(header.get("SeriesInstanceUID", "")), []).append(header)
     skipped = [_skipped(images) for images in others.values()]
+    is_safe = headers and not names_patient(str(folder), words)
+    where = folder if is_safe else "the folder of DICOM files"
     if not cts:
-        is_safe = headers and not names_patient(str(folder), words)
-        what = "no CT image"
-        if unreadable:
-            what = _listed(unreadable, words if headers else None)
-        elif any(header.SOPClassUID in _ENHANCED_CT for header in headers):
-            what = "only multi-frame (enhanced) CT; convert it to single-frame CT images"
-        elif modalities := {_other_modality(header) for header in headers if header.SOPClassUID == _CT_IMAGE} - {""}:
-            what = f"no CT image, but {', '.join(sorted(modalities))} stored as CT (Modality)"
-        return Tree([], skipped, InputError(folder if is_safe else "the folder of DICOM files", f"holds {what}"))
+        what = _listed(unreadable, words if headers else None) if unreadable else _instead_of_ct(headers)
+        return Tree([], skipped, InputError(where, f"holds {what}"))
     found, stray = [], {path: reason for path, reason in unreadable.items() if reason.startswith(_DAMAGED)}
     for uid, images in cts.items():
         own = own_folder(images)
@@ -121,7 +116,6 @@ def read_tree(folder: str | os.PathLike) -> Tree:
         ends = [uid_digest(one.uid) if numbers.count(one.number) > 1 else one.number for one in found]
         found = [dataclasses.replace(one, name=f"{one.name}_{end}") for one, end in zip(found, ends, strict=True)]
     found.sort(key=lambda series: (series.number is None, series.number, series.uid))
-    where = "the folder of DICOM files" if names_patient(str(folder), words) else folder
     lost = InputError(where, f"holds {_listed(stray, words)}") if stray else None
     return Tree(found, skipped, fault, lost)
 
@@ -155,8 +149,6 @@ def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str],
 
     The keywords are those of `_NEEDED` that a CT image lacks; its header gets values made from its folder and path.
     """
-    import pydicom
-
     headers: list[pydicom.Dataset] = []
     unreadable: dict[Path, str] = {}
     without_uids: dict[Path, list[str]] = {}
@@ -173,26 +165,43 @@ def _read_headers(folder: Path) -> tuple[list[pydicom.Dataset], dict[Path, str],
                 unreadable[path] = "not DICOM"
         else:
             try:
-                with quiet():
-                    dataset = read_dataset(path, stop_before_pixels=True, specific_tags=_READ)
-                    for element in dataset:  # converts the values, which may fail
-                        element.value  # noqa: B018
-                is_ct = _CT_IMAGE in (dataset.file_meta.get("MediaStorageSOPClassUID"), dataset.get("SOPClassUID"))
-                is_ct = is_ct or (dataset.get("Modality") == "CT" and not dataset.get("SOPClassUID"))
-                if is_ct and (missing := [key for key in _NEEDED if not dataset.get(key)]):
-                    if "Rows" not in dataset:  # which comes later in a file
-                        raise EOFError
-                    without_uids[path] = missing
-                    fill = {"SOPInstanceUID": path, "SeriesInstanceUID": path.parent}
-                    uids = {key: pydicom.uid.generate_uid(entropy_srcs=[str(of)]) for key, of in fill.items()}
-                    for key in missing:
-                        setattr(dataset, key, (uids | {"SOPClassUID": _CT_IMAGE})[key])
+                header, missing = _read_header(path)
             except Exception as error:  # a damaged file can raise anything, and its message may quote the header
                 unreadable[path] = f"{_DAMAGED}, {type(error).__name__}"
                 continue
-            if dataset.get("SOPClassUID"):
-                headers.append(dataset)
+            if missing:
+                without_uids[path] = missing
+            if header.get("SOPClassUID"):
+                headers.append(header)
     return headers, unreadable, without_uids
+
+
+def _read_header(path: Path) -> tuple[pydicom.Dataset, list[str]]:
+    """Return the header of a DICOM file, and the keywords of `_NEEDED` that were made up for a CT image."""
+    import pydicom
+
+    with quiet():
+        header = read_dataset(path, stop_before_pixels=True, specific_tags=_READ)
+        for element in header:  # converts the values, which may fail
+            element.value  # noqa: B018
+    is_ct = _CT_IMAGE in (header.file_meta.get("MediaStorageSOPClassUID"), header.get("SOPClassUID"))
+    is_ct = is_ct or (header.get("Modality") == "CT" and not header.get("SOPClassUID"))
+    missing = [key for key in _NEEDED if is_ct and not header.get(key)]
+    if missing and "Rows" not in header:  # which comes later in a file
+        raise EOFError
+    sources = {"SOPInstanceUID": path, "SeriesInstanceUID": path.parent}
+    for key in missing:
+        uid = _CT_IMAGE if key == "SOPClassUID" else pydicom.uid.generate_uid(entropy_srcs=[str(sources[key])])
+        setattr(header, key, uid)
+    return header, missing
+
+
+def _instead_of_ct(headers: Sequence[pydicom.Dataset]) -> str:
+    """Describe what readable images without a CT among them are, if something can be done about it."""
+    if any(header.SOPClassUID in _ENHANCED_CT for header in headers):
+        return "only multi-frame (enhanced) CT; convert it to single-frame CT images"
+    modalities = {_other_modality(header) for header in headers if header.SOPClassUID == _CT_IMAGE} - {""}
+    return "no CT image" + (f", but {', '.join(sorted(modalities))} stored as CT (Modality)" if modalities else "")
 
 
 def _listed(unreadable: dict[Path, str], words: set[str] | None) -> str:
