@@ -242,7 +242,12 @@ PRESET_OPTIONS["kidney"]["default"] = {
     "max_blur_mm": 1.5,
     "max_coarsening": 0.8,
 }
-PRESET_OPTIONS["tumor"]["default"] = {**PRESET_OPTIONS["tumor"]["small"], "base_filters": 16, "grid": 48}
+PRESET_OPTIONS["tumor"]["default"] = {
+    **PRESET_OPTIONS["tumor"]["small"],
+    "base_filters": 16,
+    "context_mm": 2.6,
+    "grid": 48,
+}
 
 
 def preset(name: str, stage: str, plane: str | None = None) -> KidneyConfig | TumorConfig:

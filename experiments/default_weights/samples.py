@@ -31,6 +31,7 @@ CUBE_UNIT = 65535
 CUBE_GRID = 64  # voxels along each side of a stored cube; training samples it more coarsely
 MIN_SLICES, MIN_KIDNEY_VOXELS = 20, 100  # of a sample worth training on, on the working grid
 NEAR_MM = 8.0  # the most that stage 2 may see around a kidney
+SURROUNDINGS_MM = 6.0  # along each axis of a stored cube, more than `context_mm`, since training varies it
 
 Spacing = Sequence[float]  # (slice, row, column), mm
 
@@ -82,7 +83,7 @@ def write(case: Case, folder: pathlib.Path, segmenter: Segmenter) -> bool:
 def cubes(case: Case, sides: np.ndarray, config: TumorConfig) -> Iterator[dict[str, np.ndarray]]:
     """Yield the arrays of the cube around each kidney of a side map, named as in the file but for the number."""
     for found in laterality.kidneys(sides):
-        kidney, _ = laterality.with_context(sides, found, case.spacing_mm, config.context_mm)
+        kidney, _ = laterality.with_context(sides, found, case.spacing_mm, SURROUNDINGS_MM)
         distance_mm = ndimage.distance_transform_edt(sides[kidney.box] != kidney.side, case.spacing_mm)
         tumor = case.tumor[kidney.box]
         shares = {

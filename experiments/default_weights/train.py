@@ -24,7 +24,14 @@ import torch
 
 from experiments.default_weights import fast  # noqa: F401  # replaces layers
 from experiments.default_weights.batches import Batch, CubePool, SlabPool, pool_of
-from experiments.default_weights.networks import NETWORKS, PHASES, TUMOR_LOGIT_SHIFT, Phase, config_of
+from experiments.default_weights.networks import (
+    NETWORKS,
+    PHASES,
+    START_SHARE,
+    TUMOR_LOGIT_SHIFT,
+    Phase,
+    config_of,
+)
 from kits_tf import checkpoint, losses, models
 from kits_tf.config import KidneyConfig, patch_size
 
@@ -68,14 +75,19 @@ def train(
     run = Run(config, pool, output_dir / f"{network}.csv")
     start, done = time.monotonic(), 0.0
     model: Any = None
+    began: list[np.ndarray] | None = None
     for pool.phase in PHASES[config.stage]:
         before, model = model, build(config, pool.phase)
         if before is not None:
             model.set_weights(before.get_weights())
         elif pretrained:
             checkpoint.load_weights(checkpoint.find(pretrained) / network, model)
+            began = [weight.copy() for weight in model.get_weights()]  # which PyTorch shares with the model
         done += pool.phase.share
         run.train(model, start, start + 60 * minutes * done)
+    if began is not None:
+        share, pairs = START_SHARE[config.stage], zip(model.get_weights(), began, strict=True)
+        model.set_weights([(1 - share) * after + share * before for after, before in pairs])
     if config.stage == "tumor":
         bias = model.get_layer("logits").bias
         bias.assign(bias + TUMOR_LOGIT_SHIFT)

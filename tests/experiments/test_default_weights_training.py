@@ -51,6 +51,14 @@ assert not any(np.allclose(one, other) for one, other in zip(before, moving())),
 print("same")
 """
 
+RETURNS_THE_START = """
+import pathlib, sys
+from experiments.default_weights import train
+from experiments.default_weights.networks import START_SHARE
+START_SHARE["tumor"] = float(sys.argv[3])
+train.train("tumor", *map(pathlib.Path, sys.argv[1:3]), minutes=0.01, pretrained="default", precision="float32")
+"""
+
 
 def python(*arguments):
     """Run Python with this checkout; return its output."""
@@ -180,6 +188,18 @@ def test_unmoved_interpolation_is_the_identity(monkeypatch):
     assert torch.allclose(batches.moved_cubes(cube, 8), cube, atol=1e-2)
     halved = cube.reshape(4, 2, 4, 2, 4, 2).mean((1, 3, 5))
     assert torch.allclose(batches.moved_cubes(cube, 4)[0, 0], halved, atol=1e-2)
+
+
+def test_trained_weights_are_averaged_with_those_that_training_began_from(home, tmp_path):
+    start = checkpoint.load_network("default", "tumor")
+    differences = []
+    for share in ("0", "1"):
+        python("-c", RETURNS_THE_START, str(home), str(tmp_path / share), share)
+        trained = checkpoint.load_network("default", "tumor")
+        trained.load_weights(tmp_path / share / "tumor.weights.h5")
+        pairs = zip(start.get_weights(), trained.get_weights(), strict=True)
+        differences.append(max(np.abs(one - other).max() for one, other in pairs if one.ndim > 1))
+    assert differences[0] > 1e-4 and differences[1] == 0
 
 
 def test_a_whole_run_makes_a_checkpoint_and_scores(tmp_path):
