@@ -43,6 +43,7 @@ def main() -> None:
 def resampled(path: pathlib.Path) -> Iterator[dict[Any, float]]:
     """Yield, for each kidney with a tumor, the tumor's volume and its Dice after a cube of each grid and back."""
     options = config.preset("default", "tumor")
+    assert isinstance(options, config.TumorConfig)
     labels, grid = read_labels(path)
     spacing_mm = grid.spacing_mm
     found = boxes.bounding_box(labels > 0)
