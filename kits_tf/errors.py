@@ -27,6 +27,9 @@ class UsageError(Exception):
         self.flag = flag
         self.reason = reason
 
+    def __reduce__(self) -> tuple:
+        return type(self), (self.flag, self.reason)
+
 
 class OptionError(ValueError):
     """An option of a config that is unknown or has an unusable value; the message names it."""

@@ -1,5 +1,7 @@
 """Configs: which options and sizes are refused, and with which words; files of other versions."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,13 @@ def test_a_grid_is_refused_where_its_sub_blocks_do_not_give_it_back(blocks, grid
         TumorConfig(grid=grid, blocks=blocks)
     with pytest.raises(UsageError, match="^--set: grid must be"):
         override(preset("paper", "tumor"), [f"grid={grid}", f"blocks={blocks}"])
+
+
+def test_an_error_names_the_option_also_in_another_process():
+    with pytest.raises(UsageError) as caught:
+        override(preset("paper", "tumor"), ["grid=17"])
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (error.flag, error.reason.option, str(error)) == ("set", "grid", str(caught.value))
 
 
 def gives_back(grid, blocks):

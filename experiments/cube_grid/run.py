@@ -25,7 +25,10 @@ def main() -> None:
     parser = common.parser(__doc__, __file__)
     parser.add_argument("--labels", type=pathlib.Path, required=True, help="case_00000/segmentation.nii.gz and so on")
     arguments = parser.parse_args()
-    tumors = [tumor for path in sorted(arguments.labels.glob("*/segmentation.nii.gz")) for tumor in resampled(path)]
+    paths = sorted(arguments.labels.glob("*/segmentation.nii.gz"))
+    tumors = [tumor for path in paths for tumor in resampled(path)]
+    if not tumors:
+        parser.error(f"--labels: {arguments.labels} holds no case_00000/segmentation.nii.gz with a tumor")
     volumes = np.array([tumor["tumor_ml"] for tumor in tumors])
     rows = []
     for grid in GRIDS:
@@ -37,7 +40,7 @@ def main() -> None:
     print("| " + " | ".join(rows[0]) + " |\n" + "| --- " * len(rows[0]) + "|")
     for row in rows:
         print("| " + " | ".join(map(str, row.values())) + " |")
-    common.write_result(arguments.output, {"tumors": len(tumors), "grids": rows})
+    common.write_result(arguments.output, {"labels": len(paths), "tumors": len(tumors), "grids": rows})
 
 
 def resampled(path: pathlib.Path) -> Iterator[dict[Any, float]]:
@@ -49,8 +52,9 @@ def resampled(path: pathlib.Path) -> Iterator[dict[Any, float]]:
     found = boxes.bounding_box(labels > 0)
     if found is None:
         return
-    labels = labels[tuple(found)]
-    sides = laterality.kidney_sides(labels > 0, spacing_mm, labels.shape[2] / 2)
+    middle = labels.shape[2] / 2 - found[2].start
+    labels = labels[found]
+    sides = laterality.kidney_sides(labels > 0, spacing_mm, middle)
     for one in laterality.kidneys(sides):
         kidney, seen = laterality.with_context(sides, one, spacing_mm, options.context_mm)
         tumor = (labels[kidney.box] == 2) & seen

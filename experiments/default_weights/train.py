@@ -85,12 +85,12 @@ def train(
             began = [weight.copy() for weight in model.get_weights()]  # which PyTorch shares with the model
         done += pool.phase.share
         run.train(model, start, start + 60 * minutes * done)
-    if began is not None:
-        share, pairs = START_SHARE[config.stage], zip(model.get_weights(), began, strict=True)
-        model.set_weights([(1 - share) * after + share * before for after, before in pairs])
     if config.stage == "tumor":
         bias = model.get_layer("logits").bias
         bias.assign(bias + TUMOR_LOGIT_SHIFT)
+    if began is not None:
+        share, pairs = START_SHARE[config.stage], zip(model.get_weights(), began, strict=True)
+        model.set_weights([(1 - share) * after + share * before for after, before in pairs])
     model.save_weights(output_dir / f"{network}.weights.h5")
     run.write_log()
 

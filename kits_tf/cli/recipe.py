@@ -136,7 +136,8 @@ def _override(preset: configs.NetworkConfig, sets: Sequence[str]) -> configs.Net
     except UsageError as error:
         option = error.reason.option if isinstance(error.reason, OptionError) else None
         holders = [name for name in sets if any(a.partition("=")[0] == option for a in getattr(FLAGS, name))]
-        raise UsageError([*sets[:1], *holders][-1], error.reason) from None
+        given = [name for name in sets if getattr(FLAGS, name)]
+        raise UsageError([*sets[:1], *given, *holders][-1], error.reason) from None
 
 
 def _training_flags(sets: Sequence[str]) -> tuple[str, ...]:

@@ -325,7 +325,7 @@ def checked_ct(hu: np.ndarray, spacing_mm: Sequence[float]) -> tuple[np.ndarray,
 
 def checked_roi(roi: Sequence[slice] | None, shape: tuple[int, ...]) -> list[slice]:
     """Return a region of interest, None for all, with bounds inside the shape; ValueError if it is unusable."""
-    parts = (slice(None),) * 3 if roi is None else roi
+    parts = (slice(None),) * 3 if roi is None else tuple(roi)
     if len(parts) != 3 or not all(isinstance(part, slice) for part in parts):
         raise ValueError(f"roi must be three slices (slices, rows, columns), got {roi!r}")
     bounds = [part.indices(size) for part, size in zip(parts, shape, strict=True)]

@@ -184,6 +184,8 @@ def _read_header(path: Path) -> tuple[pydicom.Dataset, list[str]]:
         header = read_dataset(path, stop_before_pixels=True, specific_tags=_READ)
         for element in header:  # converts the values, which may fail
             element.value  # noqa: B018
+    if any(key in header and header[key].VM > 1 for key in (*_NEEDED, "SeriesNumber")):
+        raise ValueError
     is_ct = _CT_IMAGE in (header.file_meta.get("MediaStorageSOPClassUID"), header.get("SOPClassUID"))
     is_ct = is_ct or (header.get("Modality") == "CT" and not header.get("SOPClassUID"))
     missing = [key for key in _NEEDED if is_ct and not header.get(key)]

@@ -128,7 +128,7 @@ def read_volume(path: str | os.PathLike, series: str | None = None) -> Volume:
 
     Raises:
         InputError: the file or series cannot be read as a CT.
-        UsageError: `series` names none of the folder's series, is missing where it has several, or `path` is a file.
+        UsageError: `series` names none of the folder's series, is missing for several, or is given with a file.
 
     Example:
         >>> import pathlib, tempfile
@@ -146,7 +146,7 @@ def read_volume(path: str | os.PathLike, series: str | None = None) -> Volume:
         from kits_tf.io import dicom, dicom_folder  # which import this module
 
         return dicom.read_series(dicom_folder.choose(dicom_folder.find_series(path), series))
-    if series is not None:
+    if series and path.is_file():
         raise UsageError("series", f"needs a folder of DICOM files, got {path}")
     file = nifti.read_header(path)
     grid = _grid(file)

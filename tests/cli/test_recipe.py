@@ -26,6 +26,7 @@ def run(data, folder, *arguments):
         ("--set=batch_size=6 --tumor_set=accumulation=4", "--tumor_set: accumulation"),
         ("--set=reconstruction=nothing --kidney_set=reconstruction_weight=0.2", "--set: reconstruction"),
         ("--set=accumulation=3 --tumor_set=batch_size=6 --kidney_set=augment=0", "--set: accumulation"),
+        ("--kidney_set=depth=9", "--kidney_set: patch_"),
         ("--tumor_set=grid=97", "--tumor_set: grid"), ("--kidney_masks=labels --parts=kidneys", "--parts: kidneys"),
         ("--num_folds=3", "--num_folds"), ("--kidney_masks=/nowhere", "--kidney_masks"),
         ("--data_dir=/nowhere", "--data_dir"),

@@ -38,6 +38,14 @@ def test_a_file_that_cannot_be_read_spoils_its_series_alone(tmp_path, name):
     assert whole.damage is None and read_volume(tmp_path / "study", "5").shape == (4, 20, 24)
 
 
+@pytest.mark.parametrize("key, values", [("SeriesNumber", ["3", "4"]), ("SOPClassUID", ["1.2.3", "1.2.4"])])
+def test_a_header_with_two_values_for_one_is_damaged(tmp_path, key, values):
+    spoiled = edited(images(HU)[:1], **{key: values})
+    folder = write(spoiled + images(HU)[1:], tmp_path / "ct")
+    with pytest.raises(InputError, match="1 unreadable .*damaged DICOM file"):
+        read_volume(folder)
+
+
 def test_a_subfolder_that_cannot_be_read_spoils_the_series(tmp_path, monkeypatch):
     folder = write(images(HU), tmp_path / "ct")
     (folder / "locked").mkdir()
