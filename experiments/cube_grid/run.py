@@ -30,13 +30,14 @@ def main() -> None:
     if not tumors:
         parser.error(f"--labels: {arguments.labels} holds no case_00000/segmentation.nii.gz with a tumor")
     volumes = np.array([tumor["tumor_ml"] for tumor in tumors])
+    network = checkpoint.load_network(checkpoint.DEFAULT, "tumor")
     rows = []
     for grid in GRIDS:
         dices = np.array([tumor[grid] for tumor in tumors])
         row = {"mean": dices.mean(), "lowest": dices.min()}
         row |= {name: dices[(volumes >= low) & (volumes < high)].mean() for name, (low, high) in SIZES_ML.items()}
         figures = {name: round(float(value), 3) for name, value in row.items()}
-        rows.append({"grid": grid, **figures, "seconds": seconds(grid)})
+        rows.append({"grid": grid, **figures, "seconds": seconds(network, grid)})
     print("| " + " | ".join(rows[0]) + " |\n" + "| --- " * len(rows[0]) + "|")
     for row in rows:
         print("| " + " | ".join(map(str, row.values())) + " |")
@@ -71,9 +72,8 @@ def through(tumor: np.ndarray, grid: int, spacing_mm: np.ndarray, margin_mm: flo
     return kidney_crops.from_cube(NumPy, cube, tumor.shape, spacing_mm, margin_mm) > 0.5
 
 
-def seconds(grid: int) -> float:
-    """Return the time that the released tumor network takes for a cube, in TensorFlow."""
-    network = checkpoint.load_network(checkpoint.DEFAULT, "tumor")
+def seconds(network: Any, grid: int) -> float:
+    """Return the time that a tumor network takes for a cube, in TensorFlow."""
     cube = np.zeros((1, grid, grid, grid, 1), np.float32)
     times = []
     for _ in range(REPEATS + 1):

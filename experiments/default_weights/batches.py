@@ -60,7 +60,18 @@ class Cube:
     has_tumor: bool
     is_arterial: bool
     contrast_hu: float  # of the tumor's median to the kidney's; NaN where either is too small to tell
-    chance: float  # that the cube is taken when it is drawn
+
+    @property
+    def chance(self) -> float:
+        """How likely the cube is taken when it is drawn: a tumor seldom if hardly seen, often if hard to learn.
+
+        Tumors brighter than their kidney, and those of 1.2 to 6 ml, are learned last.
+        """
+        if not self.has_tumor:
+            return 1.0
+        chance = 0.4 if abs(self.contrast_hu) < HIDDEN_HU else 1.0 if self.contrast_hu > 0 else 0.6
+        tumor_ml = self.tumor_ml
+        return chance * (0.3 if tumor_ml < 1.2 else 1.3 if tumor_ml < 6 else 0.6 if tumor_ml > 40 else 1.0)
 
 
 Item = TypeVar("Item", Volume, Cube)
@@ -192,9 +203,8 @@ def cubes_of(path: pathlib.Path, config: TumorConfig) -> list[Cube]:
         image, label, near = (torch.from_numpy(arrays[f"{name}_{number}"].view(kind)) for name, kind in CUBE_TYPES)
         has_tumor = int((label > 127).sum()) > MIN_TUMOR_VOXELS
         tumor_ml = float(arrays[f"tumor_ml_{number}"])
-        contrast_hu = contrast_of(image, label, near, config)
-        chance = chance_of(contrast_hu, tumor_ml) if has_tumor else 1.0
-        found.append(Cube(image, label, near, tumor_ml, has_tumor, arterial, contrast_hu, chance))
+        contrast_hu = contrast_of(image, label, near, config) if has_tumor else math.nan
+        found.append(Cube(image, label, near, tumor_ml, has_tumor, arterial, contrast_hu))
     return found
 
 
@@ -205,15 +215,6 @@ def contrast_of(image: torch.Tensor, label: torch.Tensor, near: torch.Tensor, co
     if len(tumor) <= 10 or len(kidney) <= 50:
         return math.nan
     return float(tumor.median() - kidney.median()) * (high - low)
-
-
-def chance_of(contrast_hu: float, tumor_ml: float) -> float:
-    """Return how likely a cube with a tumor is taken: seldom if it is hardly seen, often if it is hard to learn.
-
-    Tumors brighter than their kidney, and those of 1.2 to 6 ml, are learned last.
-    """
-    chance = 0.4 if abs(contrast_hu) < HIDDEN_HU else 1.0 if contrast_hu > 0 else 0.6
-    return chance * (0.3 if tumor_ml < 1.2 else 1.3 if tumor_ml < 6 else 0.6 if tumor_ml > 40 else 1.0)
 
 
 def slabs(volume: Volume, config: KidneyConfig, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
