@@ -170,9 +170,8 @@ def paint(
     inner = texture(lesion, near, depth, parenchyma_hu(hu, kidney), rng) if texture else rng.uniform(-8, 22)
     weight = expit(-2 * depth / edge_mm) * ndimage.gaussian_filter(allowed.astype(np.float32), 0.5)
     part += weight * (inner + grain(part, own, rng) - part)
-    pieces, count = ndimage.label(inside)
-    if count:
-        mask[box] = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    for piece in samples.largest_pieces(inside, 1):
+        mask[box] = piece
     return mask
 
 

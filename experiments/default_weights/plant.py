@@ -124,14 +124,14 @@ def read_donor(found: kits19.Case) -> Donor | None:
     if box is None:
         return None
     voxel_ml = float(np.prod(grid.spacing_mm)) / 1000
-    tumors = ndimage.label(labels[box] == 2)[0]
-    sizes = np.bincount(tumors.ravel())[1:]
-    if not sizes.size or sizes.max() < MIN_PIECE_SHARE * sizes.sum():
+    tumors = largest_pieces(labels[box] == 2, 1)
+    if not tumors or np.count_nonzero(tumors[0]) < MIN_PIECE_SHARE * np.count_nonzero(labels[box] == 2):
         return None
-    tumor = tumors == 1 + sizes.argmax()
+    [tumor] = tumors
+    tumor_ml = np.count_nonzero(tumor) * voxel_ml
     pieces = ndimage.label(labels[box] > 0)[0]
     kidney = (pieces == pieces[tumor][0]) & (labels[box] == 1)
-    if not TUMOR_ML[0] <= sizes.max() * voxel_ml <= TUMOR_ML[1] or kidney.sum() * voxel_ml < MIN_KIDNEY_ML:
+    if not TUMOR_ML[0] <= tumor_ml <= TUMOR_ML[1] or kidney.sum() * voxel_ml < MIN_KIDNEY_ML:
         return None
     is_right = np.nonzero(kidney)[2].mean() + box[2].start < labels.shape[2] / 2
     inside = around_mask(kidney | tumor, 0, grid.spacing_mm)
@@ -216,12 +216,10 @@ def fitted(case: Case, kidney: np.ndarray, tumor: np.ndarray) -> np.ndarray | No
     barred = ndimage.binary_dilation((hu < AIR_HU) | ((hu > BONE_HU) & free), iterations=2)
     if np.mean(barred[shape]) > MOST_BONE:
         return None
-    kept = ndimage.binary_opening(shape & ~barred & ~(case.kidney[box] & free))
-    pieces = ndimage.label(kept)[0]
-    sizes = np.bincount(pieces.ravel())[1:]
-    if not sizes.size or sizes.max() < (1 - MOST_CUT) * shape.sum():
+    pieces = largest_pieces(ndimage.binary_opening(shape & ~barred & ~(case.kidney[box] & free)), 1)
+    if not pieces or np.count_nonzero(pieces[0]) < (1 - MOST_CUT) * np.count_nonzero(shape):
         return None
-    kept = pieces == 1 + sizes.argmax()
+    [kept] = pieces
     if np.mean(((hu > FAT_HU) & free)[kept]) > MOST_OTHER or np.mean(kidney[box][kept]) < LEAST_SHARED:
         return None
     whole = np.zeros_like(tumor)
