@@ -153,6 +153,7 @@ class TumorConfig(Config):
     margin_mm: float = 10.0  # the cube is this much longer than the longest side of the kidney's box
     grid: int = 160  # the cube is resized to grid^3 voxels; 0: keep the CT's voxels
     blocks: Blocks = "split"  # how a cube is divided into four sub-blocks; "none": not at all
+    average_mirrored: bool = False  # average predictions of the cube and of the cube with right and left exchanged
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -245,8 +246,9 @@ PRESET_OPTIONS["kidney"]["default"] = {
 PRESET_OPTIONS["tumor"]["default"] = {
     **PRESET_OPTIONS["tumor"]["small"],
     "base_filters": 16,
-    "context_mm": 2.6,
+    "context_mm": 1.8,
     "grid": 48,
+    "average_mirrored": True,
 }
 
 

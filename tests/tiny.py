@@ -14,7 +14,8 @@ def tiny_configs():
         f"kidney_{plane}": dataclasses.replace(preset("small", "kidney", plane), base_filters=2, depth=2)
         for plane in PLANES
     }
-    return small | {"tumor": dataclasses.replace(preset("small", "tumor"), base_filters=2, depth=1, grid=16)}
+    options = {"base_filters": 2, "depth": 1, "grid": 16, "average_mirrored": True}
+    return small | {"tumor": dataclasses.replace(preset("small", "tumor"), **options)}
 
 
 def write_checkpoint(folder, network_configs=None, seed=0):

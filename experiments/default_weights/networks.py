@@ -16,10 +16,6 @@ TUMOR_LOGIT_SHIFT = 0.7
 """Added to the bias of the tumor's logits after training, so that a probability of a third becomes 0.5: planted tumors
 of held-out people then have a higher Dice, at little more false tumor in their other kidneys."""
 
-START_SHARE = {"kidney": 0.0, "tumor": 0.28}
-"""Share of the weights that training started from in those it returns (Wortsman et al., robust fine-tuning, 2022). It
-removes false tumors in CTs with thick slices, and keeps what was learned of tumors darker than the kidney."""
-
 RESULT = pathlib.Path(__file__).with_name("result.json")
 
 # What differs from the preset `default`. `augment` is off since training augments in its own way, see `batches`.

@@ -14,6 +14,7 @@ import math
 import os
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 os.environ["KERAS_BACKEND"] = "torch"
@@ -23,17 +24,18 @@ import numpy as np
 import torch
 
 from experiments.default_weights import fast  # noqa: F401  # replaces layers
-from experiments.default_weights.batches import Batch, CubePool, SlabPool, pool_of
+from experiments.default_weights.batches import Batch
+from experiments.default_weights.cubes import CubePool
 from experiments.default_weights.networks import (
     NETWORKS,
     PHASES,
-    START_SHARE,
     TUMOR_LOGIT_SHIFT,
     Phase,
     config_of,
 )
+from experiments.default_weights.slabs import SlabPool
 from kits_tf import checkpoint, losses, models
-from kits_tf.config import KidneyConfig, patch_size
+from kits_tf.config import KidneyConfig, TumorConfig, patch_size
 
 DICE_SMOOTHING = 10.0 / 64**3  # of a cube's volume
 LOG_STEPS, LOAD_SECONDS = 20, 300
@@ -75,22 +77,17 @@ def train(
     run = Run(config, pool, output_dir / f"{network}.csv")
     start, done = time.monotonic(), 0.0
     model: Any = None
-    began: list[np.ndarray] | None = None
     for pool.phase in PHASES[config.stage]:
         before, model = model, build(config, pool.phase)
         if before is not None:
             model.set_weights(before.get_weights())
         elif pretrained:
             checkpoint.load_weights(checkpoint.find(pretrained) / network, model)
-            began = [weight.copy() for weight in model.get_weights()]  # which PyTorch shares with the model
         done += pool.phase.share
         run.train(model, start, start + 60 * minutes * done)
     if config.stage == "tumor":
         bias = model.get_layer("logits").bias
         bias.assign(bias + TUMOR_LOGIT_SHIFT)
-    if began is not None:
-        share, pairs = START_SHARE[config.stage], zip(model.get_weights(), began, strict=True)
-        model.set_weights([(1 - share) * after + share * before for after, before in pairs])
     model.save_weights(output_dir / f"{network}.weights.h5")
     run.write_log()
 
@@ -158,6 +155,14 @@ class Run:
                 part = self.rows[first : first + LOG_STEPS]
                 means = {name: f"{np.nanmean([row[name] for row in part]):.5g}" for name in part[-1]}
                 writer.writerow(means | {name: part[-1][name] for name in ("step", "seconds")})
+
+
+def pool_of(
+    config: KidneyConfig | TumorConfig, folders: Sequence[pathlib.Path], rng: np.random.Generator
+) -> SlabPool | CubePool:
+    """Return the pool that a network trains on, in its first phase."""
+    options = folders, rng, PHASES[config.stage][0]
+    return CubePool(config, *options) if isinstance(config, TumorConfig) else SlabPool(config, *options)
 
 
 def build(config: Any, phase: Phase) -> keras.Model:

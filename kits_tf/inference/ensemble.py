@@ -21,6 +21,7 @@ from kits_tf.inference.engines.base import Engine
 MUST_MATCH = {
     "stage", "plane", "clip_low_hu", "clip_high_hu", "body_box", "min_component_ml", "min_agreement", "fusion",
     "depth", "inplane_mm", "slice_mm", "mirror", "overlap", "context_mm", "margin_mm", "grid", "blocks",
+    "average_mirrored",
 }  # fmt: skip
 
 Predict = Callable[[str, Iterable[np.ndarray]], Iterator[np.ndarray]]

@@ -66,6 +66,14 @@ def masked(xp: Any, config: TumorConfig, hu: Any, mask: Any) -> Any:
 
 
 def run_cube(xp: Any, run: Callable[[Any], Any], config: TumorConfig, cube: Any) -> Any:
+    """Return the probability of a cube [slices, rows, columns], as `average_mirrored` says."""
+    if not config.average_mirrored:
+        return run_blocks(xp, run, config, cube)
+    mirrored = xp.flip(run_blocks(xp, run, config, xp.flip(cube, 2)), 2)
+    return (run_blocks(xp, run, config, cube) + mirrored) / 2
+
+
+def run_blocks(xp: Any, run: Callable[[Any], Any], config: TumorConfig, cube: Any) -> Any:
     """Run the sub-blocks of a cube [slices, rows, columns] and join their probabilities."""
     blocks = kidney_crops.split(xp, cube, config.blocks)
     shape = xp.shape(blocks)

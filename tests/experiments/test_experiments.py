@@ -19,7 +19,7 @@ from experiments.fuzz.series import SERIES
 FOLDER = common.ROOT / "experiments"
 EXPERIMENTS = sorted(path.parent.name for path in FOLDER.glob("*/run.py"))
 BENCHMARKS = sorted(path.stem for path in (FOLDER / "benchmarks").glob("*.py"))
-APART = {"predict_peer", "batches", "fast", "train"}  # need PyTorch
+APART = {"predict_peer", "batches", "cubes", "fast", "slabs", "train"}  # need PyTorch
 MODULES = [
     str(path.relative_to(common.ROOT).with_suffix("")).replace("/", ".")
     for path in sorted(FOLDER.rglob("*.py"))

@@ -137,6 +137,9 @@ def tumor_probability(run, config, hu, kidney, spacing_mm):
     }
     for view in views[config.blocks]:
         found[view] = run(cube[view][None, ..., None].astype(np.float32))[0]
+    if config.average_mirrored:
+        assert config.blocks == "none"
+        found = (found + run(cube[..., ::-1][None, ..., None].astype(np.float32))[0, ..., ::-1]) / 2
     for axis in range(3):
         step = config.grid * spacing_mm[axis] / side_mm
         centres = (np.arange(crop.shape[axis]) - (crop.shape[axis] - 1) / 2) * step + (config.grid - 1) / 2

@@ -59,8 +59,9 @@ def test_the_working_grid_returns_a_smooth_volume(plane, slice_mm):
 @pytest.mark.parametrize("blocks", ("split", "overlap", "polyphase", "none"))
 @pytest.mark.parametrize("tta", ("none", "shift", "flip"))
 @pytest.mark.parametrize("shape", [(1, 32, 48), (29, 33, 17), (45, 111, 113)], ids=str)
-def test_stage_two_returns_the_masked_crop(shape, tta, blocks):
-    config = dataclasses.replace(preset("paper", "tumor"), grid=0, blocks=blocks)
+@pytest.mark.parametrize("mirrored", (False, True))
+def test_stage_two_returns_the_masked_crop(shape, tta, blocks, mirrored):
+    config = dataclasses.replace(preset("paper", "tumor"), grid=0, blocks=blocks, average_mirrored=mirrored)
     hu, mask = random_hu(shape), np.random.default_rng(1).random(shape) < 0.7
     engine = augmented(IdentityEngine(), tta, {"tumor": config})
     probability = stage_two(engine, config, hu, mask, (3.0, 0.8, 0.8))

@@ -23,8 +23,9 @@ def random_kidney(shape):
 
 @pytest.mark.parametrize("blocks", ("split", "overlap", "polyphase", "none"))
 @pytest.mark.parametrize("shape", [(30, 110, 90), (1, 1, 1), (2, 300, 20), (7, 33, 1)], ids=str)
-def test_parts_give_what_the_whole_does(shape, blocks):
-    config, engine = dataclasses.replace(CONFIG, blocks=blocks), IdentityEngine()
+@pytest.mark.parametrize("mirrored", (False, True))
+def test_parts_give_what_the_whole_does(shape, blocks, mirrored):
+    config, engine = dataclasses.replace(CONFIG, blocks=blocks, average_mirrored=mirrored), IdentityEngine()
     run = functools.partial(engine.probabilities, "tumor")
     case = (config, *random_kidney(shape), SPACING_MM)
     np.testing.assert_allclose(stage_two(engine, *case), tumor.stage_two(NumPy, run, *case), atol=1e-5)
@@ -37,3 +38,11 @@ def test_a_long_box_takes_less_than_its_floats():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * hu.size / 1.5
+
+
+def test_the_mirrored_mean_is_that_of_the_cube_and_of_its_mirror_image():
+    """A network that finds all columns but the first two finds all but the last two of the mirror image."""
+    config = dataclasses.replace(CONFIG, blocks="none", average_mirrored=True, grid=8)
+    from_the_third = np.broadcast_to(np.arange(8) >= 2, (1, 8, 8, 8)).astype(np.float32)
+    found = tumor.run_cube(NumPy, lambda batches: (from_the_third for _ in batches), config, np.zeros((8, 8, 8)))
+    np.testing.assert_array_equal(found, np.broadcast_to([0.5, 0.5, 1, 1, 1, 1, 0.5, 0.5], (8, 8, 8)))
