@@ -51,7 +51,7 @@ and 32 in the tumor network; `polyphase / max / max` are the values of the axial
 [model card](../../checkpoints/default/README.md) says how the released weights were trained.
 """
 REASONS = {
-    "augment": "the paper mentions none; `experiments/default_weights` augments in its own way",
+    "augment": "`experiments/default_weights` augments in its own way; the paper mentions no augmentation",
     "base_filters": "small enough to train and run on a CPU",
     "batch_norm_momentum": "0.99 still holds 5 % of its initial statistics after 300 steps",
     "batch_size": "more kidneys per step, so that batch normalization sees some with tumor",
@@ -91,7 +91,7 @@ REASONS = {
     "regression_weight": "in the released weights, cross-entropy weighs three times as much as soft Dice",
     "schedule": "a short schedule ends better at a small learning rate",
     "slice_mm": "as `inplane_mm`; the three slices of a slab are then interpolated",
-    "small_tumor_ml": "tumors of a few ml are learned last",
+    "small_tumor_ml": "the network is slowest to learn tumors of a few ml",
     "tumor_weight": "the soft Dice loss already balances the classes",
     "validate_every": "`keep` requires it",
     "warmup_steps": "batch statistics settle before the full learning rate",

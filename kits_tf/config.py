@@ -150,7 +150,7 @@ class TumorConfig(Config):
     small_tumor_ml: float = 10.0  # smaller tumors weigh more, by the inverse of their volume
     max_small_tumor_weight: float = 4.0  # upper bound of that weight
     context_mm: float = 0.0  # tumor is found up to this distance from the kidney, rounded to voxels
-    margin_mm: float = 10.0  # the cube is this much longer than the longest side of the kidney's box
+    margin_mm: float = 10.0  # the cube is this much longer than the longest side of the box of what the network sees
     grid: int = 160  # the cube is resized to grid^3 voxels; 0: keep the CT's voxels
     blocks: Blocks = "split"  # how a cube is divided into four sub-blocks; "none": not at all
     average_mirrored: bool = False  # average predictions of the cube and of the cube with right and left exchanged

@@ -32,7 +32,9 @@ RECOLORED_SHARE = 0.12  # of tumors that are not brighter than their kidney
 RECOLORED_HU = (-35.0, 95.0)  # over the kidney
 LOBE_HU = (2.0, 35.0)  # of a recolored tumor, standard deviation
 PAINTED_TUMORS, PAINTED_CYSTS = 0.5, 0.3  # shares of kidneys with a tumor, and of others, that get one, or cysts
-CURVED_SHARE, VARIED_SHARE, LEAST_STRENGTH = 0.08, 0.12, 0.15  # of changes of HU
+CURVED_SHARE = 0.08  # of cubes that get the contrast of another phase
+VARIED_SHARE = 0.12  # of cubes whose gamma, gain and shift vary at full strength
+LEAST_STRENGTH = 0.15  # of these changes in other cubes
 
 
 @dataclasses.dataclass(frozen=True)

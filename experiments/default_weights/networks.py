@@ -30,6 +30,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "tumor": {
         **SHARED,
+        "learning_rate": 6e-4,
+        "batch_size": 6,
         "foreground_fraction": 0.5,
         "batch_norm_momentum": 0.97,
         "dice_over": "batch",
