@@ -23,7 +23,6 @@ ARTERIAL = ("arterial", "lidc_0001")  # in the names of samples of arterial CTs
 TRIES = 40  # at drawing a kidney with a tumor, or without
 CUBE_TYPES = (("image", np.int16), ("label", np.uint8), ("near", np.uint8))
 MIN_TUMOR_VOXELS, MIN_FOUND_VOXELS = 12, 200
-VOXEL_MM = 2.1  # of a cube, about
 CONTEXT_MM = (1.2, 6.0)  # around the kidneys found, in all directions
 CONTEXT_VOXELS = (0.2, 0.7, 0.1)  # or along each axis, as `context_mm`: chances of none, one and two voxels
 SOFT_SHARE = 0.7  # of cubes whose surroundings fade at the border, as where prediction resamples them
@@ -44,6 +43,7 @@ class Cube:
     image: torch.Tensor  # int16, the bits of uint16 [grid, grid, grid]
     label: torch.Tensor  # uint8
     near: torch.Tensor  # uint8
+    voxel_mm: float
     tumor_ml: float
     has_tumor: bool
     is_arterial: bool
@@ -104,12 +104,12 @@ def cubes_of(path: pathlib.Path, config: TumorConfig) -> list[Cube]:
         arrays = dict(file)
     arterial = any(word in path.name for word in ARTERIAL)
     found = []
-    for number in range(len(arrays) // 4):
+    for number in range(len(arrays) // 5):
         image, label, near = (torch.from_numpy(arrays[f"{name}_{number}"].view(kind)) for name, kind in CUBE_TYPES)
         has_tumor = int((label > 127).sum()) > MIN_TUMOR_VOXELS
-        tumor_ml = float(arrays[f"tumor_ml_{number}"])
+        voxel_mm, tumor_ml = (float(arrays[f"{name}_{number}"]) for name in ("voxel_mm", "tumor_ml"))
         contrast_hu = contrast_of(image, label, near, config) if has_tumor else math.nan
-        found.append(Cube(image, label, near, tumor_ml, has_tumor, arterial, contrast_hu))
+        found.append(Cube(image, label, near, voxel_mm, tumor_ml, has_tumor, arterial, contrast_hu))
     return found
 
 
@@ -163,9 +163,9 @@ def painted(cube: Cube, config: TumorConfig, rng: np.random.Generator, has_tumor
     lesion is seen twice.
     """
     (low, high), kidney, values = config.clip_hu, cube.near.numpy() > 250, cube_values(cube.image).numpy()
-    if np.count_nonzero(kidney) < MIN_FOUND_VOXELS:
+    if np.count_nonzero(kidney) < MIN_FOUND_VOXELS or cube.label.any():
         return cube
-    hu, spacing_mm = values * (high - low) + low, (VOXEL_MM,) * 3
+    hu, spacing_mm = values * (high - low) + low, (cube.voxel_mm,) * 3
     cyst, tumor = np.zeros(kidney.shape, bool), np.zeros(kidney.shape, bool)
     for _ in range(int(rng.uniform() < 0.25) if has_tumor else rng.integers(1, 3)):
         cyst |= paint.paint(hu, kidney, spacing_mm, rng)
@@ -180,7 +180,7 @@ def painted(cube: Cube, config: TumorConfig, rng: np.random.Generator, has_tumor
         image=torch.from_numpy(np.rint(image * samples.CUBE_UNIT).astype(np.uint16).view(np.int16)),
         label=torch.from_numpy(tumor.astype(np.uint8) * 255),
         near=torch.from_numpy(np.where(tumor | cyst, 255, cube.near)),
-        tumor_ml=np.count_nonzero(tumor) * VOXEL_MM**3 / 1000,
+        tumor_ml=np.count_nonzero(tumor) * cube.voxel_mm**3 / 1000,
         has_tumor=has_tumor,
     )
 
@@ -198,13 +198,13 @@ def seen(cube: Cube, rng: np.random.Generator) -> torch.Tensor:
         field = ndimage.zoom(rng.normal(size=(4, 4, 4)), samples.CUBE_GRID // 4, order=1)
         rest = found & ~(tumor & (field < np.quantile(field[tumor], rng.uniform(0.1, 0.7))))
         found = rest if np.count_nonzero(rest) > MIN_FOUND_VOXELS else found
-    return dilated(found, rng)
+    return dilated(found, cube.voxel_mm, rng)
 
 
-def dilated(found: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+def dilated(found: np.ndarray, voxel_mm: float, rng: np.random.Generator) -> torch.Tensor:
     """Return a mask and its surroundings, 1 or 0: up to two voxels along each axis, or some mm in all directions."""
     if rng.uniform() < 0.45:
-        distance_mm = ndimage.distance_transform_edt(~found) * VOXEL_MM
+        distance_mm = ndimage.distance_transform_edt(~found) * voxel_mm
         return torch.from_numpy((distance_mm <= rng.uniform(*CONTEXT_MM)).astype(np.float32))
     reach = [int(n) for n in rng.choice(3, size=3, p=CONTEXT_VOXELS)]
     mask = torch.from_numpy(found.astype(np.float32))[None]

@@ -3,7 +3,8 @@
 A sample is a folder with `image.npy` (int16 HU) and `label.npy` (uint8, kidney with tumor) on the working grid of the
 kidney networks, cut to the body, and `cubes.npz`: for each kidney K that the kidney networks find, `image_K` (uint16,
 scaled by `CUBE_UNIT`), `label_K` (uint8, share of tumor), `near_K` (uint8, 255 in the kidney as found, 0 from
-`NEAR_MM` on) and `tumor_ml_K`. What stage 2 sees of a cube is decided by training. The folder appears whole.
+`NEAR_MM` on), `voxel_mm_K` and `tumor_ml_K`. What stage 2 sees of a cube is decided by training. The folder appears
+whole.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ def cubes(case: Case, sides: np.ndarray, config: TumorConfig) -> Iterator[dict[s
         kidney, _ = laterality.with_context(sides, found, case.spacing_mm, SURROUNDINGS_MM)
         distance_mm = ndimage.distance_transform_edt(sides[kidney.box] != kidney.side, case.spacing_mm)
         tumor = case.tumor[kidney.box]
+        side_mm = kidney_crops.cube_side_mm(NumPy, tumor.shape, np.array(case.spacing_mm), config.margin_mm)
         shares = {
             "image": geometry.scale(NumPy, case.hu[kidney.box], config.clip_hu),
             "label": tumor.astype(np.float32),
@@ -99,6 +101,7 @@ def cubes(case: Case, sides: np.ndarray, config: TumorConfig) -> Iterator[dict[s
             "image": np.clip(arrays["image"] * CUBE_UNIT, 0, CUBE_UNIT).astype(np.uint16),
             "label": np.rint(np.clip(arrays["label"], 0, 1) * 255).astype(np.uint8),
             "near": np.rint(np.clip(arrays["near"], 0, 1) * 255).astype(np.uint8),
+            "voxel_mm": np.float32(side_mm / CUBE_GRID),
             "tumor_ml": np.float32(np.count_nonzero(tumor) * np.prod(case.spacing_mm) / 1000),
         }
 

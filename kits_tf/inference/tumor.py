@@ -66,18 +66,17 @@ def masked(xp: Any, config: TumorConfig, hu: Any, mask: Any) -> Any:
 
 
 def run_cube(xp: Any, run: Callable[[Any], Any], config: TumorConfig, cube: Any) -> Any:
-    """Return the probability of a cube [slices, rows, columns], as `average_mirrored` says."""
-    if not config.average_mirrored:
-        return run_blocks(xp, run, config, cube)
-    mirrored = xp.flip(run_blocks(xp, run, config, xp.flip(cube, 2)), 2)
-    return (run_blocks(xp, run, config, cube) + mirrored) / 2
+    """Run the sub-blocks of a cube [slices, rows, columns] and join their probabilities.
 
-
-def run_blocks(xp: Any, run: Callable[[Any], Any], config: TumorConfig, cube: Any) -> Any:
-    """Run the sub-blocks of a cube [slices, rows, columns] and join their probabilities."""
-    blocks = kidney_crops.split(xp, cube, config.blocks)
-    shape = xp.shape(blocks)
+    With `average_mirrored`, those of its mirror image run with them, and the mean of both is returned.
+    """
+    cubes = [cube, xp.flip(cube, 2)] if config.average_mirrored else [cube]
+    blocks = xp.concatenate([kidney_crops.split(xp, one, config.blocks) for one in cubes], 0)
+    shape, count = xp.shape(blocks), kidney_crops.num_blocks(config.blocks)
     padded = geometry.pad_to_multiple(xp, blocks[..., None], 2**config.depth, (1, 2, 3))
-    batches = [padded[i : i + 1] for i in range(kidney_crops.num_blocks(config.blocks))]
+    batches = [padded[i : i + 1] for i in range(count * len(cubes))]
     results = [found[0, : shape[1], : shape[2], : shape[3]] for found in run(batches)]
-    return kidney_crops.join(xp, xp.stack(results), config.blocks)
+    found = kidney_crops.join(xp, xp.stack(results[:count]), config.blocks)
+    if not config.average_mirrored:
+        return found
+    return (found + xp.flip(kidney_crops.join(xp, xp.stack(results[count:]), config.blocks), 2)) / 2

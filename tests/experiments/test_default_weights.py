@@ -86,7 +86,8 @@ def test_a_sample_holds_the_working_grid_and_a_cube_around_each_kidney(tmp_path)
     assert image.dtype == np.int16 and image.shape == label.shape == (36, 72, 112)
     assert label.sum() * 3 * 2 * 2 == pytest.approx(case.kidney.sum() * 12, rel=0.02)
     cubes = np.load(tmp_path / "one" / samples.CUBES)
-    assert sorted(cubes) == sorted(f"{kind}_{i}" for kind in ("image", "label", "near", "tumor_ml") for i in (0, 1))
+    kinds = ("image", "label", "near", "voxel_mm", "tumor_ml")
+    assert sorted(cubes) == sorted(f"{kind}_{i}" for kind in kinds for i in (0, 1))
     for number in (0, 1):
         assert cubes[f"image_{number}"].shape == (64, 64, 64)
         bright = cubes[f"image_{number}"] > 0.45 * samples.CUBE_UNIT
@@ -94,6 +95,9 @@ def test_a_sample_holds_the_working_grid_and_a_cube_around_each_kidney(tmp_path)
         assert share == pytest.approx(tumor.sum() / case.kidney.sum(), rel=0.1)
         near = cubes[f"near_{number}"]
         assert (near > 220).sum() == pytest.approx(bright.sum(), rel=0.15) and near[0, 0, 0] == 0
+        assert np.sum(cubes[f"label_{number}"] / 255) * cubes[f"voxel_mm_{number}"] ** 3 / 1000 == pytest.approx(
+            cubes[f"tumor_ml_{number}"], rel=0.02
+        )
         assert cubes[f"tumor_ml_{number}"] == pytest.approx(tumor.sum() / 2 * 0.012, rel=0.01)
     (tmp_path / f"two{samples.WRITING}").mkdir()
     assert samples.complete(tmp_path) == [tmp_path / "one"]
