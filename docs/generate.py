@@ -52,10 +52,10 @@ and 32 in the tumor network; `polyphase / max / max` are the values of the axial
 """
 REASONS = {
     "augment": "`experiments/default_weights` augments in its own way; the paper mentions no augmentation",
+    "average_mirrored": "where one of the two sees a false tumor, the other often does not",
     "base_filters": "small enough to train and run on a CPU",
     "batch_norm_momentum": "0.99 still holds 5 % of its initial statistics after 300 steps",
     "batch_size": "more kidneys per step, so that batch normalization sees some with tumor",
-    "average_mirrored": "where one of the two sees a false tumor, the other often does not",
     "blocks": "a small cube fits into memory whole, and the network then sees the whole kidney",
     "body_box": "halves the voxels to compute; nothing outside the patient becomes kidney",
     "clip_high_hu": "soft tissue fills the range [0, 1]",

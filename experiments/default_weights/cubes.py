@@ -17,6 +17,8 @@ from scipy import ndimage
 
 from experiments.default_weights import paint, samples
 from experiments.default_weights.batches import Batch, Pool, other_phase, scaled, varied_intensity
+from kits_tf import geometry
+from kits_tf.arrays import NumPy
 from kits_tf.config import TumorConfig
 
 ARTERIAL = ("arterial", "lidc_0001")  # in the names of samples of arterial CTs
@@ -174,7 +176,7 @@ def painted(cube: Cube, config: TumorConfig, rng: np.random.Generator, has_tumor
         tumor = paint.paint(hu, kidney, spacing_mm, rng, texture)
         if np.count_nonzero(tumor) <= MIN_TUMOR_VOXELS or not (tumor & kidney).any():
             return cube
-    image = np.clip((hu - low) / (high - low), 1 / samples.CUBE_UNIT, 1) * (values > 0)
+    image = np.maximum(geometry.scale(NumPy, hu, config.clip_hu), 1 / samples.CUBE_UNIT) * (values > 0)
     return dataclasses.replace(
         cube,
         image=torch.from_numpy(np.rint(image * samples.CUBE_UNIT).astype(np.uint16).view(np.int16)),

@@ -26,13 +26,7 @@ import torch
 from experiments.default_weights import fast  # noqa: F401  # replaces layers
 from experiments.default_weights.batches import Batch
 from experiments.default_weights.cubes import CubePool
-from experiments.default_weights.networks import (
-    NETWORKS,
-    PHASES,
-    TUMOR_LOGIT_SHIFT,
-    Phase,
-    config_of,
-)
+from experiments.default_weights.networks import NETWORKS, PHASES, TUMOR_LOGIT_SHIFT, Phase, config_of
 from experiments.default_weights.slabs import SlabPool
 from kits_tf import checkpoint, losses, models
 from kits_tf.config import KidneyConfig, TumorConfig, patch_size
