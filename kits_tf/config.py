@@ -126,6 +126,7 @@ class KidneyConfig(Config):
     inplane_mm: float = 0.0  # working pixel size of rows and columns; 0: as in the CT
     slice_mm: float = 0.0  # working slice distance; 0: as in the CT
     mirror: bool = False  # flip the left half, so that one network sees both kidneys alike
+    search_step: int = 1  # run every n-th slab, then only those between two of which one has kidney; 1: run all
     overlap: int = 0  # columns that an axial or coronal half sees beyond the middle
     fusion: Fusion = "union"  # what any ("union") or most planes find ("majority"), or "mean" probability
     patch_rows: int = 512  # training patch: axial rows x columns, coronal slices x columns, sagittal slices x rows
@@ -232,6 +233,7 @@ PRESET_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
 PRESET_OPTIONS["kidney"]["default"] = {
     **PRESET_OPTIONS["kidney"]["small"],
     "base_filters": 16,
+    "search_step": 4,
     "fusion": "majority",
     "max_rotation_degrees": 20.0,
     "max_scaling": 0.35,
@@ -331,7 +333,7 @@ def parse_value(name: str, text: str, hint: Any) -> Any:
 
 POSITIVE = {"base_filters", "num_steps", "batch_size", "learning_rate", "depth", "patch_rows", "patch_columns",
             "patch_slices", "max_distance_mm", "small_tumor_ml", "elastic_mm", "decay_steps", "decay_factor",
-            "accumulation"}  # fmt: skip
+            "accumulation", "search_step"}  # fmt: skip
 SIGNED = {"clip_low_hu", "clip_high_hu"}
 
 

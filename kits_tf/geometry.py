@@ -248,11 +248,6 @@ def resizing(xp: ArrayModule, source: Size, target: Size) -> Array:
     return xp.cast(weights / xp.sum(weights, axis=1, keepdims=True), xp.float32)
 
 
-def reach(source: int, target: int) -> int:
-    """Return how far apart, in voxels, two voxels of an axis can be that one voxel of the resized axis reads."""
-    return int(np.count_nonzero(resizing(NumPy, source, target), axis=1).max()) - 1
-
-
 def resize(xp: ArrayModule, volume: Array, slices: Array, rows: Array, columns: Array) -> Array:
     """Return [slices, rows, columns] float32 resized by a matrix of `resampling` or `resizing` for each axis."""
     for matrix in (slices, rows, columns):  # each applied to the first axis, which then becomes the last

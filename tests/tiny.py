@@ -11,7 +11,9 @@ from kits_tf.config import PLANES, preset
 def tiny_configs():
     """The four configs, {network name: config}: base width 2, two poolings, cubes of 16 voxels."""
     small = {
-        f"kidney_{plane}": dataclasses.replace(preset("small", "kidney", plane), base_filters=2, depth=2)
+        f"kidney_{plane}": dataclasses.replace(
+            preset("small", "kidney", plane), base_filters=2, depth=2, search_step=2
+        )
         for plane in PLANES
     }
     options = {"base_filters": 2, "depth": 1, "grid": 16, "average_mirrored": True}

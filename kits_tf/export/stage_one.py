@@ -29,17 +29,27 @@ class Output(NamedTuple):
         convert: Turns a probability into stored values.
         larger: The larger of two stored values.
         smaller: The smaller of two stored values.
+        is_kidney: Whether a stored value is of a probability above 0.5.
     """
 
     dtype: tf.DType
     convert: Function
     larger: Pair
     smaller: Pair
+    is_kidney: Function
 
 
-FLOATS = Output(tf.float32, tf.identity, tf.maximum, tf.minimum)
-FIXED = Output(tf.uint16, lambda probability: fixed_point(tensorflow(), probability), tf.maximum, tf.minimum)
-MASK = Output(tf.bool, lambda probability: probability > THRESHOLD, tf.logical_or, tf.logical_and)
+def _is_kidney(probability: tf.Tensor) -> tf.Tensor:
+    return probability > THRESHOLD
+
+
+def _fixed_point_is_kidney(values: tf.Tensor) -> tf.Tensor:
+    return values > round(THRESHOLD * UNIT)
+
+
+FLOATS = Output(tf.float32, tf.identity, tf.maximum, tf.minimum, _is_kidney)
+FIXED = Output(tf.uint16, lambda x: fixed_point(tensorflow(), x), tf.maximum, tf.minimum, _fixed_point_is_kidney)
+MASK = Output(tf.bool, _is_kidney, tf.logical_or, tf.logical_and, tf.identity)
 
 
 def body_box(hu: tf.Tensor, spacing_mm: tf.Tensor) -> Box:
@@ -98,7 +108,7 @@ def stage_one(
         for whole, probability in zip(wholes, probabilities, strict=True):
             whole.add(uncrop(probability, box, tf.shape(hu)))
     results = [whole.probability() for whole in wholes]
-    return results if form is output else [found > round(THRESHOLD * UNIT) for found in results]
+    return results if form is output else [FIXED.is_kidney(found) for found in results]
 
 
 class _Fusion:
@@ -172,20 +182,31 @@ def _run_half(
     run: Function, config: KidneyConfig, volume: tf.Tensor, half: geometry.Half, mirrored: bool, output: Output
 ) -> tf.Tensor:
     """Return the result of a half's network in the columns it keeps, [slices, rows, kept columns]."""
-    shape = tf.unstack(tf.shape(volume), 3)
+    shape, step = tf.unstack(tf.shape(volume), 3), config.search_step
     size = kidney.batch_size(tensorflow(), half, shape, config)
-    kept = half.kept[1] - half.kept[0]
-    start, stop = half.indices
-    # A volume one column wide has no right half: slices without columns, and nothing to run.
-    skipped = tf.where(tf.equal(kept, 0), stop - start, 0)
+    height, kept = kidney.kept_size(half, shape, config.plane)
 
-    def batch_of(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-        indices = tf.range(first, last)
-        found = run(kidney.slab_batch(tensorflow(), config, volume, half, indices, mirrored))
-        return output.convert(kidney.kept_part(tensorflow(), config, volume, half, found, mirrored))
+    def zeros(count: tf.Tensor) -> tf.Tensor:
+        return tf.zeros([count, height, kept], output.dtype)
 
-    height = shape[1] if config.plane == "axial" else shape[0]
-    found = _in_chunks(batch_of, start + skipped, stop, size, tf.zeros([skipped, height, kept], output.dtype))
+    def run_slabs(indices: tf.Tensor) -> tf.Tensor:
+        def batch_of(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+            found = run(kidney.slab_batch(tensorflow(), config, volume, half, indices[first:last], mirrored))
+            return output.convert(kidney.kept_part(tensorflow(), config, volume, half, found, mirrored))
+
+        # A volume one column wide has no right half: slices without columns, and nothing to run.
+        skipped = tf.where(tf.equal(kept, 0), tf.size(indices), 0)
+        return _in_chunks(batch_of, skipped, tf.size(indices), size, zeros(skipped))
+
+    slabs = tf.range(*half.indices)
+    found = run_slabs(slabs[::step])
+    if step > 1:
+        has_kidney = tf.reduce_any(output.is_kidney(found), axis=[1, 2])
+        is_beside = kidney.beside_kidney(tensorflow(), has_kidney, step, tf.size(slabs))
+        is_skipped = (tf.range(tf.size(slabs)) % step > 0) & ~is_beside
+        order = tf.concat([slabs[::step], slabs[is_beside], slabs[is_skipped]], axis=0)
+        parts = [found, run_slabs(slabs[is_beside]), zeros(tf.math.count_nonzero(is_skipped, dtype=tf.int32))]
+        found = tf.gather(tf.concat(parts, axis=0), tf.argsort(order))
     return tf.transpose(found, _VOLUME_AXES[config.plane])
 
 

@@ -59,10 +59,6 @@ class Fusion:
             self._kept[0][...] = 0
             self._kept[0][box] = inside
 
-    def undecided(self) -> np.ndarray | None:
-        """Return where the probability may exceed 0.5 with one more plane, bool; None if it may do so anywhere."""
-        return self._kept[-2] > THRESHOLD if len(self._kept) > 1 else None
-
     def probability(self) -> np.ndarray:
         """Return the fused probability as it is stored; nothing can be added afterwards."""
         fused = self._kept[-1]

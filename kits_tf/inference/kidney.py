@@ -18,7 +18,6 @@ from kits_tf.arrays import NumPy
 from kits_tf.boxes import bounding_box
 from kits_tf.config import KidneyConfig
 from kits_tf.inference.fusion import THRESHOLD, Fusion
-from kits_tf.laterality import around
 
 if TYPE_CHECKING:
     from kits_tf.inference.engines.base import Engine
@@ -72,13 +71,13 @@ def stage_one(
             for batch_shape in batch_shapes(configs[name], shape, engine.batch_pixels):
                 engine.prepare(name, batch_shape)
 
-    def run(name: str, volume: np.ndarray, needed: np.ndarray | None = None) -> Iterator[Part]:
+    def run(name: str, volume: np.ndarray) -> Iterator[Part]:
         number = next(planes_done)
 
         def report(share: float) -> None:
             progress((number + share) / len(configs))
 
-        return run_plane(engine, name, configs[name], volume, report, needed)
+        return run_plane(engine, name, configs[name], volume, report)
 
     for group, box, shape in zip(groups, boxes, shapes, strict=True):
         sees_body = configs[group[0]].body_box
@@ -95,14 +94,10 @@ def stage_one(
             convert = geometry.clipped if sees_body else clipped_with_air
             working[box, shape] = geometry.resized(part, shape, convert)
         fused = [Fusion(shape, method, len(group)) for method in methods]
-        for name in group[:-1]:
+        for name in group:
             fuse(fused, run(name, working[box, shape]))
-        needed = fused[0].undecided() if is_mask else None
-        if needed is not None:
-            needed = around(needed, list(map(geometry.reach, shape, part.shape)))
-        fuse(fused, run(group[-1], working[box, shape], needed))
         probabilities = [one.probability() for one in fused]
-        del fused, needed
+        del fused
         inside: Sequence[slice] | None = (slice(None),) * 3
         if is_mask and len(groups) == 1:  # outside, no voxel exceeds the threshold, nor does one interpolated between
             inside = bounding_box(probabilities[0] > THRESHOLD)
@@ -133,44 +128,74 @@ def _working_shape(
 def groups_of_planes(configs: Mapping[str, KidneyConfig]) -> list[list[str]]:
     """Return the names of networks in groups that are fused on one working grid: one group if all share it.
 
-    Results of several groups are fused on the CT's grid. The last network of a group may skip slabs on which the
-    others agree; it is the axial one, which is the slowest.
+    Results of several groups are fused on the CT's grid.
     """
     grids = {(config.body_box, config.slice_mm, config.inplane_mm) for config in configs.values()}
     is_shared = len(grids) == 1 and not any(geometry.is_native(config) for config in configs.values())
-    first, *others = configs
-    return [[*others, first]] if is_shared else [[name] for name in configs]
+    return [list(configs)] if is_shared else [[name] for name in configs]
 
 
 def run_plane(
-    engine: Engine, network: str, config: KidneyConfig, volume: np.ndarray, progress: Callable[[float], None],
-    needed: np.ndarray | None = None,
-) -> Iterator[Part]:  # fmt: skip
+    engine: Engine, network: str, config: KidneyConfig, volume: np.ndarray, progress: Callable[[float], None]
+) -> Iterator[Part]:
     """Run both halves of a plane over a volume on the network's working grid.
 
-    Yields parts that cover the volume once or, with `needed`, bool of its shape, at least the voxels needed. It calls
-    `progress` with the fraction done.
+    Yields parts that cover the volume once, and calls `progress` with the fraction done.
     """
     right, left = geometry.halves(NumPy, config.plane, volume.shape, config.overlap)
-    if needed is not None:
-        right, left = (needed_part(half, geometry.plane_view(needed, config.plane)) for half in (right, left))
     done, total = 0, sum(half.indices[1] - half.indices[0] for half in (right, left))
     for half, mirrored in ((right, False), (left, config.mirror)):
         if half.kept[0] == half.kept[1]:
             continue  # a volume one column wide has no right half
-        groups = batches(half, volume.shape, config, engine.batch_pixels)
-        inputs = (slab_batch(NumPy, config, volume, half, indices, mirrored) for indices in groups)
-        for indices, found in zip(groups, engine.probabilities(network, inputs), strict=True):
-            yield part_of_plane(config.plane, half, indices, kept_part(NumPy, config, volume, half, found, mirrored))
+        for indices, found in run_half(engine, network, config, volume, half, mirrored):
+            for index, slab in zip(indices, found, strict=True):
+                yield part_of_plane(config.plane, half, index, slab)
             done += len(indices)
             progress(done / total)
 
 
-def needed_part(half: geometry.Half, needed: np.ndarray) -> geometry.Half:
-    """Return a half without the slabs at its ends of which no voxel is `needed`, bool [index, height, width]."""
-    first, last = half.indices
-    found = np.flatnonzero(needed[first:last, :, slice(*half.kept)].any(axis=(1, 2)))
-    return half._replace(indices=(first + int(found[0]), first + int(found[-1]) + 1) if len(found) else (first, first))
+def run_half(
+    engine: Engine, network: str, config: KidneyConfig, volume: np.ndarray, half: geometry.Half, mirrored: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield indices of slabs, int32 [batch], and the probability in the columns kept, [batch, height, columns].
+
+    Each slab of the half comes once. Those that are not run, see `beside_kidney`, come last, as zeros.
+    """
+    size = int(batch_size(NumPy, half, volume.shape, config, engine.batch_pixels))
+    slabs = np.arange(*half.indices, dtype=np.int32)
+
+    def run(indices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        groups = batches(indices, size)
+        inputs = (slab_batch(NumPy, config, volume, half, group, mirrored) for group in groups)
+        for group, found in zip(groups, engine.probabilities(network, inputs), strict=True):
+            yield group, kept_part(NumPy, config, volume, half, found, mirrored)
+
+    has_kidney: list[np.bool_] = []
+    for indices, probability in run(slabs[:: config.search_step]):
+        has_kidney.extend(np.max(probability, axis=(1, 2)) > THRESHOLD)
+        yield indices, probability
+    is_beside = beside_kidney(NumPy, np.array(has_kidney, bool), config.search_step, len(slabs))
+    yield from run(slabs[is_beside])
+    is_beside[:: config.search_step] = True
+    skipped = slabs[~is_beside]
+    yield skipped, np.zeros((len(skipped), *kept_size(half, volume.shape, config.plane)), np.float32)
+
+
+def beside_kidney(xp: Any, has_kidney: Any, step: int, count: Any) -> Any:
+    """Return which slabs are run after every `step`-th slab has been: those between two of which one has kidney.
+
+    Args:
+        xp: the array module.
+        has_kidney: bool of every `step`-th slab.
+        step: the option `search_step`.
+        count: of all slabs.
+
+    Returns:
+        bool [count].
+    """
+    index, before = xp.arange(count), xp.cast(has_kidney, xp.int32)
+    either = xp.maximum(before, xp.pad(before, [(0, 1)])[1:])
+    return (xp.take(either, index // step, axis=0) > 0) & (index % step > 0)
 
 
 def check_size(what: str, shape: Sequence[int], most: int) -> None:
@@ -179,23 +204,23 @@ def check_size(what: str, shape: Sequence[int], most: int) -> None:
         raise ValueError(f"{what} would have {'x'.join(map(str, shape))} voxels, more than {most}")
 
 
-def batches(half: geometry.Half, shape: tuple[int, ...], config: KidneyConfig, pixels: int) -> list[np.ndarray]:
-    """Return the slab indices of a half, int32, in batches of about that many pixels."""
-    size, last = int(batch_size(NumPy, half, shape, config, pixels)), half.indices[1]
-    return [np.arange(first, min(first + size, last), dtype=np.int32) for first in range(*half.indices, size)]
+def batches(indices: np.ndarray, size: int) -> list[np.ndarray]:
+    """Return slab indices in batches of a size; the last one may be smaller."""
+    return [indices[first : first + size] for first in range(0, len(indices), size)]
 
 
 def batch_shapes(config: KidneyConfig, shape: tuple[int, ...], pixels: int) -> set[tuple[int, ...]]:
-    """Return the shapes of a plane's batches; the last batch of a half may hold fewer slabs."""
+    """Return the shapes of a plane's first batches; the last ones may hold fewer slabs."""
     found = set()
     for half in geometry.halves(NumPy, config.plane, shape, config.overlap):
-        groups = batches(half, shape, config, pixels)
-        if groups and half.kept[0] < half.kept[1]:
+        count = len(range(*half.indices, config.search_step))
+        if count and half.kept[0] < half.kept[1]:
             sides = (
                 size + geometry.padding_to_multiple(size, 2**config.depth)
                 for size in slab_size(half, shape, config.plane)
             )
-            found.add((len(groups[0]), *map(int, sides), 3))
+            size = int(batch_size(NumPy, half, shape, config, pixels))
+            found.add((min(size, count), *map(int, sides), 3))
     return found
 
 
@@ -211,6 +236,11 @@ def batch_size(xp: Any, half: geometry.Half, shape: Any, config: KidneyConfig, p
 def slab_size(half: geometry.Half, shape: Any, plane: str) -> tuple[Any, Any]:
     """Return the height and width of a half's slabs."""
     return shape[1] if plane == "axial" else shape[0], half.columns[1] - half.columns[0]
+
+
+def kept_size(half: geometry.Half, shape: Any, plane: str) -> tuple[Any, Any]:
+    """Return the height and width of what a half keeps of its slabs."""
+    return slab_size(half, shape, plane)[0], half.kept[1] - half.kept[0]
 
 
 def slab_batch(xp: Any, config: KidneyConfig, volume: Any, half: geometry.Half, indices: Any, mirrored: bool) -> Any:
@@ -233,9 +263,8 @@ def kept_part(
     return probability[:, :, half.kept[0] - half.columns[0] : half.kept[1] - half.columns[0]]
 
 
-def part_of_plane(plane: str, half: geometry.Half, indices: np.ndarray, probability: np.ndarray) -> Part:
-    """Return the part of a volume that a batch's result [index, height, width] belongs to."""
-    index = [slice(int(indices[0]), int(indices[-1]) + 1), slice(None), slice(*half.kept)]
-    axis = geometry.AXIS[plane]
-    index.insert(axis, index.pop(0))
-    return tuple(index), np.moveaxis(probability, 0, axis)
+def part_of_plane(plane: str, half: geometry.Half, index: int, probability: np.ndarray) -> Part:
+    """Return the part of a volume that the result of a slab, [height, columns], belongs to."""
+    where = [slice(None), slice(*half.kept)]
+    where.insert(geometry.AXIS[plane], slice(index, index + 1))
+    return tuple(where), np.expand_dims(probability, geometry.AXIS[plane])

@@ -76,6 +76,17 @@ def working(hu, spacing_mm, config):
     return resized(np.clip(hu, -1024, 2125), shape)
 
 
+def searched(run, config, slabs, kept=slice(None)):
+    """The probability of a half's slabs in the columns kept: zeros where the search finds nothing on either side."""
+    found = run(slabs)[:, :, kept]
+    has_kidney = [(slab > 0.5).any() for slab in found]
+    for first in range(0, len(slabs), config.search_step):
+        last = first + config.search_step
+        if not has_kidney[first] and not (last < len(slabs) and has_kidney[last]):
+            found[first + 1 : last] = 0
+    return found
+
+
 def plane_probability(run, config, volume):
     """A kidney network's probability on its working grid."""
     axis = ("axial", "coronal", "sagittal").index(config.plane)
@@ -85,11 +96,15 @@ def plane_probability(run, config, volume):
     slabs, middle = scaled(slabs, config), volume.shape[2] // 2
     if config.plane == "sagittal":
         left = slabs[middle:, :, :, ::-1] if config.mirror else slabs[middle:]
-        found = np.concatenate([run(slabs[:middle]), run(left)])
+        found = np.concatenate([searched(run, config, half) for half in (slabs[:middle], left)])
     else:
         right, left = slabs[:, :, : middle + config.overlap], slabs[:, :, middle - config.overlap :]
-        found_left = run(left[:, :, ::-1])[:, :, ::-1] if config.mirror else run(left)
-        found = np.concatenate([run(right)[:, :, :middle], found_left[:, :, config.overlap :]], axis=2)
+        found_right = searched(run, config, right, slice(middle))
+        if config.mirror:
+            found_left = searched(run, config, left[:, :, ::-1], slice(left.shape[2] - config.overlap))[:, :, ::-1]
+        else:
+            found_left = searched(run, config, left, slice(config.overlap, None))
+        found = np.concatenate([found_right, found_left], axis=2)
     return np.moveaxis(found, 0, axis)
 
 

@@ -24,10 +24,13 @@ NATIVE = {"inplane_mm": 0.0, "slice_mm": 0.0}
 OPTIONS = {
     "small": ({"fusion": "majority"}, {"grid": 17}),
     "native": (
-        {**NATIVE, "fusion": "mean", "min_agreement": 0.0, "mirror": True, "overlap": 3},
+        {**NATIVE, "fusion": "mean", "min_agreement": 0.0, "mirror": True, "overlap": 3, "search_step": 3},
         {"min_agreement": 0.0, "grid": 0, "blocks": "overlap"},
     ),
-    "whole": ({"slice_mm": 0.0, "body_box": False}, {"blocks": "polyphase"}),  # sides by the body all the same
+    "whole": (
+        {"slice_mm": 0.0, "body_box": False, "search_step": 1},
+        {"blocks": "polyphase"},
+    ),  # sides by the body all the same
     "mixed": ({"fusion": "mean"}, {}),  # planes on different grids
 }
 

@@ -18,13 +18,37 @@ from tests.tiny import small_ct, tiny_configs
 PIXELS = 2**16
 
 
+class CountingEngine(IdentityEngine):
+    """Counts the slabs that each network runs."""
+
+    def __init__(self):
+        self.slabs = collections.Counter()
+
+    def probability(self, network, batch):
+        self.slabs[network] += len(batch)
+        return super().probability(network, batch)
+
+
+@pytest.mark.parametrize("bright", [(), (0,), (6,), (7,), (8, 9, 10, 11, 12, 13), (21, 22)], ids=str)
+@pytest.mark.parametrize("step", [1, 2, 4, 30])
 @pytest.mark.parametrize("plane", PLANES)
-def test_batches_hold_every_slab_once(plane):
-    shape, config = (61, 150, 171), KidneyConfig(plane=plane)
-    halves = geometry.halves(NumPy, plane, shape)
-    found = np.concatenate([part for half in halves for part in kidney.batches(half, shape, config, PIXELS)])
-    slabs = range(shape[geometry.AXIS[plane]])
-    assert found.tolist() == [*slabs, *(slabs if plane != "sagittal" else ())]
+def test_every_nth_slab_is_run_and_those_between_two_of_which_one_has_kidney(plane, step, bright):
+    """The 23 slabs of the left half are all dark."""
+    shape = {"axial": (23, 9, 10), "coronal": (9, 23, 10), "sagittal": (9, 10, 46)}[plane]
+    volume = np.zeros(shape, np.float32)
+    np.moveaxis(volume, geometry.AXIS[plane], 0)[list(bright), :, :5] = 1
+    config = KidneyConfig(plane=plane, depth=1, search_step=step, clip_low_hu=0.0, clip_high_hu=1.0)
+    engine, found, shares = CountingEngine(), np.full(shape, np.nan, np.float32), []
+    for index, part in kidney.run_plane(engine, plane, config, volume, shares.append):
+        assert np.isnan(found[index]).all()
+        found[index] = part
+    searched = set(range(0, 23, step))
+    beside = {slab for slab in range(23) if {slab // step * step, (slab // step + 1) * step} & searched & set(bright)}
+    assert engine.slabs[plane] == len(searched | beside) + len(searched)
+    expected = np.zeros(shape)
+    np.moveaxis(expected, geometry.AXIS[plane], 0)[[*(set(bright) & (searched | beside))], :, :5] = 1
+    np.testing.assert_array_equal(found, expected)
+    assert shares == sorted(shares) and shares[-1] == 1
 
 
 class ShapeEngine(IdentityEngine):
@@ -107,37 +131,22 @@ def test_whole_slices_come_to_the_working_grid_with_air_around_the_body_a_few_at
     assert max(slices) < 20
 
 
-class PlanesThatDisagree(IdentityEngine):
-    """Finds what is bright, in each plane with errors of its own; counts slabs by network."""
-
-    def __init__(self):
-        self.slabs = collections.Counter()
-
-    def probability(self, network, batch):
-        self.slabs[network] += len(batch)
-        phase = batch.sum(axis=(1, 2, 3), keepdims=True)[..., 0] + np.arange(batch.shape[2]) * len(network)
-        return np.clip(super().probability(network, batch) + 0.3 * np.sin(phase), 0, 1).astype(np.float32)
-
-
-@pytest.mark.parametrize("spacing_mm", [(2.0, 0.8, 0.9), (3.0, 2.0, 2.0), (7.0, 3.5, 3.0)], ids=str)
-@pytest.mark.parametrize("where", [[(10, 10, 8)], [(10, 10, 8), (15, 20, 33)], [(9, 15, 19)], []], ids=str)
-def test_slabs_on_which_two_planes_agree_are_spared_and_change_no_label(spacing_mm, where):
-    shape = 36, 36, 42
-    hu = np.full(shape, -1024, np.int16)
-    for centre in where:
-        distances = [np.abs(np.arange(size) - middle) for size, middle in zip(shape, centre, strict=True)]
-        hu[np.ix_(*(distance < 5 for distance in distances))] = 1000
-    configs = kidney_configs(inplane_mm=2.0, slice_mm=3.0, fusion="majority", body_box=False)
-    found, slabs = [], []
-    for dtype in (bool, np.float32):
-        engine = PlanesThatDisagree()
-        (fused,) = kidney.stage_one(
-            engine, {f"kidney_{plane}": config for plane, config in configs.items()}, hu,
-            geometry.whole_box(shape), spacing_mm, {"majority": dtype}, lambda share: None,
-        )  # fmt: skip
-        found.append(fused > 0.5)
-        slabs.append(engine.slabs)
-    np.testing.assert_array_equal(*found)
-    assert found[0].any() == bool(where)
-    assert slabs[0]["kidney_axial"] < slabs[1]["kidney_axial"]
-    assert all(slabs[0][name] == slabs[1][name] for name in ("kidney_coronal", "kidney_sagittal"))
+@pytest.mark.parametrize("method", ["union", "majority", "mean", "all"])
+def test_slabs_that_are_not_run_find_nothing(method):
+    """One bright coronal slab between those searched: the axial and sagittal networks see it, the coronal does not."""
+    hu = np.zeros((20, 20, 20), np.int16)
+    hu[:, 9, 2:8] = 1
+    configs = kidney_configs(
+        inplane_mm=2.0, slice_mm=2.0, body_box=False, search_step=4, clip_low_hu=0.0, clip_high_hu=1.0
+    )
+    (found,) = kidney.stage_one(
+        IdentityEngine(),
+        configs,
+        hu,
+        geometry.whole_box(hu.shape),
+        (2.0, 2.0, 2.0),
+        {method: np.float32},
+        lambda share: None,
+    )
+    expected = {"union": 1, "majority": 1, "mean": 2 / 3, "all": 0}[method]
+    np.testing.assert_allclose(found, hu * expected)

@@ -257,5 +257,5 @@ def test_one_slice_and_two_thousand_at_any_spacing(shape, spacing_mm):
 def test_cubes_and_working_grids_beyond_memory_are_refused():
     with pytest.raises(ValueError, match="a kidney's cube would have 2016x2016x2016 voxels"):
         segmenter().segment(ct(((0, 2000), (4, 16), (2, 9)), shape=(2000, 20, 24)), (1.0, 1.0, 1.0))
-    with pytest.raises(ValueError, match="working grid of kidney_coronal would have 33333x2000x2500 voxels"):
+    with pytest.raises(ValueError, match="working grid of kidney_axial would have 33333x2000x2500 voxels"):
         segmenter(slice_mm=3.0, inplane_mm=2.0).segment(ct(RIGHT_BOX, shape=(1000, 40, 50)), (100.0, 100.0, 100.0))
