@@ -188,11 +188,6 @@ def slabs(xp: ArrayModule, volume: Array, plane: str, indices: Array) -> Array:
     return xp.transpose(xp.take(volume, neighbours, axis=axis), SLAB_AXES[plane])
 
 
-def plane_view(volume: np.ndarray, plane: str) -> np.ndarray:
-    """Return a view of [slices, rows, columns] as [index, height, width] of a plane."""
-    return np.moveaxis(volume, AXIS[plane], 0)
-
-
 def padding_to_multiple(size: Size, multiple: int) -> Size:
     """Return how much must be added to a size to make it a multiple."""
     return (multiple - size % multiple) % multiple  # -size % multiple would be negative in ONNX

@@ -199,14 +199,16 @@ def _run_half(
         return _in_chunks(batch_of, skipped, tf.size(indices), size, zeros(skipped))
 
     slabs = tf.range(*half.indices)
-    found = run_slabs(slabs[::step])
-    if step > 1:
-        has_kidney = tf.reduce_any(output.is_kidney(found), axis=[1, 2])
-        is_beside = kidney.beside_kidney(tensorflow(), has_kidney, step, tf.size(slabs))
-        is_skipped = (tf.range(tf.size(slabs)) % step > 0) & ~is_beside
-        order = tf.concat([slabs[::step], slabs[is_beside], slabs[is_skipped]], axis=0)
-        parts = [found, run_slabs(slabs[is_beside]), zeros(tf.math.count_nonzero(is_skipped, dtype=tf.int32))]
-        found = tf.gather(tf.concat(parts, axis=0), tf.argsort(order))
+    if step == 1:
+        return tf.transpose(run_slabs(slabs), _VOLUME_AXES[config.plane])
+    searched = kidney.is_searched(tensorflow(), step, tf.size(slabs))
+    found = run_slabs(slabs[searched])
+    has_kidney = tf.reduce_any(output.is_kidney(found), axis=[1, 2])
+    beside = kidney.beside_kidney(tensorflow(), has_kidney, searched, step)
+    skipped = slabs[~(searched | beside)]
+    found = tf.concat([found, run_slabs(slabs[beside]), zeros(tf.size(skipped))], axis=0)
+    order = tf.concat([slabs[searched], slabs[beside], skipped], axis=0)
+    found = tf.gather(found, tf.argsort(order))
     return tf.transpose(found, _VOLUME_AXES[config.plane])
 
 

@@ -20,8 +20,8 @@ from kits_tf.inference.engines.base import Engine
 # Options that networks must share to be averaged.
 MUST_MATCH = {
     "stage", "plane", "clip_low_hu", "clip_high_hu", "body_box", "min_component_ml", "min_agreement", "fusion",
-    "depth", "inplane_mm", "slice_mm", "mirror", "overlap", "context_mm", "margin_mm", "grid", "blocks",
-    "average_mirrored",
+    "depth", "inplane_mm", "slice_mm", "mirror", "overlap", "search_step", "context_mm", "margin_mm", "grid",
+    "blocks", "average_mirrored",
 }  # fmt: skip
 
 Predict = Callable[[str, Iterable[np.ndarray]], Iterator[np.ndarray]]

@@ -159,10 +159,12 @@ def run_half(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield indices of slabs, int32 [batch], and the probability in the columns kept, [batch, height, columns].
 
-    Each slab of the half comes once. Those that are not run, see `beside_kidney`, come last, as zeros.
+    Each slab of the half comes once: first those of `is_searched`, then those of `beside_kidney`. The others are not
+    run and come last, as zeros.
     """
-    size = int(batch_size(NumPy, half, volume.shape, config, engine.batch_pixels))
     slabs = np.arange(*half.indices, dtype=np.int32)
+    searched = is_searched(NumPy, config.search_step, len(slabs))
+    size = first_batch_size(config, half, volume.shape, engine.batch_pixels)
 
     def run(indices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         groups = batches(indices, size)
@@ -171,31 +173,36 @@ def run_half(
             yield group, kept_part(NumPy, config, volume, half, found, mirrored)
 
     has_kidney: list[np.bool_] = []
-    for indices, probability in run(slabs[:: config.search_step]):
+    for indices, probability in run(slabs[searched]):
         has_kidney.extend(np.max(probability, axis=(1, 2)) > THRESHOLD)
         yield indices, probability
-    is_beside = beside_kidney(NumPy, np.array(has_kidney, bool), config.search_step, len(slabs))
-    yield from run(slabs[is_beside])
-    is_beside[:: config.search_step] = True
-    skipped = slabs[~is_beside]
+    beside = beside_kidney(NumPy, np.array(has_kidney, bool), searched, config.search_step)
+    yield from run(slabs[beside])
+    skipped = slabs[~(searched | beside)]
     yield skipped, np.zeros((len(skipped), *kept_size(half, volume.shape, config.plane)), np.float32)
 
 
-def beside_kidney(xp: Any, has_kidney: Any, step: int, count: Any) -> Any:
-    """Return which slabs are run after every `step`-th slab has been: those between two of which one has kidney.
+def is_searched(xp: Any, step: int, count: Any) -> Any:
+    """Return which of `count` slabs are run whatever they show, bool: every `step`-th and the last."""
+    index = xp.arange(count)
+    return (index % step == 0) | (index == count - 1)
+
+
+def beside_kidney(xp: Any, has_kidney: Any, searched: Any, step: int) -> Any:
+    """Return which slabs are run after those of `is_searched`: the ones between two of which one has kidney.
 
     Args:
         xp: the array module.
-        has_kidney: bool of every `step`-th slab.
+        has_kidney: bool of every slab that has been run.
+        searched: bool of every slab, `is_searched`.
         step: the option `search_step`.
-        count: of all slabs.
 
     Returns:
-        bool [count].
+        bool of the shape of `searched`.
     """
-    index, before = xp.arange(count), xp.cast(has_kidney, xp.int32)
+    before = xp.cast(has_kidney, xp.int32)
     either = xp.maximum(before, xp.pad(before, [(0, 1)])[1:])
-    return (xp.take(either, index // step, axis=0) > 0) & (index % step > 0)
+    return (xp.take(either, xp.arange(xp.shape(searched)[0]) // step, axis=0) > 0) & ~searched
 
 
 def check_size(what: str, shape: Sequence[int], most: int) -> None:
@@ -210,18 +217,22 @@ def batches(indices: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def batch_shapes(config: KidneyConfig, shape: tuple[int, ...], pixels: int) -> set[tuple[int, ...]]:
-    """Return the shapes of a plane's first batches; the last ones may hold fewer slabs."""
+    """Return the shapes of a plane's batches; the last ones may hold fewer slabs."""
     found = set()
     for half in geometry.halves(NumPy, config.plane, shape, config.overlap):
-        count = len(range(*half.indices, config.search_step))
-        if count and half.kept[0] < half.kept[1]:
+        if half.indices[0] < half.indices[1] and half.kept[0] < half.kept[1]:
             sides = (
                 size + geometry.padding_to_multiple(size, 2**config.depth)
                 for size in slab_size(half, shape, config.plane)
             )
-            size = int(batch_size(NumPy, half, shape, config, pixels))
-            found.add((min(size, count), *map(int, sides), 3))
+            found.add((first_batch_size(config, half, shape, pixels), *map(int, sides), 3))
     return found
+
+
+def first_batch_size(config: KidneyConfig, half: geometry.Half, shape: tuple[int, ...], pixels: int) -> int:
+    """Return how many slabs form the first batch of a half; no other batch has more."""
+    searched = is_searched(NumPy, config.search_step, half.indices[1] - half.indices[0])
+    return min(int(batch_size(NumPy, half, shape, config, pixels)), max(1, int(np.count_nonzero(searched))))
 
 
 def batch_size(xp: Any, half: geometry.Half, shape: Any, config: KidneyConfig, pixels: int = BATCH_PIXELS) -> Any:

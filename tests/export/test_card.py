@@ -81,8 +81,8 @@ def searched(run, config, slabs, kept=slice(None)):
     found = run(slabs)[:, :, kept]
     has_kidney = [(slab > 0.5).any() for slab in found]
     for first in range(0, len(slabs), config.search_step):
-        last = first + config.search_step
-        if not has_kidney[first] and not (last < len(slabs) and has_kidney[last]):
+        last = min(first + config.search_step, len(slabs) - 1)
+        if not has_kidney[first] and not has_kidney[last]:
             found[first + 1 : last] = 0
     return found
 

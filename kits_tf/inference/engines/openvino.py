@@ -69,6 +69,7 @@ class OpenVINOEngine(Engine):
         }
         self._pool = concurrent.futures.ThreadPoolExecutor(threads)
         self._compiling = functools.lru_cache(MAX_COMPILED)(self._start_compiling)
+        self._prepared: dict[str, set[tuple[int, ...]]] = collections.defaultdict(set)
         self._lock = threading.Lock()
 
     def probabilities(self, network: str, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -77,13 +78,14 @@ class OpenVINOEngine(Engine):
         compiled = None
         for batch in batches:
             if compiled is None:
-                compiled, full_shape = self._compile(network, batch.shape), batch.shape
+                full_shape = self._prepared_shape(network, batch.shape)
+                compiled = self._compile(network, full_shape)
             if len(running) <= self._streams:
                 request = compiled.create_infer_request()
             else:
                 request = running[0][0]
                 yield _finish(running)
-            full = np.zeros(full_shape, np.float32)  # the last batch may be smaller
+            full = np.zeros(full_shape, np.float32)  # a batch may be smaller
             full[: len(batch)] = batch
             request.start_async([full], share_inputs=True)
             running.append((request, len(batch), full))
@@ -93,7 +95,14 @@ class OpenVINOEngine(Engine):
     def prepare(self, network: str, shape: tuple[int, ...]) -> None:
         """See `Engine`; compiles in the background."""
         with self._lock:
+            self._prepared[network].add(shape)
             self._compiling(network, shape)
+
+    def _prepared_shape(self, network: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the smallest shape prepared that holds a batch of a shape; its own if there is none."""
+        with self._lock:
+            fitting = (one for one in self._prepared[network] if one[1:] == shape[1:] and one[0] >= shape[0])
+            return min(fitting, default=shape)
 
     def _compile(self, network: str, shape: tuple[int, ...]) -> Any:
         """Return the network compiled for one input shape."""

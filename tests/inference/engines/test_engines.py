@@ -40,6 +40,17 @@ def test_engine_gives_the_sigmoid_of_the_models_logits(folder, engine, network, 
         np.testing.assert_allclose(one, 1 / (1 + np.exp(-logits[: len(one)])), atol=1e-5)
 
 
+def test_openvino_compiles_nothing_anew_for_batches_smaller_than_prepared(folder, monkeypatch):
+    pytest.importorskip("openvino")
+    engine, network = engines.load("openvino", folder, tiny_configs(), "float32"), "kidney_axial"
+    engine.prepare(network, (4, 16, 24, 3))
+    batch = np.random.default_rng(0).random((4, 16, 24, 3), np.float32)
+    expected = engine.probability(network, batch)
+    monkeypatch.setattr(engine, "_compile_anew", lambda *_: pytest.fail("compiled"))
+    for count in (3, 1):
+        np.testing.assert_allclose(engine.probability(network, batch[:count]), expected[:count], atol=1e-6)
+
+
 def test_a_precision_that_an_engine_lacks_is_refused(folder):
     with pytest.raises(UsageError, match="^--precision: "):
         engines.load("tensorflow", folder, {}, "bfloat16")
