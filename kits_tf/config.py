@@ -248,7 +248,7 @@ PRESET_OPTIONS["kidney"]["default"] = {
 PRESET_OPTIONS["tumor"]["default"] = {
     **PRESET_OPTIONS["tumor"]["small"],
     "base_filters": 16,
-    "context_mm": 1.8,
+    "context_mm": 1.5,
     "grid": 48,
     "average_mirrored": True,
 }

@@ -6,6 +6,7 @@ Tumors are those of the samples, some of them recolored, and others that are pai
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import pathlib
 from typing import Any
@@ -32,7 +33,8 @@ HIDDEN_HU = 14.0  # a tumor that differs less from its kidney is hardly seen
 RECOLORED_SHARE = 0.12  # of tumors that are not brighter than their kidney
 RECOLORED_HU = (-35.0, 95.0)  # over the kidney
 LOBE_HU = (2.0, 35.0)  # of a recolored tumor, standard deviation
-PAINTED_TUMORS, PAINTED_CYSTS = 0.5, 0.3  # shares of kidneys with a tumor, and of others, that get one, or cysts
+PAINTED_TUMORS, PAINTED_CYSTS = 0.6, 0.3  # shares of kidneys with a tumor, and of others, that get one, or cysts
+PAINTED_KINDS = {"paler": 0.62, "alike": 0.14, "brighter": 0.24}  # hard ones more often than in `paint.KINDS`
 CURVED_SHARE = 0.08  # of cubes that get the contrast of another phase
 VARIED_SHARE = 0.12  # of cubes whose gamma, gain and shift vary at full strength
 LEAST_STRENGTH = 0.15  # of these changes in other cubes
@@ -56,7 +58,7 @@ class Cube:
         """How likely the cube is taken when it is drawn: a tumor seldom if hardly seen, often if of 1.2 to 6 ml."""
         if not self.has_tumor:
             return 1.0
-        chance = 0.35 if abs(self.contrast_hu) < HIDDEN_HU else 1.0
+        chance = 0.5 if abs(self.contrast_hu) < HIDDEN_HU else 1.0
         tumor_ml = self.tumor_ml
         return chance * (0.4 if tumor_ml < 1.2 else 1.3 if tumor_ml < 6 else 0.6 if tumor_ml > 40 else 1.0)
 
@@ -172,7 +174,9 @@ def painted(cube: Cube, config: TumorConfig, rng: np.random.Generator, has_tumor
     for _ in range(int(rng.uniform() < 0.25) if has_tumor else rng.integers(1, 3)):
         cyst |= paint.paint(hu, kidney, spacing_mm, rng)
     if has_tumor:
-        texture = paint.clear_cell_texture if rng.uniform() < paint.CLEAR_CELL_SHARE else paint.tumor_texture
+        texture: paint.Texture = functools.partial(paint.tumor_texture, kinds=PAINTED_KINDS)
+        if rng.uniform() < paint.CLEAR_CELL_SHARE:
+            texture = paint.clear_cell_texture
         tumor = paint.paint(hu, kidney, spacing_mm, rng, texture)
         if np.count_nonzero(tumor) <= MIN_TUMOR_VOXELS or not (tumor & kidney).any():
             return cube

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -204,11 +204,12 @@ def wider(shape: Shape, radius: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tumor_texture(
-    lesion: Lesion, grid: Grid, depth: np.ndarray, parenchyma: float, rng: np.random.Generator
-) -> np.ndarray:
+    lesion: Lesion, grid: Grid, depth: np.ndarray, parenchyma: float, rng: np.random.Generator,
+    kinds: Mapping[str, float] = KINDS,
+) -> np.ndarray:  # fmt: skip
     """Return the HU of a tumor, float32 on a grid: solid, with a necrotic core, rim or calcifications in some."""
     noise = noise_of(lesion, grid, rng)
-    kind = rng.choice(list(KINDS), p=list(KINDS.values()))
+    kind = rng.choice(list(kinds), p=list(kinds.values()))
     hu = {
         "paler": max(rng.uniform(15, 45), parenchyma - rng.uniform(18, 120)),
         "alike": parenchyma + rng.uniform(-18, 18),
