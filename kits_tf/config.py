@@ -126,7 +126,7 @@ class KidneyConfig(Config):
     inplane_mm: float = 0.0  # working pixel size of rows and columns; 0: as in the CT
     slice_mm: float = 0.0  # working slice distance; 0: as in the CT
     mirror: bool = False  # flip the left half, so that one network sees both kidneys alike
-    search_step: int = 1  # run every n-th slab and the last, then those between two of which one has kidney
+    search_step: int = 1  # run every n-th slab and the last, then those between two such slabs if either has kidney
     overlap: int = 0  # columns that an axial or coronal half sees beyond the middle
     fusion: Fusion = "union"  # what any ("union") or most planes find ("majority"), or "mean" probability
     patch_rows: int = 512  # training patch: axial rows x columns, coronal slices x columns, sagittal slices x rows
@@ -248,7 +248,7 @@ PRESET_OPTIONS["kidney"]["default"] = {
 PRESET_OPTIONS["tumor"]["default"] = {
     **PRESET_OPTIONS["tumor"]["small"],
     "base_filters": 16,
-    "context_mm": 1.5,
+    "context_mm": 1.4,
     "grid": 48,
     "average_mirrored": True,
 }
