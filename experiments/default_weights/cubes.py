@@ -6,7 +6,6 @@ Tumors are those of the samples, some of them recolored, and others that are pai
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import pathlib
 from typing import Any
@@ -174,10 +173,7 @@ def painted(cube: Cube, config: TumorConfig, rng: np.random.Generator, has_tumor
     for _ in range(int(rng.uniform() < 0.25) if has_tumor else rng.integers(1, 3)):
         cyst |= paint.paint(hu, kidney, spacing_mm, rng)
     if has_tumor:
-        texture: paint.Texture = functools.partial(paint.tumor_texture, kinds=PAINTED_KINDS)
-        if rng.uniform() < paint.CLEAR_CELL_SHARE:
-            texture = paint.clear_cell_texture
-        tumor = paint.paint(hu, kidney, spacing_mm, rng, texture)
+        tumor = paint.paint(hu, kidney, spacing_mm, rng, paint.random_texture(rng, PAINTED_KINDS))
         if np.count_nonzero(tumor) <= MIN_TUMOR_VOXELS or not (tumor & kidney).any():
             return cube
     image = np.maximum(geometry.scale(NumPy, hu, config.clip_hu), 1 / samples.CUBE_UNIT) * (values > 0)

@@ -10,6 +10,7 @@ around them.
 from __future__ import annotations
 
 import argparse
+import functools
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -97,8 +98,7 @@ def vary(case: Case, rng: np.random.Generator) -> Case:
         for _ in range(rng.integers(1, 4) if rng.uniform() < 0.3 else 0):
             kidney |= paint(hu, own, case.spacing_mm, rng)
         for _ in range((1 if rng.uniform() < 0.9 else 2) if rng.uniform() < 0.7 else 0):
-            texture = clear_cell_texture if rng.uniform() < CLEAR_CELL_SHARE else tumor_texture
-            painted = paint(hu, own, case.spacing_mm, rng, texture)
+            painted = paint(hu, own, case.spacing_mm, rng, random_texture(rng))
             tumor |= painted
             kidney |= painted
     return thickened(Case(hu, kidney, tumor, case.spacing_mm), rng)
@@ -201,6 +201,11 @@ def wider(shape: Shape, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the box of a shape and of what lies close to it, in mm."""
     low, high = shape.bounds
     return low - radius, high + radius
+
+
+def random_texture(rng: np.random.Generator, kinds: Mapping[str, float] = KINDS) -> Texture:
+    """Return the texture of a tumor of training: `clear_cell_texture`, or `tumor_texture` of some kinds."""
+    return clear_cell_texture if rng.uniform() < CLEAR_CELL_SHARE else functools.partial(tumor_texture, kinds=kinds)
 
 
 def tumor_texture(

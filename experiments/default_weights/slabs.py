@@ -22,6 +22,7 @@ from experiments.default_weights.batches import (
     scaled,
     varied_intensity,
 )
+from kits_tf import geometry
 from kits_tf.config import KidneyConfig, patch_size
 
 SLABS_PER_CT = 8
@@ -58,7 +59,7 @@ class SlabPool(Pool[Volume]):
 def volume_of(path: pathlib.Path, plane: str) -> Volume:
     """Return the volume of a sample."""
     image, label = (np.load(path / name, mmap_mode="c") for name in (samples.IMAGE, samples.LABEL))
-    middle, axis = label.shape[2] // 2, {"axial": 0, "coronal": 1, "sagittal": 2}[plane]
+    middle, axis = label.shape[2] // 2, geometry.AXIS[plane]
     others = tuple(other for other in range(3) if other != axis)
     foreground = [
         np.flatnonzero(half.any(axis=others)) + (first if plane == "sagittal" else 0)
@@ -72,7 +73,7 @@ def slabs(volume: Volume, config: KidneyConfig, rng: np.random.Generator) -> tup
 
     The left half is mirrored, so that each kidney looks like a right one; see `config.mirror`.
     """
-    plane, axis = config.plane, {"axial": 0, "coronal": 1, "sagittal": 2}[config.plane]
+    plane, axis = config.plane, geometry.AXIS[config.plane]
     is_left, middle, size = bool(rng.integers(2)), volume.image.shape[2] // 2, volume.image.shape[axis]
     low, high = (0, size) if plane != "sagittal" else (middle, size) if is_left else (0, middle)
     indices = rng.integers(low, high, SLABS_PER_CT)

@@ -12,7 +12,7 @@ from kits_tf.arrays import tensorflow
 from kits_tf.config import KidneyConfig
 from kits_tf.export.masks import Box, crop, extent, uncrop
 from kits_tf.inference import kidney
-from kits_tf.inference.fusion import THRESHOLD, UNIT, fixed_point, kept_planes, mean_of_sum
+from kits_tf.inference.fusion import fixed_point, kept_planes, mask_of, mean_of_sum
 
 # Axes of a volume among those of a plane's result, [index, height, width].
 _VOLUME_AXES = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (1, 2, 0)}
@@ -29,27 +29,17 @@ class Output(NamedTuple):
         convert: Turns a probability into stored values.
         larger: The larger of two stored values.
         smaller: The smaller of two stored values.
-        is_kidney: Whether a stored value is of a probability above 0.5.
     """
 
     dtype: tf.DType
     convert: Function
     larger: Pair
     smaller: Pair
-    is_kidney: Function
 
 
-def _is_kidney(probability: tf.Tensor) -> tf.Tensor:
-    return probability > THRESHOLD
-
-
-def _fixed_point_is_kidney(values: tf.Tensor) -> tf.Tensor:
-    return values > round(THRESHOLD * UNIT)
-
-
-FLOATS = Output(tf.float32, tf.identity, tf.maximum, tf.minimum, _is_kidney)
-FIXED = Output(tf.uint16, lambda x: fixed_point(tensorflow(), x), tf.maximum, tf.minimum, _fixed_point_is_kidney)
-MASK = Output(tf.bool, _is_kidney, tf.logical_or, tf.logical_and, tf.identity)
+FLOATS = Output(tf.float32, tf.identity, tf.maximum, tf.minimum)
+FIXED = Output(tf.uint16, lambda probability: fixed_point(tensorflow(), probability), tf.maximum, tf.minimum)
+MASK = Output(tf.bool, mask_of, tf.logical_or, tf.logical_and)
 
 
 def body_box(hu: tf.Tensor, spacing_mm: tf.Tensor) -> Box:
@@ -108,7 +98,7 @@ def stage_one(
         for whole, probability in zip(wholes, probabilities, strict=True):
             whole.add(uncrop(probability, box, tf.shape(hu)))
     results = [whole.probability() for whole in wholes]
-    return results if form is output else [FIXED.is_kidney(found) for found in results]
+    return results if form is output else [mask_of(found) for found in results]
 
 
 class _Fusion:
@@ -203,7 +193,7 @@ def _run_half(
         return tf.transpose(run_slabs(slabs), _VOLUME_AXES[config.plane])
     searched = kidney.is_searched(tensorflow(), step, tf.size(slabs))
     found = run_slabs(slabs[searched])
-    has_kidney = tf.reduce_any(output.is_kidney(found), axis=[1, 2])
+    has_kidney = tf.reduce_any(mask_of(found), axis=[1, 2])
     beside = kidney.beside_kidney(tensorflow(), has_kidney, searched, step)
     skipped = slabs[~(searched | beside)]
     found = tf.concat([found, run_slabs(slabs[beside]), zeros(tf.size(skipped))], axis=0)

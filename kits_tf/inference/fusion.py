@@ -68,9 +68,11 @@ class Fusion:
         return fused
 
 
-def mask_of(probability: np.ndarray) -> np.ndarray:
-    """Return where stored probabilities are above 0.5, as bool; of bool, the same array."""
-    return probability if probability.dtype == bool else probability > stored(np.float32(THRESHOLD), probability.dtype)
+def mask_of(probability: Array) -> Array:
+    """Return where stored probabilities, an array or a tensor, are above 0.5, as bool; of bool, the same array."""
+    if probability.dtype == bool:
+        return probability
+    return probability > (round(THRESHOLD * UNIT) if probability.dtype == "uint16" else THRESHOLD)
 
 
 def kept_planes(method: str, planes: int) -> int:

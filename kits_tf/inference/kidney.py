@@ -221,11 +221,8 @@ def batch_shapes(config: KidneyConfig, shape: tuple[int, ...], pixels: int) -> s
     found = set()
     for half in geometry.halves(NumPy, config.plane, shape, config.overlap):
         if half.indices[0] < half.indices[1] and half.kept[0] < half.kept[1]:
-            sides = (
-                size + geometry.padding_to_multiple(size, 2**config.depth)
-                for size in slab_size(half, shape, config.plane)
-            )
-            found.add((first_batch_size(config, half, shape, pixels), *map(int, sides), 3))
+            sides = map(int, padded_size(half, shape, config))
+            found.add((first_batch_size(config, half, shape, pixels), *sides, 3))
     return found
 
 
@@ -237,11 +234,17 @@ def first_batch_size(config: KidneyConfig, half: geometry.Half, shape: tuple[int
 
 def batch_size(xp: Any, half: geometry.Half, shape: Any, config: KidneyConfig, pixels: int = BATCH_PIXELS) -> Any:
     """Return how many slabs of a half form a batch: the same number for slabs that are padded to the same size."""
-    multiple = 2**config.depth
-    height, width = (
-        size + geometry.padding_to_multiple(size, multiple) for size in slab_size(half, shape, config.plane)
-    )
+    height, width = padded_size(half, shape, config)
     return xp.maximum(1, pixels // xp.maximum(1, height * width))
+
+
+def padded_size(half: geometry.Half, shape: Any, config: KidneyConfig) -> tuple[Any, Any]:
+    """Return the height and width of a half's slabs as the network gets them, multiples of 2**depth."""
+    height, width = slab_size(half, shape, config.plane)
+    multiple = 2**config.depth
+    return height + geometry.padding_to_multiple(height, multiple), width + geometry.padding_to_multiple(
+        width, multiple
+    )
 
 
 def slab_size(half: geometry.Half, shape: Any, plane: str) -> tuple[Any, Any]:
